@@ -1,0 +1,36 @@
+# Every target runs on a fresh machine with Go, gcc, git, bash, curl, jq and
+# python3.
+GO ?= go
+LDFLAGS = -X main.commit=$(shell git rev-parse --short=12 HEAD 2>/dev/null)
+
+.PHONY: build check vet test race kill demo bench fuzz
+
+build: ## the program, in bin/swoosh
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/swoosh ./cmd/swoosh
+
+check: vet race demo ## what a change must pass
+
+vet:
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod verify
+
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race -timeout 20m ./...
+
+ROUNDS ?= 200
+kill: ## kill -9 at random moments, ROUNDS times
+	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run 'TestKill' -v ./cmd/swoosh
+
+demo: build ## the ten-minute tour
+	SWOOSH=bin/swoosh examples/demo.sh
+
+bench: ## durable commands a second, beside what disk, Badger and HTTP do alone
+	$(GO) test -run '^$$' -bench . -benchtime 2s . ./internal/canon
+
+FUZZTIME ?= 30s
+fuzz: ## every decoder, FUZZTIME each
+	scripts/fuzz.sh $(FUZZTIME)

@@ -1,0 +1,214 @@
+package swoosh
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// badgerWAL is the log in Badger, in managed mode: a group commits at the
+// index of its last entry, and readers read at the last durable index, so they
+// see the durable prefix exactly and never wait for a commit.
+type badgerWAL struct {
+	db          *badger.DB
+	first, last atomic.Uint64
+	fault       *badgerLogger
+}
+
+// OpenBadgerWAL opens the log in dir, which it creates if it is missing. One
+// process at a time can have it open.
+func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	fault := &badgerLogger{log: logger}
+	db, err := badger.OpenManaged(badgerOptions(dir).WithLogger(fault))
+	if err != nil {
+		return nil, fmt.Errorf("log in %s: %w", dir, err)
+	}
+	w := &badgerWAL{db: db, fault: fault}
+	if err := w.findBounds(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return w, nil
+}
+
+func badgerOptions(dir string) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithDetectConflicts(false). // One writer.
+		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithMemTableSize(32 << 20).
+		WithValueThreshold(1 << 20). // Entries stay out of the value log, see maxEntryBytes.
+		WithValueLogFileSize(16 << 20).
+		WithNumVersionsToKeep(1).
+		WithBlockCacheSize(16 << 20).
+		WithIndexCacheSize(0).
+		WithMetricsEnabled(false)
+}
+
+func (w *badgerWAL) findBounds() error {
+	txn := w.db.NewTransactionAt(^uint64(0), false)
+	defer txn.Discard()
+	forward := txn.NewIterator(badger.IteratorOptions{})
+	defer forward.Close()
+	forward.Rewind()
+	if !forward.Valid() {
+		return nil
+	}
+	first := binary.BigEndian.Uint64(forward.Item().Key())
+	backward := txn.NewIterator(badger.IteratorOptions{Reverse: true})
+	defer backward.Close()
+	backward.Rewind()
+	last := first
+	err := eachRecord(backward.Item(), func(r Record) bool { last = r.Index; return true })
+	if err != nil {
+		return err
+	}
+	w.first.Store(first)
+	w.last.Store(last)
+	return nil
+}
+
+// Append writes the group in one transaction: one value, or several when they
+// would come near to 1 MiB, since larger ones go to the value log.
+func (w *badgerWAL) Append(group []Record) error {
+	if err := w.fault.tripped(); err != nil {
+		return err
+	}
+	last := group[len(group)-1].Index
+	txn := w.db.NewTransactionAt(last, true)
+	defer txn.Discard()
+	var value []byte
+	first := group[0].Index
+	set := func() error { return txn.Set(binary.BigEndian.AppendUint64(nil, first), value) }
+	for _, r := range group {
+		// A record's entries are contiguous, so an index follows from its place.
+		if len(value) > 0 && len(value)+r.size() > maxRecordBytes {
+			if err := set(); err != nil {
+				return err
+			}
+			first, value = r.Index, nil
+		}
+		value = r.appendTo(value)
+	}
+	if err := set(); err != nil {
+		return err
+	}
+	if err := txn.CommitAt(last, nil); err != nil {
+		return err
+	}
+	if err := w.fault.tripped(); err != nil {
+		return err
+	}
+	w.first.CompareAndSwap(0, group[0].Index)
+	w.last.Store(last)
+	return nil
+}
+
+func (w *badgerWAL) Bounds() (first, last uint64) { return w.first.Load(), w.last.Load() }
+
+func (w *badgerWAL) Read(from, to uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		durable := w.last.Load()
+		if to = min(to, durable); from > to {
+			return
+		}
+		txn := w.db.NewTransactionAt(durable, false)
+		defer txn.Discard()
+		it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 4})
+		defer it.Close()
+		for it.Seek(startOf(txn, from)); it.Valid(); it.Next() {
+			more := true
+			err := eachRecord(it.Item(), func(r Record) bool {
+				if r.Index >= from {
+					more = r.Index <= to && yield(r, nil)
+				}
+				return more
+			})
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// startOf is the key of the value that holds the entry from, or the next one.
+func startOf(txn *badger.Txn, from uint64) []byte {
+	key := binary.BigEndian.AppendUint64(nil, from)
+	it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
+	defer it.Close()
+	if it.Seek(key); it.Valid() {
+		return it.Item().KeyCopy(nil)
+	}
+	return key
+}
+
+// eachRecord gives the records in a value of Badger's until yield says no.
+// They own their bytes.
+func eachRecord(item *badger.Item, yield func(Record) bool) error {
+	index := binary.BigEndian.Uint64(item.Key())
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		return fmt.Errorf("log: entries from %d on cannot be read: %w", index, err)
+	}
+	for len(value) > 0 {
+		var r Record
+		if r, value, err = cutRecord(value, index); err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		if !yield(r) {
+			return nil
+		}
+		index++
+	}
+	return nil
+}
+
+func (w *badgerWAL) Close() error { return w.db.Close() }
+
+// badgerLogger is Badger's logger. Badger only logs some failures that put the
+// log at risk, such as a failed sync of a file: any error it logs stops
+// the appends.
+type badgerLogger struct {
+	log   *slog.Logger
+	first atomic.Pointer[string]
+}
+
+func (l *badgerLogger) tripped() error {
+	if text := l.first.Load(); text != nil {
+		return fmt.Errorf("badger reported: %s", *text)
+	}
+	return nil
+}
+
+func (l *badgerLogger) Errorf(format string, args ...any) {
+	text := strings.TrimSpace(fmt.Sprintf(format, args...))
+	l.first.CompareAndSwap(nil, &text)
+	l.log.Error("badger: " + text)
+}
+
+func (l *badgerLogger) Warningf(format string, args ...any) {
+	l.say(slog.LevelWarn, format, args)
+}
+func (l *badgerLogger) Infof(format string, args ...any)  { l.say(slog.LevelDebug, format, args) }
+func (l *badgerLogger) Debugf(format string, args ...any) { l.say(slog.LevelDebug, format, args) }
+
+func (l *badgerLogger) say(level slog.Level, format string, args []any) {
+	if l.log.Enabled(context.Background(), level) {
+		l.log.Log(context.Background(), level, "badger: "+strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+}

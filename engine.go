@@ -1,0 +1,561 @@
+package swoosh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+)
+
+// Bounds of the queue and of a group.
+const (
+	queueMaxCommands = 4096
+	queueMaxBytes    = 16 << 20
+	groupMaxEntries  = 4096
+	groupFullBytes   = 2 << 20 // a group that has as many takes nothing more
+	batchMaxBytes    = 5 << 19 // an atomic batch in the log: with a full group it fits in one transaction
+	batchMaxCommands = 1000
+)
+
+// Engine is a running state machine: one goroutine reduces commands (run), one
+// makes them durable (commit), anyone reads.
+type Engine struct {
+	o      *Options
+	log    *slog.Logger
+	defs   []*definition
+	cat    *catalogue
+	store  SnapshotStore
+	home   *home // the directory; nil in memory
+	madeBy Fingerprint
+
+	queue     chan *pending
+	room      *semaphore.Weighted // bytes in the queue
+	intake    sync.RWMutex        // held for reading while something is put into the queue
+	closed    bool                // under intake
+	stopping  chan struct{}       // closed when no more commands are taken
+	stopped   context.Context     // ends with stopping
+	stop      context.CancelFunc
+	stopOnce  sync.Once
+	closeOnce sync.Once
+	closeErr  error
+	ran       chan struct{} // closed when run has ended
+	published atomic.Pointer[published]
+	advanced  atomic.Pointer[chan struct{}] // closed at the next publication
+	tail      *tail
+	fault     atomic.Pointer[string] // why it is read-only; nil: it is not
+	syncing   atomic.Int64           // when the sync under way began, Unix ns; 0: none is
+	diskFull  atomic.Bool
+
+	snapshots   singleflight.Group
+	lastSaved   atomic.Pointer[SnapshotInfo]
+	tailCost    atomic.Int64  // ns that replaying the entries after the last snapshot would take
+	snapshotDue chan struct{} // asks the keeper
+	keeper      sync.WaitGroup
+	setAside    asides
+	base        uint64        // of the log: what is below cannot be replayed
+	marked      *markRecord   // as boot found it; nil: none could be read
+	travels     chan struct{} // holds the one who looks at the past; a state takes memory
+	imports     chan struct{} // holds the one who imports
+
+	// Owned by run.
+	clock   *Clock
+	work    *State
+	window  *window
+	landed  chan landing
+	unknown [2]uint64 // first and last index of the group whose sync failed
+
+	// Owned by commit.
+	wal     WAL
+	mark    *mark // nil in memory
+	commits chan *group
+}
+
+// published is what readers see: durable, immutable.
+type published struct {
+	state *State
+	keys  windowView
+}
+
+// group is entries that share a sync, and everybody who waits for it.
+type group struct {
+	records []Record
+	bytes   int
+	cost    time.Duration // of reducing it
+	pending []*pending
+	fork    published
+}
+
+// landing is how a group's commit ended.
+type landing struct {
+	durable bool
+	err     error
+}
+
+// pending is a submission: one command, an atomic batch, or an import.
+type pending struct {
+	calls    []*call
+	batch    bool
+	imported *importing
+	key      string
+	keySince Stamp
+	bytes    int64
+	taken    atomic.Bool // by run, or withdrawn by its caller: whoever is first
+	done     chan struct{}
+
+	// Written by run or commit before done is closed.
+	results []Result
+	err     *Error
+	hit     uint64 // the entry that carried the key before; the caller compares
+}
+
+// run is the single writer. It takes what is queued as a group, reduces the
+// next group while commit syncs the one before, and does commit's part itself
+// when nothing else is to be done.
+func (e *Engine) run() {
+	defer close(e.ran)
+	defer close(e.commits)
+	var flying *group
+	for g := new(group); ; g = new(group) {
+		var waiting []*pending // answers that rest on the flying group
+		open := true
+		for open && len(g.records) < groupMaxEntries && g.bytes < groupFullBytes {
+			var p *pending
+			select {
+			case p, open = <-e.queue:
+			default:
+				if flying == nil && len(g.records) > 0 {
+					open = false
+					continue
+				}
+				select {
+				case p, open = <-e.queue:
+				case l := <-e.landed:
+					waiting = e.land(flying, g, waiting, l)
+					flying = nil
+				}
+			}
+			if p != nil {
+				waiting = e.take(p, g, flying, waiting)
+			}
+		}
+		if flying != nil {
+			e.land(flying, g, waiting, <-e.landed)
+			flying = nil
+		}
+		if len(g.records) == 0 {
+			if e.drained() {
+				return
+			}
+			continue
+		}
+		g.fork = published{e.work.fork(), e.window.view()}
+		if len(e.queue) == 0 {
+			e.land(g, new(group), nil, e.commit(g))
+			continue
+		}
+		flying = g
+		e.commits <- g
+	}
+}
+
+// drained tells whether the queue is closed and empty.
+func (e *Engine) drained() bool {
+	select {
+	case <-e.stopping:
+		e.intake.RLock()
+		defer e.intake.RUnlock()
+		return e.closed && len(e.queue) == 0
+	default:
+		return false
+	}
+}
+
+// take reduces a submission into g and sees to its answer: it waits for what
+// it rests on, its own group or the flying one.
+func (e *Engine) take(p *pending, g, flying *group, waiting []*pending) []*pending {
+	if p.taken.Swap(true) {
+		return waiting // withdrawn
+	}
+	e.room.Release(p.bytes)
+	start := time.Now()
+	e.admit(p, g)
+	g.cost += time.Since(start)
+	switch {
+	case p.hit != 0 && p.hit <= e.published.Load().state.index:
+		p.answer()
+	case len(g.records) > 0 && (p.hit == 0 || p.hit >= g.records[0].Index):
+		g.pending = append(g.pending, p)
+	case flying != nil:
+		waiting = append(waiting, p)
+	default:
+		p.answer()
+	}
+	return waiting
+}
+
+// admit decides over a submission, in the order of the API's refusals.
+func (e *Engine) admit(p *pending, g *group) {
+	if p.key != "" {
+		if index, ok := e.window.find(p.key); ok {
+			e.repeat(p, index)
+			return
+		}
+		if e.window.expired(p.keySince) {
+			p.err = Errorf(KeyExpired, "the key is unknown and key_since lies before %s, where the key window begins: look whether the command happened, then send it with a fresh key and key_since", e.window.since)
+			p.err.Unknown = true
+			return
+		}
+	}
+	if p.err = e.writable(len(g.records) == 0); p.err != nil {
+		return
+	}
+	before := e.checkpoint()
+	records, err := e.reduceAll(p)
+	if err != nil {
+		e.rollBack(before)
+		p.results, p.err = nil, err
+		return
+	}
+	e.work.journal().clear()
+	e.window.add(p.key, records[0].Index, e.work.stamp)
+	g.records = append(g.records, records...)
+	for _, r := range records {
+		g.bytes += r.size()
+	}
+}
+
+// repeat answers a submission whose key is in the window.
+func (e *Engine) repeat(p *pending, index uint64) {
+	switch {
+	case e.work != nil || index <= e.published.Load().state.index:
+		p.hit = index
+	case index >= e.unknown[0] && index <= e.unknown[1]:
+		p.err = e.outcomeUnknown()
+	default:
+		p.err = e.readOnly()
+	}
+}
+
+// writable refuses what cannot be written now. The disk is asked once a group.
+func (e *Engine) writable(ask bool) *Error {
+	if e.fault.Load() != nil {
+		return e.readOnly()
+	}
+	if ask {
+		e.diskFull.Store(e.diskIsFull())
+	}
+	if e.diskFull.Load() {
+		free, reserve := e.disk()
+		return Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space, writes resume by themselves", free, e.home.dir, reserve)
+	}
+	return nil
+}
+
+// checkpoint is what a rollback restores beside the journal.
+type checkpoint struct {
+	index       uint64
+	stamp       Stamp
+	chain, hash Hash
+	sum         sum
+	work        *State
+}
+
+func (e *Engine) checkpoint() checkpoint {
+	s := e.work
+	return checkpoint{s.index, s.stamp, s.chain, s.hash, s.sum, s}
+}
+
+// rollBack undoes a submission: tables, plain fields, sum, clock.
+func (e *Engine) rollBack(c checkpoint) {
+	e.work = c.work
+	s := e.work
+	s.journal().undo()
+	s.index, s.stamp, s.chain, s.hash, s.sum = c.index, c.stamp, c.chain, c.hash, c.sum
+	e.clock.Use(c.stamp)
+}
+
+// reduceAll reduces every command of a submission; one refusal refuses all.
+func (e *Engine) reduceAll(p *pending) ([]Record, *Error) {
+	if p.imported != nil {
+		r, err := e.reduceImport(p)
+		return []Record{r}, err
+	}
+	records := make([]Record, 0, len(p.calls))
+	batch, bytes := Batch{}, 0
+	if p.batch {
+		batch = Batch{First: e.work.index + 1, Count: uint64(len(p.calls))}
+	}
+	for i, c := range p.calls {
+		r, err := e.reduceCall(c, batch)
+		if err == nil {
+			if bytes += r.size(); bytes > batchMaxBytes {
+				err = Errorf(TooLarge, "the batch takes over %d bytes in the log: split it", batchMaxBytes)
+			}
+		}
+		if err != nil {
+			if p.batch {
+				err.Position = &i
+			}
+			return nil, err
+		}
+		records = append(records, r)
+		p.results = append(p.results, Result{e.work.index, e.work.stamp, e.work.hash, c.changed, false})
+	}
+	return records, nil
+}
+
+// reduceCall reduces one command and makes its entry.
+func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
+	r := &c.req
+	if e.clock.Skewed(r.HLC, e.o.SkewMax) {
+		return Record{}, e.clockSkew(r.HLC)
+	}
+	at := e.clock.Next(r.HLC)
+	if err := e.work.checkExpect(r.Expect); err != nil {
+		return Record{}, err
+	}
+	before := e.work.sum
+	err := e.work.reduce(c, at, e.o.Assert)
+	if err == nil {
+		err = e.work.trySettle(c.cmd.Name)
+	}
+	if err != nil {
+		e.reportPanic(c.cmd.Name, err)
+		return Record{}, err
+	}
+	c.changed = e.work.sum != before
+	return e.append(&Entry{
+		HLC: at, Command: c.cmd.Name, Payload: c.payload, Changed: c.changed,
+		IdempotencyKey: r.IdempotencyKey, KeySince: r.KeySince, After: r.HLC, Expect: r.Expect.encode(),
+		Actor: r.Actor, Signer: r.Signer, Signature: r.Signature, WindowID: r.WindowID,
+		InputsHash: r.InputsHash, Evidence: r.Evidence, Guards: c.verdicts, Batch: batch,
+	})
+}
+
+// append gives an entry the next index and chains it to the one before.
+func (e *Engine) append(x *Entry) (Record, *Error) {
+	s := e.work
+	x.Index, x.StateHash = s.index+1, s.hash
+	rec := Record{Index: x.Index, JSON: x.appendTo(nil)}
+	if rec.size() > maxEntryBytes {
+		return Record{}, Errorf(TooLarge, "%s takes %d bytes in the log, at most %d fit: make it smaller, or several commands", x.Command, rec.size(), maxEntryBytes)
+	}
+	rec.Chain = link(s.chain, rec.JSON)
+	s.index, s.stamp, s.chain = x.Index, x.HLC, rec.Chain
+	e.clock.Use(x.HLC)
+	return rec, nil
+}
+
+// commit makes a group durable, marks it, publishes it, answers everybody. A
+// group whose append failed is run's to answer.
+func (e *Engine) commit(g *group) landing {
+	e.syncing.Store(time.Now().UnixNano())
+	err := e.wal.Append(g.records)
+	e.syncing.Store(0)
+	if err != nil {
+		return landing{false, fmt.Errorf("the log could not be written: %w", err)}
+	}
+	if e.mark != nil {
+		if err = e.mark.Write(g.mark()); err != nil {
+			err = fmt.Errorf("the mark could not be written: %w", err)
+		}
+	}
+	e.publish(g)
+	g.settle()
+	return landing{true, err}
+}
+
+// commitAll is commit's goroutine.
+func (e *Engine) commitAll() {
+	for g := range e.commits {
+		e.landed <- e.commit(g)
+	}
+}
+
+func (g *group) mark() markRecord {
+	s := g.fork.state
+	return markRecord{Index: s.index, Chain: s.chain, StateHash: s.hash}
+}
+
+// publish shows the group to readers, watchers and those who wait for it.
+func (e *Engine) publish(g *group) {
+	e.published.Store(&g.fork)
+	e.o.Published(viewOf(g.fork.state))
+	fresh := make(chan struct{})
+	close(*e.advanced.Swap(&fresh))
+	e.tail.publish(g.records)
+	if cost := e.tailCost.Add(int64(g.cost)); cost > int64(e.o.MaxRecovery) {
+		select {
+		case e.snapshotDue <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (g *group) settle() {
+	for _, p := range g.pending {
+		p.answer()
+	}
+}
+
+func (p *pending) answer() { close(p.done) }
+
+// land takes in how the commit of flying ended, while next was being reduced.
+// It gives those who still wait: none.
+func (e *Engine) land(flying, next *group, waiting []*pending, l landing) []*pending {
+	if l.err != nil {
+		e.trip(l.err.Error())
+	}
+	if l.durable {
+		for _, p := range waiting {
+			p.answer()
+		}
+		if l.err != nil {
+			e.refuseAll(next)
+		}
+		return nil
+	}
+	e.unknown = [2]uint64{flying.records[0].Index, flying.records[len(flying.records)-1].Index}
+	for _, p := range append(flying.pending, waiting...) {
+		if p.results != nil || p.hit != 0 {
+			p.refuse(e.outcomeUnknown())
+		} else {
+			p.refuse(e.readOnly())
+		}
+	}
+	e.refuseAll(next)
+	return nil
+}
+
+// refuseAll takes back the group that was reduced on top of one that failed.
+// The work state goes with it; the published one stays.
+func (e *Engine) refuseAll(g *group) {
+	for _, p := range g.pending {
+		if p.hit != 0 && p.hit <= e.unknown[1] {
+			p.refuse(e.outcomeUnknown())
+		} else {
+			p.refuse(e.readOnly())
+		}
+	}
+	*g = group{}
+	e.work = nil
+}
+
+func (p *pending) refuse(err *Error) {
+	p.results, p.hit, p.err = nil, 0, err
+	p.answer()
+}
+
+// trip turns the engine read-only until it is restarted.
+func (e *Engine) trip(why string) {
+	if e.fault.CompareAndSwap(nil, &why) {
+		e.log.Error("read-only from now on: "+why, "index", e.View().Index())
+	}
+}
+
+func (e *Engine) readOnly() *Error {
+	return Errorf(ReadOnly, "read-only since a failure: %s; the command did not happen; see to the disk, then restart the server", *e.fault.Load())
+}
+
+func (e *Engine) outcomeUnknown() *Error {
+	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; after a restart of the server, repeat it with the same key", *e.fault.Load())
+	err.Unknown = true
+	return err
+}
+
+func (e *Engine) clockSkew(caller Stamp) *Error {
+	now := e.clock.Next(Stamp{})
+	err := Errorf(ClockSkew, "hlc %s is more than %s ahead of this server's %s: check both clocks", caller, e.o.SkewMax, now)
+	err.HLC = now
+	return err
+}
+
+// reportPanic logs what a domain's code panicked with, and gives the caller
+// its id in the log.
+func (e *Engine) reportPanic(command string, err *Error) {
+	if err.Kind != Internal {
+		return
+	}
+	err.Instance = newInstance()
+	err.Detail = fmt.Sprintf("%s failed by a fault of the server; its log names the cause under %s", command, err.Instance)
+	e.log.Error("a command failed by a fault of its domain", "command", command, "instance", err.Instance, "cause", errors.Unwrap(err))
+}
+
+// View is the durable state as it is now.
+func (e *Engine) View() View { return viewOf(e.published.Load().state) }
+
+// Commands lists every command of the domains.
+func (e *Engine) Commands() []CommandInfo {
+	all := make([]CommandInfo, len(e.cat.names))
+	for i, n := range e.cat.names {
+		all[i] = e.cat.byName[n].CommandInfo
+	}
+	return all
+}
+
+// Bounds are the indexes of the first and the last entry that the log holds;
+// 1 and 0 while it is empty.
+func (e *Engine) Bounds() (first, last uint64) {
+	first, _ = e.wal.Bounds()
+	return max(first, 1), e.View().Index()
+}
+
+// Records gives the entries from one index to another, both included. Where
+// from is not kept it begins at the next one.
+func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
+	return e.wal.Read(from, min(to, e.View().Index()))
+}
+
+// WaitIndex returns once entry n is durable and published.
+func (e *Engine) WaitIndex(ctx context.Context, n uint64) error {
+	for {
+		advanced := *e.advanced.Load()
+		if e.View().Index() >= n {
+			return nil
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.stopping:
+			return Errorf(ShuttingDown, "the server is stopping: ask again after its restart")
+		}
+	}
+}
+
+// stopIntake takes no more commands; those in the queue are still reduced.
+func (e *Engine) stopIntake() {
+	e.stopOnce.Do(func() {
+		close(e.stopping)
+		e.stop()
+		e.intake.Lock()
+		e.closed = true
+		close(e.queue)
+		e.intake.Unlock()
+	})
+}
+
+// Close takes no more commands, finishes those it has, saves a snapshot if one
+// is due, and closes the log. It gives ctx's error if that takes longer than
+// ctx lasts; then nothing acknowledged is lost, but the next start has more to
+// check. Later calls give the first one's result.
+func (e *Engine) Close(ctx context.Context) error {
+	e.stopIntake()
+	select {
+	case <-e.ran:
+	case <-ctx.Done():
+		return fmt.Errorf("swoosh: commands are still being written: %w", ctx.Err())
+	}
+	e.closeOnce.Do(func() {
+		e.keeper.Wait()
+		e.closeErr = e.shut()
+	})
+	return e.closeErr
+}

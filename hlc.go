@@ -1,0 +1,141 @@
+package swoosh
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Stamp is a reading of the hybrid logical clock (Kulkarni et al., "Logical
+// Physical Clocks", 2014). Stamps of one log only grow.
+type Stamp struct {
+	WallMS  uint64 // Unix milliseconds, below 2^48
+	Counter uint16 // orders stamps of one millisecond
+	Node    string // who issued it: 1 to 63 of a-z, 0-9 and dash; breaks ties
+}
+
+// maxWallMS is the last millisecond that 12 hex digits hold, in the year 10889.
+const maxWallMS = 1<<48 - 1
+
+// String gives 12 hex digits of milliseconds, 4 of counter, and the node:
+// text order is time order.
+func (t Stamp) String() string { return string(t.append(make([]byte, 0, 32))) }
+
+func (t Stamp) append(b []byte) []byte {
+	const digits = "0123456789abcdef"
+	for shift := 44; shift >= 0; shift -= 4 {
+		b = append(b, digits[t.WallMS>>shift&15])
+	}
+	b = append(b, '-')
+	for shift := 12; shift >= 0; shift -= 4 {
+		b = append(b, digits[t.Counter>>shift&15])
+	}
+	b = append(b, '-')
+	return append(b, t.Node...)
+}
+
+// ParseStamp reads the form that String gives and refuses every other.
+func ParseStamp(s string) (Stamp, error) {
+	wrong := fmt.Errorf("an hlc is <12 hex digits>-<4 hex digits>-<node>, not %q", s)
+	if len(s) < 19 || s[12] != '-' || s[17] != '-' || strings.ToLower(s) != s {
+		return Stamp{}, wrong
+	}
+	wall, err := strconv.ParseUint(s[:12], 16, 48)
+	if err != nil || s[0] == '+' {
+		return Stamp{}, wrong
+	}
+	counter, err := strconv.ParseUint(s[13:17], 16, 16)
+	if err != nil || s[13] == '+' {
+		return Stamp{}, wrong
+	}
+	if err := CheckNodeID(s[18:]); err != nil {
+		return Stamp{}, fmt.Errorf("hlc %q: %w", s, err)
+	}
+	return Stamp{WallMS: wall, Counter: uint16(counter), Node: s[18:]}, nil
+}
+
+// CheckNodeID says what is wrong with a node's name, or nil: 1 to 63
+// characters of a-z, 0-9 and dash.
+func CheckNodeID(s string) error {
+	ok := len(s) >= 1 && len(s) <= 63
+	for i := range len(s) {
+		c := s[i]
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
+	}
+	if !ok {
+		return fmt.Errorf("a node is 1 to 63 characters of a-z, 0-9 and dash, not %q", s)
+	}
+	return nil
+}
+
+// Compare orders by time, then counter, then node, as the text forms do.
+func (t Stamp) Compare(u Stamp) int {
+	return cmp.Or(cmp.Compare(t.WallMS, u.WallMS), cmp.Compare(t.Counter, u.Counter), strings.Compare(t.Node, u.Node))
+}
+
+// After tells whether t is later than u.
+func (t Stamp) After(u Stamp) bool { return t.Compare(u) > 0 }
+
+// IsZero tells whether t is the stamp of an empty log, whatever its node.
+func (t Stamp) IsZero() bool { return t.WallMS == 0 && t.Counter == 0 }
+
+// Time gives the wall part, in UTC.
+func (t Stamp) Time() time.Time { return time.UnixMilli(int64(t.WallMS)).UTC() }
+
+// MarshalText is String, for JSON.
+func (t Stamp) MarshalText() ([]byte, error) { return t.append(nil), nil }
+
+// UnmarshalText is ParseStamp, for JSON.
+func (t *Stamp) UnmarshalText(b []byte) error {
+	v, err := ParseStamp(string(b))
+	*t = v
+	return err
+}
+
+// Clock issues stamps. It belongs to one goroutine.
+type Clock struct {
+	wallMS func() int64
+	node   string
+	last   Stamp
+}
+
+// NewClock returns a clock for node that reads the time from wallMS (Unix
+// milliseconds) and whose first stamp is after last, even when the wall clock
+// has gone back.
+func NewClock(wallMS func() int64, node string, last Stamp) *Clock {
+	return &Clock{wallMS: wallMS, node: node, last: last}
+}
+
+// Next gives the stamp that an entry would get now: after the last one used,
+// after the caller's, and not before the wall clock. A counter that is used up
+// moves the millisecond on. The stamp is not used up until Use.
+func (c *Clock) Next(caller Stamp) Stamp {
+	floor := c.last
+	if caller.After(floor) {
+		floor = caller
+	}
+	wall := c.wall()
+	switch {
+	case wall > floor.WallMS:
+		return Stamp{WallMS: wall, Node: c.node}
+	case floor.Counter < 1<<16-1:
+		return Stamp{WallMS: floor.WallMS, Counter: floor.Counter + 1, Node: c.node}
+	default:
+		return Stamp{WallMS: floor.WallMS + 1, Node: c.node}
+	}
+}
+
+// Use takes a stamp that Next gave.
+func (c *Clock) Use(t Stamp) { c.last = t }
+
+// Skewed tells whether a caller's stamp is refused: more than max ahead of the
+// wall clock and later than the last stamp used. What was issued here is
+// always welcome, also after the wall clock fell back.
+func (c *Clock) Skewed(caller Stamp, max time.Duration) bool {
+	return caller.After(c.last) && caller.WallMS > c.wall()+uint64(max.Milliseconds())
+}
+
+// wall is the wall clock, held inside what a stamp can carry.
+func (c *Clock) wall() uint64 { return uint64(min(max(c.wallMS(), 0), maxWallMS)) }

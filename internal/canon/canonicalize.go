@@ -1,0 +1,325 @@
+package canon
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxDepth is how many arrays and objects may stand inside each other.
+const MaxDepth = 64
+
+// Canonicalize checks raw, strict JSON, and gives its form by RFC 8785 in new
+// bytes. White space around the value is welcome. The error, a FieldError,
+// names the byte or the JSON Pointer of what is refused:
+//
+//   - what is not JSON, and bytes after the value;
+//   - invalid UTF-8, and surrogates that are not in pairs;
+//   - a member that its object has already, at any depth;
+//   - more than MaxDepth levels;
+//   - a number outside I-JSON (RFC 7493): beyond ±(2^53-1), where a double
+//     holds integers only. Fractions are lawful.
+func Canonicalize(raw []byte) ([]byte, error) { return rewrite(raw, false) }
+
+// StripZero gives the canonical form of raw without the members that are zero,
+// at any depth: "", 0, false, [], and {}, also where an object is empty
+// because its members were zero. Elements of arrays stay, null is kept. It
+// refuses what Canonicalize refuses.
+func StripZero(raw []byte) ([]byte, error) { return rewrite(raw, true) }
+
+func rewrite(raw []byte, strip bool) ([]byte, error) {
+	in := openReader(raw)
+	defer in.close()
+	w := writer{in: &in.dec, strip: strip, out: make([]byte, 0, len(raw)), members: in.members[:0]}
+	err := w.value(0)
+	in.members = w.members
+	if err == nil {
+		err = in.end()
+	}
+	if err != nil {
+		return nil, FieldError{Detail: syntaxText(err)}
+	}
+	if w.refused != nil {
+		return nil, *w.refused
+	}
+	return w.out, nil
+}
+
+// reader is a decoder over bytes, used again and again.
+type reader struct {
+	buf     bytes.Buffer
+	dec     jsontext.Decoder
+	members []member
+}
+
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
+func openReader(raw []byte) *reader {
+	r := readers.Get().(*reader)
+	r.buf = *bytes.NewBuffer(raw)
+	r.dec.Reset(&r.buf)
+	return r
+}
+
+// close lets go of the bytes, and of a list that one large document made.
+func (r *reader) close() {
+	const keep = 256 // members, 10 KiB
+	if cap(r.members) > keep {
+		r.members = nil
+	}
+	clear(r.members[:cap(r.members)])
+	r.buf = bytes.Buffer{}
+	r.dec.Reset(&r.buf)
+	readers.Put(r)
+}
+
+// end says whether anything but white space follows the value.
+func (r *reader) end() error {
+	at := r.dec.InputOffset()
+	if _, err := r.dec.ReadToken(); err == io.EOF {
+		return nil
+	}
+	return trailing(at)
+}
+
+// trailing is the offset where a document ought to have ended.
+type trailing int64
+
+func (t trailing) Error() string {
+	return "bytes follow the value, at byte " + strconv.FormatInt(int64(t), 10)
+}
+
+// writer copies values in canonical form from in to out.
+type writer struct {
+	in      *jsontext.Decoder
+	base    int // depth of in where the value stands
+	strip   bool
+	out     []byte
+	scratch []byte
+	members []member    // of the objects that are open
+	refused *FieldError // the first thing that is JSON but not lawful here
+}
+
+// member is one that has been written: where it begins and ends in out.
+type member struct {
+	start, nameEnd, end int
+	plain               string // the name, if it had to be escaped
+}
+
+// value copies the next one. It fails on bad syntax alone, so that the rest
+// can still be read; what else is wrong goes to refused.
+func (w *writer) value(depth int) error {
+	switch w.in.PeekKind() {
+	case jsontext.KindBeginObject, jsontext.KindBeginArray:
+		if depth >= MaxDepth {
+			err := w.in.SkipValue()
+			w.refuse("is more than " + strconv.Itoa(MaxDepth) + " levels deep: make it flatter")
+			return err
+		}
+		token, err := w.in.ReadToken()
+		if err != nil {
+			return err
+		}
+		if token.Kind() == jsontext.KindBeginArray {
+			return w.array(depth + 1)
+		}
+		return w.object(depth + 1)
+	}
+	raw, err := w.in.ReadValue()
+	if err != nil {
+		return err
+	}
+	w.scalar(raw)
+	return nil
+}
+
+func (w *writer) scalar(raw []byte) {
+	switch jsontext.Kind(raw[0]) {
+	case '"':
+		w.text(raw)
+	case 'n', 't', 'f':
+		w.out = append(w.out, raw...)
+	default:
+		var ok bool
+		if w.out, ok = appendNumber(w.out, raw); !ok {
+			w.refuse(numberText(raw))
+		}
+	}
+}
+
+func numberText(raw []byte) string {
+	return "must be within ±9007199254740991 (RFC 7493), not " + shown(raw) + ": write a larger number as a string"
+}
+
+// text copies a quoted string and gives its content, if that has escapes.
+func (w *writer) text(raw []byte) (plain []byte) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		w.out = append(w.out, raw...)
+		return nil
+	}
+	w.scratch = unquote(w.scratch[:0], raw)
+	w.out = appendText(w.out, w.scratch)
+	return w.scratch
+}
+
+// unquote appends the content of a quoted string that the decoder has checked.
+func unquote(b, raw []byte) []byte {
+	b, _ = jsontext.AppendUnquote(b, raw)
+	return b
+}
+
+func (w *writer) array(depth int) error {
+	w.out = append(w.out, '[')
+	for first := true; w.in.PeekKind() != jsontext.KindEndArray; first = false {
+		if !first {
+			w.out = append(w.out, ',')
+		}
+		if err := w.value(depth); err != nil {
+			return err
+		}
+	}
+	w.out = append(w.out, ']')
+	_, err := w.in.ReadToken()
+	return err
+}
+
+func (w *writer) object(depth int) error {
+	w.out = append(w.out, '{')
+	begin, first, sorted := len(w.out), len(w.members), true
+	for w.in.PeekKind() != jsontext.KindEndObject {
+		kept, err := w.member(depth, begin)
+		if err != nil {
+			return err
+		}
+		if n := len(w.members); kept && n-first > 1 {
+			sorted = sorted && w.compare(w.members[n-2], w.members[n-1]) < 0
+		}
+	}
+	if !sorted {
+		w.sort(begin, w.members[first:])
+	}
+	w.members = w.members[:first]
+	w.out = append(w.out, '}')
+	_, err := w.in.ReadToken()
+	return err
+}
+
+// member copies a name and its value, and takes them back if they are zero and
+// zeros are not wanted.
+func (w *writer) member(depth, begin int) (kept bool, err error) {
+	mark := len(w.out)
+	if mark > begin {
+		w.out = append(w.out, ',')
+	}
+	m := member{start: len(w.out)}
+	raw, err := w.in.ReadValue()
+	if err != nil {
+		return false, err
+	}
+	m.plain = string(w.text(raw))
+	m.nameEnd = len(w.out)
+	w.out = append(w.out, ':')
+	if err := w.value(depth); err != nil {
+		return false, err
+	}
+	if w.strip && isZeroJSON(w.out[m.nameEnd+1:]) {
+		w.out = w.out[:mark]
+		return false, nil
+	}
+	m.end = len(w.out)
+	w.members = append(w.members, m)
+	return true, nil
+}
+
+// isZeroJSON looks at a canonical value.
+func isZeroJSON(b []byte) bool {
+	switch string(b) {
+	case `""`, "0", "false", "[]", "{}":
+		return true
+	}
+	return false
+}
+
+func (w *writer) compare(a, b member) int {
+	if a.plain == "" && b.plain == "" {
+		return compareUTF16(w.name(a), w.name(b))
+	}
+	return compareUTF16(w.content(a), w.content(b))
+}
+
+// name is the content of a name that has no escapes.
+func (w *writer) name(m member) []byte { return w.out[m.start+1 : m.nameEnd-1] }
+
+func (w *writer) content(m member) string {
+	if m.plain != "" {
+		return m.plain
+	}
+	return string(w.name(m))
+}
+
+// sort brings the members of one object, which stand in out from begin to its
+// end, into order.
+func (w *writer) sort(begin int, members []member) {
+	slices.SortFunc(members, w.compare)
+	w.scratch = w.scratch[:0]
+	for i, m := range members {
+		if i > 0 {
+			w.scratch = append(w.scratch, ',')
+		}
+		w.scratch = append(w.scratch, w.out[m.start:m.end]...)
+	}
+	copy(w.out[begin:], w.scratch)
+}
+
+// refuse notes the first fault, of the value read last.
+func (w *writer) refuse(detail string) {
+	if w.refused == nil {
+		w.refused = &FieldError{Pointer: below(w.in.StackPointer(), w.base), Detail: detail}
+	}
+}
+
+// below cuts the first n reference tokens off.
+func below(p jsontext.Pointer, n int) string {
+	s := string(p)
+	for ; n > 0 && s != ""; n-- {
+		next := strings.IndexByte(s[1:], '/')
+		if next < 0 {
+			return ""
+		}
+		s = s[1+next:]
+	}
+	return s
+}
+
+// syntaxText says in a caller's words why the decoder gave up.
+func syntaxText(err error) string {
+	var end trailing
+	var bad *jsontext.SyntacticError
+	switch {
+	case errors.As(err, &end):
+		return "is not one JSON value: " + end.Error()
+	case err == io.EOF:
+		return "is empty, not JSON"
+	case !errors.As(err, &bad):
+		return "could not be read: " + strings.TrimPrefix(err.Error(), "jsontext: ")
+	case errors.Is(bad.Err, jsontext.ErrDuplicateName):
+		return "has a member twice: " + shown([]byte(bad.JSONPointer))
+	}
+	text := "is not JSON: "
+	if errors.Is(bad.Err, io.ErrUnexpectedEOF) {
+		text += "it ends too early"
+	} else {
+		text += bad.Err.Error()
+	}
+	text += ", at byte " + strconv.FormatInt(bad.ByteOffset, 10)
+	if bad.JSONPointer != "" {
+		text += " in " + shown([]byte(bad.JSONPointer))
+	}
+	return text
+}

@@ -1,0 +1,380 @@
+package canon
+
+import (
+	"bytes"
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxErrors is how many faults of a document are named.
+const maxErrors = 32
+
+// Decode reads raw, JSON in any form, into v, which must be settable and of
+// the codec's type. Names are case-sensitive. All faults are named, in the
+// order of the document, up to 32: members unknown or missing, values of
+// another type (null always is), integers with a fraction or out of range, and
+// what Validate says of nouns inside v; that of v itself is the caller's to
+// ask. If raw is not JSON that is the only fault, at "".
+//
+// What is absent is zero, and an empty array is a nil slice. v shares no
+// memory with raw. On error its content is unspecified.
+func (c *Codec) Decode(raw []byte, v reflect.Value, m Mode) []FieldError {
+	in := openReader(raw)
+	defer in.close()
+	s := decoding{in: &in.dec, mode: m}
+	err := s.top(c.root, v)
+	if err == nil {
+		err = in.end()
+	}
+	return s.result(err)
+}
+
+// DecodeFrom is Decode for the next value of a stream. Pointers begin at that
+// value. After faults d stands behind the value; after bad syntax, or an error
+// of d's reader, the next read of d gives that error again. Names that repeat
+// are refused unless the options of d allow them.
+func (c *Codec) DecodeFrom(d *jsontext.Decoder, v reflect.Value, m Mode) []FieldError {
+	s := decoding{in: d, mode: m}
+	return s.result(s.top(c.root, v))
+}
+
+// decoding is the state of one Decode. Its methods return an error for bad
+// syntax alone, after which nothing more can be read.
+type decoding struct {
+	in      *jsontext.Decoder
+	mode    Mode
+	faults  []FieldError
+	failed  int // faults found, also those past maxErrors
+	scratch []byte
+}
+
+func (s *decoding) result(err error) []FieldError {
+	if err != nil {
+		return []FieldError{{Detail: syntaxText(err)}}
+	}
+	return s.faults
+}
+
+func (s *decoding) top(p *plan, v reflect.Value) error {
+	v.SetZero()
+	return s.decode(p, v)
+}
+
+// fail notes a fault of the value at hand. Those who hold the value put their
+// part of the pointer before it, see below.
+func (s *decoding) fail(format string, args ...any) {
+	s.failed++
+	if len(s.faults) < maxErrors {
+		s.faults = append(s.faults, FieldError{Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// failAt is fail for a fault further down than the value at hand.
+func (s *decoding) failAt(f FieldError) {
+	s.failed++
+	if len(s.faults) < maxErrors {
+		s.faults = append(s.faults, f)
+	}
+}
+
+// within puts a reference token before the pointers of the faults from first.
+func (s *decoding) within(first int, token string) {
+	for i := range s.faults[first:] {
+		f := &s.faults[first+i]
+		f.Pointer = string(appendPointer(nil, token)) + f.Pointer
+	}
+}
+
+// value decodes a part of the document, and has it validated.
+func (s *decoding) value(p *plan, v reflect.Value) error {
+	failed := s.failed
+	if err := s.decode(p, v); err != nil {
+		return err
+	}
+	if !p.validates || s.failed > failed || s.mode == Sparse && p.isZero(v) {
+		return nil
+	}
+	if err := v.Addr().Interface().(validator).Validate(); err != nil {
+		s.fail("%s", err.Error())
+	}
+	return nil
+}
+
+func (s *decoding) decode(p *plan, v reflect.Value) error {
+	switch p.kind {
+	case kindStruct:
+		return s.object(p, v)
+	case kindSlice:
+		return s.array(p, v)
+	case kindRaw:
+		return s.raw(v)
+	}
+	raw, err := s.in.ReadValue()
+	if err != nil {
+		return err
+	}
+	s.scalar(p, v, raw)
+	return nil
+}
+
+func (s *decoding) scalar(p *plan, v reflect.Value, raw []byte) {
+	switch {
+	case kindOf(raw) != p.wants():
+		s.mistyped(p, raw)
+	case p.kind == kindBool:
+		v.SetBool(raw[0] == 't')
+	case p.kind == kindString:
+		v.SetString(string(s.content(raw)))
+	case p.kind == kindText:
+		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(s.content(raw)); err != nil {
+			s.fail("%s", err.Error())
+		}
+	case p.quoted:
+		s.integer(p, v, raw, readDecimal(s.content(raw)))
+	default:
+		s.integer(p, v, raw, readInteger(raw))
+	}
+}
+
+// wants gives the kind of a scalar's JSON.
+func (p *plan) wants() jsontext.Kind {
+	switch {
+	case p.kind == kindBool:
+		return jsontext.KindTrue
+	case (p.kind == kindInt || p.kind == kindUint) && !p.quoted:
+		return jsontext.KindNumber
+	}
+	return jsontext.KindString
+}
+
+// kindOf is the kind of a value that was read, with true standing for false.
+func kindOf(raw []byte) jsontext.Kind {
+	switch c := raw[0]; {
+	case c == '-' || c >= '0' && c <= '9':
+		return jsontext.KindNumber
+	case c == 'f':
+		return jsontext.KindTrue
+	default:
+		return jsontext.Kind(c)
+	}
+}
+
+// content is what stands between the quotes, good until the next read.
+func (s *decoding) content(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
+	}
+	s.scratch = unquote(s.scratch[:0], raw)
+	return s.scratch
+}
+
+func (s *decoding) integer(p *plan, v reflect.Value, raw []byte, n integer) {
+	switch {
+	case n.fault != "":
+		s.fail("%s, not %s", n.fault, shown(raw))
+	case n.huge || !p.holds(n.neg, n.abs):
+		s.fail("must be from %s to %s, not %s", p.lowText(), strconv.FormatUint(p.high, 10), shown(raw))
+	case p.kind == kindUint:
+		v.SetUint(n.abs)
+	case n.neg:
+		v.SetInt(-int64(n.abs))
+	default:
+		v.SetInt(int64(n.abs))
+	}
+}
+
+// lowText is the smallest integer of the plan, in decimal.
+func (p *plan) lowText() string {
+	if p.low == 0 {
+		return "0"
+	}
+	return "-" + strconv.FormatUint(p.low, 10)
+}
+
+func (s *decoding) mistyped(p *plan, raw []byte) {
+	s.fail("must be %s, not %s", p.typeText(), typeOf(raw))
+}
+
+func (p *plan) typeText() string {
+	switch p.kind {
+	case kindBool:
+		return "true or false"
+	case kindInt, kindUint:
+		if p.quoted {
+			return "a string of decimal digits"
+		}
+		return "an integer"
+	case kindSlice:
+		return "an array"
+	case kindStruct:
+		return "an object"
+	case kindRaw:
+		return "a value"
+	}
+	return "a string"
+}
+
+// typeOf names the type of a value for a sentence.
+func typeOf(raw []byte) string {
+	switch kindOf(raw) {
+	case jsontext.KindNull:
+		return "null"
+	case jsontext.KindTrue:
+		return "a boolean"
+	case jsontext.KindString:
+		return "a string"
+	case jsontext.KindBeginObject:
+		return "an object"
+	case jsontext.KindBeginArray:
+		return "an array"
+	}
+	return "a number"
+}
+
+// opens reads the bracket that p begins with; false if another value stood
+// there, which has then been read and refused.
+func (s *decoding) opens(p *plan, bracket jsontext.Kind) (bool, error) {
+	if s.in.PeekKind() == bracket {
+		_, err := s.in.ReadToken()
+		return true, err
+	}
+	raw, err := s.in.ReadValue()
+	if err == nil {
+		s.mistyped(p, raw)
+	}
+	return false, err
+}
+
+func (s *decoding) array(p *plan, v reflect.Value) error {
+	if ok, err := s.opens(p, jsontext.KindBeginArray); !ok || err != nil {
+		return err
+	}
+	for i := 0; s.in.PeekKind() != jsontext.KindEndArray; i++ {
+		if i == v.Cap() {
+			v.Grow(1)
+		}
+		v.SetLen(i + 1)
+		first := len(s.faults)
+		if err := s.value(p.elem, v.Index(i)); err != nil {
+			return err
+		}
+		if len(s.faults) > first {
+			s.within(first, strconv.Itoa(i))
+		}
+	}
+	_, err := s.in.ReadToken()
+	return err
+}
+
+func (s *decoding) object(p *plan, v reflect.Value) error {
+	if ok, err := s.opens(p, jsontext.KindBeginObject); !ok || err != nil {
+		return err
+	}
+	var few [64]bool
+	seen := few[:]
+	if len(p.fields) > len(few) {
+		seen = make([]bool, len(p.fields))
+	}
+	for next := 0; s.in.PeekKind() != jsontext.KindEndObject; next++ {
+		raw, err := s.in.ReadValue()
+		if err != nil {
+			return err
+		}
+		name := s.content(raw)
+		if next = p.find(name, next); next < 0 {
+			err = s.unknown(p, string(name))
+		} else {
+			seen[next] = true
+			err = s.member(&p.fields[next], v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.missing(p, seen)
+	_, err := s.in.ReadToken()
+	return err
+}
+
+// find gives the index of a name, -1 for none. The members of canonical JSON
+// come in the order of the fields, so the guess is mostly right.
+func (p *plan) find(name []byte, guess int) int {
+	if guess < len(p.fields) && p.fields[guess].name == string(name) {
+		return guess
+	}
+	if i, ok := p.byName[string(name)]; ok {
+		return i
+	}
+	return -1
+}
+
+func (s *decoding) member(f *field, v reflect.Value) error {
+	first := len(s.faults)
+	if err := s.value(f.plan, v.Field(f.index)); err != nil {
+		return err
+	}
+	if len(s.faults) > first {
+		s.within(first, f.name)
+	}
+	return nil
+}
+
+func (s *decoding) unknown(p *plan, name string) error {
+	first := len(s.faults)
+	if first < maxErrors {
+		s.fail("is not a member of this object%s", p.hint(name))
+		s.within(first, name)
+	} else {
+		s.failed++
+	}
+	return s.in.SkipValue()
+}
+
+// hint names the member that was meant, if one is near.
+func (p *plan) hint(name string) string {
+	names := make([]string, len(p.fields))
+	for i := range p.fields {
+		names[i] = p.fields[i].name
+	}
+	if near := Nearest(name, names); near != "" {
+		return " (did you mean " + strconv.Quote(near) + "?)"
+	}
+	return ""
+}
+
+// missing notes the members that Full requires and that were not there.
+func (s *decoding) missing(p *plan, seen []bool) {
+	if s.mode == Sparse {
+		return
+	}
+	for i := range p.fields {
+		if !seen[i] && !p.fields[i].omitZero {
+			first := len(s.faults)
+			s.fail("is required")
+			s.within(first, p.fields[i].name)
+		}
+	}
+}
+
+// raw keeps a value as canonical JSON.
+func (s *decoding) raw(v reflect.Value) error {
+	if s.in.PeekKind() == jsontext.KindNull {
+		s.fail("must be a value, not null")
+		return s.in.SkipValue()
+	}
+	w := writer{in: s.in, base: s.in.StackDepth()}
+	if err := w.value(0); err != nil {
+		return err
+	}
+	if w.refused != nil {
+		s.failAt(*w.refused)
+		return nil
+	}
+	v.SetBytes(slices.Clip(w.out))
+	return nil
+}

@@ -1,0 +1,108 @@
+package canon
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// CheckDomainType says why t can't be a state's or a payload's, or nil. What
+// they hold must mean the same on every machine and in every reader of JSON,
+// so the rules are stricter than those of For: no floats, [time.Time],
+// pointers, maps, embedded structs or raw JSON; an integer of 64 bits is a
+// noun, which has Validate, or has the tag option string; the names of members
+// are of a-z, 0-9 and underscore. The error names the field.
+func CheckDomainType(t reflect.Type) error {
+	if err := checkDomain(t, t.String(), false, nil); err != nil {
+		return err
+	}
+	_, err := compiled(t, nil)
+	return err
+}
+
+var timeType = reflect.TypeFor[time.Time]()
+
+// checkDomain looks at the type that stands at path; quoted is its tag option
+// string, outer are the types around it.
+func checkDomain(t reflect.Type, path string, quoted bool, outer []reflect.Type) error {
+	switch t {
+	case timeType:
+		return fmt.Errorf("%s: time.Time is not for domains: use a stamp or Unix milliseconds", path)
+	case rawType:
+		return fmt.Errorf("%s: raw JSON is not for domains: give it a type", path)
+	}
+	if text, err := isText(t); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	} else if text {
+		return checkEmbedded(t, path)
+	}
+	if slices.Contains(outer, t) {
+		return fmt.Errorf("%s: %s contains itself", path, t)
+	}
+	outer = append(slices.Clip(outer), t)
+	switch t.Kind() {
+	case reflect.Bool, reflect.String,
+		reflect.Int8, reflect.Int16, reflect.Int32, reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return nil
+	case reflect.Int, reflect.Int64, reflect.Uint, reflect.Uint64:
+		if quoted || t.Name() != "" && t.Implements(validatorType) {
+			return nil
+		}
+		return fmt.Errorf("%s: %s has 64 bits, JSON numbers have 53: add the tag option string, or use a type with Validate that stays below 2^53", path, t)
+	case reflect.Slice:
+		return checkDomain(t.Elem(), path+"[]", false, outer)
+	case reflect.Struct:
+		return checkDomainFields(t, path, outer)
+	}
+	return fmt.Errorf("%s: %s (%s) is not for domains: use a bool, string, integer, struct, slice, or a type with MarshalText and UnmarshalText", path, t, t.Kind())
+}
+
+// checkEmbedded refuses embedded structs: methods that they lend, MarshalText
+// above all, would stand for the whole.
+func checkEmbedded(t reflect.Type, path string) error {
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Anonymous {
+			return fmt.Errorf("%s.%s: an embedded field is not for domains: give it a name", path, f.Name)
+		}
+	}
+	return nil
+}
+
+func checkDomainFields(t reflect.Type, path string, outer []reflect.Type) error {
+	if err := checkEmbedded(t, path); err != nil {
+		return err
+	}
+	names := map[string]string{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		at := path + "." + f.Name
+		tag, err := readTag(f)
+		if err != nil {
+			return fmt.Errorf("%s: %w", at, err)
+		}
+		if !isMemberName(tag.name) {
+			return fmt.Errorf("%s: the name %q must be of a-z, 0-9 and underscore", at, tag.name)
+		}
+		if other, ok := names[tag.name]; ok {
+			return fmt.Errorf("%s: the name %q is %s's already", at, tag.name, other)
+		}
+		names[tag.name] = f.Name
+		if err := checkDomain(f.Type, at, tag.quoted, outer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isMemberName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return s != ""
+}

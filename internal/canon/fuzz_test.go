@@ -1,0 +1,69 @@
+package canon
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/gowebpki/jcs"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzCanonicalize: what is accepted is what the independent implementation
+// makes of it, and is its own canonical form.
+func FuzzCanonicalize(f *testing.F) {
+	f.Add([]byte(benchPayload))
+	f.Add([]byte(`[1.0,-0,1e17,"\ud83d\ude00",{"":null,"\ufb33":[],"😀":{}}]`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got, err := Canonicalize(raw)
+		stripped, again := StripZero(raw)
+		require.Equal(t, err, again)
+		if err != nil {
+			require.Nil(t, got)
+			return
+		}
+		theirs, err := jcs.Transform(raw)
+		require.NoError(t, err)
+		require.Equal(t, string(theirs), string(got))
+		same, err := Canonicalize(got)
+		require.NoError(t, err)
+		require.Equal(t, string(got), string(same))
+		same, err = StripZero(stripped)
+		require.NoError(t, err)
+		require.Equal(t, string(stripped), string(same))
+	})
+}
+
+// FuzzDecode: what is accepted is written and read back as it was, and its
+// canonical form is accepted likewise.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(goodPayload), true)
+	f.Add([]byte(`{"seats":[{"role":"a","count":1}],"raw":{"a":[]},"wide":"-1"}`), false)
+	f.Fuzz(func(t *testing.T, raw []byte, full bool) {
+		mode := Sparse
+		if full {
+			mode = Full
+		}
+		fuzzDecode[sample](t, raw, mode)
+		fuzzDecode[payload](t, raw, mode)
+	})
+}
+
+func fuzzDecode[T any](t *testing.T, raw []byte, mode Mode) {
+	first, faults := decodeInto[T](string(raw), mode)
+	canonical, err := Canonicalize(raw)
+	if err == nil {
+		_, again := decodeInto[T](string(canonical), mode)
+		require.Equal(t, len(faults) == 0, len(again) == 0, "%v %v", faults, again)
+	}
+	if faults != nil {
+		require.LessOrEqual(t, len(faults), maxErrors)
+		return
+	}
+	text := For(reflect.TypeFor[T]()).Append(nil, reflect.ValueOf(first), mode)
+	form, err := Canonicalize(text)
+	require.NoError(t, err)
+	require.Equal(t, string(form), string(text))
+	second, faults := decodeInto[T](string(text), mode)
+	require.Empty(t, faults)
+	require.Equal(t, first, second)
+}

@@ -1,0 +1,133 @@
+package canon
+
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
+const hexDigits = "0123456789abcdef"
+
+// AppendString appends s as a JSON string in the form of RFC 8785, section
+// 3.2.2.2: only quote, backslash and controls below U+0020 are escaped. Bytes
+// that are not UTF-8 become U+FFFD, for JSON can't carry them.
+func AppendString(b []byte, s string) []byte { return appendText(b, s) }
+
+func appendText[S string | []byte](b []byte, s S) []byte {
+	b = append(b, '"')
+	start := 0 // what stands before is written
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			if n := runeLen(s[i:]); n > 0 {
+				i += n
+				continue
+			}
+		}
+		b = append(b, s[start:i]...)
+		b = appendEscaped(b, c)
+		i++
+		start = i
+	}
+	b = append(b, s[start:]...)
+	return append(b, '"')
+}
+
+// runeLen gives the length of the rune that s begins with, 0 if there is none.
+func runeLen[S string | []byte](s S) int {
+	var few [utf8.UTFMax]byte
+	r, n := utf8.DecodeRune(few[:copy(few[:], s)])
+	if r == utf8.RuneError && n <= 1 {
+		return 0
+	}
+	return n
+}
+
+// appendEscaped appends a byte that can't stand in a JSON string as it is.
+func appendEscaped(b []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(b, '\\', c)
+	case '\b':
+		return append(b, `\b`...)
+	case '\t':
+		return append(b, `\t`...)
+	case '\n':
+		return append(b, `\n`...)
+	case '\f':
+		return append(b, `\f`...)
+	case '\r':
+		return append(b, `\r`...)
+	}
+	if c < ' ' {
+		return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+	}
+	return utf8.AppendRune(b, utf8.RuneError)
+}
+
+// CompareUTF16 orders strings by their UTF-16 code units, as RFC 8785 orders
+// the members of an object. It gives -1, 0 or 1.
+func CompareUTF16(a, b string) int { return compareUTF16(a, b) }
+
+// compareUTF16 works on UTF-8: its byte order is the order of code points,
+// which is that of UTF-16 but for U+E000 to U+FFFF. These begin with 0xEE or
+// 0xEF and come after the astral characters, whose surrogates are smaller.
+func compareUTF16[A, B string | []byte](a A, b B) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] == b[i] {
+			continue
+		}
+		if weight(a[i]) < weight(b[i]) {
+			return -1
+		}
+		return 1
+	}
+	switch {
+	case len(a) < len(b):
+		return -1
+	case len(a) > len(b):
+		return 1
+	}
+	return 0
+}
+
+func weight(c byte) int {
+	if c == 0xEE || c == 0xEF {
+		return int(c) + 0x100
+	}
+	return int(c)
+}
+
+// appendPointer appends one reference token of a JSON Pointer.
+func appendPointer(b []byte, token string) []byte {
+	b = append(b, '/')
+	for i := range len(token) {
+		switch c := token[i]; c {
+		case '~':
+			b = append(b, "~0"...)
+		case '/':
+			b = append(b, "~1"...)
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+// shownMax is how many bytes of a caller's text an error repeats.
+const shownMax = 64
+
+// shown gives the beginning of a caller's text, safe to print.
+func shown(text []byte) string {
+	if len(text) <= shownMax {
+		return string(text)
+	}
+	cut := shownMax
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return string(text[:cut]) + "… (" + strconv.Itoa(len(text)) + " bytes)"
+}

@@ -1,0 +1,194 @@
+package swoosh
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+)
+
+// The nouns below are what payloads and states are made of. Each checks its own
+// form wherever one is decoded, so a command that holds a noun has no rule to
+// write for it, and each gives its own JSON Schema.
+
+// ID names a thing of a domain: 1 to 63 characters of a-z, 0-9 and dash, with no
+// dash at either end. It holds no dot, so ids joined by dots are one key.
+type ID string
+
+const idMax = 63
+
+// Validate says what is wrong with the form, or nil.
+func (id ID) Validate() error {
+	if len(id) < 1 || len(id) > idMax {
+		return fmt.Errorf("must have 1 to %d characters, not %d", idMax, len(id))
+	}
+	for i := range len(id) {
+		if c := id[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return fmt.Errorf("must be made of a-z, 0-9 and dash, not %q", string(id))
+		}
+	}
+	if id[0] == '-' || id[len(id)-1] == '-' {
+		return fmt.Errorf("must not begin or end with a dash, as %q does", string(id))
+	}
+	return nil
+}
+
+// Key is the id itself: in a list it must not be there twice.
+func (id ID) Key() string { return string(id) }
+
+// JSONSchema gives the form as JSON Schema 2020-12.
+func (ID) JSONSchema() string {
+	return `{"maxLength":63,"minLength":1,"pattern":"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$","type":"string"}`
+}
+
+// Text is what people write: 0 to 1024 characters (Unicode code points), any but
+// control characters (category Cc, so neither tab nor newline).
+type Text string
+
+const textMax = 1024
+
+// Validate says what is wrong with the form, or nil.
+func (t Text) Validate() error { return checkText(string(t), 0, textMax) }
+
+// JSONSchema gives the form as JSON Schema 2020-12.
+func (Text) JSONSchema() string { return textSchema(0, textMax) }
+
+// Name is what people call a thing: a Text of 1 to 256 characters.
+type Name string
+
+const nameMax = 256
+
+// Validate says what is wrong with the form, or nil.
+func (n Name) Validate() error { return checkText(string(n), 1, nameMax) }
+
+// JSONSchema gives the form as JSON Schema 2020-12.
+func (Name) JSONSchema() string { return textSchema(1, nameMax) }
+
+func checkText(s string, shortest, longest int) error {
+	if n := utf8.RuneCountInString(s); n < shortest || n > longest {
+		return fmt.Errorf("must have %d to %d characters, not %d", shortest, longest, n)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("must hold no control character, as U+%04X is", r)
+		}
+	}
+	return nil
+}
+
+func textSchema(shortest, longest int) string {
+	return fmt.Sprintf(`{"maxLength":%d,"minLength":%d,"pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f]*$","type":"string"}`,
+		longest, shortest)
+}
+
+// Ref points at something outside, by URL, digest or path: 1 to 2048 characters
+// from ! to ~, that is printable ASCII without the space.
+type Ref string
+
+const refMax = 2048
+
+// Validate says what is wrong with the form, or nil.
+func (r Ref) Validate() error {
+	if len(r) < 1 || len(r) > refMax {
+		return fmt.Errorf("must have 1 to %d characters, not %d", refMax, utf8.RuneCountInString(string(r)))
+	}
+	for i := range len(r) {
+		if r[i] < '!' || r[i] > '~' {
+			return errors.New("must be printable ASCII without spaces: characters from ! to ~")
+		}
+	}
+	return nil
+}
+
+// Key is the ref itself: in a list it must not be there twice.
+func (r Ref) Key() string { return string(r) }
+
+// JSONSchema gives the form as JSON Schema 2020-12.
+func (Ref) JSONSchema() string {
+	return `{"maxLength":2048,"minLength":1,"pattern":"^[!-~]*$","type":"string"}`
+}
+
+// MS is a moment in Unix milliseconds, from 1 and below 2^53, so that every JSON
+// reader holds it exactly. A state and an optional member may have 0: not given.
+type MS uint64
+
+const msMax = 1<<53 - 1
+
+// Validate says what is wrong with the value, or nil.
+func (m MS) Validate() error {
+	if m < 1 || m > msMax {
+		return fmt.Errorf("must be Unix milliseconds from 1 to %d, not %d", uint64(msMax), uint64(m))
+	}
+	return nil
+}
+
+// JSONSchema gives the form as JSON Schema 2020-12.
+func (MS) JSONSchema() string {
+	return `{"maximum":` + strconv.Itoa(msMax) + `,"minimum":1,"type":"integer"}`
+}
+
+// Refs is a list of 1 to 100 references, 64 KiB together, in the order given and
+// without repeats.
+type Refs []Ref
+
+const (
+	refsMax      = 100
+	refsMaxBytes = 64 << 10
+)
+
+// Validate says what is wrong with the list as a whole, or nil.
+func (l Refs) Validate() error {
+	total := 0
+	for _, r := range l {
+		total += len(r)
+	}
+	if total > refsMaxBytes {
+		return fmt.Errorf("must have at most %d bytes together, not %d", refsMaxBytes, total)
+	}
+	return CheckList(l, refsMax)
+}
+
+// JSONSchema gives the form as JSON Schema 2020-12; it can't say the 64 KiB.
+func (Refs) JSONSchema() string { return ListSchema[Ref](refsMax) }
+
+// Keyed is an element of a List: two elements of one key are a repeat.
+type Keyed interface {
+	Key() string
+}
+
+// List holds 1 to 1000 elements in the order given and without repeats.
+type List[T Keyed] []T
+
+const listMax = 1000
+
+// Validate says what is wrong with the list as a whole, or nil.
+func (l List[T]) Validate() error { return CheckList(l, listMax) }
+
+// JSONSchema gives the form as JSON Schema 2020-12.
+func (List[T]) JSONSchema() string { return ListSchema[T](listMax) }
+
+// CheckList says what is wrong with a list of 1 to most elements that must not
+// repeat a key, or nil. It is for a noun that is a list with bounds of its own.
+func CheckList[T Keyed](l []T, most int) error {
+	if len(l) < 1 || len(l) > most {
+		return fmt.Errorf("must have 1 to %d elements, not %d", most, len(l))
+	}
+	seen := make(map[string]struct{}, len(l))
+	for i, e := range l {
+		if _, repeat := seen[e.Key()]; repeat {
+			return fmt.Errorf("must not repeat %q, as element %d does", e.Key(), i)
+		}
+		seen[e.Key()] = struct{}{}
+	}
+	return nil
+}
+
+// ListSchema gives, as JSON Schema 2020-12, a list of 1 to most elements.
+func ListSchema[T Keyed](most int) string {
+	items := canon.For(reflect.TypeFor[T]()).Schema()
+	return fmt.Sprintf(`{"items":%s,"maxItems":%d,"minItems":1,"type":"array","uniqueItems":true}`, items, most)
+}

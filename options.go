@@ -1,0 +1,95 @@
+package swoosh
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+// Options say where an engine lives and what it is made of. The zero value is
+// an engine in memory.
+type Options struct {
+	Dir  string // created if missing; one engine at a time; empty: all is in memory
+	Node string // 1 to 63 characters of a-z, 0-9 and dash; empty: made once and kept in Dir
+
+	SkewMax       time.Duration // how far ahead a caller's stamp may be; 0 means 500 ms
+	MaxRecovery   time.Duration // a snapshot is due when replaying the tail would take longer; 0 means 1 s
+	MaxStateBytes int64         // of an imported document; 0 means 64 MiB
+	ForceReplay   bool          // boot from the base, whatever snapshots there are
+
+	Guards   []Guard        // asked in this order
+	Logger   *slog.Logger   // nil: slog.Default
+	Progress func(Progress) // told of a boot's progress, a few times a second; nil: nobody
+
+	// Published is told of every published state, before those who asked for
+	// it are answered. It runs on the writer's path: keep it short. nil: nobody.
+	Published func(View)
+
+	// ReducerVersion names the meaning of the domains' code. Change it when
+	// equal commands may give other states than before: then boot replays the
+	// whole log and compares.
+	ReducerVersion string
+	Version        string // the program's, recorded in snapshots
+	Commit         string // likewise
+
+	Now       func() int64                  // the wall clock, Unix ms; nil: the machine's
+	OpenWAL   func(dir string) (WAL, error) // nil: OpenBadgerWAL in Dir, NewMemWAL without one
+	Snapshots SnapshotStore                 // nil: FileSnapshotStore in Dir, in memory without one
+	FS        FS                            // for mark, snapshots and imports; nil: the machine's
+
+	// Assert checks after each command that it ended in a phase that it
+	// declares; a command that did not is a fault of its domain. For tests.
+	Assert bool
+}
+
+// Progress is how far a boot has come.
+type Progress struct {
+	Applied uint64 // entries replayed
+	Target  uint64 // entries to replay
+	Index   uint64 // of the last entry replayed
+	HLC     Stamp  // its stamp
+}
+
+func (o Options) withDefaults() (*Options, error) {
+	o.SkewMax = cmp.Or(o.SkewMax, 500*time.Millisecond)
+	o.MaxRecovery = cmp.Or(o.MaxRecovery, time.Second)
+	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 64<<20)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	if o.SkewMax < 0 || o.MaxRecovery < 0 || o.MaxStateBytes < 0 {
+		return nil, errors.New("swoosh: SkewMax, MaxRecovery and MaxStateBytes cannot be negative")
+	}
+	if o.Node != "" {
+		if err := CheckNodeID(o.Node); err != nil {
+			return nil, fmt.Errorf("swoosh: node id: %w", err)
+		}
+	}
+	if o.Now == nil {
+		o.Now = func() int64 { return time.Now().UnixMilli() }
+	}
+	if o.FS == nil {
+		o.FS = durable.OS()
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	if o.Published == nil {
+		o.Published = func(View) {}
+	}
+	if o.OpenWAL == nil {
+		o.OpenWAL = func(dir string) (WAL, error) { return OpenBadgerWAL(dir, o.Logger) }
+		if o.Dir == "" {
+			o.OpenWAL = func(string) (WAL, error) { return NewMemWAL(), nil }
+		}
+	}
+	if o.Snapshots == nil {
+		o.Snapshots = NewFileSnapshotStore(o.Dir, o.FS)
+		if o.Dir == "" {
+			o.Snapshots = NewInMemorySnapshotStore()
+		}
+	}
+	return &o, nil
+}

@@ -1,0 +1,158 @@
+package project
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// The phases of region council, before READY.
+const (
+	PlanRoles   = "PLAN_ROLES"
+	Elect       = "ELECT"
+	ToolingSync = "TOOLING_SYNC"
+)
+
+// Council is who decides in a project.
+type Council struct {
+	Phase      string                 `json:"phase"`
+	Term       Round                  `json:"term"`
+	Entered    []Entered              `json:"entered"`
+	Roles      swoosh.List[Role]      `json:"roles"`
+	Electorate swoosh.List[swoosh.ID] `json:"electorate"` // who may vote and be voted for
+	Quorum     Headcount              `json:"quorum"`     // votes that a candidate needs; more than half of the electorate
+	Seats      []Seat                 `json:"seats"`      // roles as planned, then most votes first
+	Tools      []Tools                `json:"tools"`      // by member
+	Reason     swoosh.Text            `json:"reason"`     // of the last dissolve
+}
+
+// Role is what members are elected to.
+type Role struct {
+	Name  swoosh.ID `json:"name"`
+	Seats Headcount `json:"seats"` // how many hold it; at most the electorate
+}
+
+// Key is the name: a role is planned once.
+func (r Role) Key() string { return string(r.Name) }
+
+// Seat says who holds a role. A member may hold several.
+type Seat struct {
+	Role   swoosh.ID `json:"role"`
+	Member swoosh.ID `json:"member"`
+}
+
+// Tools says which tools a member has, by their hash.
+type Tools struct {
+	Member swoosh.ID  `json:"member"`
+	Hash   swoosh.Ref `json:"hash"`
+}
+
+// VoteKey is project.role.voter.candidate; ids hold no dot.
+type VoteKey string
+
+// Vote holds nothing: its key says it all.
+type Vote struct{}
+
+func (r *Council) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
+
+func councilPhase(v swoosh.View, project swoosh.ID) (string, error) {
+	s := Domain.Of(v)
+	r, _ := s.Council.Get(project)
+	return inRegion(s, project, r.Phase)
+}
+
+// inTerm gives a project's council, unless the command speaks of another term.
+func inTerm(v swoosh.View, project swoosh.ID, term Round) (Council, error) {
+	r, _ := Domain.Of(v).Council.Get(project)
+	return r, fence(project, "term", term, r.Term)
+}
+
+// role finds a planned role.
+func (r Council) role(name swoosh.ID) (Role, bool) {
+	i := slices.IndexFunc(r.Roles, func(role Role) bool { return role.Name == name })
+	if i < 0 {
+		return Role{}, false
+	}
+	return r.Roles[i], true
+}
+
+// members are all who hold a seat, each once, sorted.
+func (r Council) members() []swoosh.ID {
+	all := make([]swoosh.ID, len(r.Seats))
+	for i, seat := range r.Seats {
+		all[i] = seat.Member
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// holdsSeat tells whether id is a member.
+func (r Council) holdsSeat(id swoosh.ID) bool {
+	return slices.ContainsFunc(r.Seats, func(seat Seat) bool { return seat.Member == id })
+}
+
+// synced tells whether every member has tools, and all the same.
+func (r Council) synced() bool {
+	if len(r.Tools) != len(r.members()) {
+		return false
+	}
+	return !slices.ContainsFunc(r.Tools, func(t Tools) bool { return t.Hash != r.Tools[0].Hash })
+}
+
+// elect gives the seats by the votes cast: roles as planned, in each the most
+// votes first and equal ones by the smaller id. It names the roles that fall
+// short, since a candidate needs a quorum of votes of its own.
+func (s State) elect(project swoosh.ID) (seats []Seat, short []string) {
+	r, _ := s.Council.Get(project)
+	for _, role := range r.Roles {
+		winners := s.winners(project, role.Name, r)
+		if len(winners) < int(role.Seats) {
+			short = append(short, fmt.Sprintf("%s (%d of %d seats)", role.Name, len(winners), role.Seats))
+			continue
+		}
+		for _, member := range winners[:role.Seats] {
+			seats = append(seats, Seat{role.Name, member})
+		}
+	}
+	return seats, short
+}
+
+// winners are the candidates of a role that have a quorum, best first.
+func (s State) winners(project, role swoosh.ID, r Council) []swoosh.ID {
+	votes := map[swoosh.ID]int{}
+	for k := range below(s.Votes, votesKey(project, role)) {
+		votes[k.candidate()]++
+	}
+	var winners []swoosh.ID
+	for _, id := range r.Electorate {
+		if votes[id] >= int(r.Quorum) {
+			winners = append(winners, id)
+		}
+	}
+	slices.SortFunc(winners, func(a, b swoosh.ID) int {
+		return cmp.Or(cmp.Compare(votes[b], votes[a]), cmp.Compare(a, b))
+	})
+	return winners
+}
+
+// votesKey gives the key of a vote, or with fewer ids what the keys of all
+// votes below begin with.
+func votesKey(ids ...swoosh.ID) VoteKey {
+	var b strings.Builder
+	for i, id := range ids {
+		b.WriteString(string(id))
+		if i < voteKeyIDs-1 {
+			b.WriteByte('.')
+		}
+	}
+	return VoteKey(b.String())
+}
+
+const voteKeyIDs = 4
+
+func (k VoteKey) candidate() swoosh.ID {
+	return swoosh.ID(k[strings.LastIndexByte(string(k), '.')+1:])
+}

@@ -1,0 +1,25 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// CouncilDissolve begins a new term, which also ends a split vote.
+type CouncilDissolve struct {
+	Project swoosh.ID   `json:"project"`
+	Reason  swoosh.Text `json:"reason"`
+}
+
+// Phase is that of region council.
+func (c CouncilDissolve) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
+
+// Check has nothing to refuse.
+func (CouncilDissolve) Check(swoosh.View) error { return nil }
+
+// Apply drops what the term held, its votes too.
+func (c CouncilDissolve) Apply(s *State, at swoosh.Stamp) {
+	r, _ := s.Council.Get(c.Project)
+	r.Roles, r.Electorate, r.Quorum, r.Seats, r.Tools = nil, nil, 0, nil, nil
+	r.Term, r.Reason = r.Term+1, c.Reason
+	r.enter(PlanRoles, at)
+	s.Council.Put(c.Project, r)
+	deleteBelow(&s.Votes, votesKey(c.Project))
+}

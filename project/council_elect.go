@@ -1,0 +1,40 @@
+package project
+
+import (
+	"strings"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// CouncilElect gives the seats to those who have the votes.
+//
+// Refused with Conflict if a role has fewer candidates with a quorum of votes
+// than it has seats.
+type CouncilElect struct {
+	Project swoosh.ID `json:"project"`
+	Term    Round     `json:"term,omitzero"` // another than the present one is refused
+}
+
+// Phase is that of region council.
+func (c CouncilElect) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
+
+// Check refuses while a role falls short, and names all that do.
+func (c CouncilElect) Check(v swoosh.View) error {
+	r, err := inTerm(v, c.Project, c.Term)
+	if err != nil {
+		return err
+	}
+	if _, short := Domain.Of(v).elect(c.Project); short != nil {
+		return swoosh.Errorf(swoosh.Conflict, "too few candidates of project %s have the quorum of %d votes for %s: vote on, or council.dissolve",
+			c.Project, r.Quorum, strings.Join(short, ", "))
+	}
+	return nil
+}
+
+// Apply gives the seats. The votes stay until the term ends.
+func (c CouncilElect) Apply(s *State, at swoosh.Stamp) {
+	r, _ := s.Council.Get(c.Project)
+	r.Seats, _ = s.elect(c.Project)
+	r.enter(ToolingSync, at)
+	s.Council.Put(c.Project, r)
+}

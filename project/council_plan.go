@@ -1,0 +1,59 @@
+package project
+
+import (
+	"fmt"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// CouncilPlan says which roles there are, who may vote and be voted for, and
+// how many votes decide.
+//
+// Refused with InvalidPayload, since the payload alone decides, if a role has
+// more seats than there are electors, if the quorum is not more than half of
+// them and at most all, or if a full vote would be more than 10 000 votes.
+type CouncilPlan struct {
+	Project    swoosh.ID              `json:"project"`
+	Term       Round                  `json:"term,omitzero"` // another than the present one is refused
+	Roles      swoosh.List[Role]      `json:"roles"`
+	Electorate swoosh.List[swoosh.ID] `json:"electorate"`
+	Quorum     Headcount              `json:"quorum"`
+}
+
+// votesMax bounds the votes of a term, and so what council.elect counts.
+const votesMax = 10_000
+
+// Validate holds roles, electorate and quorum against each other.
+func (c CouncilPlan) Validate() error { return c.faults().refuse(swoosh.InvalidPayload) }
+
+func (c CouncilPlan) faults() faults {
+	var f faults
+	electors, quorum, seats := len(c.Electorate), int(c.Quorum), 0
+	for i, role := range c.Roles {
+		seats += int(role.Seats)
+		f.want(int(role.Seats) <= electors, fmt.Sprintf("/roles/%d/seats", i),
+			"must be at most the electorate of %d, not %d", electors, role.Seats)
+	}
+	f.want(quorum <= electors && 2*quorum > electors, "/quorum",
+		"must be more than half of the electorate of %d and at most all, not %d", electors, quorum)
+	f.want(seats*electors <= votesMax, "/roles",
+		"must make at most %d votes: %d seats for each of %d electors are too many", votesMax, seats, electors)
+	return f
+}
+
+// Phase is that of region council.
+func (c CouncilPlan) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
+
+// Check refuses a plan for another term.
+func (c CouncilPlan) Check(v swoosh.View) error {
+	_, err := inTerm(v, c.Project, c.Term)
+	return err
+}
+
+// Apply keeps the plan.
+func (c CouncilPlan) Apply(s *State, at swoosh.Stamp) {
+	r, _ := s.Council.Get(c.Project)
+	r.Roles, r.Electorate, r.Quorum = c.Roles, c.Electorate, c.Quorum
+	r.enter(Elect, at)
+	s.Council.Put(c.Project, r)
+}

@@ -1,0 +1,53 @@
+package project
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// CouncilSync says which tools a member has, by their hash. The council is
+// READY while every member has some and all have the same.
+//
+// Refused with Conflict if the member holds no seat.
+type CouncilSync struct {
+	Project   swoosh.ID  `json:"project"`
+	Term      Round      `json:"term,omitzero"` // another than the present one is refused
+	Member    swoosh.ID  `json:"member"`
+	ToolsHash swoosh.Ref `json:"tools_hash"`
+}
+
+// Phase is that of region council.
+func (c CouncilSync) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
+
+// Check refuses who holds no seat.
+func (c CouncilSync) Check(v swoosh.View) error {
+	r, err := inTerm(v, c.Project, c.Term)
+	if err != nil {
+		return err
+	}
+	if !r.holdsSeat(c.Member) {
+		return swoosh.Errorf(swoosh.Conflict, "%s holds no seat in the council of project %s: only members sync their tools", c.Member, c.Project)
+	}
+	return nil
+}
+
+// Apply keeps the member's hash in place of the one before.
+func (c CouncilSync) Apply(s *State, at swoosh.Stamp) {
+	r, _ := s.Council.Get(c.Project)
+	mine := Tools{c.Member, c.ToolsHash}
+	i, found := slices.BinarySearchFunc(r.Tools, c.Member, func(t Tools, m swoosh.ID) int { return cmp.Compare(t.Member, m) })
+	if found {
+		r.Tools = slices.Clone(r.Tools)
+		r.Tools[i] = mine
+	} else {
+		r.Tools = slices.Concat(r.Tools[:i], []Tools{mine}, r.Tools[i:])
+	}
+	if r.synced() {
+		r.enter(Ready, at)
+	} else {
+		r.enter(ToolingSync, at)
+	}
+	s.Council.Put(c.Project, r)
+}

@@ -1,0 +1,62 @@
+package project
+
+import (
+	"slices"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// CouncilVote adds a vote, which is never withdrawn. The same again changes
+// nothing.
+//
+// Refused with Conflict if the role is not planned, if voter or candidate are
+// not in the electorate, or if the voter has used up its votes: one a seat.
+type CouncilVote struct {
+	Project   swoosh.ID `json:"project"`
+	Term      Round     `json:"term,omitzero"` // another than the present one is refused
+	Role      swoosh.ID `json:"role"`
+	Candidate swoosh.ID `json:"candidate"` // the voter itself is allowed
+	Voter     swoosh.ID `json:"voter"`
+}
+
+// Phase is that of region council.
+func (c CouncilVote) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
+
+// Check refuses votes that the plan does not give.
+func (c CouncilVote) Check(v swoosh.View) error {
+	r, err := inTerm(v, c.Project, c.Term)
+	if err != nil {
+		return err
+	}
+	role, planned := r.role(c.Role)
+	if !planned {
+		return swoosh.Errorf(swoosh.Conflict, "role %s is not planned in project %s: vote for one of its roles", c.Role, c.Project)
+	}
+	for _, id := range [...]swoosh.ID{c.Voter, c.Candidate} {
+		if !slices.Contains(r.Electorate, id) {
+			return swoosh.Errorf(swoosh.Conflict, "%s is not in the electorate of project %s: only electors vote and are voted for", id, c.Project)
+		}
+	}
+	return c.checkUsed(Domain.Of(v), role)
+}
+
+// checkUsed refuses one vote more than the role has seats.
+func (c CouncilVote) checkUsed(s State, role Role) error {
+	if _, again := s.Votes.Get(c.key()); again {
+		return nil
+	}
+	used := 0
+	for range below(s.Votes, votesKey(c.Project, c.Role, c.Voter)) {
+		used++
+	}
+	if used >= int(role.Seats) {
+		return swoosh.Errorf(swoosh.Conflict, "%s has used its votes for role %s of project %s, %d of %d: a vote is not withdrawn, council.dissolve begins anew",
+			c.Voter, c.Role, c.Project, used, role.Seats)
+	}
+	return nil
+}
+
+// Apply adds the vote.
+func (c CouncilVote) Apply(s *State, _ swoosh.Stamp) { s.Votes.Put(c.key(), Vote{}) }
+
+func (c CouncilVote) key() VoteKey { return votesKey(c.Project, c.Role, c.Voter, c.Candidate) }

@@ -1,0 +1,92 @@
+package project
+
+import (
+	"slices"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// The phases of region environment, beside READY.
+const (
+	Allocate    = "ALLOCATE"
+	Provision   = "PROVISION"
+	Healthcheck = "HEALTHCHECK"
+	Degraded    = "DEGRADED"
+)
+
+// Environment is where a project runs.
+type Environment struct {
+	Phase      string                `json:"phase"`
+	Generation Round                 `json:"generation"`
+	Entered    []Entered             `json:"entered"`
+	Provider   swoosh.Ref            `json:"provider"`
+	Resources  swoosh.List[Resource] `json:"resources"`
+	Artifacts  swoosh.Refs           `json:"artifacts"`
+	Layers     swoosh.Refs           `json:"layers"`
+	Probes     []Probe               `json:"probes"` // as provisioned
+	Reason     swoosh.Text           `json:"reason"` // of the last release
+}
+
+// Resource is what was asked of the provider, such as cpu: 2.
+type Resource struct {
+	Name  swoosh.ID   `json:"name"`
+	Value swoosh.Text `json:"value"`
+}
+
+// Key is the name: a resource is asked for once.
+func (r Resource) Key() string { return string(r.Name) }
+
+// ProbeIDs names 1 to 64 probes, without repeats. The set is fixed by
+// environment.provision: without it READY would follow the first good report,
+// and a probe that is gone would degrade for ever.
+type ProbeIDs []swoosh.ID
+
+const probesMax = 64
+
+// Validate says what is wrong with the list as a whole, or nil.
+func (p ProbeIDs) Validate() error { return swoosh.CheckList(p, probesMax) }
+
+// JSONSchema gives the form as JSON Schema 2020-12.
+func (ProbeIDs) JSONSchema() string { return swoosh.ListSchema[swoosh.ID](probesMax) }
+
+// Probe is what a probe reported last.
+type Probe struct {
+	Probe   swoosh.ID    `json:"probe"`
+	Healthy bool         `json:"healthy"`
+	Detail  swoosh.Text  `json:"detail"`
+	Since   swoosh.Stamp `json:"since"` // of the first report that said so; zero while unreported
+}
+
+func (p Probe) reported() bool { return !p.Since.IsZero() }
+
+func (r *Environment) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
+
+func environmentPhase(v swoosh.View, project swoosh.ID) (string, error) {
+	s := Domain.Of(v)
+	r, _ := s.Environment.Get(project)
+	return inRegion(s, project, r.Phase)
+}
+
+// inGeneration gives a project's environment, unless the command speaks of
+// another generation.
+func inGeneration(v swoosh.View, project swoosh.ID, generation Round) (Environment, error) {
+	r, _ := Domain.Of(v).Environment.Get(project)
+	return r, fence(project, "generation", generation, r.Generation)
+}
+
+// probe gives the place of a probe among those provisioned, or -1.
+func (r Environment) probe(id swoosh.ID) int {
+	return slices.IndexFunc(r.Probes, func(p Probe) bool { return p.Probe == id })
+}
+
+// health is the phase that the probes speak for: the present one while some
+// have not reported and none is unhealthy.
+func (r Environment) health() string {
+	if slices.ContainsFunc(r.Probes, func(p Probe) bool { return p.reported() && !p.Healthy }) {
+		return Degraded
+	}
+	if slices.ContainsFunc(r.Probes, func(p Probe) bool { return !p.reported() }) {
+		return r.Phase
+	}
+	return Ready
+}

@@ -1,0 +1,36 @@
+package project_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/project"
+)
+
+// A project begins with every region in its first phase; a command moves its
+// own region only, and what is refused changes nothing.
+func Example() {
+	ctx := context.Background()
+	e, err := swoosh.Open(ctx, swoosh.Options{}, project.Domain) // no Dir: in memory
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close(ctx)
+
+	for _, r := range []swoosh.Request{
+		{Command: "project.create", Payload: project.Create{Project: "alpha", Name: "Alpha"}},
+		{Command: "ingestion.resolve", Payload: project.IngestionResolve{Project: "alpha", Sources: swoosh.Refs{"oci://registry/app:v1"}}},
+		{Command: "execution.start", Payload: project.ExecutionStart{Project: "alpha"}},
+	} {
+		if _, err := e.Submit(ctx, r); err != nil {
+			fmt.Println(err)
+		}
+	}
+	ingestion, _ := project.Domain.Of(e.View()).Ingestion.Get("alpha")
+	fmt.Println(ingestion.Phase, ingestion.Sources)
+	// Output:
+	// conflict: execution of project alpha waits until its other regions are READY (blocked by ingestion: FETCH, council: PLAN_ROLES, environment: ALLOCATE)
+	// FETCH [oci://registry/app:v1]
+}

@@ -1,0 +1,24 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// ExecutionNext begins the next cycle. It needs no submit before it: work that
+// was rejected is planned anew.
+//
+// Refused with Conflict while another region is not READY.
+type ExecutionNext struct {
+	Project swoosh.ID `json:"project"`
+	Cycle   Round     `json:"cycle,omitzero"` // another than the present one is refused
+}
+
+// Phase is that of region execution.
+func (c ExecutionNext) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
+
+// Check refuses while the barrier is shut.
+func (c ExecutionNext) Check(v swoosh.View) error {
+	_, _, err := inCycle(v, c.Project, c.Cycle)
+	return err
+}
+
+// Apply begins the cycle.
+func (c ExecutionNext) Apply(s *State, at swoosh.Stamp) { s.beginCycle(c.Project, at) }

@@ -1,0 +1,50 @@
+package project
+
+import (
+	"cmp"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// ExecutionPlan names the items of this cycle, and how many members must
+// approve each.
+//
+// Refused with Conflict while another region is not READY, or if the council
+// has fewer members than approvals.
+type ExecutionPlan struct {
+	Project   swoosh.ID              `json:"project"`
+	Cycle     Round                  `json:"cycle,omitzero"` // another than the present one is refused
+	Items     swoosh.List[swoosh.ID] `json:"items"`
+	Approvals Headcount              `json:"approvals,omitzero"` // not given is 1
+}
+
+func (c ExecutionPlan) approvals() Headcount { return cmp.Or(c.Approvals, 1) }
+
+// Phase is that of region execution.
+func (c ExecutionPlan) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
+
+// Check refuses more approvals than there are members.
+func (c ExecutionPlan) Check(v swoosh.View) error {
+	s, _, err := inCycle(v, c.Project, c.Cycle)
+	if err != nil {
+		return err
+	}
+	council, _ := s.Council.Get(c.Project)
+	if members := len(council.members()); int(c.approvals()) > members {
+		return swoosh.Errorf(swoosh.Conflict, "%d approvals can't be had in project %s, whose council has %d members: ask for fewer",
+			c.approvals(), c.Project, members)
+	}
+	return nil
+}
+
+// Apply keeps the items, without results, and notes which content they are for.
+func (c ExecutionPlan) Apply(s *State, at swoosh.Stamp) {
+	for _, item := range c.Items {
+		s.Items.Put(itemKey(c.Project, item), Item{})
+	}
+	ingestion, _ := s.Ingestion.Get(c.Project)
+	r, _ := s.Execution.Get(c.Project)
+	r.Epoch, r.Approvals, r.Open = ingestion.Epoch, c.approvals(), uint32(len(c.Items))
+	r.enter(Work, at)
+	s.Execution.Put(c.Project, r)
+}

@@ -1,0 +1,19 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// ExecutionStart begins a cycle after the project was idle.
+//
+// Refused with Conflict while another region is not READY.
+type ExecutionStart struct {
+	Project swoosh.ID `json:"project"`
+}
+
+// Phase is that of region execution.
+func (c ExecutionStart) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
+
+// Check refuses while the barrier is shut.
+func (c ExecutionStart) Check(v swoosh.View) error { return Domain.Of(v).barrier(c.Project) }
+
+// Apply begins the cycle.
+func (c ExecutionStart) Apply(s *State, at swoosh.Stamp) { s.beginCycle(c.Project, at) }

@@ -1,0 +1,62 @@
+package project
+
+import (
+	"strings"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// ExecutionSubmit says what this cycle made. The same again changes nothing.
+//
+// Refused with Conflict while another region is not READY, if ingestion has
+// begun a new epoch since the plan, if an item is not approved, or if another
+// artifact was submitted in this cycle.
+type ExecutionSubmit struct {
+	Project  swoosh.ID  `json:"project"`
+	Cycle    Round      `json:"cycle,omitzero"` // another than the present one is refused
+	Artifact swoosh.Ref `json:"artifact"`
+}
+
+// Phase is that of region execution.
+func (c ExecutionSubmit) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
+
+// Check refuses work that is out of date or not approved.
+func (c ExecutionSubmit) Check(v swoosh.View) error {
+	s, r, err := inCycle(v, c.Project, c.Cycle)
+	if err != nil {
+		return err
+	}
+	if ingestion, _ := s.Ingestion.Get(c.Project); ingestion.Epoch != r.Epoch {
+		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s was planned for epoch %d, and ingestion is at %d: plan anew after execution.next",
+			c.Project, r.Epoch, ingestion.Epoch)
+	}
+	if open := s.unapproved(c.Project, r.Approvals); open != nil {
+		return swoosh.Errorf(swoosh.Conflict, "not approved in project %s: %s: plan them anew after execution.next",
+			c.Project, strings.Join(open, ", "))
+	}
+	if r.Artifact != "" && r.Artifact != c.Artifact {
+		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s has submitted %s: execution.next begins another", c.Project, r.Artifact)
+	}
+	return nil
+}
+
+// unapproved names a project's items that have not the approvals.
+func (s State) unapproved(project swoosh.ID, approvals Headcount) []string {
+	var names []string
+	for k, item := range below(s.Items, itemsOf(project)) {
+		if !item.approved(approvals) {
+			names = append(names, strings.TrimPrefix(string(k), string(itemsOf(project))))
+		}
+	}
+	return names
+}
+
+// Apply counts the submission and keeps what was submitted.
+func (c ExecutionSubmit) Apply(s *State, _ swoosh.Stamp) {
+	r, _ := s.Execution.Get(c.Project)
+	if r.Artifact != "" {
+		return // the same again
+	}
+	r.Artifact, r.LastArtifact, r.Submissions = c.Artifact, c.Artifact, r.Submissions+1
+	s.Execution.Put(c.Project, r)
+}

@@ -1,0 +1,50 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// ExecutionWork gives the result of an item. With the last one the review
+// begins. The same again changes nothing.
+//
+// Refused with Conflict while another region is not READY, if the item is not
+// planned, or if it has another result.
+type ExecutionWork struct {
+	Project swoosh.ID  `json:"project"`
+	Cycle   Round      `json:"cycle,omitzero"` // another than the present one is refused
+	Item    swoosh.ID  `json:"item"`
+	Result  swoosh.Ref `json:"result"`
+}
+
+// Phase is that of region execution.
+func (c ExecutionWork) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
+
+// Check refuses a second result.
+func (c ExecutionWork) Check(v swoosh.View) error {
+	_, item, err := plannedItem(v, c.Project, c.Cycle, c.Item)
+	if err != nil {
+		return err
+	}
+	if item.Result != "" && item.Result != c.Result {
+		return swoosh.Errorf(swoosh.Conflict, "item %s of project %s has a result, %s, which stays until the next cycle", c.Item, c.Project, item.Result)
+	}
+	return nil
+}
+
+// Apply keeps the result.
+func (c ExecutionWork) Apply(s *State, at swoosh.Stamp) {
+	item, _ := s.Items.Get(itemKey(c.Project, c.Item))
+	if item.Result != "" {
+		return // the same again
+	}
+	item.Result = c.Result
+	s.Items.Put(itemKey(c.Project, c.Item), item)
+
+	r, _ := s.Execution.Get(c.Project)
+	r.Open--
+	if r.Open == 0 { // Now every item is to be decided; they are counted once a cycle.
+		for range below(s.Items, itemsOf(c.Project)) {
+			r.Open++
+		}
+		r.enter(Review, at)
+	}
+	s.Execution.Put(c.Project, r)
+}

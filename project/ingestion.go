@@ -1,0 +1,38 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// The phases of region ingestion, before READY.
+const (
+	Discover = "DISCOVER"
+	Fetch    = "FETCH"
+	Validate = "VALIDATE"
+	Index    = "INDEX"
+)
+
+// Ingestion is how far a project's content has come.
+type Ingestion struct {
+	Phase       string      `json:"phase"`
+	Epoch       Round       `json:"epoch"`
+	Entered     []Entered   `json:"entered"`
+	Sources     swoosh.Refs `json:"sources"` // in the order given
+	ContentHash swoosh.Ref  `json:"content_hash"`
+	IndexRef    swoosh.Ref  `json:"index_ref"`
+	Failures    uint32      `json:"failures"` // in this epoch
+	LastError   swoosh.Text `json:"last_error"`
+	Reason      swoosh.Text `json:"reason"` // of the last restart
+}
+
+func (r *Ingestion) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
+
+func ingestionPhase(v swoosh.View, project swoosh.ID) (string, error) {
+	s := Domain.Of(v)
+	r, _ := s.Ingestion.Get(project)
+	return inRegion(s, project, r.Phase)
+}
+
+// ingestionFence refuses a report of another epoch.
+func ingestionFence(v swoosh.View, project swoosh.ID, epoch Round) error {
+	r, _ := Domain.Of(v).Ingestion.Get(project)
+	return fence(project, "epoch", epoch, r.Epoch)
+}

@@ -1,0 +1,24 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// IngestionFail reports that a step failed. The phase stays, so the step may be
+// tried again.
+type IngestionFail struct {
+	Project swoosh.ID   `json:"project"`
+	Epoch   Round       `json:"epoch,omitzero"` // another than the present one is refused
+	Error   swoosh.Text `json:"error"`
+}
+
+// Phase is that of region ingestion.
+func (c IngestionFail) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
+
+// Check refuses a report of another epoch.
+func (c IngestionFail) Check(v swoosh.View) error { return ingestionFence(v, c.Project, c.Epoch) }
+
+// Apply counts the failure and keeps its error.
+func (c IngestionFail) Apply(s *State, _ swoosh.Stamp) {
+	r, _ := s.Ingestion.Get(c.Project)
+	r.Failures, r.LastError = r.Failures+1, c.Error
+	s.Ingestion.Put(c.Project, r)
+}

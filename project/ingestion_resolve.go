@@ -1,0 +1,24 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// IngestionResolve names the sources that are to be fetched.
+type IngestionResolve struct {
+	Project swoosh.ID   `json:"project"`
+	Epoch   Round       `json:"epoch,omitzero"` // another than the present one is refused
+	Sources swoosh.Refs `json:"sources"`
+}
+
+// Phase is that of region ingestion.
+func (c IngestionResolve) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
+
+// Check refuses a report of another epoch.
+func (c IngestionResolve) Check(v swoosh.View) error { return ingestionFence(v, c.Project, c.Epoch) }
+
+// Apply keeps the sources, in the order given.
+func (c IngestionResolve) Apply(s *State, at swoosh.Stamp) {
+	r, _ := s.Ingestion.Get(c.Project)
+	r.Sources = c.Sources
+	r.enter(Fetch, at)
+	s.Ingestion.Put(c.Project, r)
+}

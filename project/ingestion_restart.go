@@ -1,0 +1,24 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// IngestionRestart begins a new epoch: reports of the one before are fenced off.
+type IngestionRestart struct {
+	Project swoosh.ID   `json:"project"`
+	Reason  swoosh.Text `json:"reason"`
+}
+
+// Phase is that of region ingestion.
+func (c IngestionRestart) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
+
+// Check has nothing to refuse.
+func (IngestionRestart) Check(swoosh.View) error { return nil }
+
+// Apply drops what the epoch held; the last error stays, to be read.
+func (c IngestionRestart) Apply(s *State, at swoosh.Stamp) {
+	r, _ := s.Ingestion.Get(c.Project)
+	r.Sources, r.ContentHash, r.IndexRef, r.Failures = nil, "", "", 0
+	r.Epoch, r.Reason = r.Epoch+1, c.Reason
+	r.enter(Discover, at)
+	s.Ingestion.Put(c.Project, r)
+}

@@ -1,0 +1,115 @@
+// Package project is the domain of projects: each has a lifecycle and four
+// regions that move side by side, ingestion, council, environment and
+// execution. A command moves its own region only; execution is held back by a
+// barrier until the other three are READY.
+//
+// A command has a file of its own, named after it: council.vote stands in
+// council_vote.go. What the commands of a region share stands in the region's
+// file, council.go, and what all regions share in region.go.
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// Domain is the projects' part of the state.
+var Domain = swoosh.NewDomain("project",
+	swoosh.On[Create]("create", "Begin a project, with every region in its first phase.",
+		swoosh.From().To(Active), swoosh.Refuses(swoosh.Conflict)),
+	swoosh.On[Archive]("archive", "Close a project for good; it stays readable.",
+		swoosh.From(Active).To(Archived), mayConflict),
+
+	swoosh.On[IngestionResolve]("ingestion.resolve", "Name the sources.",
+		swoosh.From(Discover).To(Fetch), mayConflict),
+	swoosh.On[IngestionFetch]("ingestion.fetch", "Say that the sources are fetched, and what came.",
+		swoosh.From(Fetch).To(Validate), mayConflict),
+	swoosh.On[IngestionValidate]("ingestion.validate", "Say that the content was found good.",
+		swoosh.From(Validate).To(Index), mayConflict),
+	swoosh.On[IngestionIndex]("ingestion.index", "Say where the index of the content is.",
+		swoosh.From(Index).To(Ready), mayConflict),
+	swoosh.On[IngestionFail]("ingestion.fail", "Report that a step failed; it may be tried again.",
+		swoosh.From(Discover, Fetch, Validate, Index).Stay(), mayConflict),
+	swoosh.On[IngestionRestart]("ingestion.restart", "Begin a new epoch.",
+		swoosh.From(Fetch, Validate, Index, Ready).To(Discover), mustBeThere),
+
+	swoosh.On[CouncilPlan]("council.plan", "Say which roles there are, who may vote, and how many votes decide.",
+		swoosh.From(PlanRoles).To(Elect), mayConflict),
+	swoosh.On[CouncilVote]("council.vote", "Vote for a candidate.",
+		swoosh.From(Elect).To(Elect), mayConflict),
+	swoosh.On[CouncilElect]("council.elect", "Give the seats to those who have the votes.",
+		swoosh.From(Elect).To(ToolingSync), mayConflict),
+	swoosh.On[CouncilSync]("council.sync", "Say which tools a member has.",
+		swoosh.From(ToolingSync, Ready).To(ToolingSync, Ready), mayConflict),
+	swoosh.On[CouncilDissolve]("council.dissolve", "Begin a new term.",
+		swoosh.From(Elect, ToolingSync, Ready).To(PlanRoles), mustBeThere),
+
+	swoosh.On[EnvironmentAllocate]("environment.allocate", "Name the provider and the resources.",
+		swoosh.From(Allocate).To(Provision), mayConflict),
+	swoosh.On[EnvironmentProvision]("environment.provision", "Say what is installed and which probes report.",
+		swoosh.From(Provision).To(Healthcheck), mayConflict),
+	swoosh.On[EnvironmentReport]("environment.report", "Report what a probe found.",
+		swoosh.From(Healthcheck, Ready, Degraded).To(Degraded, Ready).Stay(), mayConflict),
+	swoosh.On[EnvironmentRelease]("environment.release", "Begin a new generation.",
+		swoosh.From(Provision, Healthcheck, Ready, Degraded).To(Allocate), mustBeThere),
+
+	swoosh.On[ExecutionStart]("execution.start", "Begin a cycle after being idle.",
+		swoosh.From(Idle).To(Plan), mayConflict),
+	swoosh.On[ExecutionPlan]("execution.plan", "Name the items of this cycle.",
+		swoosh.From(Plan).To(Work), mayConflict),
+	swoosh.On[ExecutionWork]("execution.work", "Give the result of an item.",
+		swoosh.From(Work).To(Review, Work), mayConflict),
+	swoosh.On[ExecutionReview]("execution.review", "Approve or reject the result of an item.",
+		swoosh.From(Review).To(Reverb, Review), mayConflict),
+	swoosh.On[ExecutionSubmit]("execution.submit", "Submit what this cycle made.",
+		swoosh.From(Reverb).To(Reverb), mayConflict),
+	swoosh.On[ExecutionNext]("execution.next", "Begin the next cycle.",
+		swoosh.From(Reverb).To(Plan), mayConflict),
+	swoosh.On[ExecutionStop]("execution.stop", "Drop this cycle and be idle.",
+		swoosh.From(Plan, Work, Review, Reverb).To(Idle), mustBeThere),
+)
+
+// What commands may answer beside invalid_phase: those of a fence, a barrier or
+// a row's check; and those that have none.
+var (
+	mayConflict = swoosh.Refuses(swoosh.NotFound, swoosh.Conflict)
+	mustBeThere = swoosh.Refuses(swoosh.NotFound)
+)
+
+// State holds a table a region, keyed by project, and the things that grow in
+// tables of their own: a command costs what it changes.
+type State struct {
+	Projects    swoosh.Table[swoosh.ID, Project]     `json:"projects"`
+	Ingestion   swoosh.Table[swoosh.ID, Ingestion]   `json:"ingestion"`
+	Council     swoosh.Table[swoosh.ID, Council]     `json:"council"`
+	Environment swoosh.Table[swoosh.ID, Environment] `json:"environment"`
+	Execution   swoosh.Table[swoosh.ID, Execution]   `json:"execution"`
+	Votes       swoosh.Table[VoteKey, Vote]          `json:"votes"`
+	Items       swoosh.Table[ItemKey, Item]          `json:"items"`
+}
+
+// The phases of region project.
+const (
+	Active   = "ACTIVE"
+	Archived = "ARCHIVED" // final; all is kept, readable
+)
+
+// Project is a project's lifecycle.
+type Project struct {
+	Name    swoosh.Name  `json:"name"`
+	Phase   string       `json:"phase"`
+	Created swoosh.Stamp `json:"created"`
+}
+
+// projectPhase is the phase of region project. Refused with NotFound if there
+// is no such project.
+func projectPhase(v swoosh.View, project swoosh.ID) (string, error) {
+	p, ok := Domain.Of(v).Projects.Get(project)
+	if !ok {
+		return "", notThere(project)
+	}
+	return p.Phase, nil
+}
+
+func notThere(project swoosh.ID) error {
+	err := swoosh.Errorf(swoosh.NotFound, "there is no project %s: project.create begins one", project)
+	err.Errors = []swoosh.FieldError{{Pointer: "/payload/project", Detail: "must be a project that is there"}}
+	return err
+}

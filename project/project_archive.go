@@ -1,0 +1,29 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// Archive closes a project for good. All is kept, readable.
+//
+// Refused with Conflict while execution is not IDLE.
+type Archive struct {
+	Project swoosh.ID `json:"project"`
+}
+
+// Phase is that of region project.
+func (c Archive) Phase(v swoosh.View) (string, error) { return projectPhase(v, c.Project) }
+
+// Check refuses while execution is at work.
+func (c Archive) Check(v swoosh.View) error {
+	e, _ := Domain.Of(v).Execution.Get(c.Project)
+	if e.Phase == Idle {
+		return nil
+	}
+	return blocked([]string{"execution: " + e.Phase}, "project %s is at work: execution.stop ends that", c.Project)
+}
+
+// Apply closes the project and leaves everything else.
+func (c Archive) Apply(s *State, _ swoosh.Stamp) {
+	p, _ := s.Projects.Get(c.Project)
+	p.Phase = Archived
+	s.Projects.Put(c.Project, p)
+}

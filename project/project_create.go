@@ -1,0 +1,44 @@
+package project
+
+import "github.com/chorus-services/swoosh"
+
+// Create begins a project, with every region in its first phase.
+//
+// Refused with Conflict if the id is taken, also by an archived project.
+type Create struct {
+	Project swoosh.ID   `json:"project"`
+	Name    swoosh.Name `json:"name"`
+}
+
+// Phase is that of region project.
+func (c Create) Phase(v swoosh.View) (string, error) { return projectPhase(v, c.Project) }
+
+// Check refuses an id that is taken.
+func (c Create) Check(v swoosh.View) error {
+	if p, taken := Domain.Of(v).Projects.Get(c.Project); taken {
+		return swoosh.Errorf(swoosh.Conflict, "project %s is there already, %s: take another id", c.Project, p.Phase)
+	}
+	return nil
+}
+
+// Apply enters the first phase of each region. Rounds are counted from 1;
+// cycles too, but the first one begins with execution.start.
+func (c Create) Apply(s *State, at swoosh.Stamp) {
+	s.Projects.Put(c.Project, Project{Name: c.Name, Phase: Active, Created: at})
+
+	ingestion := Ingestion{Epoch: 1}
+	ingestion.enter(Discover, at)
+	s.Ingestion.Put(c.Project, ingestion)
+
+	council := Council{Term: 1}
+	council.enter(PlanRoles, at)
+	s.Council.Put(c.Project, council)
+
+	environment := Environment{Generation: 1}
+	environment.enter(Allocate, at)
+	s.Environment.Put(c.Project, environment)
+
+	execution := Execution{}
+	execution.enter(Idle, at)
+	s.Execution.Put(c.Project, execution)
+}

@@ -1,0 +1,160 @@
+package project
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// roundsMax bounds the counters of an imported state: there must be room for
+// them to grow.
+const roundsMax = 1 << 31
+
+// itemsMax bounds the items of a cycle, as the list of execution.plan does.
+const itemsMax = 1000
+
+// faultsMax bounds how much is said at once.
+const faultsMax = 32
+
+// faults collects what is wrong with a payload or with an imported state, by
+// pointer from the root of the one or the other.
+type faults []swoosh.FieldError
+
+// want notes a fault unless ok.
+func (f *faults) want(ok bool, pointer, format string, args ...any) {
+	if !ok && len(*f) < faultsMax {
+		*f = append(*f, swoosh.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// refuse makes an error of the faults, if there are any.
+func (f faults) refuse(kind swoosh.Kind) error {
+	if f == nil {
+		return nil
+	}
+	err := swoosh.Errorf(kind, "%s %s", f[0].Pointer, f[0].Detail)
+	err.Errors = f
+	return err
+}
+
+// Validate refuses an imported state whose rows don't fit each other: commands
+// rely on what only commands could have made.
+func (s State) Validate() error {
+	return s.faults().refuse(swoosh.InvalidState)
+}
+
+// rowAt is the JSON Pointer (RFC 6901) of a row.
+func rowAt(table, key string) string {
+	return "/" + table + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}
+
+func (s State) faults() faults {
+	var f faults
+	for id, p := range s.Projects.All() {
+		at := rowAt("projects", string(id))
+		formed := id.Validate()
+		f.want(formed == nil, at, "is no id: it %v", formed)
+		f.want(p.Name != "", at+"/name", "is required")
+		f.want(!p.Created.IsZero(), at+"/created", "is required")
+		f.want(p.Phase == Active || p.Phase == Archived, at+"/phase", "must be %s or %s", Active, Archived)
+		if p.Phase == Archived {
+			e, _ := s.Execution.Get(id)
+			f.want(e.Phase == Idle, at+"/phase", "must not be %s while execution is %s", Archived, e.Phase)
+		}
+	}
+	everyProject(&f, s, "ingestion", s.Ingestion, s.ingestionFaults)
+	everyProject(&f, s, "council", s.Council, s.councilFaults)
+	everyProject(&f, s, "environment", s.Environment, s.environmentFaults)
+	everyProject(&f, s, "execution", s.Execution, s.executionFaults)
+	s.strayFaults(&f)
+	return f
+}
+
+// everyProject holds a region's table to one row a project, and asks each row.
+func everyProject[R any](f *faults, s State, region string, rows swoosh.Table[swoosh.ID, R], ask func(*faults, string, swoosh.ID, R)) {
+	for id := range s.Projects.All() {
+		_, ok := rows.Get(id)
+		f.want(ok, rowAt(region, string(id)), "is required, since there is a project of that id")
+	}
+	for id, row := range rows.All() {
+		at := rowAt(region, string(id))
+		_, ok := s.Projects.Get(id)
+		f.want(ok, at, "must not be there without a project of that id")
+		ask(f, at, id, row)
+	}
+}
+
+// strayFaults finds votes and items of no project. Those of a project are
+// looked at with its council and its execution.
+func (s State) strayFaults(f *faults) {
+	for k := range s.Votes.All() {
+		project, _, _ := strings.Cut(string(k), ".")
+		_, ok := s.Council.Get(swoosh.ID(project))
+		f.want(ok, rowAt("votes", string(k)), "must not be there without a council of its project")
+	}
+	for k := range s.Items.All() {
+		project, _, _ := strings.Cut(string(k), ".")
+		_, ok := s.Execution.Get(swoosh.ID(project))
+		f.want(ok, rowAt("items", string(k)), "must not be there without execution of its project")
+	}
+}
+
+// phaseFaults looks at what every region has: its phase and when it was
+// entered.
+func phaseFaults(f *faults, at, phase string, entered []Entered, known ...string) {
+	f.want(slices.Contains(known, phase), at+"/phase", "must be one of %q", known)
+	f.want(len(entered) > 0 && entered[len(entered)-1].Phase == phase, at+"/entered", "must end with the present phase")
+	seen := map[string]bool{}
+	for i, e := range entered {
+		here := fmt.Sprintf("%s/entered/%d", at, i)
+		f.want(slices.Contains(known, e.Phase) && !seen[e.Phase], here+"/phase", "must be one of %q, and not there twice", known)
+		f.want(!e.At.IsZero() && (i == 0 || e.At.After(entered[i-1].At)), here+"/at", "must be given, and after the one before")
+		seen[e.Phase] = true
+	}
+}
+
+func roundFaults(f *faults, pointer string, r Round, least Round) {
+	f.want(r >= least && r <= roundsMax, pointer, "must be %d to %d", least, uint32(roundsMax))
+}
+
+func (s State) ingestionFaults(f *faults, at string, _ swoosh.ID, r Ingestion) {
+	steps := []string{Discover, Fetch, Validate, Index, Ready}
+	phaseFaults(f, at, r.Phase, r.Entered, steps...)
+	roundFaults(f, at+"/epoch", r.Epoch, 1)
+	f.want(r.Failures <= roundsMax, at+"/failures", "must be at most %d", uint32(roundsMax))
+	step := slices.Index(steps, r.Phase)
+	f.want((len(r.Sources) > 0) == (step >= 1), at+"/sources", "must be there from %s on, and only then", Fetch)
+	f.want((r.ContentHash != "") == (step >= 2), at+"/content_hash", "must be there from %s on, and only then", Validate)
+	f.want((r.IndexRef != "") == (step >= 4), at+"/index_ref", "must be there in %s, and only then", Ready)
+}
+
+func (s State) environmentFaults(f *faults, at string, _ swoosh.ID, r Environment) {
+	steps := []string{Allocate, Provision, Healthcheck, Degraded, Ready}
+	phaseFaults(f, at, r.Phase, r.Entered, steps...)
+	roundFaults(f, at+"/generation", r.Generation, 1)
+	step := slices.Index(steps, r.Phase)
+	f.want((r.Provider != "") == (step >= 1), at+"/provider", "must be there from %s on, and only then", Provision)
+	f.want(r.Resources == nil || step >= 1, at+"/resources", "must not be there before %s", Provision)
+	f.want(r.Artifacts == nil || step >= 2, at+"/artifacts", "must not be there before %s", Healthcheck)
+	f.want(r.Layers == nil || step >= 2, at+"/layers", "must not be there before %s", Healthcheck)
+	if step < 2 {
+		f.want(len(r.Probes) == 0, at+"/probes", "must not be there before %s", Healthcheck)
+		return
+	}
+	ids := make(ProbeIDs, len(r.Probes))
+	for i, p := range r.Probes {
+		ids[i] = p.Probe
+		f.want(p.Probe != "", fmt.Sprintf("%s/probes/%d/probe", at, i), "is required")
+		f.want(p.reported() || !p.Healthy && p.Detail == "", fmt.Sprintf("%s/probes/%d/since", at, i), "is required with a report")
+	}
+	formed := ids.Validate()
+	f.want(formed == nil, at+"/probes", "%v", formed)
+	f.want(r.health() == r.Phase, at+"/phase", "must be %s by the probes", r.health())
+	f.want(r.Phase != Ready || allReported(r.Probes), at+"/phase", "must not be %s before every probe has reported", Ready)
+}
+
+func allReported(probes []Probe) bool {
+	return !slices.ContainsFunc(probes, func(p Probe) bool { return !p.reported() })
+}

@@ -1,0 +1,90 @@
+package project
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/chorus-services/swoosh"
+)
+
+func (s State) councilFaults(f *faults, at string, project swoosh.ID, r Council) {
+	phaseFaults(f, at, r.Phase, r.Entered, PlanRoles, Elect, ToolingSync, Ready)
+	roundFaults(f, at+"/term", r.Term, 1)
+	elected := r.Phase == ToolingSync || r.Phase == Ready
+	f.want(elected || len(r.Seats)+len(r.Tools) == 0, at+"/seats", "must not be there, nor tools, in %s", r.Phase)
+	if r.Phase == PlanRoles {
+		f.want(len(r.Roles)+len(r.Electorate)+int(r.Quorum) == 0, at+"/roles", "must not be there, nor electorate and quorum, in %s", PlanRoles)
+	} else {
+		planFaults(f, at, r)
+	}
+	s.voteFaults(f, project, r)
+	seatFaults(f, at, r)
+	f.want(r.Phase != Ready || r.synced(), at+"/phase", "must not be %s before all members have the same tools", Ready)
+}
+
+// planFaults asks of the plan what council.plan asks of its payload.
+func planFaults(f *faults, at string, r Council) {
+	f.want(len(r.Roles) > 0, at+"/roles", "is required")
+	f.want(len(r.Electorate) > 0, at+"/electorate", "is required")
+	for i, role := range r.Roles {
+		f.want(role.Name != "" && role.Seats > 0, fmt.Sprintf("%s/roles/%d", at, i), "must have a name and seats")
+	}
+	for _, fault := range (CouncilPlan{Roles: r.Roles, Electorate: r.Electorate, Quorum: r.Quorum}).faults() {
+		f.want(false, at+fault.Pointer, "%s", fault.Detail)
+	}
+}
+
+// seatFaults looks at who holds what, and at their tools.
+func seatFaults(f *faults, at string, r Council) {
+	electors, held, members := set(r.Electorate), map[Seat]bool{}, set(r.members())
+	seats := map[swoosh.ID]int{}
+	for i, seat := range r.Seats {
+		here := fmt.Sprintf("%s/seats/%d", at, i)
+		f.want(electors[seat.Member], here+"/member", "must be one of the electorate")
+		f.want(!held[seat], here, "must not be there twice")
+		held[seat] = true
+		seats[seat.Role]++
+	}
+	planned := 0
+	for _, role := range r.Roles {
+		f.want(seats[role.Name] <= int(role.Seats), at+"/seats", "must be at most %d of role %s", role.Seats, role.Name)
+		planned += seats[role.Name]
+	}
+	f.want(planned == len(r.Seats), at+"/seats", "must be of planned roles")
+	for i, t := range r.Tools {
+		here := fmt.Sprintf("%s/tools/%d", at, i)
+		f.want(members[t.Member] && t.Hash != "", here, "must be a member with a hash")
+		f.want(i == 0 || r.Tools[i-1].Member < t.Member, here+"/member", "must be after the one before")
+	}
+}
+
+// voteFaults looks at the votes of one project.
+func (s State) voteFaults(f *faults, project swoosh.ID, r Council) {
+	electors, seats := set(r.Electorate), map[string]int{}
+	for _, role := range r.Roles {
+		seats[string(role.Name)] = int(role.Seats)
+	}
+	ballot, used := "", 0 // project, role and voter; votes of one stand together
+	for k := range below(s.Votes, votesKey(project)) {
+		at, ids := rowAt("votes", string(k)), strings.Split(string(k), ".")
+		if len(ids) != voteKeyIDs {
+			f.want(false, at, "must be project.role.voter.candidate")
+			continue
+		}
+		if b := strings.Join(ids[:3], "."); b != ballot {
+			ballot, used = b, 0
+		}
+		used++
+		f.want(seats[ids[1]] > 0, at, "must be for a planned role")
+		f.want(electors[swoosh.ID(ids[2])] && electors[swoosh.ID(ids[3])], at, "must be by and for one of the electorate")
+		f.want(used <= seats[ids[1]], at, "is one vote too many of its voter in its role")
+	}
+}
+
+func set(ids []swoosh.ID) map[swoosh.ID]bool {
+	m := make(map[swoosh.ID]bool, len(ids))
+	for _, id := range ids {
+		m[id] = true
+	}
+	return m
+}

@@ -1,0 +1,54 @@
+package project
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/chorus-services/swoosh"
+)
+
+func (s State) executionFaults(f *faults, at string, project swoosh.ID, r Execution) {
+	steps := []string{Idle, Plan, Work, Review, Reverb}
+	phaseFaults(f, at, r.Phase, r.Entered, steps...)
+	working := slices.Index(steps, r.Phase) >= 2
+	first := Round(0)
+	if r.Phase != Idle {
+		first = 1
+	}
+	roundFaults(f, at+"/cycle", r.Cycle, first)
+	ingestion, _ := s.Ingestion.Get(project)
+	f.want(r.Epoch <= ingestion.Epoch && (r.Epoch > 0 || !working), at+"/epoch", "must be an epoch that ingestion has begun")
+	f.want(r.Approvals > 0 || !working, at+"/approvals", "is required in %s", r.Phase)
+	f.want(r.Artifact == "" || r.Phase == Reverb, at+"/artifact", "must not be there in %s", r.Phase)
+	f.want(r.Artifact == "" || r.Artifact == r.LastArtifact, at+"/last_artifact", "must be the artifact")
+	f.want(r.Submissions <= roundsMax && (r.Submissions > 0) == (r.LastArtifact != ""), at+"/submissions",
+		"must be at most %d, and there with last_artifact", uint32(roundsMax))
+	items, open := s.itemFaults(f, project, r)
+	f.want(items > 0 == working, at+"/phase", "must be %s or later with items, and before without", Work)
+	f.want(r.Open == open, at+"/open", "must be %d by the items", open)
+	f.want(open > 0 == (r.Phase == Work || r.Phase == Review), at+"/phase", "can't be %s with %d items open", r.Phase, open)
+}
+
+// itemFaults looks at the items of one project and counts all and the open
+// ones.
+func (s State) itemFaults(f *faults, project swoosh.ID, r Execution) (items int, open uint32) {
+	for k, item := range below(s.Items, itemsOf(project)) {
+		items++
+		at := rowAt("items", string(k))
+		formed := swoosh.ID(strings.TrimPrefix(string(k), string(itemsOf(project)))).Validate()
+		f.want(formed == nil, at, "must be project.item")
+		f.want(item.Result != "" || r.Phase == Work, at+"/result", "is required in %s", r.Phase)
+		f.want(len(item.Reviews) == 0 || r.Phase != Work, at+"/reviews", "must not be there in %s", Work)
+		seen := map[swoosh.ID]bool{}
+		for i, review := range item.Reviews {
+			f.want(review.Reviewer != "" && !seen[review.Reviewer], fmt.Sprintf("%s/reviews/%d/reviewer", at, i), "is required, once")
+			seen[review.Reviewer] = true
+		}
+		if r.Phase == Work && item.Result == "" || r.Phase != Work && !item.decided(r.Approvals) {
+			open++
+		}
+	}
+	f.want(items <= itemsMax, "/items", "must be at most %d of project %s", itemsMax, project)
+	return items, open
+}

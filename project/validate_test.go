@@ -1,0 +1,166 @@
+package project_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/project"
+)
+
+// stateAfter gives a state of its own after a lawful way with project p1.
+func stateAfter(t *testing.T, way []step) project.State {
+	e, _ := open(t)
+	w := &walker{TestingT: t, engine: e}
+	w.walk(path(create, way))
+	var s project.State
+	was := project.Domain.Of(e.View())
+	put(&s.Projects, was.Projects)
+	put(&s.Ingestion, was.Ingestion)
+	put(&s.Council, was.Council)
+	put(&s.Environment, was.Environment)
+	put(&s.Execution, was.Execution)
+	put(&s.Votes, was.Votes)
+	put(&s.Items, was.Items)
+	return s
+}
+
+func put[K ~string, V any](to *swoosh.Table[K, V], from swoosh.Table[K, V]) {
+	for k, row := range from.All() {
+		to.Put(k, row)
+	}
+}
+
+// change replaces the row of project p1.
+func change[V any](t *swoosh.Table[swoosh.ID, V], f func(*V)) {
+	row, _ := t.Get("p1")
+	f(&row)
+	t.Put("p1", row)
+}
+
+// TestValidate spoils a lawful state in one place and wants that place named.
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		name    string
+		way     []step
+		spoil   func(*project.State)
+		pointer string
+	}{
+		{"project's phase", nil, func(s *project.State) {
+			change(&s.Projects, func(p *project.Project) { p.Phase = "OPEN" })
+		}, "/projects/p1/phase"},
+		{"archived while at work", begun, func(s *project.State) {
+			change(&s.Projects, func(p *project.Project) { p.Phase = project.Archived })
+		}, "/projects/p1/phase"},
+		{"id", nil, func(s *project.State) { s.Projects.Put("a.b", project.Project{}) }, "/projects/a.b"},
+		{"region without project", nil, func(s *project.State) { s.Projects.Delete("p1") }, "/ingestion/p1"},
+		{"project without region", nil, func(s *project.State) { s.Council.Delete("p1") }, "/council/p1"},
+		{"unknown phase", nil, func(s *project.State) {
+			change(&s.Ingestion, func(r *project.Ingestion) { r.Phase = "READING" })
+		}, "/ingestion/p1/phase"},
+		{"phase not entered", nil, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Entered = nil })
+		}, "/council/p1/entered"},
+		{"entered out of order", ingestion, func(s *project.State) {
+			change(&s.Ingestion, func(r *project.Ingestion) { r.Entered[0].At = r.Entered[4].At })
+		}, "/ingestion/p1/entered/1/at"},
+		{"no epoch", nil, func(s *project.State) {
+			change(&s.Ingestion, func(r *project.Ingestion) { r.Epoch = 0 })
+		}, "/ingestion/p1/epoch"},
+		{"no room for terms", nil, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Term = 1<<32 - 1 })
+		}, "/council/p1/term"},
+		{"sources too early", nil, func(s *project.State) {
+			change(&s.Ingestion, func(r *project.Ingestion) { r.Sources = swoosh.Refs{"a"} })
+		}, "/ingestion/p1/sources"},
+		{"READY without index", ingestion, func(s *project.State) {
+			change(&s.Ingestion, func(r *project.Ingestion) { r.IndexRef = "" })
+		}, "/ingestion/p1/index_ref"},
+		{"plan too early", nil, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Quorum = 1 })
+		}, "/council/p1/roles"},
+		{"quorum is no majority", planned, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Quorum = 1 })
+		}, "/council/p1/quorum"},
+		{"vote of a stranger", planned, func(s *project.State) { s.Votes.Put("p1.lead.n9.n1", project.Vote{}) }, "/votes/p1.lead.n9.n1"},
+		{"vote for no role", planned, func(s *project.State) { s.Votes.Put("p1.cook.n1.n1", project.Vote{}) }, "/votes/p1.cook.n1.n1"},
+		{"vote of no project", planned, func(s *project.State) { s.Votes.Put("p2.lead.n1.n1", project.Vote{}) }, "/votes/p2.lead.n1.n1"},
+		{"vote key", planned, func(s *project.State) { s.Votes.Put("p1.lead/n1", project.Vote{}) }, "/votes/p1.lead~1n1"},
+		{"votes of nobody's term", nil, func(s *project.State) { s.Votes.Put("p1.lead.n1.n1", project.Vote{}) }, "/votes/p1.lead.n1.n1"},
+		{"seat of a stranger", elected, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Seats[0].Member = "n9" })
+		}, "/council/p1/seats/0/member"},
+		{"seats without a term", elected, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Phase = project.Elect })
+		}, "/council/p1/seats"},
+		{"READY without tools", council, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Tools = r.Tools[:1] })
+		}, "/council/p1/phase"},
+		{"tools out of order", council, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Tools[0], r.Tools[1] = r.Tools[1], r.Tools[0] })
+		}, "/council/p1/tools/1/member"},
+		{"no provider", allocated, func(s *project.State) {
+			change(&s.Environment, func(r *project.Environment) { r.Provider = "" })
+		}, "/environment/p1/provider"},
+		{"no probes", provisioned, func(s *project.State) {
+			change(&s.Environment, func(r *project.Environment) { r.Probes = nil })
+		}, "/environment/p1/probes"},
+		{"READY with a bad probe", environment, func(s *project.State) {
+			change(&s.Environment, func(r *project.Environment) { r.Probes[0].Healthy = false })
+		}, "/environment/p1/phase"},
+		{"READY with a silent probe", environment, func(s *project.State) {
+			change(&s.Environment, func(r *project.Environment) { r.Probes[0] = project.Probe{Probe: "p1"} })
+		}, "/environment/p1/phase"},
+		{"no cycle", begun, func(s *project.State) {
+			change(&s.Execution, func(r *project.Execution) { r.Cycle = 0 })
+		}, "/execution/p1/cycle"},
+		{"epoch to come", items, func(s *project.State) {
+			change(&s.Execution, func(r *project.Execution) { r.Epoch = 2 })
+		}, "/execution/p1/epoch"},
+		{"open", items, func(s *project.State) {
+			change(&s.Execution, func(r *project.Execution) { r.Open = 1 })
+		}, "/execution/p1/open"},
+		{"items too early", begun, func(s *project.State) { s.Items.Put("p1.i1", project.Item{}) }, "/execution/p1/phase"},
+		{"item of no project", items, func(s *project.State) { s.Items.Put("p2.i1", project.Item{}) }, "/items/p2.i1"},
+		{"item's key", items, func(s *project.State) { s.Items.Put("p1.i.1", project.Item{}) }, "/items/p1.i.1"},
+		{"reviewed twice", reviewed, func(s *project.State) {
+			i, _ := s.Items.Get("p1.i1")
+			i.Reviews = append(i.Reviews, i.Reviews[0])
+			s.Items.Put("p1.i1", i)
+		}, "/items/p1.i1/reviews/1/reviewer"},
+		{"REVIEW without result", worked, func(s *project.State) { s.Items.Put("p1.i1", project.Item{}) }, "/items/p1.i1/result"},
+		{"artifact too early", items, func(s *project.State) {
+			change(&s.Execution, func(r *project.Execution) { r.Artifact = "oci://out" })
+		}, "/execution/p1/artifact"},
+		{"submissions", reviewed, func(s *project.State) {
+			change(&s.Execution, func(r *project.Execution) { r.Submissions = 1 })
+		}, "/execution/p1/submissions"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := stateAfter(t, tt.way)
+			require.NoError(t, s.Validate())
+			tt.spoil(&s)
+			var err *swoosh.Error
+			require.ErrorAs(t, s.Validate(), &err)
+			require.Equal(t, swoosh.InvalidState, err.Kind)
+			var pointers []string
+			for _, f := range err.Errors {
+				pointers = append(pointers, f.Pointer)
+			}
+			require.Contains(t, pointers, tt.pointer)
+		})
+	}
+}
+
+// TestValidateEveryPhase wants every lawful state to be welcome.
+func TestValidateEveryPhase(t *testing.T) {
+	for region, phases := range ways {
+		for phase, into := range phases {
+			for _, way := range into {
+				require.NoError(t, stateAfter(t, way).Validate(), "%s %s", region, phase)
+			}
+		}
+	}
+}

@@ -1,0 +1,515 @@
+package swoosh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+)
+
+// DamageError is a state that cannot be rebuilt as it was. Nothing has been
+// thrown away; its text names the first entry that is wrong and the command
+// that mends it.
+type DamageError struct {
+	Index  uint64 // the first entry that is wrong; 0 if it is not an entry
+	Detail string
+	Next   string // what to do
+}
+
+func (d *DamageError) Error() string {
+	text := d.Detail
+	if d.Index != 0 {
+		text = fmt.Sprintf("entry %d: %s", d.Index, d.Detail)
+	}
+	if d.Next != "" {
+		text += ": " + d.Next
+	}
+	return "swoosh: " + text
+}
+
+// checkEvery is how often, in entries, boot holds the state hash against the
+// entry's; links of the chain it checks at every one.
+const checkEvery = 4096
+
+// recovery is the road that boot, verification and time travel share: load a
+// snapshot, replay the log behind it with the reducer of live traffic.
+type recovery struct {
+	o      *Options
+	defs   []*definition
+	cat    *catalogue
+	wal    WAL
+	store  SnapshotStore
+	madeBy Fingerprint
+
+	first, last uint64   // of the log
+	snapshots   []uint64 // indexes, ascending
+	base        uint64   // what is below cannot be replayed
+	setAside    *asides
+	untouched   bool // a damaged file is an error; nothing is moved
+}
+
+// survey finds out what there is.
+func (r *recovery) survey() error {
+	r.first, r.last = r.wal.Bounds()
+	var err error
+	if r.snapshots, err = listSnapshots(r.store); err != nil {
+		return err
+	}
+	if r.first > 1 {
+		below := slices.DeleteFunc(slices.Clone(r.snapshots), func(i uint64) bool { return i >= r.first })
+		if len(below) == 0 {
+			return &DamageError{Index: r.first, Detail: "the log begins here and there is no snapshot before it", Next: r.mend("--accept-loss")}
+		}
+		r.base = below[len(below)-1]
+	}
+	for _, i := range r.snapshots {
+		if x, err := r.entry(i); err == nil && x.Command == reducerCommand {
+			r.base = max(r.base, i)
+		}
+	}
+	return nil
+}
+
+// mend is the command that a refusal names.
+func (r *recovery) mend(flag string) string {
+	return strings.TrimSpace(fmt.Sprintf("run: swoosh repair %s %s", r.o.Dir, flag))
+}
+
+var errNoEntry = errors.New("is not in the log")
+
+// entry reads one entry; errNoEntry if it is not there.
+func (r *recovery) entry(index uint64) (*Entry, error) {
+	x, _, err := readEntry(r.wal, index)
+	return x, err
+}
+
+func readEntry(wal WAL, index uint64) (*Entry, Record, error) {
+	return readEntryFrom(wal, index, index)
+}
+
+// boot gives the state and the key window of the log's end.
+func (r *recovery) boot(ctx context.Context) (*replay, error) {
+	if err := r.survey(); err != nil {
+		return nil, err
+	}
+	start, same, err := r.newestGood()
+	if err != nil {
+		return nil, err
+	}
+	if start.window, err = r.loadWindow(start.state.index, start.state.stamp); err != nil {
+		return nil, err
+	}
+	start.progress, start.saved = r.o.Progress, start.state.index
+	if err := start.run(ctx, r.last, checkEvery); err != nil {
+		return nil, r.explain(err, same)
+	}
+	start.rebuilt = !same
+	return start, nil
+}
+
+// explain says what a replay's failure means when another reducer made the
+// newest snapshot.
+func (r *recovery) explain(err error, same bool) error {
+	var d *DamageError
+	if same || !errors.As(err, &d) || !d.reducer() {
+		return err
+	}
+	d.Detail += " (the newest snapshot was made by another version of the domains)"
+	d.Next = r.mend("--accept-reducer") + " to go on from the state as it was, or start the version that wrote the log"
+	return d
+}
+
+const differs = "the state differs"
+
+func (d *DamageError) reducer() bool { return strings.HasPrefix(d.Detail, differs) }
+
+// newestGood loads the newest snapshot that is sound and that this reducer
+// made; else the base. same tells whether no other reducer's was passed over.
+func (r *recovery) newestGood() (start *replay, same bool, err error) {
+	same = true
+	for _, i := range slices.Backward(r.snapshots) {
+		if i < r.base || r.o.ForceReplay && i != r.base {
+			continue
+		}
+		s, head, err := r.load(i)
+		if err != nil {
+			return nil, false, err
+		}
+		if s == nil {
+			same = same && head.madeBy.sameReducer(r.madeBy)
+			continue
+		}
+		if err := r.fits(s); err != nil {
+			return nil, false, err
+		}
+		if i == r.base || head.madeBy.sameReducer(r.madeBy) {
+			return r.from(s), same, nil
+		}
+		same = false
+	}
+	if r.base > 0 {
+		return nil, false, &DamageError{Detail: fmt.Sprintf("snapshot %d, which the log rests on, is damaged", r.base), Next: "restore it from a backup"}
+	}
+	return r.from(newState(r.defs, r.o.Node)), same, nil
+}
+
+// load reads a snapshot; nil is given for one that is damaged, and set aside,
+// and for one that does not fit the domains.
+func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
+	name := snapshotName(index)
+	f, _, err := r.store.Open(name)
+	if err != nil {
+		return nil, snapshotHead{}, fmt.Errorf("swoosh: %s cannot be opened: %w", name, err)
+	}
+	s := newState(r.defs, r.o.Node)
+	head, err := readSnapshot(f, s)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if errors.Is(err, errNewerFormat) {
+		return nil, head, fmt.Errorf("swoosh: %s: %w", name, err)
+	}
+	if err == nil && head.index != index {
+		err = fmt.Errorf("it says that it is snapshot %d", head.index)
+	}
+	if err == nil {
+		return s, head, nil
+	}
+	if !errors.Is(err, errChecksum) && head.madeBy.Domains != r.madeBy.Domains {
+		return nil, head, nil // Sound, but of domains that were changed since.
+	}
+	return nil, head, r.aside(name, err)
+}
+
+func (r *recovery) aside(name string, why error) error {
+	if r.untouched {
+		return &DamageError{Detail: fmt.Sprintf("%s is damaged: %v", name, why), Next: "serve sets it aside and rebuilds what it held"}
+	}
+	to, err := r.store.SetAside(name)
+	if err != nil {
+		return fmt.Errorf("swoosh: %s is damaged (%w) and cannot be set aside: %w", name, why, err)
+	}
+	r.o.Logger.Error("a damaged file was set aside", "file", name, "to", to, "why", why.Error())
+	r.setAside.add(to, why.Error())
+	return nil
+}
+
+// fits holds a snapshot against the log: its index must be reached, its chain
+// must be its entry's.
+func (r *recovery) fits(s *State) error {
+	if s.index == 0 || s.index < r.first {
+		return nil
+	}
+	lost := &DamageError{Next: r.mend("--accept-loss")}
+	_, rec, err := readEntry(r.wal, s.index)
+	switch {
+	case s.index > r.last:
+		lost.Detail = fmt.Sprintf("the log ends at entry %d, but there is a snapshot of entry %d: entries %d to %d are missing", r.last, s.index, r.last+1, s.index)
+	case err != nil:
+		lost.Index, lost.Detail = s.index, err.Error()
+	case rec.Chain != s.chain:
+		lost.Index, lost.Detail = s.index, fmt.Sprintf("its chain is %s, its snapshot's is %s", rec.Chain, s.chain)
+	default:
+		return nil
+	}
+	return lost
+}
+
+// loadWindow gives the key window as it was after an entry: from the file
+// beside its snapshot, else from the log.
+func (r *recovery) loadWindow(index uint64, at Stamp) (*window, error) {
+	if index == 0 {
+		return newWindow(), nil
+	}
+	f, _, err := r.store.Open(keysName(index))
+	if err == nil {
+		w, err := readWindow(f, index)
+		_ = f.Close() // It was only read.
+		if err == nil {
+			return w, nil
+		}
+		if err := r.aside(keysName(index), err); err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	w := newWindow()
+	if r.first > 1 {
+		w.since = at // What lies before the log is not known.
+	}
+	for rec, err := range r.wal.Read(1, index) {
+		if err != nil {
+			return nil, err
+		}
+		x, err := DecodeEntry(rec)
+		if err != nil {
+			return nil, &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("")}
+		}
+		w.add(x.IdempotencyKey, x.Index, x.HLC)
+	}
+	return w, nil
+}
+
+// replay is a state that grows entry by entry. It does not know whether a
+// boot, a verification or a journey in time needs it.
+type replay struct {
+	r        *recovery
+	state    *State
+	window   *window        // nil: keys are of no interest
+	progress func(Progress) // nil: likewise
+	saved    uint64         // where it began
+	cost     time.Duration  // that it took
+	rebuilt  bool           // whether no snapshot of this reducer was found
+}
+
+func (r *recovery) from(s *State) *replay {
+	return &replay{r: r, state: s}
+}
+
+// run replays the entries up to an index. The state hash is held against the
+// entry's after every n entries and at the end; where it differs the entries
+// since the last check that held are replayed again, one by one, to name the
+// first that is wrong.
+func (p *replay) run(ctx context.Context, to uint64, n uint64) error {
+	start := time.Now()
+	defer func() { p.cost += time.Since(start) }()
+	good := p.state.thaw()
+	told := start
+	var last *Entry
+	for rec, err := range p.r.wal.Read(p.state.index+1, to) {
+		if err != nil {
+			return &DamageError{Index: p.state.index + 1, Detail: err.Error(), Next: p.r.mend("--accept-loss")}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		x, err := p.step(rec)
+		if err != nil {
+			return err
+		}
+		last = x
+		if x.Index%n == 0 || n == 1 {
+			if err := p.check(ctx, x, good, n); err != nil {
+				return err
+			}
+			if n > 1 {
+				good = p.state.thaw()
+			}
+		}
+		if p.progress != nil && time.Since(told) > 200*time.Millisecond {
+			told = time.Now()
+			p.tell(to)
+		}
+	}
+	if last != nil {
+		if err := p.check(ctx, last, good, n); err != nil {
+			return err
+		}
+	}
+	if p.state.index < to {
+		return &DamageError{Index: p.state.index + 1, Detail: fmt.Sprintf("entries %d to %d are missing", p.state.index+1, to), Next: p.r.mend("--accept-loss")}
+	}
+	if last != nil && to == p.r.last && last.batchEnd() > to {
+		return &DamageError{Index: to + 1, Detail: fmt.Sprintf("the batch of entries %d to %d is cut off", last.Batch.First, last.batchEnd()), Next: p.r.mend("--accept-loss")}
+	}
+	if p.progress != nil {
+		p.tell(to)
+	}
+	return nil
+}
+
+func (p *replay) tell(to uint64) {
+	p.progress(Progress{Applied: p.state.index - p.saved, Target: to - p.saved, Index: p.state.index, HLC: p.state.stamp})
+}
+
+// check holds the state hash against the entry's.
+func (p *replay) check(ctx context.Context, x *Entry, good *State, n uint64) error {
+	p.state.settle()
+	p.state.journal().clear()
+	if p.state.hash == x.StateHash {
+		return nil
+	}
+	if n > 1 {
+		slow := &replay{r: p.r, state: good}
+		if err := slow.run(ctx, x.Index, 1); err != nil {
+			return err
+		}
+	}
+	return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s says state_hash %s, replay gives %s", differs, x.Command, x.StateHash, p.state.hash), Next: p.r.mend("--accept-reducer")}
+}
+
+// step checks an entry's place in the log and reduces it.
+func (p *replay) step(rec Record) (*Entry, error) {
+	damage := func(format string, args ...any) error {
+		return &DamageError{Index: rec.Index, Detail: fmt.Sprintf(format, args...), Next: p.r.mend("--accept-loss")}
+	}
+	s := p.state
+	x, err := DecodeEntry(rec)
+	if err != nil {
+		return nil, damage("%v", err)
+	}
+	before := s.chain
+	if x.Command == lossCommand {
+		loss, err := decodeLoss(x)
+		if err != nil {
+			return nil, damage("%v", err)
+		}
+		before = loss.Chain
+		if loss.To+1 != x.Index || s.index+1 < loss.From || s.index > loss.To {
+			return nil, damage("it follows entry %d, but names %d to %d as lost", s.index, loss.From, loss.To)
+		}
+	} else if rec.Index != s.index+1 {
+		return nil, damage("it follows entry %d: entries %d to %d are missing", s.index, s.index+1, rec.Index-1)
+	}
+	if got := link(before, rec.JSON); got != rec.Chain {
+		return nil, damage("its chain is %s, what it says and the entry before give %s", rec.Chain, got)
+	}
+	if s.index > 0 && !x.HLC.After(s.stamp) {
+		return nil, damage("its stamp %s is not after %s", x.HLC, s.stamp)
+	}
+	if err := p.reduce(x); err != nil {
+		return nil, err
+	}
+	p.state.index, p.state.stamp, p.state.chain = x.Index, x.HLC, rec.Chain
+	if p.window != nil && p.window.add(x.IdempotencyKey, x.Index, x.HLC) {
+		return nil, damage("its idempotency key was used before")
+	}
+	return x, nil
+}
+
+// reduce does what the entry did. The engine's own entries come first.
+func (p *replay) reduce(x *Entry) error {
+	switch x.Command {
+	case lossCommand, reducerCommand:
+		return nil
+	case importCommand:
+		return p.importState(x)
+	}
+	refused := func(err error) error {
+		return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s was accepted, replay refuses it: %v", differs, x.Command, err), Next: p.r.mend("--accept-reducer")}
+	}
+	cmd, err := p.r.cat.find(x.Command)
+	if err != nil {
+		return refused(err)
+	}
+	value, decodeErr := cmd.decode(x.Payload)
+	if decodeErr != nil {
+		return refused(decodeErr)
+	}
+	c := &call{cmd: cmd, value: value, payload: x.Payload, verdicts: x.Guards}
+	if err := p.state.reduce(c, x.HLC, p.r.o.Assert); err != nil {
+		if cause := errors.Unwrap(err); cause != nil {
+			return refused(cause)
+		}
+		return refused(err)
+	}
+	return nil
+}
+
+// ViewAt gives the state as it was after an entry. It replays from the newest
+// snapshot before it, one caller at a time.
+func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
+	now := e.View()
+	if index == now.Index() {
+		return now, nil
+	}
+	if index > now.Index() {
+		return View{}, Errorf(NotFound, "entry %d is not there yet, the log ends at %d", index, now.Index())
+	}
+	select {
+	case e.travels <- struct{}{}:
+		defer func() { <-e.travels }()
+	case <-ctx.Done():
+		return View{}, Errorf(Timeout, "others are looking at the past: ask again: %w", ctx.Err())
+	}
+	r := e.recovery()
+	if err := r.survey(); err != nil {
+		return View{}, err
+	}
+	r.base = max(r.base, e.base)
+	if index < r.base {
+		return View{}, Errorf(Compacted, "states before entry %d are no longer kept", r.base)
+	}
+	if err := r.checkStandsAlone(index); err != nil {
+		return View{}, err
+	}
+	r.snapshots = slices.DeleteFunc(r.snapshots, func(i uint64) bool { return i > index })
+	start, _, err := r.newestGood()
+	if err != nil {
+		return View{}, err
+	}
+	if err := start.run(ctx, index, checkEvery); err != nil {
+		return View{}, err
+	}
+	start.state.settle()
+	return viewOf(start.state.fork()), nil
+}
+
+// checkStandsAlone refuses an index inside an atomic batch or in a lost range.
+func (r *recovery) checkStandsAlone(index uint64) error {
+	if index == 0 || index == r.base && index < r.first {
+		return nil
+	}
+	x, err := r.entry(index)
+	if errors.Is(err, errNoEntry) {
+		return Errorf(Compacted, "entry %d was lost", index)
+	}
+	if err != nil {
+		return err
+	}
+	if end := x.batchEnd(); index != end {
+		return Errorf(MalformedRequest, "entry %d lies inside the atomic batch of entries %d to %d: ask for %d or %d", index, x.Batch.First, end, x.Batch.First-1, end)
+	}
+	return nil
+}
+
+// IndexAt gives the newest entry that is not after a stamp and not inside an
+// atomic batch; 0 if there is none.
+func (e *Engine) IndexAt(ctx context.Context, at Stamp) (uint64, error) {
+	r := e.recovery()
+	first, last := r.wal.Bounds()
+	lo, hi := max(first, 1), last+1 // the answer is before hi; all before lo are not after at
+	var found *Entry
+	for lo < hi && ctx.Err() == nil {
+		mid := lo + (hi-lo)/2
+		x, _, err := readEntryFrom(r.wal, mid, hi-1)
+		if errors.Is(err, errNoEntry) {
+			hi = mid
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if x.HLC.After(at) {
+			hi = mid
+		} else {
+			found, lo = x, x.Index+1
+		}
+	}
+	switch {
+	case found == nil && first > 1:
+		return 0, Errorf(Compacted, "the log begins with entry %d, after %s", first, at)
+	case found == nil:
+		return 0, ctx.Err()
+	case found.Index != found.batchEnd():
+		return found.Batch.First - 1, ctx.Err()
+	}
+	return found.Index, ctx.Err()
+}
+
+// readEntryFrom reads the first entry from an index on; errNoEntry if there is
+// none up to another.
+func readEntryFrom(wal WAL, from, to uint64) (*Entry, Record, error) {
+	for rec, err := range wal.Read(from, to) {
+		if err != nil {
+			return nil, rec, err
+		}
+		x, err := DecodeEntry(rec)
+		return x, rec, err
+	}
+	return nil, Record{}, fmt.Errorf("entry %d %w", from, errNoEntry)
+}

@@ -1,0 +1,132 @@
+package swoosh
+
+import (
+	"fmt"
+	"slices"
+)
+
+// reduce applies one command at a stamp: gates, guards' verdicts, phase,
+// Check, Apply, reactions. It is the only code that changes a State; live
+// traffic, boot, verification and time travel all come here. On an error
+// nothing has changed, unless it is a panic's: then the caller undoes. Digests
+// are due afterwards, see State.settle.
+func (s *State) reduce(c *call, at Stamp, assert bool) (err *Error) {
+	defer caught(c.cmd.Name, &err)
+	if err := s.askGates(Command{c.cmd.Name, c.cmd.Domain}, at); err != nil {
+		return err
+	}
+	if err := refusedBy(c.verdicts); err != nil {
+		return err
+	}
+	v := View{s, at}
+	from, err := c.cmd.checkPhase(c.value, v)
+	if err != nil {
+		return err
+	}
+	if err := c.cmd.check(c.value, v); err != nil {
+		return asError(err, Internal)
+	}
+	own := s.part(c.cmd.Domain)
+	own.write(func() { c.cmd.apply(own, c.value, at) })
+	s.react(c, v)
+	if assert {
+		c.cmd.assertPhase(c.value, v, from)
+	}
+	return nil
+}
+
+// caught turns a panic of a domain's or a guard's code into an error. Defer it.
+func caught(what string, err **Error) {
+	if r := recover(); r != nil {
+		*err = Errorf(Internal, "%s failed", what)
+		(*err).cause = &panicError{value: r}
+	}
+}
+
+// panicError carries what a domain's code panicked with.
+type panicError struct{ value any }
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+func (s *State) part(domain string) *part {
+	for _, p := range s.parts {
+		if p.def.name == domain {
+			return p
+		}
+	}
+	panic("swoosh: no domain " + domain)
+}
+
+func (s *State) askGates(c Command, at Stamp) *Error {
+	for _, p := range s.parts {
+		for _, refuse := range p.def.gates {
+			if err := refuse(p, c, at); err != nil {
+				return asError(err, Internal)
+			}
+		}
+	}
+	return nil
+}
+
+// react runs the other domains' reactions, in the order of the parts.
+func (s *State) react(c *call, v View) {
+	for _, p := range s.parts {
+		for _, r := range p.def.reactions {
+			if r.payload == c.cmd.payload {
+				p.write(func() { r.react(p, v, c.value, v.at) })
+			}
+		}
+	}
+}
+
+// checkPhase refuses a command whose region is not where it may come from. It
+// gives the phase.
+func (c *command) checkPhase(value any, v View) (string, *Error) {
+	if c.phase == nil || c.Creates {
+		return "", nil
+	}
+	phase, err := c.phase(value, v)
+	if err != nil {
+		return "", asError(err, Internal)
+	}
+	if !slices.Contains(c.From, phase) {
+		e := Errorf(InvalidPhase, "%s is not allowed while %s is %s; it is from %s", c.Name, c.Region, phase, list(c.From))
+		e.Region, e.Phase, e.AllowedFrom = c.Region, phase, c.From
+		return "", e
+	}
+	return phase, nil
+}
+
+// assertPhase panics when a command ended where its declaration says it
+// cannot: a fault of the domain, found in tests.
+func (c *command) assertPhase(value any, v View, from string) {
+	if c.phase == nil {
+		return
+	}
+	now, err := c.phase(value, v)
+	if err != nil && !c.Creates && slices.Contains(c.To, asError(err, Internal).Phase) {
+		return // A final phase refuses to be asked.
+	}
+	if err != nil {
+		panic(fmt.Sprintf("%s: phase afterwards: %v", c.Name, err))
+	}
+	if !slices.Contains(c.To, now) && !(c.Stay && now == from) {
+		panic(fmt.Sprintf("%s went from %s to %s, declared: %v", c.Name, from, now, c.To))
+	}
+}
+
+// list joins words for people: "A", "A or B", "A, B or C".
+func list(words []string) string {
+	text := ""
+	for i, w := range words {
+		switch {
+		case i == 0:
+		case i == len(words)-1:
+			text += " or "
+		default:
+			text += ", "
+		}
+		text += w
+	}
+	return text
+}

@@ -1,0 +1,352 @@
+package swoosh
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+)
+
+// State is every domain's part, and where the log stood. One goroutine owns a
+// state that changes; its forks are immutable and anyone's.
+type State struct {
+	parts []*part // in the order given to Open
+
+	index uint64 // of the last entry
+	stamp Stamp  // of the last entry
+	chain Hash   // of the last entry
+	sum   sum
+	hash  Hash // as of the last settle
+}
+
+// part is one domain's part of a state.
+type part struct {
+	def    *definition
+	state  any           // *S
+	value  reflect.Value // of S
+	tables []table       // as def.tables
+	plain  []plain       // as def.fields; replaced, never altered in place
+
+	journal *journal // nil in a fork
+	open    bool     // whether its tables may be changed now
+	noted   bool     // whether its plain fields are in the journal and unsettled
+
+	copyState func() any // S, by value
+	setState  func(any)
+}
+
+// plain is a plain field's JSON and digest, as far as they are in the sum;
+// json is nil for a field at zero, which has none.
+type plain struct {
+	json   []byte
+	digest digest
+}
+
+// newPart makes a part around s. Its tables refuse changes until it has a
+// journal and is open.
+func newPart[S any](def *definition, s *S) *part {
+	p := &part{
+		def: def, state: s, value: reflect.ValueOf(s).Elem(),
+		plain:     make([]plain, len(def.fields)),
+		copyState: func() any { return *s },
+		setState:  func(v any) { *s = v.(S) },
+	}
+	for i := range def.tables {
+		t := p.value.Field(def.tables[i].at).Addr().Interface().(table)
+		t.bind(&owner{p, &def.tables[i]})
+		p.tables = append(p.tables, t)
+	}
+	return p
+}
+
+// newState gives the state of an empty log: every domain at zero.
+func newState(defs []*definition, node string) *State {
+	s := &State{stamp: Stamp{Node: node}}
+	j := new(journal)
+	for _, d := range defs {
+		p := d.newPart()
+		p.journal = j
+		s.parts = append(s.parts, p)
+	}
+	s.hash = s.sum.hash()
+	return s
+}
+
+// fork gives an immutable copy of s as it is now.
+func (s *State) fork() *State {
+	f := &State{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}
+	for _, p := range s.parts {
+		q := p.def.newPart()
+		for i := range p.def.fields {
+			at := p.def.fields[i].at
+			q.value.Field(at).Set(p.value.Field(at))
+		}
+		for i := range p.tables {
+			q.tables[i].fork(p.tables[i])
+		}
+		q.plain = p.plain
+		f.parts = append(f.parts, q)
+	}
+	return f
+}
+
+// thaw gives a copy of s that may change, with a journal of its own.
+func (s *State) thaw() *State {
+	f := s.fork()
+	j := new(journal)
+	for _, p := range f.parts {
+		p.journal = j
+	}
+	return f
+}
+
+func (s *State) journal() *journal { return s.parts[0].journal }
+
+// trySettle is settle for a state whose rows may not be encodable, by a fault
+// of the domain.
+func (s *State) trySettle(command string) (err *Error) {
+	defer caught(command, &err)
+	s.settle()
+	return nil
+}
+
+// settle brings sum and hash up to date with every change since the last time.
+func (s *State) settle() {
+	before := s.sum
+	s.journal().settle(&s.sum)
+	if s.sum != before {
+		s.hash = s.sum.hash()
+	}
+}
+
+// write runs f with the part open for changes.
+func (p *part) write(f func()) {
+	if len(p.def.fields) > 0 && !p.noted {
+		p.journal.add(note{p, "", savedPart{p.copyState(), p.plain}})
+		p.noted = true
+	}
+	p.open = true
+	defer func() { p.open = false }()
+	f()
+}
+
+type savedPart struct {
+	state any
+	plain []plain
+}
+
+// restore puts the plain fields back. It puts table headers back too, which is
+// right: their rows are restored by notes of their own.
+func (p *part) restore(_ string, old any) {
+	saved := old.(savedPart)
+	rows := make([]reflect.Value, len(p.tables))
+	for i, f := range p.def.tables {
+		rows[i] = reflect.New(p.value.Field(f.at).Type()).Elem()
+		rows[i].Set(p.value.Field(f.at))
+	}
+	p.setState(saved.state)
+	for i, f := range p.def.tables {
+		p.value.Field(f.at).Set(rows[i])
+	}
+	p.plain, p.noted = saved.plain, false
+}
+
+// settle brings the digests of the plain fields up to date.
+func (p *part) settle(_ note, s *sum) {
+	p.noted = false
+	fresh := slices.Clone(p.plain)
+	for i := range p.def.fields {
+		f, was := &p.def.fields[i], &fresh[i]
+		var json []byte
+		if v := p.value.Field(f.at); !f.codec.IsZero(v) {
+			json = f.codec.Append(nil, v, canon.Sparse)
+		}
+		if string(json) == string(was.json) {
+			continue
+		}
+		if was.json != nil {
+			s.sub(&was.digest)
+		}
+		*was = plain{json: json}
+		if json != nil {
+			was.digest = sha256.Sum256(append(append(digestPrefix(p.def.name, "", f.name), json...), ']'))
+			s.add(&was.digest)
+		}
+	}
+	p.plain = fresh
+}
+
+// View is a state to read: of the last durable entry, or, in a Check, of the
+// entry before.
+type View struct {
+	state *State
+	at    Stamp
+}
+
+func viewOf(s *State) View { return View{s, s.stamp} }
+
+// At is the time of the view: in a Check the stamp of the command that is
+// checked, else the last entry's. It is the only time that a domain sees.
+func (v View) At() Stamp { return v.at }
+
+// Index is that of the last entry in the view; 0 for an empty log.
+func (v View) Index() uint64 { return v.state.index }
+
+// StateHash is the hash of the content: every domain, and nothing else.
+func (v View) StateHash() Hash { return v.state.hash }
+
+// Chain is the last entry's link of the hash chain; zero for an empty log.
+func (v View) Chain() Hash { return v.state.chain }
+
+// documentFormat is meta.version of a state's document.
+const documentFormat = 1
+
+// WriteTo writes the document: the state as canonical JSON, without a newline
+// at its end. Equal content gives equal bytes.
+func (v View) WriteTo(w io.Writer) (int64, error) {
+	d := &documentWriter{w: w}
+	members := slices.Clone(v.state.parts)
+	slices.SortFunc(members, func(a, b *part) int { return strings.Compare(a.def.name, b.def.name) })
+	d.b = append(d.b, '{')
+	comma, metaDone := "", false
+	for _, p := range members {
+		if !metaDone && p.def.name > "meta" {
+			d.b = v.appendMeta(append(d.b, comma...))
+			comma, metaDone = ",", true
+		}
+		d.b = append(append(d.b, comma...), '"')
+		d.b = append(append(d.b, p.def.name...), `":`...)
+		d.part(p)
+		comma = ","
+	}
+	if !metaDone {
+		d.b = v.appendMeta(append(d.b, comma...))
+	}
+	d.b = append(d.b, '}')
+	d.flush(0)
+	return d.n, d.err
+}
+
+func (v View) appendMeta(b []byte) []byte {
+	b = append(b, `"meta":{"schema_hash":"`...)
+	b = append(b, schemaHash(v.state.defs()).String()...)
+	b = append(b, `","state_hash":"`...)
+	b = append(b, v.state.hash.String()...)
+	b = append(b, `","tables":[`...)
+	for i, t := range tablePointers(v.state.defs()) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = canon.AppendString(b, t)
+	}
+	b = append(b, `],"version":`...)
+	b = strconv.AppendInt(b, documentFormat, 10)
+	return append(b, '}')
+}
+
+func (s *State) defs() []*definition {
+	defs := make([]*definition, len(s.parts))
+	for i, p := range s.parts {
+		defs[i] = p.def
+	}
+	return defs
+}
+
+// tablePointers are the JSON Pointers of all tables, sorted.
+func tablePointers(defs []*definition) []string {
+	var all []string
+	for _, d := range defs {
+		for _, t := range d.tables {
+			all = append(all, "/"+d.name+"/"+t.name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// schemaHash covers the types of the domains' states: the name of each, of its
+// fields and tables, and their schemas.
+func schemaHash(defs []*definition) Hash {
+	var lines []string
+	for _, d := range defs {
+		lines = append(lines, d.name)
+		for _, f := range d.fields {
+			lines = append(lines, fmt.Sprintf("%s.%s %s", d.name, f.name, f.codec.Schema()))
+		}
+		for _, t := range d.tables {
+			lines = append(lines, fmt.Sprintf("%s.%s[] %s", d.name, t.name, t.codec.Schema()))
+		}
+	}
+	slices.Sort(lines)
+	return sha256.Sum256([]byte(strings.Join(lines, "\n")))
+}
+
+// documentWriter streams a document through a small buffer.
+type documentWriter struct {
+	w   io.Writer
+	b   []byte
+	n   int64
+	err error
+}
+
+func (d *documentWriter) flush(keep int) {
+	if d.err == nil && len(d.b) > keep {
+		n, err := d.w.Write(d.b)
+		d.n, d.err, d.b = d.n+int64(n), err, d.b[:0]
+	}
+}
+
+const documentBuffer = 32 << 10
+
+// part writes the JSON of a part: its fields and tables in the order of their
+// names; zero fields and empty tables are left out.
+func (d *documentWriter) part(p *part) {
+	d.b = append(d.b, '{')
+	comma := false
+	member := func(name string) {
+		if comma {
+			d.b = append(d.b, ',')
+		}
+		comma = true
+		d.b = append(append(append(d.b, '"'), name...), `":`...)
+	}
+	fields, tables := p.plain, p.tables
+	for len(fields)+len(tables) > 0 {
+		i, k := len(p.plain)-len(fields), len(p.tables)-len(tables)
+		if len(tables) == 0 || len(fields) > 0 && p.def.fields[i].name < p.def.tables[k].name {
+			if fields[0].json != nil {
+				member(p.def.fields[i].name)
+				d.b = append(d.b, fields[0].json...)
+			}
+			fields = fields[1:]
+			continue
+		}
+		if tables[0].length() > 0 {
+			member(p.def.tables[k].name)
+			d.table(tables[0], &p.def.tables[k])
+		}
+		tables = tables[1:]
+	}
+	d.b = append(d.b, '}')
+}
+
+func (d *documentWriter) table(t table, f *field) {
+	d.b = append(d.b, '{')
+	comma := false
+	t.ascend("", func(key string, value reflect.Value) bool {
+		if comma {
+			d.b = append(d.b, ',')
+		}
+		comma = true
+		d.b = append(canon.AppendString(d.b, key), ':')
+		d.b = f.codec.Append(d.b, value, canon.Sparse)
+		d.flush(documentBuffer)
+		return d.err == nil
+	})
+	d.b = append(d.b, '}')
+}

@@ -1,0 +1,339 @@
+package swooshtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// RunScenarios runs every file dir/*.txt as a scenario, a subtest each, on an
+// engine of its own. A scenario is text: what goes in, a line of four dashes,
+// what came out, a blank line; # begins a comment. With -rewrite what came out
+// is written into the files. What goes in is one of
+//
+//	fleet.drain {"node":"a"}    a command and its payload
+//	post {"command":…}          a command with its envelope, or an atomic batch
+//	given drained               the commands of dir/given/drained.txt, a line each,
+//	                            all of which are accepted
+//	state /fleet/nodes/a        the state at a JSON Pointer
+//	advance 5m                  the clock moves on
+//	import {"meta":…}           a state in place of the present one
+//
+// where JSON may stand on the lines below, too. A command answers ok,
+// unchanged (lawful, and altered nothing), duplicate, or how it was refused.
+func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Engine, *Clock)) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files, "no scenarios in %s", dir)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			e, clock := open(t)
+			s := scenario{engine: e, clock: clock, dir: dir, lines: readLines(t, file)}
+			datadriven.RunTest(t, file, s.run)
+		})
+	}
+}
+
+// RequireScenarios wants a scenario for every command of domains, in a file of
+// the command's name with _ for the dot: fleet_drain.txt.
+func RequireScenarios(t *testing.T, dir string, parts ...swoosh.Part) {
+	t.Helper()
+	for _, c := range swoosh.Describe(parts...) {
+		require.FileExists(t, filepath.Join(dir, strings.ReplaceAll(c.Name, ".", "_")+".txt"))
+	}
+}
+
+// scenario is one file that is being run.
+type scenario struct {
+	engine *swoosh.Engine
+	clock  *Clock
+	dir    string
+	lines  []string // of the file
+}
+
+func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
+	argument := s.argument(t, d)
+	switch d.Cmd {
+	case "post":
+		return s.post(t, argument)
+	case "given":
+		return s.given(t, argument)
+	case "state":
+		return s.state(t, argument)
+	case "advance":
+		by, err := time.ParseDuration(argument)
+		require.NoError(t, err, d.Pos)
+		s.clock.Advance(by)
+		return "now " + strconv.FormatInt(s.clock.Now(), 10)
+	case "import":
+		return s.importState(t, argument)
+	}
+	require.Contains(t, d.Cmd, ".", "%s: neither a command nor a directive", d.Pos)
+	return s.submit(t, swoosh.Request{Command: d.Cmd, Payload: jsontext.Value(argument)})
+}
+
+func (s *scenario) submit(t *testing.T, r swoosh.Request) string {
+	result, err := s.engine.Submit(t.Context(), r)
+	return answer([]swoosh.Result{result}, err)
+}
+
+// given runs a file of commands that are not what the scenario is about.
+func (s *scenario) given(t *testing.T, name string) string {
+	file := filepath.Join(s.dir, "given", name+".txt")
+	for _, line := range readLines(t, file) {
+		command, payload, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch command {
+		case "", "#":
+		case "given":
+			s.given(t, payload)
+		default:
+			require.Equal(t, "ok", s.submit(t, swoosh.Request{Command: command, Payload: jsontext.Value(payload)}), "%s: %s", file, line)
+		}
+	}
+	return "ok"
+}
+
+// argument is what stands behind the first word, and on the lines below. The
+// line is read again from the file: datadriven takes JSON apart at its spaces.
+func (s *scenario) argument(t *testing.T, d *datadriven.TestData) string {
+	line, err := strconv.Atoi(d.Pos[strings.LastIndexByte(d.Pos, ':')+1:])
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(strings.TrimSpace(s.lines[line-1]), " ")
+	return strings.TrimSpace(rest + "\n" + d.Input)
+}
+
+func readLines(t *testing.T, file string) []string {
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return strings.Split(string(text), "\n")
+}
+
+// post takes what a client would post to /command.
+func (s *scenario) post(t *testing.T, body string) string {
+	if strings.HasPrefix(body, "[") {
+		batch, err := swoosh.DecodeBatch([]byte(body))
+		if err != nil {
+			return answer(nil, err)
+		}
+		return answer(s.engine.SubmitBatch(t.Context(), "", batch))
+	}
+	request, err := swoosh.DecodeRequest([]byte(body))
+	if err != nil {
+		return answer(nil, err)
+	}
+	return s.submit(t, request)
+}
+
+// importState takes what a client would post to /state.
+func (s *scenario) importState(t *testing.T, document string) string {
+	var ifMatch *swoosh.Hash
+	if now := s.engine.View(); now.Index() > 0 {
+		hash := now.StateHash()
+		ifMatch = &hash
+	}
+	r, err := s.engine.Import(t.Context(), ifMatch, strings.NewReader(document))
+	return answer([]swoosh.Result{r}, err)
+}
+
+// answer says in a word a result what became of it, or how it was refused.
+func answer(results []swoosh.Result, err error) string {
+	if err != nil {
+		return refusal(err)
+	}
+	var words []string
+	for _, r := range results {
+		switch {
+		case r.Duplicate:
+			words = append(words, "duplicate")
+		case r.Changed:
+			words = append(words, "ok")
+		default:
+			words = append(words, "unchanged")
+		}
+	}
+	return strings.Join(words, "\n")
+}
+
+// refusal gives code and detail, then the members that programs read.
+func refusal(err error) string {
+	var e *swoosh.Error
+	if !errors.As(err, &e) {
+		return "error of no kind: " + err.Error()
+	}
+	lines := []string{e.Error()}
+	if e.Region != "" {
+		lines = append(lines, fmt.Sprintf("  region %s, phase %s, allowed from %s", e.Region, e.Phase, strings.Join(e.AllowedFrom, " ")))
+	}
+	for _, by := range e.BlockedBy {
+		lines = append(lines, "  blocked by "+by)
+	}
+	for _, f := range e.Errors {
+		if line := f.Pointer + " " + f.Detail; line != e.Detail {
+			lines = append(lines, "  "+line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// state shows the state at a pointer.
+func (s *scenario) state(t *testing.T, pointer string) string {
+	var document bytes.Buffer
+	_, err := s.engine.View().WriteTo(&document)
+	require.NoError(t, err)
+	return readable(t, valueAt(t, &document, pointer), "")
+}
+
+// readable breaks canonical JSON into lines where it is long.
+func readable(t *testing.T, value jsontext.Value, indent string) string {
+	const lineMax = 100
+	if kind := value.Kind(); len(indent)+len(value) <= lineMax || kind != '{' && kind != '[' {
+		return string(value)
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(value))
+	open, err := d.ReadToken()
+	require.NoError(t, err)
+	begin, object := open.String(), open.Kind() == '{'
+	inner, members := indent+"  ", []string(nil)
+	for d.PeekKind() != '}' && d.PeekKind() != ']' {
+		member, err := d.ReadValue()
+		require.NoError(t, err)
+		line := inner + readable(t, member, inner)
+		if object {
+			name := string(member)
+			member, err = d.ReadValue()
+			require.NoError(t, err)
+			line = inner + name + ": " + readable(t, member, inner)
+		}
+		members = append(members, line)
+	}
+	end, err := d.ReadToken()
+	require.NoError(t, err)
+	return begin + "\n" + strings.Join(members, ",\n") + "\n" + indent + end.String()
+}
+
+// valueAt gives the member of a document at a JSON Pointer (RFC 6901).
+func valueAt(t *testing.T, document io.Reader, pointer string) jsontext.Value {
+	d := jsontext.NewDecoder(document)
+	for string(d.StackPointer()) != pointer {
+		if _, err := d.ReadToken(); err == io.EOF {
+			return jsontext.Value("nothing is there")
+		} else {
+			require.NoError(t, err)
+		}
+	}
+	value, err := d.ReadValue()
+	require.NoError(t, err)
+	return slices.Clone(value)
+}
+
+// ChartCell is what one command is expected to do in one phase of its region.
+type ChartCell struct {
+	Region  string
+	Command string
+	Phase   string // or the name of another situation, in brackets
+	// Want is where the command may end; or the one code of its refusal, such
+	// as conflict; InvalidPhase is "-".
+	Want []string
+}
+
+// ReadChart reads a table of what every command is expected to do in every
+// phase, for a test to hold the declarations and the code against. It is
+// written by hand, a block a region, a blank line between them:
+//
+//	region node   ADDED   ACTIVE          (none)
+//	node.join     ACTIVE  -               not_found
+//	node.report   -       ACTIVE|FAILING  not_found
+//
+// A phase says where the command may end, - that it is refused as
+// invalid_phase, another code how else. Lines beginning with # are comments.
+func ReadChart(t *testing.T, file string) []ChartCell {
+	t.Helper()
+	var cells []ChartCell
+	var header []string
+	for i, line := range readLines(t, file) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0 || words[0] == "#":
+		case words[0] == "region":
+			header = words[1:]
+		default:
+			require.Len(t, words, len(header), "%s:%d: a cell for each phase", file, i+1)
+			for k, phase := range header[1:] {
+				cells = append(cells, ChartCell{header[0], words[0], phase, strings.Split(words[k+1], "|")})
+			}
+		}
+	}
+	return cells
+}
+
+// RequireChart holds the declarations of domains against a chart: the same
+// commands in the same regions, from and to the same phases.
+func RequireChart(t *testing.T, chart []ChartCell, parts ...swoosh.Part) {
+	t.Helper()
+	require.Empty(t, ChartFaults(chart, parts...))
+}
+
+// ChartFaults says where the declarations of domains differ from a chart.
+func ChartFaults(chart []ChartCell, parts ...swoosh.Part) (faults []string) {
+	declared := map[string]swoosh.CommandInfo{}
+	for _, c := range swoosh.Describe(parts...) {
+		declared[c.Name] = c
+	}
+	charted, phases := map[string]bool{}, map[string]bool{}
+	for _, cell := range chart {
+		c, ok := declared[cell.Command]
+		if want := declaredOutcome(c, cell); !ok || c.Region != cell.Region || !sameSet(want, cell.Want) {
+			faults = append(faults, fmt.Sprintf("%s from %s: the chart has %q, declared is %q", cell.Command, cell.Phase, cell.Want, want))
+		}
+		charted[cell.Command], phases[cell.Region+cell.Phase] = true, true
+	}
+	for _, c := range swoosh.Describe(parts...) {
+		if !charted[c.Name] {
+			faults = append(faults, c.Name+" is declared and not in the chart")
+		}
+		for _, phase := range slices.Concat(c.From, c.To) {
+			if !phases[c.Region+phase] {
+				faults = append(faults, fmt.Sprintf("%s names phase %s, which the chart does not have", c.Name, phase))
+			}
+		}
+	}
+	return faults
+}
+
+func sameSet(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// declaredOutcome is what a declaration says for a cell. It speaks of phases
+// only, so a cell about another situation, or of a command that creates, is
+// taken as it is unless the declaration contradicts it.
+func declaredOutcome(c swoosh.CommandInfo, cell ChartCell) []string {
+	switch {
+	case c.Creates && cell.Phase == "(none)":
+		return c.To
+	case c.Creates || strings.HasPrefix(cell.Phase, "("):
+		return cell.Want
+	case !slices.Contains(c.From, cell.Phase) && strings.ToLower(cell.Want[0]) == cell.Want[0]:
+		return cell.Want // refused before the phase is looked at, or as invalid_phase
+	case !slices.Contains(c.From, cell.Phase):
+		return []string{"-"}
+	case c.Stay && !slices.Contains(c.To, cell.Phase):
+		return append(slices.Clone(c.To), cell.Phase)
+	}
+	return c.To
+}

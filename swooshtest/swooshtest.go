@@ -1,0 +1,121 @@
+// Package swooshtest helps to test domains, and programs that embed swoosh: an
+// engine in memory that checks itself, a clock that stands still, a log that
+// fails on purpose, scenarios in text files.
+package swooshtest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// Clock is a wall clock that moves only when it is told to. It is for any
+// number of goroutines.
+type Clock struct{ ms atomic.Int64 }
+
+// NewClock returns a clock that shows ms, Unix milliseconds.
+func NewClock(ms int64) *Clock {
+	c := new(Clock)
+	c.ms.Store(ms)
+	return c
+}
+
+// Now is for swoosh.Options.Now.
+func (c *Clock) Now() int64 { return c.ms.Load() }
+
+// Advance moves the clock; a negative d moves it back.
+func (c *Clock) Advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+
+// Open opens an engine for a test, in memory unless o says otherwise, with a
+// fixed clock at 2026-01-01 and node "test" unless o says otherwise. Every
+// command is asserted to end in a phase that it declares. At the end of the
+// test the engine is closed and every state that it published is hashed again:
+// a row that was altered in place is found, whoever did it. Then the log is
+// replayed and must give the same states.
+func Open(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Engine {
+	t.Helper()
+	wal, inMemory := swoosh.NewMemWAL(), o.Dir == "" && o.OpenWAL == nil
+	if inMemory {
+		o.OpenWAL = func(string) (swoosh.WAL, error) { return wal, nil }
+	}
+	if o.Now == nil {
+		o.Now = NewClock(1767225600000).Now
+	}
+	if o.Node == "" {
+		o.Node = "test"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	o.Assert = true
+	seen := &published{next: o.Published}
+	o.Published = seen.add
+	e, err := swoosh.Open(context.Background(), o, parts...)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, e.Close(context.Background()))
+		seen.rehash(t)
+		if inMemory {
+			replay(t, o, e, parts)
+		}
+	})
+	return e
+}
+
+// published holds every state that an engine showed.
+type published struct {
+	mu    sync.Mutex
+	next  func(swoosh.View)
+	views []swoosh.View
+}
+
+func (p *published) add(v swoosh.View) {
+	p.mu.Lock()
+	p.views = append(p.views, v)
+	p.mu.Unlock()
+	if p.next != nil {
+		p.next(v)
+	}
+}
+
+// rehashMost bounds the time that a long test spends on hashing.
+const rehashMost = 1000
+
+func (p *published) rehash(t testing.TB) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	step := max(1, len(p.views)/rehashMost)
+	for i := 0; i < len(p.views); i += step {
+		v := p.views[i]
+		require.Equal(t, v.StateHash().String(), rehash(t, v).String(),
+			"the state of entry %d was altered after it was published: replace rows and slices, never alter them in place", v.Index())
+	}
+}
+
+func rehash(t testing.TB, v swoosh.View) swoosh.Hash {
+	var doc bytes.Buffer
+	_, err := v.WriteTo(&doc)
+	require.NoError(t, err)
+	h, err := swoosh.ComputeStateHash(doc.Bytes())
+	require.NoError(t, err)
+	return h
+}
+
+// replay reads the engine's log with a new engine.
+func replay(t testing.TB, o swoosh.Options, e *swoosh.Engine, parts []swoosh.Part) {
+	o.ForceReplay, o.Published, o.Progress = true, nil, nil
+	again, err := swoosh.Open(context.Background(), o, parts...)
+	require.NoError(t, err, "the log does not give the same states again: a domain depends on something that is not in the entries")
+	require.Equal(t, e.View().StateHash(), again.View().StateHash())
+	require.Equal(t, e.View().Chain(), again.View().Chain())
+	require.NoError(t, again.Close(context.Background()))
+}

@@ -1,0 +1,66 @@
+package system
+
+import (
+	"cmp"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// The phases of region boot. An empty phase is LICENSED: with no holder it is
+// the perpetual local licence. UNLICENSED comes only from an imported state;
+// from TERMINATED only the import of another state leads out.
+const (
+	Licensed   = "LICENSED"
+	Unlicensed = "UNLICENSED"
+	Terminated = "TERMINATED"
+)
+
+// Boot is the domain of the licence. Without a valid one it refuses every
+// command outside these three domains; a state may still be imported.
+var Boot = swoosh.NewDomain("boot",
+	swoosh.On[BootLicense]("license", "Set the licence: who holds it and until when.",
+		swoosh.From(Unlicensed, Licensed).To(Licensed), swoosh.Refuses(swoosh.Conflict)),
+	swoosh.On[BootRevoke]("revoke", "End the licence for good.",
+		swoosh.From(Unlicensed, Licensed).To(Terminated)),
+	swoosh.Gate[licenceGate]("Refuses commands without a valid licence."),
+)
+
+// BootState is the licence.
+type BootState struct {
+	Phase   string      `json:"phase"`   // empty is LICENSED
+	Holder  swoosh.Name `json:"holder"`  // empty for the local licence
+	Expires swoosh.MS   `json:"expires"` // Unix ms, not valid from then on; 0 is perpetual
+	Reason  swoosh.Text `json:"reason"`  // of boot.revoke
+}
+
+func (s BootState) phase() string { return cmp.Or(s.Phase, Licensed) }
+
+// Validate refuses an imported state in an unknown phase.
+func (s BootState) Validate() error { return checkPhase(s.Phase, Licensed, Unlicensed, Terminated) }
+
+func bootPhase(v swoosh.View) (string, error) { return Boot.Of(v).phase(), nil }
+
+type licenceGate struct{}
+
+// Refuse goes by the entry's stamp, so a replay refuses what was refused.
+func (licenceGate) Refuse(s BootState, c swoosh.Command, at swoosh.Stamp) error {
+	if !governed(c) || c.Domain == "state" {
+		return nil
+	}
+	if s.phase() != Licensed {
+		return swoosh.Errorf(swoosh.Unlicensed, "%s needs a licence, which is %s: %s",
+			c.Name, because(s.phase(), s.Reason), s.wayOut())
+	}
+	if s.Expires != 0 && uint64(s.Expires) <= at.WallMS {
+		return swoosh.Errorf(swoosh.Unlicensed, "%s needs a licence, and that of %s expired at %d (Unix ms): renew it by boot.license",
+			c.Name, cmp.Or(s.Holder, "nobody"), s.Expires)
+	}
+	return nil
+}
+
+func (s BootState) wayOut() string {
+	if s.phase() == Terminated {
+		return "only an imported state (POST /state) leads out"
+	}
+	return "give one by boot.license"
+}

@@ -1,0 +1,19 @@
+package system
+
+import "github.com/chorus-services/swoosh"
+
+// BootRevoke ends the licence for good.
+type BootRevoke struct {
+	Reason swoosh.Text `json:"reason,omitzero"`
+}
+
+// Phase is that of region boot.
+func (BootRevoke) Phase(v swoosh.View) (string, error) { return bootPhase(v) }
+
+// Check has nothing to refuse.
+func (BootRevoke) Check(swoosh.View) error { return nil }
+
+// Apply terminates, and keeps the reason.
+func (c BootRevoke) Apply(s *BootState, _ swoosh.Stamp) {
+	s.Phase, s.Reason = Terminated, c.Reason
+}

@@ -1,0 +1,51 @@
+package system
+
+import (
+	"cmp"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// The phases of region policy. An empty phase is CLEAR.
+const (
+	Clear       = "CLEAR"
+	Quarantined = "QUARANTINED"
+)
+
+// Policy is the domain of the quarantine. While QUARANTINED it refuses
+// everything but policy.release, the import of a state too.
+var Policy = swoosh.NewDomain("policy",
+	swoosh.On[PolicyQuarantine]("quarantine", "Take nothing but policy.release, because something is wrong.",
+		swoosh.From(Clear).To(Quarantined)),
+	swoosh.On[PolicyRelease]("release", "End the quarantine, with the name of who approved it.",
+		swoosh.From(Quarantined).To(Clear)),
+	swoosh.Gate[quarantineGate]("Refuses commands while quarantined."),
+)
+
+// PolicyState tells whether the system is quarantined.
+type PolicyState struct {
+	Phase    string      `json:"phase"`    // empty is CLEAR
+	Reason   swoosh.Text `json:"reason"`   // of the last quarantine
+	Approver swoosh.Name `json:"approver"` // of the last release
+}
+
+func (s PolicyState) phase() string { return cmp.Or(s.Phase, Clear) }
+
+// Validate refuses an imported state in an unknown phase.
+func (s PolicyState) Validate() error { return checkPhase(s.Phase, Clear, Quarantined) }
+
+func policyPhase(v swoosh.View) (string, error) { return Policy.Of(v).phase(), nil }
+
+// releaseName is the one command that passes a quarantine.
+const releaseName = "policy.release"
+
+type quarantineGate struct{}
+
+// Refuse lets nothing pass but the way out.
+func (quarantineGate) Refuse(s PolicyState, c swoosh.Command, _ swoosh.Stamp) error {
+	if s.phase() != Quarantined || c.Name == releaseName {
+		return nil
+	}
+	return swoosh.Errorf(swoosh.Quarantined, "%s is refused while the system is %s: %s ends it",
+		c.Name, because(Quarantined, s.Reason), releaseName)
+}
