@@ -36,7 +36,7 @@ func decodeDocument(d *jsontext.Decoder, s *State) (meta jsontext.Value, errs []
 	if r.errs == nil {
 		for _, p := range s.parts {
 			if err := p.def.validate(p); err != nil {
-				r.refuse("/"+p.def.name, err.Error())
+				r.refuseAll("/"+p.def.name, asError(err, InvalidState))
 			}
 		}
 	}
@@ -46,6 +46,17 @@ func decodeDocument(d *jsontext.Decoder, s *State) (meta jsontext.Value, errs []
 func (r *documentReader) refuse(pointer, detail string) {
 	if len(r.errs) < maxDocumentErrors {
 		r.errs = append(r.errs, FieldError{Pointer: pointer, Detail: detail})
+	}
+}
+
+// refuseAll takes over what a domain's Validate says; its pointers begin at the
+// domain.
+func (r *documentReader) refuseAll(at string, err *Error) {
+	for _, f := range err.Errors {
+		r.refuse(at+f.Pointer, f.Detail)
+	}
+	if err.Errors == nil {
+		r.refuse(at, err.Detail)
 	}
 }
 

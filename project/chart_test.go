@@ -170,27 +170,36 @@ type walker struct {
 	projects int
 }
 
-// walk goes a way with a new project.
+// walk goes a way with a new project, in one atomic batch.
 func (w *walker) walk(way []step) (id string) {
 	w.projects++
 	id = fmt.Sprintf("p%d", w.projects)
-	for _, s := range way {
-		require.NoError(w, w.send(id, s), "%s of %v", s.command, way)
-	}
+	w.goes(id, way)
 	return id
 }
 
-func (w *walker) send(id string, s step) error {
+func (w *walker) goes(id string, way []step) {
+	if len(way) == 0 {
+		return
+	}
+	var batch []swoosh.Request
+	for _, s := range way {
+		batch = append(batch, request(id, s))
+	}
+	_, err := w.engine.SubmitBatch(context.Background(), "", batch)
+	require.NoError(w, err, "%v", way)
+}
+
+func request(id string, s step) swoosh.Request {
 	members := strings.TrimSuffix(fmt.Sprintf(`"project":%q,%s`, id, s.members), ",")
-	_, err := w.engine.Submit(context.Background(), swoosh.Request{Command: s.command, Payload: jsontext.Value("{" + members + "}")})
-	return err
+	return swoosh.Request{Command: s.command, Payload: jsontext.Value("{" + members + "}")}
 }
 
 // outcome sends a command and says where the region is then, or how it was
 // refused. Refused means that nothing has changed.
 func (w *walker) outcome(region, id string, s step) (string, *swoosh.Error) {
 	before := w.engine.View()
-	err := w.send(id, s)
+	_, err := w.engine.Submit(context.Background(), request(id, s))
 	if err == nil {
 		return phaseOf(w.engine.View(), region, swoosh.ID(id)), nil
 	}

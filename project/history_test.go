@@ -23,11 +23,9 @@ func TestHistories(t *testing.T) {
 		w := &walker{TestingT: r, engine: e}
 		before := map[swoosh.ID]rounds{}
 		for _, id := range []string{"alpha", "beta"} {
-			for _, s := range rapid.SampledFrom(starts).Draw(r, "start of "+id) {
-				require.NoError(r, w.send(id, s), "%s %s", s.command, s.members)
-			}
+			w.goes(id, rapid.SampledFrom(starts).Draw(r, "start of "+id))
 		}
-		for range rapid.IntRange(1, 150).Draw(r, "commands") {
+		for range rapid.IntRange(1, 100).Draw(r, "commands") {
 			id := rapid.SampledFrom([]swoosh.ID{"alpha", "beta"}).Draw(r, "project")
 			s := drawStep(r, e.View(), id, commands)
 			outcome, _ := w.outcome("project", string(id), s)

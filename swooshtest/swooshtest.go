@@ -46,6 +46,9 @@ func Open(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Engine {
 	wal, inMemory := swoosh.NewMemWAL(), o.Dir == "" && o.OpenWAL == nil
 	if inMemory {
 		o.OpenWAL = func(string) (swoosh.WAL, error) { return wal, nil }
+		if o.Snapshots == nil {
+			o.Snapshots = swoosh.NewInMemorySnapshotStore()
+		}
 	}
 	if o.Now == nil {
 		o.Now = NewClock(1767225600000).Now

@@ -38,9 +38,8 @@ func checkPhase(phase string, known ...string) error {
 	if phase == "" || slices.Contains(known, phase) {
 		return nil
 	}
-	return &swoosh.Error{
-		Kind:   swoosh.InvalidState,
-		Detail: fmt.Sprintf("phase %q is not known: it is one of %q, or left out for the first", phase, known),
-		Errors: []swoosh.FieldError{{Pointer: "/phase", Detail: fmt.Sprintf("must be one of %q", known)}},
-	}
+	fault := swoosh.FieldError{Pointer: "/phase", Detail: fmt.Sprintf("must be one of %q, or left out for the first", known)}
+	err := swoosh.Errorf(swoosh.InvalidState, "%s %s", fault.Pointer, fault.Detail)
+	err.Errors = []swoosh.FieldError{fault}
+	return err
 }

@@ -1,0 +1,68 @@
+package swoosh_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// Lamps is the state of a domain of one's own.
+type Lamps struct {
+	Lamps swoosh.Table[swoosh.ID, Lamp] `json:"lamps"`
+}
+
+// Lamp is a row.
+type Lamp struct {
+	On bool `json:"on"`
+}
+
+// Switch is a command: its fields are the payload.
+type Switch struct {
+	Lamp swoosh.ID `json:"lamp"`
+	On   bool      `json:"on"`
+}
+
+// Check may refuse, and sees all domains.
+func (c Switch) Check(v swoosh.View) error {
+	if lamp, _ := lamps.Of(v).Lamps.Get(c.Lamp); lamp.On == c.On {
+		return swoosh.Errorf(swoosh.Conflict, "lamp %s is so already", c.Lamp)
+	}
+	return nil
+}
+
+// Apply cannot fail, and reaches its own domain only.
+func (c Switch) Apply(s *Lamps, at swoosh.Stamp) { s.Lamps.Put(c.Lamp, Lamp{On: c.On}) }
+
+var lamps = swoosh.NewDomain("lamps",
+	swoosh.On[Switch]("switch", "Switch a lamp on or off."),
+)
+
+// An engine in memory with a domain of one's own; with Options.Dir the same
+// engine keeps everything on disk.
+func Example() {
+	ctx := context.Background()
+	engine, err := swoosh.Open(ctx, swoosh.Options{}, lamps)
+	if err != nil {
+		log.Fatal(err)
+	}
+	command := swoosh.Request{Command: "lamps.switch", Payload: Switch{Lamp: "desk", On: true}, IdempotencyKey: "k1"}
+	first, err := engine.Submit(ctx, command)
+	fmt.Println(first.Index, first.Duplicate, err)
+
+	again, err := engine.Submit(ctx, command)
+	fmt.Println(again.Index, again.Duplicate, err)
+
+	command.IdempotencyKey = "k2"
+	_, err = engine.Submit(ctx, command)
+	fmt.Println(err)
+
+	desk, _ := lamps.Of(engine.View()).Lamps.Get("desk")
+	fmt.Println(desk.On, engine.Close(ctx))
+	// Output:
+	// 1 false <nil>
+	// 1 true <nil>
+	// conflict: lamp desk is so already
+	// true <nil>
+}
