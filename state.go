@@ -3,10 +3,8 @@ package swoosh
 import (
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/chorus-services/swoosh/internal/canon"
@@ -203,70 +201,12 @@ func (v View) StateHash() Hash { return v.state.hash }
 // Chain is the last entry's link of the hash chain; zero for an empty log.
 func (v View) Chain() Hash { return v.state.chain }
 
-// documentFormat is meta.version of a state's document.
-const documentFormat = 1
-
-// WriteTo writes the document: the state as canonical JSON, without a newline
-// at its end. Equal content gives equal bytes.
-func (v View) WriteTo(w io.Writer) (int64, error) {
-	d := &documentWriter{w: w}
-	members := slices.Clone(v.state.parts)
-	slices.SortFunc(members, func(a, b *part) int { return strings.Compare(a.def.name, b.def.name) })
-	d.b = append(d.b, '{')
-	comma, metaDone := "", false
-	for _, p := range members {
-		if !metaDone && p.def.name > "meta" {
-			d.b = v.appendMeta(append(d.b, comma...))
-			comma, metaDone = ",", true
-		}
-		d.b = append(append(d.b, comma...), '"')
-		d.b = append(append(d.b, p.def.name...), `":`...)
-		d.part(p)
-		comma = ","
-	}
-	if !metaDone {
-		d.b = v.appendMeta(append(d.b, comma...))
-	}
-	d.b = append(d.b, '}')
-	d.flush(0)
-	return d.n, d.err
-}
-
-func (v View) appendMeta(b []byte) []byte {
-	b = append(b, `"meta":{"schema_hash":"`...)
-	b = append(b, schemaHash(v.state.defs()).String()...)
-	b = append(b, `","state_hash":"`...)
-	b = append(b, v.state.hash.String()...)
-	b = append(b, `","tables":[`...)
-	for i, t := range tablePointers(v.state.defs()) {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = canon.AppendString(b, t)
-	}
-	b = append(b, `],"version":`...)
-	b = strconv.AppendInt(b, documentFormat, 10)
-	return append(b, '}')
-}
-
 func (s *State) defs() []*definition {
 	defs := make([]*definition, len(s.parts))
 	for i, p := range s.parts {
 		defs[i] = p.def
 	}
 	return defs
-}
-
-// tablePointers are the JSON Pointers of all tables, sorted.
-func tablePointers(defs []*definition) []string {
-	var all []string
-	for _, d := range defs {
-		for _, t := range d.tables {
-			all = append(all, "/"+d.name+"/"+t.name)
-		}
-	}
-	slices.Sort(all)
-	return all
 }
 
 // schemaHash covers the types of the domains' states: the name of each, of its
@@ -284,69 +224,4 @@ func schemaHash(defs []*definition) Hash {
 	}
 	slices.Sort(lines)
 	return sha256.Sum256([]byte(strings.Join(lines, "\n")))
-}
-
-// documentWriter streams a document through a small buffer.
-type documentWriter struct {
-	w   io.Writer
-	b   []byte
-	n   int64
-	err error
-}
-
-func (d *documentWriter) flush(keep int) {
-	if d.err == nil && len(d.b) > keep {
-		n, err := d.w.Write(d.b)
-		d.n, d.err, d.b = d.n+int64(n), err, d.b[:0]
-	}
-}
-
-const documentBuffer = 32 << 10
-
-// part writes the JSON of a part: its fields and tables in the order of their
-// names; zero fields and empty tables are left out.
-func (d *documentWriter) part(p *part) {
-	d.b = append(d.b, '{')
-	comma := false
-	member := func(name string) {
-		if comma {
-			d.b = append(d.b, ',')
-		}
-		comma = true
-		d.b = append(append(append(d.b, '"'), name...), `":`...)
-	}
-	fields, tables := p.plain, p.tables
-	for len(fields)+len(tables) > 0 {
-		i, k := len(p.plain)-len(fields), len(p.tables)-len(tables)
-		if len(tables) == 0 || len(fields) > 0 && p.def.fields[i].name < p.def.tables[k].name {
-			if fields[0].json != nil {
-				member(p.def.fields[i].name)
-				d.b = append(d.b, fields[0].json...)
-			}
-			fields = fields[1:]
-			continue
-		}
-		if tables[0].length() > 0 {
-			member(p.def.tables[k].name)
-			d.table(tables[0], &p.def.tables[k])
-		}
-		tables = tables[1:]
-	}
-	d.b = append(d.b, '}')
-}
-
-func (d *documentWriter) table(t table, f *field) {
-	d.b = append(d.b, '{')
-	comma := false
-	t.ascend("", func(key string, value reflect.Value) bool {
-		if comma {
-			d.b = append(d.b, ',')
-		}
-		comma = true
-		d.b = append(canon.AppendString(d.b, key), ':')
-		d.b = f.codec.Append(d.b, value, canon.Sparse)
-		d.flush(documentBuffer)
-		return d.err == nil
-	})
-	d.b = append(d.b, '}')
 }

@@ -1,133 +1,175 @@
 package swoosh
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"slices"
 	"sync"
 )
 
-// tailMaxBytes bounds the records that the tail holds for all watchers.
+// tailMaxBytes bounds what the tail holds, in bytes of entries; the newest
+// entry is held whatever its size.
 const tailMaxBytes = 1 << 20
 
-// watchChunk is how many records a watcher that is behind reads at once.
-const watchChunk = 1000
-
-// tail is the log's newest durable records, shared by all watchers: those who
-// keep up never touch the disk, those who fall behind read the log, and nobody
-// holds the writer up.
+// tail is the newest durable records, shared by all who watch: those who keep
+// up never read the log. It is for any number of goroutines.
 type tail struct {
-	mu      sync.RWMutex
-	records []Record // contiguous but for lawful gaps
+	mu      sync.Mutex
+	records []Record
 	bytes   int
-	next    uint64        // index after the last one
-	more    chan struct{} // closed at the next publication
+	next    uint64        // the index after the newest record
+	more    chan struct{} // closed at the next publication; nil while nobody waits
 }
 
-func newTail(next uint64) *tail {
-	return &tail{next: next, more: make(chan struct{})}
-}
+// newTail gives an empty tail of a log whose next entry has this index.
+func newTail(next uint64) *tail { return &tail{next: next} }
 
-// publish adds a group. It never waits for a reader.
-func (t *tail) publish(group []Record) {
+// publish adds a group at the end and wakes those who wait. It never waits for
+// a reader.
+func (t *tail) publish(records []Record) {
+	if len(records) == 0 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.records = append(t.records, group...)
-	for _, r := range group {
+	t.records = append(t.records, records...)
+	for _, r := range records {
 		t.bytes += r.size()
 	}
-	drop := 0
-	for t.bytes > tailMaxBytes && drop < len(t.records)-1 {
-		t.bytes -= t.records[drop].size()
-		drop++
+	t.next = records[len(records)-1].Index + 1
+	t.trim()
+	if t.more != nil {
+		close(t.more)
+		t.more = nil
 	}
-	if drop > 0 {
-		// A new slice, so that readers keep what they have and old records go.
-		t.records = append([]Record(nil), t.records[drop:]...)
-	}
-	t.next = group[len(group)-1].Index + 1
-	close(t.more)
-	t.more = make(chan struct{})
 }
 
-// read gives the records from an index on. behind means that the log has to be
-// asked; without records and not behind, more is closed when there are some.
-func (t *tail) read(from uint64) (records []Record, behind bool, more <-chan struct{}) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if from >= t.next {
-		return nil, false, t.more
+// trim lets the oldest records go.
+func (t *tail) trim() {
+	old := 0
+	for ; t.bytes > tailMaxBytes && old < len(t.records)-1; old++ {
+		t.bytes -= t.records[old].size()
 	}
-	if len(t.records) == 0 || from < t.records[0].Index {
-		return nil, true, t.more
-	}
-	for i := len(t.records); i > 0; i-- {
-		if t.records[i-1].Index < from {
-			return t.records[i:], false, t.more
-		}
-	}
-	return t.records, false, t.more
+	clear(t.records[:old]) // The array lives on for a while, its records need not.
+	t.records = t.records[old:]
 }
 
-// Watch gives each durable entry from an index on, once, in order, and then
-// those to come. It ends with an error: Compacted when the log no longer holds
-// what comes next, ShuttingDown when the engine stops, else ctx's.
+// read gives records from an index on, at most so many. Where there are none it
+// says why: behind, what is asked for is older than the tail and stands in the
+// log; else more is closed when there is more.
+func (t *tail) read(from uint64, most int) (records []Record, behind bool, more <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	oldest := t.next
+	if len(t.records) > 0 {
+		oldest = t.records[0].Index
+	}
+	if from < oldest {
+		return nil, true, nil
+	}
+	at, _ := slices.BinarySearchFunc(t.records, from, func(r Record, index uint64) int { return cmp.Compare(r.Index, index) })
+	if at < len(t.records) {
+		return slices.Clone(t.records[at:min(at+most, len(t.records))]), false, nil
+	}
+	if t.more == nil {
+		t.more = make(chan struct{})
+	}
+	return nil, false, t.more
+}
+
+// What a watcher holds at a time: it stops at the first of these bounds.
+const (
+	watchMaxRecords = 256
+	watchMaxBytes   = 256 << 10 // of what is read from the log; one record may be larger
+)
+
+// Watch gives every durable entry from index from on, once, in order, for ever.
+// Entries that are not there yet are waited for. However slow its caller is,
+// nothing is lost and nobody is held up: who falls behind reads the log, in
+// chunks, and holds nothing of it in between. After a log.loss entry's range it
+// goes on at what the log has.
+//
+// It ends with an error: Compacted if retention overtook it, ShuttingDown when
+// the engine stops, that of ctx, Internal if the log cannot be read.
 func (e *Engine) Watch(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		next := from
-		give := func(r Record) bool {
-			next = r.Index + 1
-			return yield(r, nil)
-		}
-		for {
-			records, behind, more := e.tail.read(next)
+		for next := max(from, 1); ; {
+			records, err := e.nextRecords(ctx, next)
 			for _, r := range records {
-				if !give(r) {
-					return
-				}
-			}
-			if behind {
-				ok, err := e.catchUp(next, give)
-				if err != nil {
+				if err := e.watchEnd(ctx); err != nil {
 					yield(Record{}, err)
-				}
-				if !ok {
 					return
 				}
+				if !yield(r, nil) {
+					return
+				}
+				next = r.Index + 1
 			}
-			if records != nil || behind {
-				continue
-			}
-			select {
-			case <-more:
-			case <-ctx.Done():
-				yield(Record{}, ctx.Err())
-				return
-			case <-e.stopping:
-				yield(Record{}, errShuttingDown())
+			if err != nil {
+				yield(Record{}, err)
 				return
 			}
 		}
 	}
 }
 
-// catchUp gives a stretch of the log. ok is false when the watch is over.
-func (e *Engine) catchUp(from uint64, give func(Record) bool) (ok bool, err error) {
-	if first, _ := e.wal.Bounds(); from < first {
-		return false, Errorf(Compacted, "entry %d is no longer kept, the log begins with %d", from, first)
+// watchEnd says why a watch is to end, or nil.
+func (e *Engine) watchEnd(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.stopping:
+		return errShuttingDown()
+	default:
+		return nil
 	}
-	var chunk []Record
-	for r, err := range e.wal.Read(from, e.View().Index()) {
-		if err != nil {
-			return false, Errorf(Internal, "entries from %d on cannot be read: %w", from, err)
+}
+
+// nextRecords waits for the next entries, from the tail or from the log. With
+// an error there may be some that come before it.
+func (e *Engine) nextRecords(ctx context.Context, next uint64) ([]Record, error) {
+	for {
+		if err := e.watchEnd(ctx); err != nil {
+			return nil, err
 		}
-		if chunk = append(chunk, r); len(chunk) == watchChunk {
+		records, behind, more := e.tail.read(next, watchMaxRecords)
+		if behind {
+			return e.readChunk(next)
+		}
+		if records != nil {
+			return records, nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+		case <-e.stopping:
+		}
+	}
+}
+
+// readChunk reads a few entries from the log, none past the published one.
+// Retention is looked for afterwards: what it removed before or meanwhile is
+// known by then.
+func (e *Engine) readChunk(next uint64) (chunk []Record, err error) {
+	bytes := 0
+	for r, readErr := range e.wal.Read(next, e.View().Index()) {
+		if err = readErr; err != nil {
+			break
+		}
+		chunk = append(chunk, r)
+		if bytes += r.size(); bytes >= watchMaxBytes || len(chunk) == watchMaxRecords {
 			break
 		}
 	}
-	for _, r := range chunk {
-		if !give(r) {
-			return false, nil
-		}
+	first, last := e.wal.Bounds()
+	switch {
+	case first == 0 || first > next:
+		return nil, Errorf(Compacted, "entry %d is no longer kept, the log begins at %d: read the state, then watch from the entry after its index", next, cmp.Or(first, e.View().Index()+1))
+	case err != nil:
+		return chunk, Errorf(Internal, "the log cannot be read on from entry %d: %w", next+uint64(len(chunk)), err)
+	case chunk == nil:
+		return nil, Errorf(Internal, "the log has nothing from entry %d on, though it goes to %d", next, last)
 	}
-	return true, nil
+	return chunk, nil
 }

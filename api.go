@@ -1,0 +1,212 @@
+package swoosh
+
+import (
+	"cmp"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+)
+
+// APIOptions say who serves. The zero value works.
+type APIOptions struct {
+	Node    string // the engine's; empty: not known before Attach
+	Version string // the program's, for GET /version
+	Commit  string // likewise
+
+	// Loopback says that only this machine can reach the listener. Then the
+	// Host of a request must be a loopback name or address: a web page must
+	// not reach a local server by rebinding DNS.
+	Loopback bool
+
+	Logger         *slog.Logger  // told of faults of ours; nil: slog.Default
+	RequestTimeout time.Duration // until a command must be durable, and how long a body may stand still; 0 means 60 s
+}
+
+// API is the HTTP contract in front of an engine. It translates and decides
+// nothing: a command that it has never heard of works. It is there before its
+// engine, so that a boot can be watched.
+type API struct {
+	o         APIOptions
+	routes    []route
+	router    *mux.Router
+	deadlines deadlines
+
+	engine   atomic.Pointer[Engine] // nil until Attach
+	progress atomic.Pointer[Progress]
+	stopping chan struct{}
+	stopOnce sync.Once
+
+	heartbeat  time.Duration // between the comments of a watch
+	unreadMost time.Duration // how long a stream's answers may lie unread
+	stopGrace  time.Duration // for the last answers of streams and watches
+}
+
+// NewAPI returns the API of a server that is starting.
+func NewAPI(o APIOptions) *API {
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
+	a := &API{
+		o: o, routes: routes(), router: mux.NewRouter().SkipClean(true).UseEncodedPath(),
+		stopping: make(chan struct{}), heartbeat: 15 * time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
+	}
+	byPath := map[string][]route{}
+	for _, r := range a.routes {
+		byPath[r.path] = append(byPath[r.path], r)
+	}
+	for path, methods := range byPath {
+		a.router.Path(path).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.dispatch(methods, w.(*answer), r) })
+	}
+	a.router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no %s: GET / lists the routes; a path has one spelling and ends in no slash", shown(r.URL.EscapedPath())))
+	})
+	return a
+}
+
+// route is a method and a path of the contract, and who answers it.
+type route struct {
+	method, path string
+	summary      string
+	handle       func(*exchange) error
+	while        phase
+	parameters   []string
+}
+
+// phase says when a route is open.
+type phase bool
+
+const (
+	started phase = false // once the engine has replayed its log
+	always  phase = true  // also while it replays
+)
+
+// routes is the whole contract, in the order in which GET / lists it.
+func routes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		{get, "/", "this list", (*exchange).getRoutes, started, nil},
+		{get, "/state", "the state, a part of it, or as it was", (*exchange).getState, started, []string{"path", "at", "min_index", "timeout", "after", "limit"}},
+		{post, "/state", "import a state", (*exchange).postState, started, nil},
+		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, started, nil},
+		{get, "/commands", "every command, with schema and phases", (*exchange).getCommands, started, nil},
+		{get, "/commands/{name}", "one command", (*exchange).getCommand, started, nil},
+		{get, "/log", "entries as they were committed", (*exchange).getLog, started, []string{"from", "limit"}},
+		{get, "/log/{index}", "one entry", (*exchange).getEntry, started, nil},
+		{get, "/watch", "entries live, as server-sent events", (*exchange).getWatch, started, []string{"from"}},
+		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, started, nil},
+		{get, "/livez", "whether the process answers", (*exchange).getLive, always, nil},
+		{get, "/readyz", "whether commands are taken", (*exchange).getReady, always, nil},
+		{get, "/health", "the server's account of itself", (*exchange).getHealth, always, nil},
+		{get, "/version", "what runs here", (*exchange).getVersion, always, nil},
+	}
+}
+
+// hasHead tells whether HEAD stands for the route too; a watch has no end to
+// measure.
+func (r *route) hasHead() bool { return r.method == http.MethodGet && r.path != "/watch" }
+
+// Server gives an http.Server for the API: bounded headers, bounded waiting for
+// them, and no bound on whole requests, since streams and watches live long.
+func (a *API) Server() *http.Server {
+	return &http.Server{
+		Handler:                      a,
+		ReadHeaderTimeout:            10 * time.Second,
+		IdleTimeout:                  2 * time.Minute,
+		MaxHeaderBytes:               64 << 10,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(a.o.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// Progress tells the API how far the boot has come. It is for Options.Progress.
+func (a *API) Progress(p Progress) { a.progress.Store(&p) }
+
+// Attach puts the engine behind the API: from now on every route is open.
+func (a *API) Attach(e *Engine) {
+	a.engine.Store(e)
+	if a.isStopping() {
+		e.stopIntake()
+	}
+}
+
+// Stop begins the stop: no more commands are taken, streams and watches come
+// to their ends, and bodies that are read half are cut, so that
+// http.Server.Shutdown can finish. The engine is to be closed after it.
+func (a *API) Stop() {
+	a.stopOnce.Do(func() {
+		close(a.stopping)
+		if e := a.engine.Load(); e != nil {
+			e.stopIntake()
+		}
+		a.deadlines.stop(a.stopGrace)
+	})
+}
+
+func (a *API) isStopping() bool {
+	select {
+	case <-a.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// position is where the log stands, or how far the replay has come.
+func (a *API) position() (index uint64, hlc Stamp) {
+	if e := a.engine.Load(); e != nil {
+		v := e.View()
+		return v.Index(), v.At()
+	}
+	if p := a.progress.Load(); p != nil {
+		return p.Index, p.HLC
+	}
+	return 0, Stamp{Node: a.node()}
+}
+
+// node is the server's name in stamps. It may be unknown before the directory
+// is read; a stamp must have one all the same.
+func (a *API) node() string {
+	if e := a.engine.Load(); e != nil {
+		return e.o.Node
+	}
+	return cmp.Or(a.o.Node, "unknown")
+}
+
+// answer is a response that says where the log stands.
+type answer struct {
+	http.ResponseWriter
+	api    *API
+	status int // 0 until the header is written
+}
+
+// WriteHeader adds what every answer carries. The position is read as late as
+// can be, so that it is never behind what the answer speaks of.
+func (w *answer) WriteHeader(status int) {
+	if status >= 200 && w.status == 0 {
+		w.status = status
+		if w.Header().Get("Swoosh-Index") == "" {
+			w.position(w.api.position())
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answer) position(index uint64, hlc Stamp) {
+	w.Header().Set("Swoosh-Index", strconv.FormatUint(index, 10))
+	w.Header().Set("Swoosh-HLC", hlc.String())
+}
+
+// Write is http.ResponseWriter's.
+func (w *answer) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

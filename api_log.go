@@ -1,0 +1,226 @@
+package swoosh
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"iter"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// getLog gives entries, as one JSON document or a line each.
+func (x *exchange) getLog() error {
+	first, last := x.engine.Bounds()
+	from, err := x.from(first)
+	if err != nil {
+		return err
+	}
+	limit, err := x.limit()
+	if err != nil {
+		return err
+	}
+	if err := kept(from, first, last); err != nil {
+		return err
+	}
+	lines := x.accepts(typeNDJSON)
+	if lines && !x.has("limit") {
+		limit = int(last-from) + 1
+	}
+	kind := typeJSON
+	if lines {
+		kind = typeNDJSON
+	}
+	x.w.Header().Set("Content-Type", kind)
+	if x.isHead() {
+		x.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	return x.sendLog(x.engine.Records(from, last), from, last, limit, lines)
+}
+
+// from reads the parameter of that name.
+func (x *exchange) from(byDefault uint64) (uint64, error) {
+	if !x.has("from") {
+		return byDefault, nil
+	}
+	from, err := parseIndex(x.query["from"])
+	if err != nil || from == 0 {
+		return 0, Errorf(MalformedRequest, "from is the index of an entry, an integer from 1, not %s", shown(x.query["from"]))
+	}
+	return from, nil
+}
+
+// kept refuses to begin where the log has nothing and never will have, or not
+// yet.
+func kept(from, first, last uint64) error {
+	if from < first {
+		return Errorf(Compacted, "entry %d is no longer kept, the log begins with %d", from, first)
+	}
+	if from > last+1 {
+		return Errorf(NotFound, "entry %d is not there yet, the log ends at %d: begin at %d at most", from, last, last+1)
+	}
+	return nil
+}
+
+// sendLog writes entries as they are read. The first is read before the
+// answer begins, so that a log which cannot be read is a plain refusal.
+func (x *exchange) sendLog(records iter.Seq2[Record, error], from, last uint64, limit int, lines bool) error {
+	out := bufio.NewWriterSize(x.w, 32<<10)
+	open, comma, end := `{"entries":[`, ",", ""
+	if lines {
+		open, comma = "", "\n"
+	}
+	next := from
+	var b []byte
+	for r, err := range records {
+		if limit == 0 {
+			break
+		}
+		if err != nil && next == from {
+			return err
+		}
+		x.sent(err)
+		if b = append(b[:0], comma...); next == from {
+			b = append(b[:0], open...)
+		}
+		_, err = out.Write(r.AppendJSON(b))
+		x.sent(err)
+		next, limit, open = r.Index+1, limit-1, ""
+	}
+	switch {
+	case lines && next > from:
+		end = "\n"
+	case !lines:
+		end = open + `],"next":` + strconv.FormatUint(next, 10)
+		if next > last {
+			end += `,"end":true`
+		}
+		end += "}\n"
+	}
+	_, err := out.WriteString(end)
+	x.sent(errors.Join(err, out.Flush()))
+	return nil
+}
+
+// accepts tells whether the client names a media type in Accept.
+func (x *exchange) accepts(kind string) bool {
+	for _, line := range x.r.Header.Values("Accept") {
+		for one := range strings.SplitSeq(line, ",") {
+			got, parameters, err := mime.ParseMediaType(one)
+			if q, err2 := strconv.ParseFloat(parameters["q"], 64); err == nil && got == kind && (err2 != nil || q > 0) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// getEntry gives one entry.
+func (x *exchange) getEntry() error {
+	index, err := parseIndex(x.variable("index"))
+	if err != nil || index == 0 {
+		return Errorf(MalformedRequest, "an entry is named by its index, an integer from 1, not %s", shown(x.variable("index")))
+	}
+	first, last := x.engine.Bounds()
+	if index > last {
+		return Errorf(NotFound, "entry %d is not there yet, the log ends at %d", index, last)
+	}
+	if err := kept(index, first, last); err != nil {
+		return err
+	}
+	for r, err := range x.engine.Records(index, index) {
+		if err != nil {
+			return err
+		}
+		x.w.Header().Set("Content-Type", typeJSON)
+		x.w.WriteHeader(http.StatusOK)
+		if !x.isHead() {
+			x.write(append(r.AppendJSON(nil), '\n'))
+		}
+		return nil
+	}
+	return Errorf(Compacted, "entry %d was lost: the next entry, log.loss, says which went with it", index)
+}
+
+// getWatch sends entries as they become durable, as server-sent events (HTML
+// Living Standard, 9.2).
+func (x *exchange) getWatch() error {
+	first, last := x.engine.Bounds()
+	next, err := x.watchFrom(last + 1)
+	if err != nil {
+		return err
+	}
+	if err := kept(next, first, last); err != nil {
+		return err
+	}
+	defer x.api.deadlines.write(x.rc, x.api.stopGrace)()
+	x.w.Header().Set("Content-Type", "text/event-stream")
+	if x.event([]byte("retry: 1000\n\n")) != nil {
+		return nil
+	}
+	for {
+		err := x.watch(&next)
+		switch {
+		case x.r.Context().Err() != nil && !x.api.isStopping():
+			return nil
+		case !errors.Is(err, context.DeadlineExceeded):
+			var e *Error
+			if errors.As(err, &e) {
+				_ = x.event(append(append([]byte("event: problem\ndata: "), encode(newProblem(x.asError(e)))...), '\n'))
+			}
+			return nil
+		case x.event([]byte(":\n\n")) != nil:
+			return nil
+		}
+	}
+}
+
+// watchFrom gives the first entry that the client wants. One that comes back
+// says which it had last.
+func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
+	from, err := x.from(byDefault)
+	if err != nil {
+		return 0, err
+	}
+	values := x.r.Header.Values("Last-Event-ID")
+	if len(values) == 0 {
+		return from, nil
+	}
+	had, err := parseIndex(values[0])
+	if err != nil || len(values) > 1 {
+		return 0, Errorf(MalformedRequest, "Last-Event-ID is the index of the entry that was read last, not %s", shown(strings.Join(values, ", ")))
+	}
+	return had + 1, nil
+}
+
+// watch sends entries from *next on until a comment is due, the client is
+// gone, or the watch has come to its end.
+func (x *exchange) watch(next *uint64) error {
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.api.heartbeat)
+	defer cancel()
+	var b []byte
+	for r, err := range x.engine.Watch(ctx, *next) {
+		if err != nil {
+			return err
+		}
+		b = append(b[:0], "id: "...)
+		b = strconv.AppendUint(b, r.Index, 10)
+		b = r.AppendJSON(append(b, "\nevent: entry\ndata: "...))
+		if err := x.event(append(b, "\n\n"...)); err != nil {
+			return err
+		}
+		if *next = r.Index + 1; x.api.isStopping() {
+			return errStopping()
+		}
+	}
+	return context.Canceled
+}
+
+// event sends a part of a watch at once.
+func (x *exchange) event(b []byte) error {
+	_, err := x.w.Write(b)
+	return errors.Join(err, x.rc.Flush())
+}

@@ -1,0 +1,154 @@
+package swoosh
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+func (x *exchange) getRoutes() error {
+	type line struct {
+		Method  string `json:"method"`
+		Path    string `json:"path"`
+		Summary string `json:"summary"`
+	}
+	var all struct {
+		Routes []line `json:"routes"`
+	}
+	for _, r := range x.api.routes {
+		all.Routes = append(all.Routes, line{r.method, r.path, r.summary})
+	}
+	return x.json(http.StatusOK, all)
+}
+
+func (x *exchange) getLive() error {
+	return x.json(http.StatusOK, map[string]bool{"live": true})
+}
+
+// readiness is the document of GET /readyz.
+type readiness struct {
+	Ready   bool    `json:"ready"`
+	Reason  string  `json:"reason,omitzero"`
+	Applied *uint64 `json:"applied,omitzero"` // with Target: while it starts
+	Target  *uint64 `json:"target,omitzero"`
+}
+
+func (x *exchange) getReady() error {
+	var doc readiness
+	if x.engine != nil {
+		doc.Ready, doc.Reason = x.engine.Readiness()
+	} else {
+		p := x.api.booting()
+		doc = readiness{Reason: Starting.Code(), Applied: &p.Applied, Target: &p.Target}
+	}
+	if doc.Ready {
+		return x.json(http.StatusOK, doc)
+	}
+	return x.json(http.StatusServiceUnavailable, doc)
+}
+
+// booting is how far the boot has come, as far as it has told.
+func (a *API) booting() Progress {
+	if p := a.progress.Load(); p != nil {
+		return *p
+	}
+	return Progress{}
+}
+
+// startingHealth is a Health whose state hash is not known yet.
+type startingHealth struct {
+	Health
+	StateHash string `json:"state_hash,omitzero"`
+}
+
+func (x *exchange) getHealth() error {
+	if x.engine != nil {
+		return x.json(http.StatusOK, x.engine.Health())
+	}
+	p := x.api.booting()
+	index, hlc := x.api.position()
+	return x.json(http.StatusOK, startingHealth{Health: Health{
+		Mode:    Starting.Code(),
+		Reasons: []string{fmt.Sprintf("The log is being replayed: %d of %d entries are done.", p.Applied, p.Target)},
+		Index:   index, HLC: hlc, Node: x.api.node(), Snapshot: HealthSnapshot{HLC: Stamp{Node: x.api.node()}},
+		SetAside: []Aside{},
+	}})
+}
+
+func (x *exchange) getVersion() error {
+	return x.json(http.StatusOK, struct {
+		Version string `json:"version"`
+		Commit  string `json:"commit"`
+		Go      string `json:"go"`
+		Format  int    `json:"format"`
+	}{x.api.o.Version, x.api.o.Commit, runtime.Version(), documentFormat})
+}
+
+// commandDocument is a command in the catalogue.
+type commandDocument struct {
+	Name     string         `json:"name"`
+	Summary  string         `json:"summary"`
+	Domain   string         `json:"domain"`
+	Region   string         `json:"region"`
+	From     []string       `json:"from"`
+	To       []string       `json:"to"`
+	Schema   jsontext.Value `json:"schema"`
+	Refusals []string       `json:"refusals"`
+}
+
+func newCommandDocument(c CommandInfo) commandDocument {
+	return commandDocument{
+		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
+		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(),
+	}
+}
+
+// endings are all phases that the command may end in: those that it names, and
+// for one that may stay those that it comes from.
+func (c CommandInfo) endings() []string {
+	ends := slices.Clone(c.To)
+	for _, phase := range c.From {
+		if c.Stay && !slices.Contains(ends, phase) {
+			ends = append(ends, phase)
+		}
+	}
+	return ends
+}
+
+// refusals are the codes that follow from the command's declaration, in the
+// order of kinds. What every command may meet, from the forms of the envelope
+// to the gates and the disk, is not repeated for each.
+func (c CommandInfo) refusals() []string {
+	all := append([]Kind{InvalidPayload}, c.refuses...)
+	if len(c.From) > 0 {
+		all = append(all, InvalidPhase)
+	}
+	slices.Sort(all)
+	codes := []string{}
+	for _, k := range slices.Compact(all) {
+		codes = append(codes, k.Code())
+	}
+	return codes
+}
+
+func (x *exchange) getCommands() error {
+	var all struct {
+		Commands []commandDocument `json:"commands"`
+	}
+	for _, c := range x.engine.Commands() {
+		all.Commands = append(all.Commands, newCommandDocument(c))
+	}
+	return x.json(http.StatusOK, all)
+}
+
+func (x *exchange) getCommand() error {
+	c, err := x.engine.cat.find(x.variable("name"))
+	if err != nil {
+		return Errorf(NotFound, "%s", cmp.Or(asError(err, NotFound).Detail, "there is no such command"))
+	}
+	return x.json(http.StatusOK, newCommandDocument(c.CommandInfo))
+}

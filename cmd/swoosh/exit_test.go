@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+)
+
+func TestUsage(t *testing.T) {
+	tests := []struct {
+		args string
+		says string
+	}{
+		{"serv", "did you mean serve?"},
+		{"nonsense", `there is no command "nonsense"`},
+		{"help comand", "did you mean command?"},
+		{"help state log", `"log" is one argument too many`},
+		{"--nonsense", "unknown flag: --nonsense"},
+
+		{"serve --lisen 127.0.0.1:0", "did you mean --listen?"},
+		{"serve here", `"here" is one argument too many`},
+		{"serve --dir=", "--dir is empty"},
+		{"serve --listen 8420", "is not an address"},
+		{"serve --listen 127.0.0.1:http", "is not an address"},
+		{"serve --listen 127.0.0.1:65536", "is not an address"},
+		{"serve --listen 0.0.0.0:8420", "only loopback addresses are taken, such as 127.0.0.1:8420"},
+		{"serve --listen :8420", "only loopback"},
+		{"serve --listen [::]:8420", "only loopback"},
+		{"serve --listen 192.168.1.2:8420", "only loopback"},
+		{"serve --listen example.org:8420", "only loopback"},
+		{"serve --node-id A", "--node-id: a node is 1 to 63 characters"},
+		{"serve --max-clock-skew 0", "--max-clock-skew is 0s: it must be 1ms or more"},
+		{"serve --max-recovery -1s", "--max-recovery"},
+		{"serve --shutdown-timeout soon", "invalid duration"},
+		{"serve --max-state-bytes 0", "--max-state-bytes is 0"},
+		{"serve --max-state-bytes 64MiB", "invalid syntax"},
+		{"serve --log-level loud", "give debug, info, warn or error"},
+		{"serve --log-format xml", "give text or json"},
+
+		{"verify", "DIR is missing: swoosh verify DIR"},
+		{"verify a b", `"b" is one argument too many`},
+		{"verify a --acept-loss", "unknown flag"},
+		{"repair", "DIR is missing"},
+		{"repair a --acept-loss", "did you mean --accept-loss?"},
+		{"chart now", "one argument too many"},
+		{"commands --all", "unknown flag: --all"},
+		{"version -v", "unknown shorthand flag"},
+
+		{"command", "NAME is missing"},
+		{"command a {} {}", "one argument too many"},
+		{"command a {", "the payload is not JSON"},
+		{`command a {},"x":{}`, "the payload is not JSON"},
+		{"command a --key=", "is no key"},
+		{`command a --key "x"`, "is no key"},
+		{"command a --addr ftp://127.0.0.1", "is no address of a server"},
+		{"state here", "one argument too many"},
+		{"state --paht /x", "did you mean --path?"},
+		{"state --addr http://127.0.0.1:1/state", "is no address of a server"},
+		{"log --from -1", "invalid syntax"},
+		{"log --limit 0", "--limit is 0"},
+		{"import", "FILE is missing"},
+		{"import a --if-match abc", "a hash is 64 lower-case hex digits"},
+	}
+	for _, test := range tests {
+		t.Run(test.args, func(t *testing.T) {
+			got := swooshRun(t, "", strings.Fields(test.args)...)
+			require.Equal(t, codeUsage, got.code)
+			require.Contains(t, got.err, test.says)
+			require.Empty(t, got.out)
+			require.Equal(t, 1, strings.Count(got.err, "\n"), "one plain line: %s", got.err)
+			require.True(t, strings.HasPrefix(got.err, "swoosh: "), got.err)
+		})
+	}
+}
+
+func TestNoCommandShowsHelp(t *testing.T) {
+	got := swooshRun(t, "")
+	require.Equal(t, codeUsage, got.code)
+	require.Contains(t, got.err, "Run the server")
+	require.Empty(t, got.out)
+}
+
+func TestHelpListsEverySubcommand(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"--help"}, {"-h"}} {
+		got := swooshRun(t, "", args...)
+		require.Equal(t, codeGood, got.code)
+		for _, name := range []string{"serve", "command", "state", "log", "import", "verify", "repair", "chart", "commands", "version", "help"} {
+			require.Regexp(t, `(?m)^  `+name+` +[A-Z]`, got.out, "a line for %s", name)
+		}
+		require.NotContains(t, got.out, "completion")
+	}
+	for _, args := range [][]string{{"help", "serve"}, {"serve", "--help"}} {
+		got := swooshRun(t, "", args...)
+		require.Equal(t, codeGood, got.code)
+		for _, flag := range []string{"dir", "listen", "node-id", "max-clock-skew", "max-recovery", "shutdown-timeout", "max-state-bytes", "force-replay", "log-level", "log-format"} {
+			require.Contains(t, got.out, "--"+flag)
+		}
+		require.Contains(t, got.out, "127.0.0.1:8420")
+		require.Contains(t, got.out, "./swoosh-data")
+	}
+}
+
+func TestDeclarations(t *testing.T) {
+	chart := swooshRun(t, "", "chart")
+	require.Equal(t, codeGood, chart.code, chart.err)
+	require.Contains(t, chart.out, "stateDiagram-v2")
+
+	commands := swooshRun(t, "", "commands")
+	require.Equal(t, codeGood, commands.code, commands.err)
+	for _, c := range swoosh.Describe(parts()...) {
+		require.Contains(t, commands.out, c.Name+" ")
+		require.Contains(t, commands.out, c.Summary)
+	}
+	require.Regexp(t, `(?m)^project\.create +- +ACTIVE +\S`, commands.out)
+	require.Regexp(t, `(?m)^ingestion\.fail +DISCOVER\|FETCH\|VALIDATE\|INDEX +same +\S`, commands.out)
+
+	version := swooshRun(t, "", "version")
+	require.Equal(t, codeGood, version.code)
+	require.Regexp(t, `^swoosh \S+, commit \S+, go1\.\d+\S*\n$`, version.out)
+}
+
+// directory makes a directory with three entries and a snapshot of them.
+func directory(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, ReducerVersion: reducerVersion}, parts()...)
+	require.NoError(t, err)
+	for i := range 3 {
+		payload := fmt.Appendf(nil, `{"project":"p%d","name":"P"}`, i)
+		_, err := e.Submit(context.Background(), swoosh.Request{Command: "project.create", Payload: payload})
+		require.NoError(t, err)
+	}
+	_, err = e.Snapshot(context.Background())
+	require.NoError(t, err)
+	require.NoError(t, e.Close(context.Background()))
+	return dir
+}
+
+// damagedDirectory makes one whose log is gone, while mark and snapshot tell
+// of its entries.
+func damagedDirectory(t *testing.T) string {
+	t.Helper()
+	dir := directory(t)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "log")))
+	return dir
+}
+
+func TestOfflineExitCodes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, []byte("x"), 0o600))
+	missing, foreign := filepath.Join(t.TempDir(), "none"), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(foreign, "diary"), nil, 0o600))
+	used := directory(t)
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: used, ReducerVersion: reducerVersion}, parts()...)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close(context.Background())) }()
+
+	for _, test := range []struct {
+		what string
+		dir  string
+		code int
+		says string
+	}{
+		{"good", directory(t), codeGood, ""},
+		{"in use", used, codeFailed, "in use"},
+		{"a file", file, codeFailed, file},
+		{"foreign", foreign, codeFailed, "not a swoosh directory"},
+		{"missing", missing, codeFailed, missing},
+		{"damaged", damagedDirectory(t), codeDamaged, "repair"},
+	} {
+		for _, command := range []string{"verify", "repair"} {
+			t.Run(command+" "+test.what, func(t *testing.T) {
+				got := swooshRun(t, "", command, test.dir)
+				require.Equal(t, test.code, got.code, "%s%s", got.out, got.err)
+				require.Contains(t, got.err, test.says)
+				if test.code != codeGood {
+					require.Regexp(t, `(?m)^swoosh: \S.*\n\z`, got.err, "the last line is the reason")
+				}
+			})
+		}
+	}
+	require.NoDirExists(t, missing, "looking makes nothing")
+}
+
+func TestVerifyReports(t *testing.T) {
+	got := swooshRun(t, "", "verify", directory(t))
+	require.Equal(t, codeGood, got.code, got.err)
+	require.Contains(t, got.out, "sound: entries 1 to 3, 3 in all")
+	require.Regexp(t, `(?m)^state hash: [0-9a-f]{64}$`, got.out)
+	require.Regexp(t, `(?m)^chain: +[0-9a-f]{64}$`, got.out)
+	require.Empty(t, got.err, "no progress where there is no terminal and nothing takes long")
+}
+
+func TestRepairExplainsThenMends(t *testing.T) {
+	dir := damagedDirectory(t)
+	explained := swooshRun(t, "", "repair", dir)
+	require.Equal(t, codeDamaged, explained.code)
+	require.NotEmpty(t, explained.out, "what is wrong, in sentences")
+	require.Contains(t, explained.err, "swoosh repair "+dir+" --accept-loss")
+	require.Equal(t, codeDamaged, swooshRun(t, "", "verify", dir).code, "explaining mends nothing")
+
+	mended := swooshRun(t, "", "repair", dir, "--accept-loss")
+	require.Equal(t, codeGood, mended.code, mended.err)
+	require.Contains(t, mended.out, "written: ")
+	require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
+	require.Equal(t, codeGood, swooshRun(t, "", "repair", dir).code)
+}
+
+func TestServeExitCodes(t *testing.T) {
+	t.Run("port taken", func(t *testing.T) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer ln.Close()
+		dir := filepath.Join(t.TempDir(), "data")
+		got := swooshRun(t, "", "serve", "--dir", dir, "--listen", ln.Addr().String())
+		require.Equal(t, codeFailed, got.code)
+		require.Contains(t, got.err, ln.Addr().String()+" is taken by another program")
+		require.NoDirExists(t, dir, "it listens before it touches the directory")
+	})
+	t.Run("directory in use", func(t *testing.T) {
+		dir := directory(t)
+		e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, ReducerVersion: reducerVersion}, parts()...)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, e.Close(context.Background())) }()
+		got := swooshRun(t, "", "serve", "--dir", dir, "--listen", "127.0.0.1:0")
+		require.Equal(t, codeFailed, got.code)
+		require.Contains(t, got.err, "in use by another swoosh")
+	})
+	t.Run("a file", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "file")
+		require.NoError(t, os.WriteFile(file, nil, 0o600))
+		got := swooshRun(t, "", "serve", "--dir", file, "--listen", "127.0.0.1:0")
+		require.Equal(t, codeFailed, got.code)
+		require.Contains(t, got.err, file)
+	})
+	t.Run("damaged", func(t *testing.T) {
+		got := swooshRun(t, "", "serve", "--dir", damagedDirectory(t), "--listen", "127.0.0.1:0")
+		require.Equal(t, codeDamaged, got.code)
+		require.Contains(t, got.err, "swoosh repair ")
+		require.Empty(t, got.out, "no address: commands are not taken")
+	})
+}
+
+func TestOneLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"swoosh: gone":         "gone",
+		"a\nb":                 "a; b",
+		"bell\a and \x1b[31mx": "bell  and  [31mx",
+	} {
+		require.Equal(t, want, oneLine(errors.New(in)))
+	}
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
+	"time"
+)
+
+// sent is one command and the row that is its own: nobody else writes it.
+type sent struct {
+	Command string `json:"command"`
+	Payload any    `json:"payload"`
+	Key     string `json:"idempotency_key,omitempty"`
+
+	row     string // JSON Pointer; empty: the command has no row of its own
+	created bool   // whether the row tells the stamp of its creation
+	again   bool   // whether an earlier command wrote the same: nothing changes
+}
+
+// answer is a command's, as POST /command gives it.
+type answer struct {
+	Index     uint64 `json:"index"`
+	HLC       string `json:"hlc"`
+	StateHash string `json:"state_hash"`
+	Changed   bool   `json:"changed"`
+	Duplicate bool   `json:"duplicate"`
+}
+
+// op is what was sent under one key: a command, or an atomic batch.
+type op struct {
+	key      string
+	commands []sent
+	batch    bool
+	answers  []answer // empty: none came yet
+}
+
+// writer sends ops one after the other, each until it is answered. It belongs
+// to one goroutine.
+type writer struct {
+	name   string
+	rng    *rand.Rand
+	client *http.Client
+	n      int // ops made
+
+	open  *op   // sent, or about to be, and not answered
+	done  []*op // answered
+	votes []vote
+	wrong error // an answer that must not be
+}
+
+type vote struct {
+	Project   string `json:"project"`
+	Role      string `json:"role"`
+	Voter     string `json:"voter"`
+	Candidate string `json:"candidate"`
+}
+
+// electors is how many vote in each writer's council; each may vote for all.
+const electors = 60
+
+func newWriter(i int, rng *rand.Rand) *writer {
+	return &writer{name: fmt.Sprintf("w%d", i), rng: rng, client: &http.Client{Timeout: 30 * time.Second}}
+}
+
+// ready makes the next op, if none is open, and tells whether there is one.
+func (w *writer) ready() bool {
+	if w.open == nil && w.wrong == nil {
+		w.open = w.next()
+		w.n++
+	}
+	return w.wrong == nil
+}
+
+// next makes an op of a random kind. The first two prepare a council.
+func (w *writer) next() *op {
+	switch {
+	case w.n == 0:
+		return w.op(w.create(w.name))
+	case w.n == 1:
+		return w.op(w.plan())
+	}
+	switch w.rng.IntN(10) {
+	case 0:
+		o := w.op(w.create(w.id("a")), w.create(w.id("b")), w.create(w.id("c")))
+		o.batch = true
+		return o
+	case 1, 2, 3:
+		return w.op(w.create(w.id("p")))
+	case 4:
+		if len(w.votes) > 0 {
+			return w.op(w.vote(w.votes[w.rng.IntN(len(w.votes))], true))
+		}
+	}
+	k := len(w.votes)
+	v := vote{w.name, "lead", elector(k / electors), elector(k % electors)}
+	w.votes = append(w.votes, v)
+	return w.op(w.vote(v, false))
+}
+
+func (w *writer) op(commands ...sent) *op {
+	return &op{key: fmt.Sprintf("%s-%d", w.name, w.n), commands: commands}
+}
+
+func (w *writer) id(kind string) string { return fmt.Sprintf("%s-%s%d", w.name, kind, w.n) }
+
+func (w *writer) create(id string) sent {
+	return sent{
+		Command: "project.create", Payload: map[string]any{"project": id, "name": "Project " + id},
+		row: "/project/projects/" + id, created: true,
+	}
+}
+
+func (w *writer) plan() sent {
+	var electorate []string
+	for i := range electors {
+		electorate = append(electorate, elector(i))
+	}
+	return sent{Command: "council.plan", Payload: map[string]any{
+		"project": w.name, "electorate": electorate, "quorum": electors,
+		"roles": []any{map[string]any{"name": "lead", "seats": electors}},
+	}}
+}
+
+func (w *writer) vote(v vote, again bool) sent {
+	row := fmt.Sprintf("/project/votes/%s.%s.%s.%s", v.Project, v.Role, v.Voter, v.Candidate)
+	return sent{Command: "council.vote", Payload: v, row: row, again: again}
+}
+
+func elector(i int) string { return fmt.Sprintf("n%02d", i) }
+
+// send sends the open op, and now and then one that was answered long ago. It
+// tells whether the server still answers; what is open then is sent again.
+func (w *writer) send(address string) bool {
+	if len(w.done) > 0 && w.rng.IntN(10) == 0 {
+		if !w.sendAgain(address, w.done[w.rng.IntN(len(w.done))]) {
+			return false
+		}
+	}
+	answers, ok := w.post(address, w.open)
+	if !ok {
+		return false
+	}
+	w.open.answers = answers
+	w.done = append(w.done, w.open)
+	w.open = nil
+	return true
+}
+
+// sendAgain sends what was answered: the answer must be the first one.
+func (w *writer) sendAgain(address string, o *op) bool {
+	answers, ok := w.post(address, o)
+	if !ok {
+		return false
+	}
+	want := make([]answer, len(o.answers))
+	for i, a := range o.answers {
+		a.Duplicate = true
+		want[i] = a
+	}
+	if !reflect.DeepEqual(want, answers) {
+		w.wrong = fmt.Errorf("key %s was answered with %+v, and again with %+v", o.key, o.answers, answers)
+	}
+	return w.wrong == nil
+}
+
+// post sends an op. Without an answer, or with one that says to come back
+// later, ok is false; an answer that must not be is kept in wrong.
+func (w *writer) post(address string, o *op) (answers []answer, ok bool) {
+	q, err := o.request(address)
+	if err != nil {
+		w.wrong = err
+		return nil, false
+	}
+	r, err := w.client.Do(q)
+	if err != nil {
+		return nil, false
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode >= http.StatusInternalServerError {
+		return nil, false
+	}
+	if answers, err = o.read(body); err != nil || r.StatusCode != http.StatusOK {
+		w.wrong = fmt.Errorf("%s of key %s: %s: %s", o.commands[0].Command, o.key, r.Status, body)
+		return nil, false
+	}
+	return answers, true
+}
+
+func (o *op) request(address string) (*http.Request, error) {
+	var content any = o.commands
+	if !o.batch {
+		c := o.commands[0]
+		c.Key = o.key
+		content = c
+	}
+	body, err := json.Marshal(content)
+	if err != nil {
+		return nil, err
+	}
+	q, err := http.NewRequest(http.MethodPost, address+"/command", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	q.Header.Set("Content-Type", "application/json")
+	if o.batch {
+		q.Header.Set("Idempotency-Key", o.key)
+	}
+	return q, nil
+}
+
+func (o *op) read(body []byte) ([]answer, error) {
+	var one answer
+	var many struct{ Results []answer }
+	if o.batch {
+		err := json.Unmarshal(body, &many)
+		return many.Results, err
+	}
+	err := json.Unmarshal(body, &one)
+	return []answer{one}, err
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+)
+
+const about = `Swoosh is a small durable control plane: services post commands, a deterministic
+reducer turns them into state, and every command is on disk before it is
+answered. After a crash the state is what it was, and can prove it.
+
+Exit codes: 0 good, 1 refused or failed, 2 wrong usage, 3 damage found,
+4 no server reached, 5 outcome unknown.`
+
+// execute runs the subcommand that the arguments name.
+func execute(ctx context.Context, args []string, s streams) error {
+	root := newRoot(s)
+	if _, rest, err := root.Find(args); err != nil {
+		return unknownCommand(root, rest)
+	}
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
+}
+
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use: "swoosh", Short: "A small durable control plane", Long: about,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetOut(s.err)
+			return errors.Join(cmd.Help(), exitf(codeUsage, "name a command, such as: swoosh serve"))
+		},
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(
+		&cobra.Group{ID: "server", Title: "The server:"},
+		&cobra.Group{ID: "client", Title: "Talk to a running server:"},
+		&cobra.Group{ID: "offline", Title: "Without a server:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			c.DisableFlagsInUseLine = true
+			root.AddCommand(c)
+		}
+	}
+	add("server", newServe(s))
+	add("client", newCommand(s), newState(s), newLog(s), newImport(s))
+	help := newHelp(root)
+	root.SetHelpCommand(help)
+	add("offline", newVerify(s), newRepair(s), newChart(s), newCommands(s), newVersion(s), help)
+	return root
+}
+
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Say what the program, or one command of it, does",
+		Args: takes("[COMMAND]"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, _, err := root.Find(args)
+			if err != nil {
+				return unknownCommand(root, args)
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
+}
+
+// unknownCommand names the command that was perhaps meant.
+func unknownCommand(root *cobra.Command, args []string) error {
+	word := ""
+	for _, a := range args {
+		if !strings.HasPrefix(a, "-") {
+			word = a
+			break
+		}
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	return exitf(codeUsage, "there is no command %q%s: swoosh help lists them all", word, meant(word, names, ""))
+}
+
+// flagError makes a usage error of what the flags' parser says, and names the
+// flag that was perhaps meant.
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	hint := ""
+	var missing *pflag.NotExistError
+	if errors.As(err, &missing) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		hint = meant(missing.GetSpecifiedName(), names, "--")
+	}
+	return exitf(codeUsage, "%w%s: %s --help lists the flags", err, hint, cmd.CommandPath())
+}
+
+func meant(word string, names []string, prefix string) string {
+	if near := canon.Nearest(word, names); near != "" {
+		return fmt.Sprintf(", did you mean %s%s?", prefix, near)
+	}
+	return ""
+}
+
+// takes lets a command take the arguments that are named; those in brackets
+// may be left out.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		for i, name := range names {
+			if i >= len(args) && !strings.HasPrefix(name, "[") {
+				return exitf(codeUsage, "%s is missing: swoosh %s", name, cmd.Use)
+			}
+		}
+		if len(args) > len(names) {
+			return exitf(codeUsage, "%q is one argument too many: swoosh %s", args[len(names)], cmd.Use)
+		}
+		return nil
+	}
+}

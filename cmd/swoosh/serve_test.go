@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/swooshtest"
+)
+
+const create = `{"command":"project.create","payload":{"project":"alpha","name":"Alpha"}}`
+
+func post(address string) (*http.Response, error) {
+	return http.Post(address+"/command", "application/json", strings.NewReader(create))
+}
+
+// running is a server inside the test's process.
+type running struct {
+	stop    func()
+	line    lineWriter // what it printed
+	outcome chan error // of run
+}
+
+// start runs a server with options of the test's.
+func start(t *testing.T, o swoosh.Options, shutdownTimeout time.Duration) *running {
+	t.Helper()
+	return startOn(t, "127.0.0.1:0", o, shutdownTimeout)
+}
+
+func startOn(t *testing.T, listen string, o swoosh.Options, shutdownTimeout time.Duration) *running {
+	t.Helper()
+	o.Logger = slog.New(slog.DiscardHandler)
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{stop: cancel, line: make(lineWriter, 1), outcome: make(chan error, 1)}
+	s := &server{listen: listen, shutdownTimeout: shutdownTimeout, options: o, parts: parts(), out: r.line, line: newStatus(io.Discard)}
+	go func() { r.outcome <- s.run(ctx) }()
+	t.Cleanup(cancel)
+	return r
+}
+
+func (r *running) address() string { return strings.Fields(<-r.line)[2] }
+
+func TestServeFromStartToStop(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(s.String(), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			p := launch(t, dir, "--log-format", "json", "--node-id", "n-7")
+			address := p.address(t)
+			answer, err := post(address)
+			require.NoError(t, err)
+			defer answer.Body.Close()
+			require.Equal(t, http.StatusOK, answer.StatusCode)
+			checkModes(t, dir)
+			t.Setenv("SWOOSH_ADDR", address)
+			state := swooshRun(t, "", "state", "--path", "/project/projects/alpha")
+			require.Equal(t, codeGood, state.code, state.err)
+			require.Contains(t, state.out, "-n-7")
+
+			require.Equal(t, codeGood, p.stop(t, s), &p.stderr)
+			require.Empty(t, p.rest, "one line on stdout")
+			for line := range strings.Lines(p.stderr.String()) {
+				require.True(t, json.Valid([]byte(line)), "a log line in JSON: %s", line)
+			}
+			require.Equal(t, codeUnreachable, swooshRun(t, "", "state").code)
+			verified := swooshRun(t, "", "verify", dir)
+			require.Equal(t, codeGood, verified.code, verified.err)
+			require.Contains(t, verified.out, "entries 1 to 1")
+		})
+	}
+}
+
+// checkModes holds a directory to 0700 for directories and 0600 for files.
+func checkModes(t *testing.T, dir string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		info, err := e.Info()
+		require.NoError(t, err)
+		want := fs.FileMode(0o600)
+		if e.IsDir() {
+			want = 0o700
+		}
+		require.Equal(t, want, info.Mode().Perm(), name)
+		return nil
+	}))
+}
+
+func TestTheLineToTryWorks(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not here")
+	}
+	r := start(t, swoosh.Options{Dir: t.TempDir()}, time.Minute)
+	line := <-r.line
+	require.Equal(t, 1, strings.Count(line, "\n"))
+	_, try, found := strings.Cut(line, "try: ")
+	require.True(t, found, line)
+	out, err := exec.Command("bash", "-c", strings.Replace(try, "curl ", "curl -sS ", 1)).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), `"index":1`)
+	r.stop()
+	require.NoError(t, <-r.outcome)
+}
+
+func TestServeAnswersWhileItStarts(t *testing.T) {
+	opening, open := make(chan struct{}), make(chan struct{})
+	o := swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) {
+		close(opening)
+		<-open
+		return swoosh.NewMemWAL(), nil
+	}}
+	// The address is not printed yet, so it has to be known.
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	r := startOn(t, ln.Addr().String(), o, time.Minute)
+	<-opening
+
+	alive, err := http.Get("http://" + ln.Addr().String() + "/livez")
+	require.NoError(t, err)
+	defer alive.Body.Close()
+	require.Equal(t, http.StatusOK, alive.StatusCode)
+	t.Setenv("SWOOSH_ADDR", ln.Addr().String())
+	got := swooshRun(t, "", "state")
+	require.Equal(t, codeFailed, got.code)
+	require.Contains(t, got.err, "swoosh: starting:")
+	require.Empty(t, r.line, "no address is printed before commands are taken")
+
+	close(open)
+	require.Equal(t, "http://"+ln.Addr().String(), r.address())
+	require.Equal(t, codeGood, swooshRun(t, "", "state").code)
+	r.stop()
+	require.NoError(t, <-r.outcome)
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	dir := directory(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var errs bytes.Buffer
+	code := run(ctx, []string{"serve", "--dir", dir, "--listen", "127.0.0.1:0", "--force-replay"}, streams{nil, io.Discard, &errs})
+	require.Equal(t, codeGood, code, errs.String())
+	require.Contains(t, errs.String(), "stopped while starting")
+	require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
+}
+
+func TestStopWaitsForWhatIsUnderWay(t *testing.T) {
+	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
+	r := start(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }}, time.Minute)
+	address := r.address()
+	held := wal.Hold()
+	answered := make(chan int, 1)
+	go func() {
+		answer, err := post(address)
+		if err != nil {
+			answered <- 0
+			return
+		}
+		_ = answer.Body.Close() // Only the status is of interest.
+		answered <- answer.StatusCode
+	}()
+	<-held
+	r.stop()
+	require.Empty(t, r.outcome)
+	wal.Release()
+	require.Equal(t, http.StatusOK, <-answered)
+	require.NoError(t, <-r.outcome)
+}
+
+func TestStopThatCannotEnd(t *testing.T) {
+	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
+	r := start(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }}, 100*time.Millisecond)
+	address := r.address()
+	held := wal.Hold()
+	defer wal.Release()
+	go func() {
+		if answer, err := post(address); err == nil {
+			_ = answer.Body.Close() // It is cut off, or was never sent.
+		}
+	}()
+	<-held
+	r.stop()
+	err := <-r.outcome
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, codeFailed, exitCode(err))
+	require.Contains(t, err.Error(), "what was acknowledged is kept")
+}
+
+// heldVariable makes the test's program a server whose log never answers. It
+// prints its address once a command hangs.
+const heldVariable = "SWOOSH_TEST_HELD"
+
+func heldServer() int {
+	ctx, stop := untilSignal(context.Background())
+	defer stop()
+	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
+	held := wal.Hold()
+	line := make(lineWriter)
+	go func() {
+		text := <-line
+		go func() {
+			_, _ = post(strings.Fields(text)[2]) // It is never answered.
+		}()
+		<-held
+		_, _ = io.WriteString(os.Stdout, text) // The test waits for it, or fails.
+	}()
+	s := &server{
+		listen: "127.0.0.1:0", shutdownTimeout: time.Hour, parts: parts(), out: line, line: newStatus(os.Stderr),
+		options: swoosh.Options{
+			Logger:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
+			OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil },
+		},
+	}
+	return exitCode(s.run(ctx))
+}
+
+// lineWriter hands over what is written.
+type lineWriter chan string
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	w <- string(b)
+	return len(b), nil
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), heldVariable+"=1")
+	p := observe(t, cmd)
+	p.address(t)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	// Two signals of one kind that are pending at the same time are one.
+	require.Eventually(t, func() bool {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // It may have ended.
+		return p.hasEnded()
+	}, startWait, 20*time.Millisecond)
+	require.Equal(t, codeFailed, p.cmd.ProcessState.ExitCode(), &p.stderr)
+}
+
+func TestDrainCutsOffSlowReaders(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	writing := make(chan struct{}, 1)
+	w := serveHTTP(ln, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+			select {
+			case writing <- struct{}{}:
+			default:
+			}
+		}
+	})})
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, err)
+	<-writing
+	require.NoError(t, w.drain(context.Background(), 50*time.Millisecond, slog.New(slog.DiscardHandler)))
+}
+
+func TestDrainOfRequestsThatDoNotEnd(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	inside, end := make(chan struct{}), make(chan struct{})
+	defer close(end)
+	w := serveHTTP(ln, &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(inside)
+		<-end
+	})})
+	go func() {
+		if answer, err := http.Get("http://" + ln.Addr().String()); err == nil {
+			_ = answer.Body.Close()
+		}
+	}()
+	<-inside
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, w.drain(ctx, 50*time.Millisecond, slog.New(slog.DiscardHandler)), context.DeadlineExceeded)
+}
+
+// brokenListener is one whose Accept fails.
+type brokenListener struct{ net.Listener }
+
+var errBroken = errors.New("broken")
+
+func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
+
+func TestServingThatBreaksIsTold(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	w := serveHTTP(brokenListener{ln}, &http.Server{Handler: http.NotFoundHandler()})
+	require.ErrorIs(t, <-w.ended, errBroken)
+}
+
+func TestLoopback(t *testing.T) {
+	for _, good := range []string{"127.0.0.1:8420", "127.9.9.9:0", "[::1]:1", "localhost:65535", "[::ffff:127.0.0.1]:1"} {
+		require.NoError(t, checkLoopback(good), good)
+	}
+	for _, bad := range []string{"", "127.0.0.1", ":1", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost.:1", "127.0.0.1:-1", "127.1:1"} {
+		require.Equal(t, codeUsage, exitCode(checkLoopback(bad)), bad)
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// sayEvery is how often progress is logged where there is no terminal.
+const sayEvery = 5 * time.Second
+
+// clearLine takes the cursor to the start of the line and empties it (ECMA-48).
+const clearLine = "\r\x1b[K"
+
+// status writes the log, and on a terminal one line under it that is redrawn.
+// It is for any number of goroutines.
+type status struct {
+	terminal bool
+	now      func() time.Time
+
+	mu   sync.Mutex
+	w    io.Writer
+	line string
+	said time.Time
+}
+
+// newStatus writes to w; the line is drawn if w is a terminal.
+func newStatus(w io.Writer) *status {
+	f, ok := w.(*os.File)
+	return &status{terminal: ok && term.IsTerminal(int(f.Fd())), now: time.Now, w: w, said: time.Now()}
+}
+
+// Write writes whole lines of a log above the line.
+func (s *status) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line == "" {
+		return s.w.Write(b)
+	}
+	if _, err := s.w.Write([]byte(clearLine + string(b) + s.line)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// progress gives what swoosh.Options.Progress takes: on a terminal the line
+// shows how far it is, elsewhere the log says so every few seconds.
+func (s *status) progress(log *slog.Logger, what string) func(swoosh.Progress) {
+	return func(p swoosh.Progress) {
+		if s.terminal {
+			s.draw(fmt.Sprintf("%s: %d of %d entries, %d %%", what, p.Applied, p.Target, percent(p)))
+		} else if s.due() {
+			log.Info(what, "applied", p.Applied, "target", p.Target, "index", p.Index)
+		}
+	}
+}
+
+func percent(p swoosh.Progress) uint64 {
+	if p.Target == 0 {
+		return 100
+	}
+	return uint64(100 * float64(p.Applied) / float64(p.Target))
+}
+
+func (s *status) draw(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line = line
+	fmt.Fprint(s.w, clearLine+line)
+}
+
+func (s *status) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if now.Sub(s.said) < sayEvery {
+		return false
+	}
+	s.said = now
+	return true
+}
+
+// clear takes the line away.
+func (s *status) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line != "" {
+		s.line = ""
+		fmt.Fprint(s.w, clearLine)
+	}
+}

@@ -1,0 +1,406 @@
+package swoosh
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// orchard is a domain with all that a document can hold: plain fields, nouns,
+// tables with keys of any form, nested values, arrays.
+type orchard struct {
+	Open  bool               `json:"open"`
+	Trees Table[ID, tree]    `json:"trees"`
+	Owner orchardOwner       `json:"owner"`
+	Notes Table[string, gap] `json:"notes"`
+	Count uint32             `json:"count"`
+	Tags  []Text             `json:"tags"`
+}
+
+type orchardOwner struct {
+	Name Text `json:"name"`
+	Seal Hash `json:"seal"`
+}
+
+// Validate is not asked of nobody: what is zero is left out.
+func (o orchardOwner) Validate() error {
+	if o == (orchardOwner{}) {
+		return errors.New("must be somebody")
+	}
+	return nil
+}
+
+type tree struct {
+	Kind   Text         `json:"kind"`
+	Height int32        `json:"height"`
+	Big    int64        `json:"big,string"`
+	Fruit  []fruit      `json:"fruit"`
+	Owner  orchardOwner `json:"owner"`
+}
+
+// Validate is asked of every tree that is not zero.
+func (t tree) Validate() error {
+	if t.Height < 0 {
+		return errors.New("must not hang from the sky")
+	}
+	return nil
+}
+
+type fruit struct {
+	Ripe bool `json:"ripe"`
+	Name ID   `json:"name"`
+}
+
+type gap struct {
+	Text Text `json:"text"`
+}
+
+// Validate looks at what lies across fields and tables.
+func (o orchard) Validate() error {
+	if o.Count == 13 {
+		err := Errorf(InvalidState, "unlucky")
+		err.Errors = []FieldError{{Pointer: "/count", Detail: "must not be 13"}}
+		return err
+	}
+	if o.Count == 14 {
+		return errors.New("must not count 14")
+	}
+	return nil
+}
+
+// barn is a domain that comes before meta, and has tables only.
+type barn struct {
+	Tools Table[string, gap] `json:"tools"`
+}
+
+var (
+	orchardDomain = NewDomain[orchard]("orchard")
+	barnDomain    = NewDomain[barn]("barn")
+	orchardDefs   = []*definition{orchardDomain.definition(), barnDomain.definition()}
+)
+
+func stateOf[S any](s *State, domain string) *S { return s.part(domain).state.(*S) }
+
+func drawKey() *rapid.Generator[string] {
+	return rapid.OneOf(
+		rapid.StringMatching(`[ -~]{1,6}`),
+		rapid.SampledFrom([]string{"~", "/", "~1", "a/b", `"`, `\`, "0", "-", "meta", " ", "next"}))
+}
+
+func drawText() *rapid.Generator[Text] {
+	return rapid.Map(rapid.StringOfN(rapid.OneOf(rapid.RuneFrom([]rune("ab\"\\/~<&é\u2028😀")), rapid.RuneFrom([]rune("xyz "))), 0, 8, -1),
+		func(s string) Text { return Text(s) })
+}
+
+func drawOwner(r *rapid.T) orchardOwner {
+	return orchardOwner{drawText().Draw(r, "name"), Hash{rapid.Byte().Draw(r, "seal")}}
+}
+
+func drawTree(r *rapid.T) tree {
+	if rapid.Bool().Draw(r, "zero") {
+		return tree{}
+	}
+	t := tree{
+		Kind: drawText().Draw(r, "kind"), Height: rapid.Int32Range(0, 3).Draw(r, "height"),
+		Big: rapid.Int64().Draw(r, "big"), Owner: drawOwner(r),
+	}
+	for range rapid.IntRange(0, 12).Draw(r, "fruit") {
+		t.Fruit = append(t.Fruit, fruit{rapid.Bool().Draw(r, "ripe"), ID(rapid.SampledFrom([]string{"", "a", "b-1"}).Draw(r, "id"))})
+	}
+	return t
+}
+
+// changeOrchard does one random thing to a state.
+func changeOrchard(r *rapid.T, s *State) {
+	o, b := stateOf[orchard](s, "orchard"), stateOf[barn](s, "barn")
+	id := ID(rapid.SampledFrom([]string{"a", "b", "c-1", "0", "12"}).Draw(r, "id"))
+	key := drawKey().Draw(r, "key")
+	s.part("orchard").write(func() {
+		switch rapid.IntRange(0, 9).Draw(r, "change") {
+		case 0:
+			o.Open = !o.Open
+		case 1:
+			o.Owner = drawOwner(r)
+		case 2:
+			o.Count = rapid.Uint32Range(0, 2).Draw(r, "count")
+		case 3:
+			o.Tags = rapid.SliceOfN(drawText(), 0, 12).Draw(r, "tags")
+		case 4:
+			o.Trees.Delete(id)
+		case 5:
+			o.Notes.Delete(key)
+		case 6, 7:
+			o.Notes.Put(key, gap{drawText().Draw(r, "text")})
+		default:
+			o.Trees.Put(id, drawTree(r))
+		}
+	})
+	s.part("barn").write(func() {
+		if rapid.Bool().Draw(r, "tool") {
+			b.Tools.Put(key, gap{drawText().Draw(r, "text")})
+		} else {
+			b.Tools.Delete(key)
+		}
+	})
+}
+
+// drawOrchard gives a random state, settled.
+func drawOrchard(r *rapid.T) *State {
+	s := newState(orchardDefs, "n1")
+	for range rapid.IntRange(0, 25).Draw(r, "changes") {
+		changeOrchard(r, s)
+	}
+	s.settle()
+	return s
+}
+
+func documentOf(t require.TestingT, s *State) []byte {
+	var b bytes.Buffer
+	n, err := viewOf(s).WriteTo(&b)
+	require.NoError(t, err)
+	require.EqualValues(t, b.Len(), n)
+	return b.Bytes()
+}
+
+// load decodes a document through a reader that gives a byte at a time or all
+// at once.
+func load(document string, reader func(io.Reader) io.Reader) (*State, jsontext.Value, []FieldError, error) {
+	s := newState(orchardDefs, "n2")
+	meta, errs, err := decodeDocument(jsontext.NewDecoder(reader(strings.NewReader(document))), s)
+	if err == nil && errs == nil {
+		s.settle()
+	}
+	return s, meta, errs, err
+}
+
+func whole(r io.Reader) io.Reader { return r }
+
+func TestStateHash(t *testing.T) {
+	t.Run("the running hash is that of the document, after every step", func(t *testing.T) {
+		rapid.Check(t, func(r *rapid.T) {
+			s := newState(orchardDefs, "n1")
+			for range rapid.IntRange(1, 25).Draw(r, "steps") {
+				changeOrchard(r, s)
+				s.settle()
+				got, err := ComputeStateHash(documentOf(r, s))
+				require.NoError(r, err)
+				require.Equal(r, s.hash.String(), got.String())
+			}
+		})
+	})
+	t.Run("it is DESIGN's formula", func(t *testing.T) {
+		// printf 'swoosh state 1\n' and the sum of the SHA-256 of
+		// ["d","t","k",{}] and ["d","","f",1], by another program.
+		got, err := ComputeStateHash([]byte(`{"meta":{"tables":["/d/t"]},"d":{"t":{"k":{}},"f":1}}`))
+		require.NoError(t, err)
+		require.Equal(t, "0c54d0c2316a02cef3a40d7f52e308e2880d4b673784c66b6659e0d71e129cda", got.String())
+	})
+	t.Run("what is zero or of another order does not count", func(t *testing.T) {
+		want, err := ComputeStateHash([]byte(`{"d":{"f":1,"t":{"k":{}}},"meta":{"tables":["/d/t"]}}`))
+		require.NoError(t, err)
+		for _, same := range []string{
+			` {"meta":{"tables":["/d/t"]},"d":{"t":{"k":{}},"f":1.0}} `,
+			`{"e":{},"d":{"f":1,"g":0,"h":"","i":[],"j":{"k":false},"t":{"k":{"l":0,"m":{"n":[]}}}},"meta":{"tables":["/d/t","/d/u"],"x":null}}`,
+			`{"d":{"f":1e0,"t":{"\u006b":{}}},"meta":{"version":7,"tables":["/d/t","/e/t"]},"e":{"t":{}}}`,
+		} {
+			got, err := ComputeStateHash([]byte(same))
+			require.NoError(t, err, same)
+			require.Equal(t, want.String(), got.String(), same)
+		}
+		for _, other := range []string{
+			`{"d":{"f":1,"t":{}},"meta":{"tables":["/d/t"]}}`,
+			`{"d":{"f":1,"t":{"k":{"a":[0]}}},"meta":{"tables":["/d/t"]}}`,
+			`{"d":{"f":null,"t":{"k":{}}},"meta":{"tables":["/d/t"]}}`,
+			`{"d":{"f":1,"t":{"k":{}}},"meta":{"tables":[]}}`,
+			`{"c":{"f":1,"t":{"k":{}}},"meta":{"tables":["/c/t"]}}`,
+			`{"d":{"f":1,"t":{"k":{},"l":{}}},"meta":{"tables":["/d/t"]}}`,
+		} {
+			got, err := ComputeStateHash([]byte(other))
+			require.NoError(t, err, other)
+			require.NotEqual(t, want.String(), got.String(), other)
+		}
+	})
+	t.Run("names what is not as in a document", func(t *testing.T) {
+		for document, want := range map[string]string{
+			`[]`:                                        "/meta/tables is missing",
+			`{"d":{}}`:                                  "/meta/tables is missing",
+			`{"meta":{"tables":{}}}`:                    "/meta/tables must be an array",
+			`{"meta":{"tables":["/d/t",1]}}`:            "/meta/tables/1 must be a string",
+			`{"meta":{"tables":["/d"]}}`:                "/meta/tables/0 must be the JSON Pointer",
+			`{"meta":{"tables":["d/t"]}}`:               "/meta/tables/0 must be the JSON Pointer",
+			`{"meta":{"tables":[]},"d":[]}`:             `"/d" must be an object`,
+			`{"meta":{"tables":[]}} x`:                  "bytes follow the document",
+			`{"meta":{"tables":[]}} {}`:                 "bytes follow the document",
+			`{"meta":{"tables":[]},"d":{}`:              "unexpected EOF",
+			`{"meta":{"tables":["/d/t"]},"d":{"t":[]}}`: `"/d/t" must be an object`,
+			`{"meta":{"tables":["/d/t"]},"d":{"t":{"a":{"b":1e400}}}}`:    `"/d/t/a"`,
+			`{"meta":{"tables":[]},"d":{"f":1,"f":2}}`:                    "duplicate",
+			`{"meta":{"tables":["/d/t"]},"d":{"t":{"k":{},"\u006b":{}}}}`: "duplicate",
+		} {
+			_, err := ComputeStateHash([]byte(document))
+			require.ErrorContains(t, err, want, document)
+		}
+	})
+}
+
+func TestDecodeDocument(t *testing.T) {
+	t.Run("gives the state that was written", func(t *testing.T) {
+		rapid.Check(t, func(r *rapid.T) {
+			s := drawOrchard(r)
+			document := documentOf(r, s)
+			again, meta, errs, err := load(string(document), whole)
+			require.NoError(r, err)
+			require.Nil(r, errs)
+			require.Equal(r, string(document), string(documentOf(r, again)))
+			require.Equal(r, s.hash, again.hash)
+			require.Contains(r, string(document), `"meta":`+string(meta))
+		})
+	})
+	t.Run("in any form, a byte at a time, domains left out", func(t *testing.T) {
+		s, meta, errs, err := load(` {"orchard" : {"count":1.0e0,"trees":{"\u0061":{"height":0}},"tags":[],"owner":{"name":""}}} `, func(r io.Reader) io.Reader { return &byteReader{r} })
+		require.NoError(t, err)
+		require.Nil(t, errs)
+		require.Nil(t, meta)
+		require.Contains(t, string(documentOf(t, s)), `"orchard":{"count":1,"trees":{"a":{}}}}`)
+	})
+	t.Run("as the next value of a stream", func(t *testing.T) {
+		d := jsontext.NewDecoder(strings.NewReader(`[{"barn":{"tools":{"x":{}}}},5]`))
+		_, err := d.ReadToken()
+		require.NoError(t, err)
+		s := newState(orchardDefs, "n")
+		_, errs, err := decodeDocument(d, s)
+		require.NoError(t, err)
+		require.Nil(t, errs)
+		five, err := d.ReadToken()
+		require.NoError(t, err)
+		require.Equal(t, "5", five.String())
+	})
+	t.Run("names every fault by its pointer", func(t *testing.T) {
+		for _, c := range []struct{ document, want string }{
+			{`[]`, ` must be an object`},
+			{`null`, ` must be an object`},
+			{`{"orchards":{}}`, `/orchards is not a domain of this server (did you mean "orchard"?)`},
+			{`{"a/b~":1}`, `/a~1b~0 is not a domain of this server`},
+			{`{"barn":null}`, `/barn must be an object`},
+			{`{"barn":{"tool":{}}}`, `/barn/tool is not a member of this domain (did you mean "tools"?)`},
+			{`{"barn":{"tools":[]}}`, `/barn/tools must be an object`},
+			{`{"barn":{"tools":{"":{}}}}`, `/barn/tools/ is a table's key: it must not be empty`},
+			{`{"barn":{"tools":{"é":{}}}}`, `/barn/tools/é is a table's key: it must be printable ASCII`},
+			{`{"barn":{"tools":{"a/b":{"txt":1}}}}`, `/barn/tools/a~1b/txt is not a member of this object (did you mean "text"?)`},
+			{`{"barn":{"tools":{"a":{"text":"\u0007"}}}}`, `/barn/tools/a/text must hold no control character, as U+0007 is`},
+			{`{"barn":{"tools":{"a":5}}}`, `/barn/tools/a must be an object, not a number`},
+			{`{"orchard":{"trees":{"A":{}}}}`, `/orchard/trees/A is a table's key: it must be made of a-z, 0-9 and dash, not "A"`},
+			{`{"orchard":{"trees":{"a":{"height":-1}}}}`, `/orchard/trees/a must not hang from the sky`},
+			{`{"orchard":{"trees":{"a":{"fruit":[{"name":"ok"},{"name":"A"}]}}}}`, `/orchard/trees/a/fruit/1/name must be made of a-z, 0-9 and dash, not "A"`},
+			{`{"orchard":{"count":null}}`, `/orchard/count must be an integer, not null`},
+			{`{"orchard":{"owner":{"seal":"x"}}}`, `/orchard/owner/seal a hash is 64 lower-case hex digits, not 1 characters`},
+			{`{"orchard":{"count":13}}`, `/orchard/count must not be 13`},
+			{`{"orchard":{"count":14}}`, `/orchard must not count 14`},
+		} {
+			_, _, errs, err := load(c.document, whole)
+			require.NoError(t, err, c.document)
+			require.Len(t, errs, 1, c.document)
+			require.Equal(t, c.want, errs[0].Pointer+" "+errs[0].Detail)
+		}
+	})
+	t.Run("in the order of the document, before those of Validate, at most 32", func(t *testing.T) {
+		_, _, errs, err := load(`{"orchard":{"x":1,"count":13,"trees":{"a":{"y":1},"b":1}},"z":[{}]}`, whole)
+		require.NoError(t, err)
+		pointers := make([]string, len(errs))
+		for i, e := range errs {
+			pointers[i] = e.Pointer
+		}
+		require.Equal(t, []string{"/orchard/x", "/orchard/trees/a/y", "/orchard/trees/b", "/z"}, pointers)
+
+		var rows []string
+		for i := range 40 {
+			rows = append(rows, fmt.Sprintf(`"%02d":{"x":1,"y":2,"z":3}`, i))
+		}
+		document := `{"barn":{"tools":{` + strings.Join(rows, ",") + `}},"q":1}`
+		_, _, errs, err = load(document, whole)
+		require.NoError(t, err)
+		require.Len(t, errs, 32)
+		_, _, _, err = load(document[:len(document)-1], whole)
+		require.Error(t, err, "what follows the last fault is read all the same")
+	})
+	t.Run("bad syntax is an error, wherever it stands", func(t *testing.T) {
+		good := `{"barn":{"tools":{"a":{"text":"x"}}},"meta":{"version":1},"orchard":{"owner":{"name":"y"},"tags":["z"]}}`
+		for i := range len(good) {
+			_, _, _, err := load(good[:i], whole)
+			require.Error(t, err, good[:i])
+		}
+		for _, twice := range []string{
+			`{"barn":{},"barn":{}}`, `{"barn":{"tools":{},"tools":{}}}`, `{"barn":{"tools":{"a":{},"a":{}}}}`,
+			`{"barn":{"tools":{"a":{"text":"","text":""}}}}`, `{"orchard":{"owner":{"name":"","name":""}}}`, `{"meta":{"a":1,"a":1}}`,
+			`{"barn":{"tools":{"a":{"text":tru}}}}`, `{"barn":{"tools":{"a":{"text":"\ud800"}}}}`,
+		} {
+			_, _, _, err := load(twice, whole)
+			require.Error(t, err, twice)
+		}
+	})
+}
+
+// byteReader gives a byte at a time.
+type byteReader struct{ r io.Reader }
+
+func (b *byteReader) Read(p []byte) (int, error) { return b.r.Read(p[:min(1, len(p))]) }
+
+// TestDocumentStreams holds the writer to its small buffer.
+func TestDocumentStreams(t *testing.T) {
+	s := newState(orchardDefs, "n")
+	s.part("barn").write(func() {
+		for i := range 2000 {
+			stateOf[barn](s, "barn").Tools.Put(fmt.Sprint(i), gap{Text(strings.Repeat("x", 200))})
+		}
+	})
+	s.settle()
+	w := &largestWrite{}
+	n, err := viewOf(s).WriteTo(w)
+	require.NoError(t, err)
+	require.Greater(t, n, int64(400_000))
+	require.Less(t, w.n, documentBuffer+1024)
+
+	w.fail = errors.New("gone")
+	_, err = viewOf(s).WriteTo(w)
+	require.ErrorIs(t, err, w.fail)
+}
+
+type largestWrite struct {
+	n    int
+	fail error
+}
+
+func (w *largestWrite) Write(b []byte) (int, error) {
+	w.n = max(w.n, len(b))
+	return len(b), w.fail
+}
+
+// FuzzDocument feeds anything to both readers of documents. What is accepted
+// must be written as the same state again.
+func FuzzDocument(f *testing.F) {
+	f.Add([]byte(`{"barn":{"tools":{"a":{"text":"x"}}},"meta":{"tables":["/barn/tools"]},"orchard":{"count":1}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		_, _ = ComputeStateHash(raw)
+		s, _, errs, err := load(string(raw), whole)
+		if err != nil || errs != nil {
+			require.LessOrEqual(t, len(errs), maxFaults)
+			return
+		}
+		document := documentOf(t, s)
+		h, err := ComputeStateHash(document)
+		require.NoError(t, err)
+		require.Equal(t, s.hash, h)
+		again, _, errs, err := load(string(document), whole)
+		require.NoError(t, err)
+		require.Nil(t, errs)
+		require.Equal(t, s.hash, again.hash)
+		require.Equal(t, string(document), string(documentOf(t, again)))
+	})
+}
