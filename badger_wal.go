@@ -42,18 +42,27 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	return w, nil
 }
 
+// badgerOptions keep memory small: what a table's builders hold is several
+// times a table, so tables are small and few are built at a time. A transaction
+// holds 15 % of the memtable, see groupMaxBytes.
 func badgerOptions(dir string) badger.Options {
-	return badger.DefaultOptions(dir).
+	o := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithDetectConflicts(false). // One writer.
 		WithChecksumVerificationMode(options.OnTableAndBlockRead).
-		WithMemTableSize(32 << 20).
 		WithValueThreshold(1 << 20). // Entries stay out of the value log, see maxEntryBytes.
 		WithValueLogFileSize(16 << 20).
 		WithNumVersionsToKeep(1).
-		WithBlockCacheSize(16 << 20).
+		WithMemTableSize(16 << 20).
+		WithNumMemtables(1).
+		WithBaseTableSize(10 << 20).
+		WithNumLevelZeroTables(1).
+		WithNumCompactors(2).
+		WithBlockCacheSize(4 << 20).
 		WithIndexCacheSize(0).
 		WithMetricsEnabled(false)
+	o.TableSizeMultiplier = 1
+	return o
 }
 
 func (w *badgerWAL) findBounds() error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -19,8 +18,6 @@ const (
 	queueMaxCommands = 4096
 	queueMaxBytes    = 16 << 20
 	groupMaxEntries  = 4096
-	groupFullBytes   = 2 << 20 // a group that has as many takes nothing more
-	batchMaxBytes    = 5 << 19 // an atomic batch in the log: with a full group it fits in one transaction
 	batchMaxCommands = 1000
 )
 
@@ -68,6 +65,9 @@ type Engine struct {
 	clock   *Clock
 	work    *State
 	window  *window
+	flying  *group     // being committed
+	waiting []*pending // whose answers rest on flying
+	held    *pending   // taken, for the next group
 	landed  chan landing
 	unknown [2]uint64 // first and last index of the group whose sync failed
 
@@ -121,48 +121,21 @@ type pending struct {
 func (e *Engine) run() {
 	defer close(e.ran)
 	defer close(e.commits)
-	var flying *group
-	for g := new(group); ; g = new(group) {
-		var waiting []*pending // answers that rest on the flying group
-		open := true
-		for open && len(g.records) < groupMaxEntries && g.bytes < groupFullBytes {
-			var p *pending
-			select {
-			case p, open = <-e.queue:
-			default:
-				if flying == nil && len(g.records) > 0 {
-					open = false
-					continue
-				}
-				select {
-				case p, open = <-e.queue:
-				case l := <-e.landed:
-					waiting = e.land(flying, g, waiting, l)
-					flying = nil
-				}
-			}
-			if p != nil {
-				waiting = e.take(p, g, flying, waiting)
-			}
-		}
-		if flying != nil {
-			e.land(flying, g, waiting, <-e.landed)
-			flying = nil
-		}
+	for !e.drained() {
+		g := e.fill()
+		e.awaitFlying(g)
 		if len(g.records) == 0 {
-			if e.drained() {
-				return
-			}
 			continue
 		}
 		g.fork = published{e.work.fork(), e.window.view()}
-		if len(e.queue) == 0 {
-			e.land(g, new(group), nil, e.commit(g))
+		if len(e.queue) == 0 && e.held == nil {
+			e.land(g, new(group), e.commit(g))
 			continue
 		}
-		flying = g
+		e.flying = g
 		e.commits <- g
 	}
+	e.awaitFlying(new(group))
 }
 
 // drained tells whether the queue is closed and empty.
@@ -171,64 +144,132 @@ func (e *Engine) drained() bool {
 	case <-e.stopping:
 		e.intake.RLock()
 		defer e.intake.RUnlock()
-		return e.closed && len(e.queue) == 0
+		return e.closed && len(e.queue) == 0 && e.held == nil
 	default:
 		return false
 	}
 }
 
-// take reduces a submission into g and sees to its answer: it waits for what
-// it rests on, its own group or the flying one.
-func (e *Engine) take(p *pending, g, flying *group, waiting []*pending) []*pending {
-	if p.taken.Swap(true) {
-		return waiting // withdrawn
+// fill reduces what is queued into a group, and goes on while another group
+// is being synced. No timer ends it.
+func (e *Engine) fill() *group {
+	g := new(group)
+	for len(g.records) < groupMaxEntries {
+		p, ok := e.next(g)
+		if !ok {
+			break
+		}
+		if p == nil {
+			continue // withdrawn
+		}
+		if !e.take(p, g) {
+			e.held = p
+			break
+		}
+	}
+	return g
+}
+
+// next gives the next submission, nil for one that was withdrawn. ok is false
+// when the group is to go as it is.
+func (e *Engine) next(g *group) (p *pending, ok bool) {
+	if p, e.held = e.held, nil; p != nil {
+		return p, true
+	}
+	for {
+		select {
+		case p, ok = <-e.queue:
+			return e.claim(p), ok
+		default:
+		}
+		if e.flying == nil && len(g.records) > 0 {
+			return nil, false
+		}
+		select {
+		case p, ok = <-e.queue:
+			return e.claim(p), ok
+		case l := <-e.landed:
+			e.land(e.flying, g, l)
+		}
+	}
+}
+
+// claim takes a submission from the queue, unless its caller withdrew it.
+func (e *Engine) claim(p *pending) *pending {
+	if p == nil || p.taken.Swap(true) {
+		return nil
 	}
 	e.room.Release(p.bytes)
+	return p
+}
+
+// awaitFlying waits for the commit under way, while next is the group that was
+// reduced on top of it.
+func (e *Engine) awaitFlying(next *group) {
+	if e.flying != nil {
+		e.land(e.flying, next, <-e.landed)
+	}
+}
+
+// take reduces a submission into g and sees to its answer: it waits for what
+// it rests on, its own group or the flying one. It gives false if the group has
+// no room for it.
+func (e *Engine) take(p *pending, g *group) bool {
 	start := time.Now()
-	e.admit(p, g)
+	fits := e.admit(p, g)
 	g.cost += time.Since(start)
 	switch {
+	case !fits:
 	case p.hit != 0 && p.hit <= e.published.Load().state.index:
 		p.answer()
 	case len(g.records) > 0 && (p.hit == 0 || p.hit >= g.records[0].Index):
 		g.pending = append(g.pending, p)
-	case flying != nil:
-		waiting = append(waiting, p)
+	case e.flying != nil:
+		e.waiting = append(e.waiting, p)
 	default:
 		p.answer()
 	}
-	return waiting
+	return fits
 }
 
-// admit decides over a submission, in the order of the API's refusals.
-func (e *Engine) admit(p *pending, g *group) {
+// admit decides over a submission, in the order of the API's refusals. It gives
+// false if the group has no room for it.
+func (e *Engine) admit(p *pending, g *group) bool {
 	if p.key != "" {
 		if index, ok := e.window.find(p.key); ok {
 			e.repeat(p, index)
-			return
+			return true
 		}
 		if e.window.expired(p.keySince) {
 			p.err = Errorf(KeyExpired, "the key is unknown and key_since lies before %s, where the key window begins: look whether the command happened, then send it with a fresh key and key_since", e.window.since)
 			p.err.Unknown = true
-			return
+			return true
 		}
 	}
 	if p.err = e.writable(len(g.records) == 0); p.err != nil {
-		return
+		return true
 	}
 	before := e.checkpoint()
 	records, err := e.reduceAll(p)
 	if err != nil {
 		e.rollBack(before)
 		p.results, p.err = nil, err
-		return
+		return true
+	}
+	bytes := 0
+	for _, r := range records {
+		bytes += r.size()
+	}
+	if len(g.records) > 0 && g.bytes+bytes > groupMaxBytes {
+		e.rollBack(before)
+		p.results = nil
+		return false
 	}
 	e.work.journal().clear()
-	e.window.add(p.key, records[0].Index, e.work.stamp)
-	g.records = append(g.records, records...)
-	for _, r := range records {
-		g.bytes += r.size()
-	}
+	e.window.add(p.key, records[0].Index, p.results[0].HLC)
+	e.window.expire(e.work.stamp)
+	g.records, g.bytes = append(g.records, records...), g.bytes+bytes
+	return true
 }
 
 // repeat answers a submission whose key is in the window.
@@ -295,8 +336,8 @@ func (e *Engine) reduceAll(p *pending) ([]Record, *Error) {
 	for i, c := range p.calls {
 		r, err := e.reduceCall(c, batch)
 		if err == nil {
-			if bytes += r.size(); bytes > batchMaxBytes {
-				err = Errorf(TooLarge, "the batch takes over %d bytes in the log: split it", batchMaxBytes)
+			if bytes += r.size(); bytes > groupMaxBytes {
+				err = Errorf(TooLarge, "the batch takes over %d bytes in the log: split it", groupMaxBytes)
 			}
 		}
 		if err != nil {
@@ -407,9 +448,11 @@ func (g *group) settle() {
 
 func (p *pending) answer() { close(p.done) }
 
-// land takes in how the commit of flying ended, while next was being reduced.
-// It gives those who still wait: none.
-func (e *Engine) land(flying, next *group, waiting []*pending, l landing) []*pending {
+// land takes in how the commit of a group ended, while next was being reduced
+// on top of it, and answers those who waited for it.
+func (e *Engine) land(g, next *group, l landing) {
+	waiting := e.waiting
+	e.flying, e.waiting = nil, nil
 	if l.err != nil {
 		e.trip(l.err.Error())
 	}
@@ -420,10 +463,10 @@ func (e *Engine) land(flying, next *group, waiting []*pending, l landing) []*pen
 		if l.err != nil {
 			e.refuseAll(next)
 		}
-		return nil
+		return
 	}
-	e.unknown = [2]uint64{flying.records[0].Index, flying.records[len(flying.records)-1].Index}
-	for _, p := range append(flying.pending, waiting...) {
+	e.unknown = [2]uint64{g.records[0].Index, g.records[len(g.records)-1].Index}
+	for _, p := range append(g.pending, waiting...) {
 		if p.results != nil || p.hit != 0 {
 			p.refuse(e.outcomeUnknown())
 		} else {
@@ -431,7 +474,6 @@ func (e *Engine) land(flying, next *group, waiting []*pending, l landing) []*pen
 		}
 	}
 	e.refuseAll(next)
-	return nil
 }
 
 // refuseAll takes back the group that was reduced on top of one that failed.
@@ -486,48 +528,6 @@ func (e *Engine) reportPanic(command string, err *Error) {
 	err.Instance = newInstance()
 	err.Detail = fmt.Sprintf("%s failed by a fault of the server; its log names the cause under %s", command, err.Instance)
 	e.log.Error("a command failed by a fault of its domain", "command", command, "instance", err.Instance, "cause", errors.Unwrap(err))
-}
-
-// View is the durable state as it is now.
-func (e *Engine) View() View { return viewOf(e.published.Load().state) }
-
-// Commands lists every command of the domains.
-func (e *Engine) Commands() []CommandInfo {
-	all := make([]CommandInfo, len(e.cat.names))
-	for i, n := range e.cat.names {
-		all[i] = e.cat.byName[n].CommandInfo
-	}
-	return all
-}
-
-// Bounds are the indexes of the first and the last entry that the log holds;
-// 1 and 0 while it is empty.
-func (e *Engine) Bounds() (first, last uint64) {
-	first, _ = e.wal.Bounds()
-	return max(first, 1), e.View().Index()
-}
-
-// Records gives the entries from one index to another, both included. Where
-// from is not kept it begins at the next one.
-func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
-	return e.wal.Read(from, min(to, e.View().Index()))
-}
-
-// WaitIndex returns once entry n is durable and published.
-func (e *Engine) WaitIndex(ctx context.Context, n uint64) error {
-	for {
-		advanced := *e.advanced.Load()
-		if e.View().Index() >= n {
-			return nil
-		}
-		select {
-		case <-advanced:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-e.stopping:
-			return Errorf(ShuttingDown, "the server is stopping: ask again after its restart")
-		}
-	}
 }
 
 // stopIntake takes no more commands; those in the queue are still reduced.

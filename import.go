@@ -216,7 +216,7 @@ func (e *Engine) reduceImport(p *pending) (Record, *Error) {
 // importState does on replay what reduceImport did.
 func (p *replay) importState(x *Entry) error {
 	damage := func(format string, args ...any) error {
-		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup"}
+		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
 	}
 	var in importPayload
 	if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs != nil {

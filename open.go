@@ -77,10 +77,7 @@ func (e *Engine) open(ctx context.Context) error {
 func (e *Engine) openLog() (clean bool, err error) {
 	clean = true
 	if e.o.Dir != "" {
-		if e.home, err = openHome(e.o.Dir, e.o.FS); err != nil {
-			return false, err
-		}
-		if clean, err = e.checkMark(); err != nil {
+		if clean, err = e.takeHome(); err != nil {
 			return false, err
 		}
 		if e.o.Node == "" {
@@ -91,18 +88,14 @@ func (e *Engine) openLog() (clean bool, err error) {
 		if err := e.home.tidy(); err != nil {
 			return false, err
 		}
-		if e.marked != nil && e.marked.Index > 0 && !e.home.hasLog() {
-			return false, &DamageError{Detail: fmt.Sprintf("%s is missing, it held entries up to %d", e.home.path("log"), e.marked.Index), Next: fmt.Sprintf("restore it from a backup, or run: swoosh repair %s", e.o.Dir)}
+		if err := e.missingLog(); err != nil {
+			return false, err
 		}
 	} else if e.o.Node == "" {
 		e.o.Node = "local"
 	}
-	dir := ""
-	if e.home != nil {
-		dir = e.home.path("log")
-	}
-	if e.wal, err = e.o.OpenWAL(dir); err != nil {
-		return false, fmt.Errorf("swoosh: the log cannot be opened: %w", err)
+	if err := e.openWAL(); err != nil {
+		return false, err
 	}
 	if e.home != nil {
 		if err := e.compareWithMark(); err != nil {
@@ -110,6 +103,33 @@ func (e *Engine) openLog() (clean bool, err error) {
 		}
 	}
 	return clean, nil
+}
+
+// takeHome locks the directory and reads the mark.
+func (e *Engine) takeHome() (clean bool, err error) {
+	if e.home, err = openHome(e.o.Dir, e.o.FS); err != nil {
+		return false, err
+	}
+	return e.checkMark()
+}
+
+// missingLog refuses a directory whose log is gone.
+func (e *Engine) missingLog() error {
+	if e.home.hasLog() || e.marked == nil || e.marked.Index == 0 {
+		return nil
+	}
+	return &DamageError{Index: 1, Detail: fmt.Sprintf("%s is missing, it held entries up to %d", e.home.path("log"), e.marked.Index), Next: fmt.Sprintf("restore it from a backup, or run: swoosh repair %s", e.o.Dir)}
+}
+
+func (e *Engine) openWAL() (err error) {
+	dir := ""
+	if e.home != nil {
+		dir = e.home.path("log")
+	}
+	if e.wal, err = e.o.OpenWAL(dir); err != nil {
+		return fmt.Errorf("swoosh: the log cannot be opened: %w: see to that; if its files are damaged, run: swoosh repair %s", err, e.o.Dir)
+	}
+	return nil
 }
 
 func (e *Engine) recovery() *recovery {
@@ -154,12 +174,15 @@ func (e *Engine) compareWithMark() error {
 		}
 		return &DamageError{Index: last + 1, Detail: fmt.Sprintf("entries %d to %d were durable and are missing from the log%s", last+1, m.Index, kept), Next: next}
 	}
-	_, rec, err := readEntry(e.wal, m.Index)
+	x, rec, err := readEntry(e.wal, m.Index)
 	if err != nil {
 		return &DamageError{Index: m.Index, Detail: err.Error(), Next: next}
 	}
 	if rec.Chain != m.Chain {
 		return &DamageError{Index: m.Index, Detail: fmt.Sprintf("its chain is %s, the mark's is %s", rec.Chain, m.Chain), Next: next}
+	}
+	if x.StateHash != m.StateHash {
+		return &DamageError{Index: m.Index, Detail: fmt.Sprintf("it says state_hash %s, the mark says %s", x.StateHash, m.StateHash), Next: next}
 	}
 	return nil
 }

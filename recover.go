@@ -48,7 +48,10 @@ type recovery struct {
 	snapshots   []uint64 // indexes, ascending
 	base        uint64   // what is below cannot be replayed
 	setAside    *asides
-	untouched   bool // a damaged file is an error; nothing is moved
+
+	// damaged is told of a damaged file; its error ends the road. nil: the file
+	// is set aside.
+	damaged func(name string, why error) error
 }
 
 // survey finds out what there is.
@@ -60,17 +63,35 @@ func (r *recovery) survey() error {
 	}
 	if r.first > 1 {
 		below := slices.DeleteFunc(slices.Clone(r.snapshots), func(i uint64) bool { return i >= r.first })
-		if len(below) == 0 {
-			return &DamageError{Index: r.first, Detail: "the log begins here and there is no snapshot before it", Next: r.mend("--accept-loss")}
+		if len(below) > 0 {
+			r.base = below[len(below)-1]
+		} else if !r.allWasLost() {
+			return &DamageError{Index: r.first, Detail: "the log begins here and there is no snapshot before it", Next: "restore it from a backup, or " + r.mend("")}
 		}
-		r.base = below[len(below)-1]
 	}
+	r.findReducerBase()
+	return nil
+}
+
+// findReducerBase raises the base to the newest snapshot from which another
+// reducer went on.
+func (r *recovery) findReducerBase() {
 	for _, i := range r.snapshots {
 		if x, err := r.entry(i); err == nil && x.Command == reducerCommand {
 			r.base = max(r.base, i)
 		}
 	}
-	return nil
+}
+
+// allWasLost tells whether the log begins by naming every entry before it as
+// lost.
+func (r *recovery) allWasLost() bool {
+	x, err := r.entry(r.first)
+	if err != nil || x.Command != lossCommand {
+		return false
+	}
+	loss, err := decodeLoss(x)
+	return err == nil && loss.From == 1
 }
 
 // mend is the command that a refusal names.
@@ -151,7 +172,7 @@ func (r *recovery) newestGood() (start *replay, same bool, err error) {
 		same = false
 	}
 	if r.base > 0 {
-		return nil, false, &DamageError{Detail: fmt.Sprintf("snapshot %d, which the log rests on, is damaged", r.base), Next: "restore it from a backup"}
+		return nil, false, &DamageError{Detail: fmt.Sprintf("snapshot %d, which the log rests on, is damaged", r.base), Next: "restore it from a backup, or " + r.mend("")}
 	}
 	return r.from(newState(r.defs, r.o.Node)), same, nil
 }
@@ -175,6 +196,9 @@ func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 	if err == nil && head.index != index {
 		err = fmt.Errorf("it says that it is snapshot %d", head.index)
 	}
+	if x, rec, missing := readEntry(r.wal, index); err == nil && missing == nil && rec.Chain == s.chain && x.StateHash != s.hash {
+		err = fmt.Errorf("its state has hash %s, its entry says %s", s.hash, x.StateHash)
+	}
 	if err == nil {
 		return s, head, nil
 	}
@@ -185,8 +209,8 @@ func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 }
 
 func (r *recovery) aside(name string, why error) error {
-	if r.untouched {
-		return &DamageError{Detail: fmt.Sprintf("%s is damaged: %v", name, why), Next: "serve sets it aside and rebuilds what it held"}
+	if r.damaged != nil {
+		return r.damaged(name, why)
 	}
 	to, err := r.store.SetAside(name)
 	if err != nil {
@@ -203,15 +227,15 @@ func (r *recovery) fits(s *State) error {
 	if s.index == 0 || s.index < r.first {
 		return nil
 	}
-	lost := &DamageError{Next: r.mend("--accept-loss")}
+	lost := &DamageError{Index: s.index, Next: r.mend("--accept-loss")}
 	_, rec, err := readEntry(r.wal, s.index)
 	switch {
 	case s.index > r.last:
-		lost.Detail = fmt.Sprintf("the log ends at entry %d, but there is a snapshot of entry %d: entries %d to %d are missing", r.last, s.index, r.last+1, s.index)
+		lost.Index, lost.Detail = r.last+1, fmt.Sprintf("the log ends before it, but there is a snapshot of entry %d: entries %d to %d are missing", s.index, r.last+1, s.index)
 	case err != nil:
-		lost.Index, lost.Detail = s.index, err.Error()
+		lost.Detail = err.Error()
 	case rec.Chain != s.chain:
-		lost.Index, lost.Detail = s.index, fmt.Sprintf("its chain is %s, its snapshot's is %s", rec.Chain, s.chain)
+		lost.Detail = fmt.Sprintf("its chain is %s, its snapshot's is %s", rec.Chain, s.chain)
 	default:
 		return nil
 	}
@@ -264,6 +288,7 @@ type replay struct {
 	saved    uint64         // where it began
 	cost     time.Duration  // that it took
 	rebuilt  bool           // whether no snapshot of this reducer was found
+	entries  uint64         // that were replayed
 }
 
 func (r *recovery) from(s *State) *replay {
@@ -292,6 +317,7 @@ func (p *replay) run(ctx context.Context, to uint64, n uint64) error {
 			return err
 		}
 		last = x
+		p.entries++
 		if x.Index%n == 0 || n == 1 {
 			if err := p.check(ctx, x, good, n); err != nil {
 				return err
@@ -348,25 +374,9 @@ func (p *replay) step(rec Record) (*Entry, error) {
 		return &DamageError{Index: rec.Index, Detail: fmt.Sprintf(format, args...), Next: p.r.mend("--accept-loss")}
 	}
 	s := p.state
-	x, err := DecodeEntry(rec)
+	x, err := follow(s.index, s.chain, rec)
 	if err != nil {
-		return nil, damage("%v", err)
-	}
-	before := s.chain
-	if x.Command == lossCommand {
-		loss, err := decodeLoss(x)
-		if err != nil {
-			return nil, damage("%v", err)
-		}
-		before = loss.Chain
-		if loss.To+1 != x.Index || s.index+1 < loss.From || s.index > loss.To {
-			return nil, damage("it follows entry %d, but names %d to %d as lost", s.index, loss.From, loss.To)
-		}
-	} else if rec.Index != s.index+1 {
-		return nil, damage("it follows entry %d: entries %d to %d are missing", s.index, s.index+1, rec.Index-1)
-	}
-	if got := link(before, rec.JSON); got != rec.Chain {
-		return nil, damage("its chain is %s, what it says and the entry before give %s", rec.Chain, got)
+		return nil, &DamageError{Index: s.index + 1, Detail: err.Error(), Next: p.r.mend("--accept-loss")}
 	}
 	if s.index > 0 && !x.HLC.After(s.stamp) {
 		return nil, damage("its stamp %s is not after %s", x.HLC, s.stamp)
@@ -377,6 +387,31 @@ func (p *replay) step(rec Record) (*Entry, error) {
 	p.state.index, p.state.stamp, p.state.chain = x.Index, x.HLC, rec.Chain
 	if p.window != nil && p.window.add(x.IdempotencyKey, x.Index, x.HLC) {
 		return nil, damage("its idempotency key was used before")
+	}
+	return x, nil
+}
+
+// follow decodes a record and checks that it lawfully stands behind the entry
+// index, whose chain is before.
+func follow(index uint64, before Hash, rec Record) (*Entry, error) {
+	x, err := DecodeEntry(rec)
+	if err != nil {
+		return nil, err
+	}
+	if x.Command == lossCommand {
+		loss, err := decodeLoss(x)
+		if err != nil {
+			return nil, err
+		}
+		if loss.To+1 != x.Index || index+1 < loss.From || index > loss.To || index == loss.To && before != loss.Chain {
+			return nil, fmt.Errorf("entry %d names %d to %d as lost, that does not fit behind entry %d", x.Index, loss.From, loss.To, index)
+		}
+		before = loss.Chain
+	} else if rec.Index != index+1 {
+		return nil, fmt.Errorf("entries %d to %d are missing", index+1, rec.Index-1)
+	}
+	if got := link(before, rec.JSON); got != rec.Chain {
+		return nil, fmt.Errorf("its chain is %s, what it says and the entry before give %s", rec.Chain, got)
 	}
 	return x, nil
 }
@@ -471,8 +506,8 @@ func (r *recovery) checkStandsAlone(index uint64) error {
 // atomic batch; 0 if there is none.
 func (e *Engine) IndexAt(ctx context.Context, at Stamp) (uint64, error) {
 	r := e.recovery()
-	first, last := r.wal.Bounds()
-	lo, hi := max(first, 1), last+1 // the answer is before hi; all before lo are not after at
+	first, _ := r.wal.Bounds()
+	lo, hi := max(first, 1), e.View().Index()+1 // the answer is before hi; all before lo are not after at
 	var found *Entry
 	for lo < hi && ctx.Err() == nil {
 		mid := lo + (hi-lo)/2

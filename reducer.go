@@ -90,7 +90,7 @@ func (c *command) checkPhase(value any, v View) (string, *Error) {
 		return "", asError(err, Internal)
 	}
 	if !slices.Contains(c.From, phase) {
-		e := Errorf(InvalidPhase, "%s is not allowed while %s is %s; it is from %s", c.Name, c.Region, phase, list(c.From))
+		e := Errorf(InvalidPhase, "%s is allowed from %s; %s is %s", c.Name, list(c.From), c.Region, phase)
 		e.Region, e.Phase, e.AllowedFrom = c.Region, phase, c.From
 		return "", e
 	}

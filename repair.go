@@ -2,11 +2,15 @@ package swoosh
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
+	"math"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/chorus-services/swoosh/internal/canon"
@@ -19,10 +23,10 @@ const (
 	reducerCommand = "log.reducer"
 )
 
-// lossPayload names the entries that were accepted as lost.
+// lossPayload names the entries whose effect was accepted as lost.
 type lossPayload struct {
 	Chain Hash   `json:"chain"` // of entry To, as the mark or a snapshot had it: the loss entry is chained to it
-	From  uint64 `json:"from"`
+	From  uint64 `json:"from"`  // To+1 if a snapshot holds what all of them did
 	To    uint64 `json:"to"`
 }
 
@@ -54,13 +58,11 @@ type RepairReport struct {
 }
 
 // Repair explains what keeps the engine in o.Dir from starting, and mends what
-// is accepted. What is taken out of the log is kept in the folder lost.
+// is accepted. What is taken out of the log is kept in the folder lost. A
+// repair that was broken off is finished by the next one.
 func Repair(ctx context.Context, o Options, a Accept, parts ...Part) (RepairReport, error) {
 	e, err := visit(o, parts)
 	if err != nil {
-		return RepairReport{}, err
-	}
-	if e.home, err = openHome(o.Dir, e.o.FS); err != nil {
 		return RepairReport{}, err
 	}
 	var report RepairReport
@@ -68,402 +70,376 @@ func Repair(ctx context.Context, o Options, a Accept, parts ...Part) (RepairRepo
 	return report, errors.Join(err, e.release())
 }
 
+func (r *RepairReport) say(format string, args ...any) {
+	r.Findings = append(r.Findings, fmt.Sprintf(format, args...))
+}
+
+func (r *RepairReport) wrote(format string, args ...any) {
+	r.Wrote = append(r.Wrote, fmt.Sprintf(format, args...))
+}
+
 func (e *Engine) repair(ctx context.Context, a Accept, report *RepairReport) error {
-	if err := e.finishReplacement(); err != nil {
+	if _, err := e.takeHome(); err != nil {
 		return err
 	}
-	if _, err := e.checkMark(); err != nil {
+	if err := e.finishReplacement(report); err != nil {
 		return err
 	}
-	var err error
-	if e.o.Node == "" {
-		if e.o.Node, err = e.home.nodeID(); err != nil {
-			return err
-		}
-	}
-	if e.wal, err = e.o.OpenWAL(e.home.path("log")); err != nil {
-		return fmt.Errorf("swoosh: the log cannot be opened; restore it from a backup: %w", err)
-	}
+	opened := e.openOldLog(report)
 	r := e.recovery()
-	r.untouched = true
-	loss, err := e.assess(r)
-	if err != nil {
-		return err
-	}
-	if loss != nil {
-		return e.mendLog(ctx, loss, a, report)
-	}
-	return e.mendReducer(ctx, r, a, report)
-}
-
-// loss is a log that does not reach as far as it did.
-type loss struct {
-	end      uint64   // the last entry that is sound and chained to those before it
-	found    []Record // entries after end, chained to it, out of the copy of the log's files
-	behind   []Record // what else was found after them
-	to       uint64   // the last entry that ever was
-	chain    Hash     // of entry to
-	snapshot *State   // the newest sound one, if it is past end and found
-}
-
-// resume is the last entry whose effect the state will have.
-func (l *loss) resume() uint64 {
-	end := l.end + uint64(len(l.found))
-	if l.snapshot != nil {
-		end = max(end, l.snapshot.index)
-	}
-	return end
-}
-
-// assess holds log, mark and snapshots against each other. It gives nil if the
-// log is whole.
-func (e *Engine) assess(r *recovery) (*loss, error) {
-	var err error
-	r.first, r.last = e.wal.Bounds()
-	if r.snapshots, err = listSnapshots(e.store); err != nil {
-		return nil, err
-	}
-	l := &loss{}
-	chain, behind := e.soundPrefix(l)
-	l.to = l.end
-	l.chain = chain
-	if m := e.marked; m != nil && m.Index > l.to {
-		l.to, l.chain = m.Index, m.Chain
-	}
-	for _, rec := range behind {
-		if rec.Index > l.to {
-			l.to, l.chain = rec.Index, rec.Chain
+	damaged := map[string]error{}
+	r.damaged = func(name string, why error) error {
+		if damaged[name] == nil {
+			damaged[name] = why
+			report.say("%s is damaged: %v. The server sets it aside when it starts.", name, why)
 		}
-	}
-	for _, i := range r.snapshots {
-		s, _, err := r.load(i)
-		if err != nil || s == nil {
-			continue
-		}
-		if i > l.end || i < r.first {
-			l.snapshot = s
-		}
-		if i > l.to {
-			l.to, l.chain = i, s.chain
-		}
-	}
-	if l.to == l.end {
-		return nil, nil
-	}
-	salvaged, err := e.home.salvage(l.end)
-	if err != nil {
-		return nil, err
-	}
-	for _, rec := range append(behind, salvaged...) {
-		if rec.Index == l.end+uint64(len(l.found))+1 && link(chain, rec.JSON) == rec.Chain {
-			l.found, chain = append(l.found, rec), rec.Chain
-		} else if rec.Index > l.end+uint64(len(l.found)) {
-			l.behind = append(l.behind, rec)
-		}
-	}
-	if l.snapshot != nil && l.snapshot.index <= l.end+uint64(len(l.found)) {
-		l.snapshot = nil
-	}
-	return l, nil
-}
-
-// soundPrefix finds how far the log is readable and chained. It gives the
-// chain there, and the records behind.
-func (e *Engine) soundPrefix(l *loss) (chain Hash, behind []Record) {
-	sound := true
-	for rec, err := range e.wal.Read(1, ^uint64(0)) {
-		if err != nil {
-			break
-		}
-		x, err := DecodeEntry(rec)
-		before := chain
-		lawful := err == nil && (l.end == 0 || rec.Index == l.end+1)
-		if err == nil && x.Command == lossCommand {
-			gap, gapErr := decodeLoss(x)
-			before, lawful = gap.Chain, gapErr == nil && gap.To+1 == rec.Index
-		} else if err == nil && l.end == 0 && rec.Index > 1 {
-			before = link(Hash{}, nil)
-			if s := e.snapshotAt(rec.Index - 1); s != nil {
-				before = s.chain
-			}
-		}
-		if sound = sound && lawful && link(before, rec.JSON) == rec.Chain; sound {
-			l.end, chain = rec.Index, rec.Chain
-		} else {
-			behind = append(behind, rec)
-		}
-	}
-	return chain, behind
-}
-
-func (e *Engine) snapshotAt(index uint64) *State {
-	r := e.recovery()
-	r.untouched = true
-	s, _, err := r.load(index)
-	if err != nil {
 		return nil
 	}
-	return s
+	r.o.ForceReplay = true // What holds only with the newest snapshot is wrong already.
+	r.first, r.last = e.wal.Bounds()
+	var err error
+	if r.snapshots, err = listSnapshots(e.store); err != nil {
+		return err
+	}
+	r.findReducerBase()
+	left, err := e.gather(r, damaged)
+	if err != nil {
+		return err
+	}
+	c, err := e.assess(ctx, r, left)
+	if err != nil {
+		return err
+	}
+	c.replace = !opened || c.trail.index < c.to || len(c.trail.found) > 0 || c.trail.index > r.last || c.log.first != r.first || c.log.last != r.last
+	c.contradict(r)
+	switch {
+	case c.replace || len(c.wrong) > 0:
+		return e.mendLog(c, a, report)
+	case c.differs != nil:
+		return e.mendReducer(r, c, a, report)
+	}
+	return nil
 }
 
-func (l *loss) explain(report *RepairReport) {
-	say := func(format string, args ...any) {
-		report.Findings = append(report.Findings, fmt.Sprintf(format, args...))
+// openOldLog opens the log. One that is missing or cannot be opened counts as
+// an empty one.
+func (e *Engine) openOldLog(report *RepairReport) (opened bool) {
+	if !e.home.hasLog() {
+		e.wal = NewMemWAL()
+		if e.marked == nil || e.marked.Index == 0 {
+			return true
+		}
+		report.say("%s is missing.", e.home.path("log"))
+		return false
 	}
-	say("The log is sound up to entry %d; it once reached entry %d.", l.end, l.to)
-	if n := len(l.found); n > 0 {
-		say("Entries %d to %d were found in the copy of the log's files; their chain proves them. They come back.", l.end+1, l.end+uint64(n))
+	if e.marked == nil {
+		report.say("The mark is missing or damaged, so that a loss at the end of the log could not be noticed. The server writes it anew when it starts.")
 	}
-	if l.snapshot != nil {
-		say("The newest sound snapshot is of entry %d. The state goes on from there: what the entries up to it did is kept, the entries themselves are not.", l.snapshot.index)
+	if err := e.openWAL(); err != nil {
+		e.wal = NewMemWAL()
+		report.say("%v.", err)
+		return false
 	}
-	if at := l.resume(); at < l.to {
-		say("What entries %d to %d did is lost.", at+1, l.to)
+	return true
+}
+
+// contradict finds the snapshots that the mended log contradicts, or does not
+// reach.
+func (c *rescue) contradict(r *recovery) {
+	mended := r.over(c.log)
+	for _, i := range r.snapshots {
+		if i > c.trail.index {
+			c.wrong = append(c.wrong, i)
+		}
+	}
+	for _, a := range c.anchors[1:] {
+		if i := a.state.index; i > c.trail.state.index && i <= c.trail.index && mended.fits(a.state) != nil {
+			c.wrong = append(c.wrong, i)
+		}
+	}
+}
+
+// explain says what is lost and what is not.
+func (c *rescue) explain(report *RepairReport) {
+	p := c.trail
+	if c.replace {
+		report.say("The log is sound up to entry %d; it once reached entry %d.", c.sound, c.to)
+	}
+	if at := p.state.index; at > c.sound {
+		report.say("The state goes on from snapshot %d: what the entries up to it did is kept, the entries themselves are not.", at)
+	}
+	if n := len(p.found); n > 0 {
+		report.say("Entries %d to %d were found behind the damage; their chain proves them. They come back.", p.found[0].Index, p.index)
+	}
+	if p.index < c.to {
+		report.say("What entries %d to %d did is lost.", p.index+1, c.to)
 	} else {
-		say("Nothing that an entry did is lost.")
+		report.say("Nothing that an entry did is lost.")
 	}
-	if n := len(l.behind); n > 0 {
-		say("%d entries behind the damage can still be read, the first is %d. They cannot be applied without those before them; they are written to a file, so that you can post their commands again.", n, l.behind[0].Index)
+	if lost := c.unproven(); len(lost) > 0 {
+		report.say("%d entries behind that can still be read, the first is %d. They cannot be applied without those before them; they are written to a file, so that you can look at them and post their commands again.", len(lost), lost[0].Index)
 	}
+	for _, i := range c.wrong {
+		report.say("%s contradicts the log; it is set aside.", snapshotName(i))
+	}
+}
+
+// unproven are the entries that were found and cannot be applied.
+func (c *rescue) unproven() []Record {
+	var all []Record
+	for _, rec := range c.loose {
+		same := func(r Record) bool { return r.Index == rec.Index && bytes.Equal(r.JSON, rec.JSON) }
+		if rec.Index > c.trail.index && !slices.ContainsFunc(all, same) {
+			all = append(all, rec)
+		}
+	}
+	return all
 }
 
 // mendLog writes a new log: the sound entries, those found, and the entry that
 // names what is lost. The old one is kept.
-func (e *Engine) mendLog(ctx context.Context, l *loss, a Accept, report *RepairReport) error {
-	l.explain(report)
-	if !a.Loss {
-		report.Next = fmt.Sprintf("swoosh repair %s --accept-loss", e.o.Dir)
+func (e *Engine) mendLog(c *rescue, a Accept, report *RepairReport) error {
+	c.explain(report)
+	report.Next = fmt.Sprintf("swoosh repair %s --accept-loss", e.o.Dir)
+	if c.differs != nil {
+		report.say("%v", c.differs)
+		report.Next += ", with the version of swoosh that wrote the log"
 		return nil
 	}
-	s, err := e.stateAfter(ctx, l)
-	if err != nil {
+	if !a.Loss {
+		return nil
+	}
+	report.Next = ""
+	if err := e.writeLost(c.unproven(), report); err != nil {
 		return err
 	}
-	if err := e.home.fs.MkdirAll(e.home.path("lost"), 0o700); err != nil {
-		return err
+	if c.replace {
+		if err := e.replaceLog(c, report); err != nil {
+			return err
+		}
 	}
-	if err := e.writeLost(l, report); err != nil {
-		return err
+	for _, i := range c.wrong {
+		to, err := e.store.SetAside(snapshotName(i))
+		if err != nil {
+			return err
+		}
+		report.wrote("%s", e.home.path(to))
 	}
-	fresh, last, err := e.rebuildLog(l, s)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(fresh.Close(), e.wal.Close()); err != nil {
-		return err
-	}
-	e.wal = nil
-	if err := e.home.fs.Rename(e.home.path("log.tmp"), e.home.path("log.new")); err != nil {
-		return err
-	}
-	// The mark comes first: a crash after it finds the new log, see
-	// finishReplacement.
-	m, err := createMark(e.home.fs, e.home.path("mark"), last)
-	if err != nil {
-		return err
-	}
-	if err := m.Close(false); err != nil {
-		return err
-	}
-	if err := e.finishReplacement(); err != nil {
-		return err
-	}
-	report.Wrote = append(report.Wrote, fmt.Sprintf("the log anew, up to entry %d; the old one is in %s", last.Index, e.home.path("lost")))
 	return nil
 }
 
-// finishReplacement puts a log that a repair has written in the place of the
-// old one; the old one and the copy of its files move to lost.
-func (e *Engine) finishReplacement() error {
-	h := e.home
-	if _, err := h.fs.Stat(h.path("log.new")); errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
+// writeLost writes entries to a file, a line of JSON each.
+func (e *Engine) writeLost(lost []Record, report *RepairReport) error {
+	if err := e.home.makeLost(); err != nil || len(lost) == 0 {
 		return err
 	}
-	for n := 1; ; n++ {
-		kept := h.path(fmt.Sprintf("lost/log-%d", n))
-		if _, err := h.fs.Stat(kept); errors.Is(err, os.ErrNotExist) {
-			if err := h.moveIfThere(h.path("log"), kept); err != nil {
-				return err
-			}
-			if err := h.moveIfThere(h.path("unclean"), kept+"-unclean"); err != nil {
-				return err
-			}
-			break
-		}
-	}
-	if err := h.fs.Rename(h.path("log.new"), h.path("log")); err != nil {
-		return err
-	}
-	return errors.Join(h.fs.SyncDir(h.path("lost")), h.fs.SyncDir(h.dir))
-}
-
-func (h *home) moveIfThere(from, to string) error {
-	err := h.fs.Rename(from, to)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// stateAfter rebuilds the state that the mended log will have.
-func (e *Engine) stateAfter(ctx context.Context, l *loss) (*State, error) {
-	if l.snapshot != nil {
-		return l.snapshot.thaw(), nil
-	}
-	r := e.recovery()
-	r.untouched = true
-	if err := r.survey(); err != nil {
-		return nil, err
-	}
-	r.snapshots = below(r.snapshots, l.end)
-	start, _, err := r.newestGood()
-	if err != nil {
-		return nil, err
-	}
-	if err := start.run(ctx, l.end, checkEvery); err != nil {
-		return nil, err
-	}
-	for _, rec := range l.found {
-		if _, err := start.step(rec); err != nil {
-			return nil, err
-		}
-	}
-	start.state.settle()
-	return start.state, nil
-}
-
-// below gives the indexes up to most.
-func below(indexes []uint64, most uint64) []uint64 {
-	var kept []uint64
-	for _, i := range indexes {
-		if i <= most {
-			kept = append(kept, i)
-		}
-	}
-	return kept
-}
-
-// writeLost writes what was found and cannot be applied, a JSON entry a line.
-func (e *Engine) writeLost(l *loss, report *RepairReport) error {
-	if len(l.behind) == 0 {
-		return nil
-	}
-	name := e.home.path(fmt.Sprintf("lost/entries-%d-%d.ndjson", l.behind[0].Index, l.behind[len(l.behind)-1].Index))
+	name := e.home.path(fmt.Sprintf("lost/entries-%d-%d.ndjson", lost[0].Index, lost[len(lost)-1].Index))
 	err := durable.Replace(e.home.fs, name, func(f durable.File) error {
 		w := bufio.NewWriter(f)
-		for _, r := range l.behind {
+		for _, r := range lost {
 			w.Write(append(r.AppendJSON(nil), '\n')) // Flush gives its error.
 		}
 		return w.Flush()
 	})
 	if err == nil {
-		report.Wrote = append(report.Wrote, name)
+		report.wrote("%s", name)
 	}
 	return err
 }
 
-// rebuildLog writes the mended log to log.tmp and gives the mark that fits it.
-func (e *Engine) rebuildLog(l *loss, s *State) (WAL, markRecord, error) {
-	none := markRecord{}
-	dir := e.home.path("log.tmp")
-	if err := e.home.fs.RemoveAll(dir); err != nil {
-		return nil, none, err
+// makeLost makes the folder lost.
+func (h *home) makeLost() error {
+	if err := h.fs.MkdirAll(h.path("lost"), 0o700); err != nil {
+		return err
 	}
-	fresh, err := OpenBadgerWAL(dir, e.log)
+	return h.fs.SyncDir(h.dir)
+}
+
+// replaceLog writes the mended log aside and puts it in the old one's place.
+func (e *Engine) replaceLog(c *rescue, report *RepairReport) error {
+	if err := e.nameNode(); err != nil {
+		return err
+	}
+	temp := e.home.path("log.tmp")
+	if err := e.home.fs.RemoveAll(temp); err != nil {
+		return err
+	}
+	fresh, err := e.o.OpenWAL(temp)
 	if err != nil {
-		return nil, none, err
+		return err
 	}
-	if l.snapshot == nil {
-		if err := copyLog(fresh, e.wal, l); err != nil {
-			return nil, none, errors.Join(err, fresh.Close())
-		}
+	err = errors.Join(e.writeMended(fresh, c), fresh.Close())
+	if err == nil {
+		err = e.closeWAL()
 	}
-	resume, chain := l.resume(), s.chain
-	if resume == l.to && l.snapshot == nil {
-		return fresh, markRecord{Index: s.index, Chain: chain, StateHash: s.hash}, nil
+	if err == nil {
+		err = e.home.fs.Rename(temp, e.home.path("log.new"))
 	}
-	p := lossPayload{Chain: l.chain, From: min(l.end+uint64(len(l.found)), resume) + 1, To: l.to}
+	if err == nil {
+		err = e.home.fs.SyncDir(e.home.dir)
+	}
+	if err != nil {
+		return err
+	}
+	return e.finishReplacement(report)
+}
+
+// nameNode sees to it that the stamps of the repair's entries have a node.
+func (e *Engine) nameNode() (err error) {
+	if e.o.Node == "" {
+		e.o.Node, err = e.home.nodeID()
+	}
+	return err
+}
+
+func (e *Engine) closeWAL() error {
+	w := e.wal
+	e.wal = nil
+	return w.Close()
+}
+
+// writeMended fills a new log. It ends with a loss entry if entries are lost,
+// and if it would be empty: its indexes go on behind the last that ever was.
+func (e *Engine) writeMended(fresh WAL, c *rescue) error {
+	if err := copyLog(fresh, c.log); err != nil {
+		return err
+	}
+	if c.trail.index == c.to && c.log.last > 0 {
+		return nil
+	}
+	p := lossPayload{Chain: c.chain, From: c.trail.index + 1, To: c.to}
 	x := &Entry{
-		Index: l.to + 1, HLC: e.nextStamp(s.stamp), Command: lossCommand, StateHash: s.hash,
+		Index: c.to + 1, HLC: e.nextStamp(c.state.stamp), Command: lossCommand, StateHash: c.state.hash,
 		Payload: lossCodec().Append(nil, reflect.ValueOf(&p).Elem(), canon.Full),
 	}
 	rec := Record{Index: x.Index, JSON: x.appendTo(nil)}
 	rec.Chain = link(p.Chain, rec.JSON)
-	if err := fresh.Append([]Record{rec}); err != nil {
-		return nil, none, errors.Join(err, fresh.Close())
-	}
-	return fresh, markRecord{Index: rec.Index, Chain: rec.Chain, StateHash: s.hash}, nil
+	return fresh.Append([]Record{rec})
 }
 
 func (e *Engine) nextStamp(last Stamp) Stamp {
 	return NewClock(e.o.Now, e.o.Node, last).Next(Stamp{})
 }
 
-// copyLog copies the sound entries and those found.
-func copyLog(to, from WAL, l *loss) error {
-	c := &copier{to: to}
-	for r, err := range from.Read(1, l.end) {
-		if err == nil {
-			err = c.add(r)
+// copyGroupBytes is from where on a group is full; another entry fits into
+// Badger's transaction.
+const copyGroupBytes = 2 << 20
+
+// copyLog appends a log to an empty one, in groups whose indexes follow each
+// other.
+func copyLog(to, from WAL) error {
+	var group []Record
+	bytes := 0
+	flush := func() error {
+		if len(group) == 0 {
+			return nil
+		}
+		err := to.Append(group)
+		group, bytes = nil, 0
+		return err
+	}
+	for r, err := range from.Read(0, math.MaxUint64) {
+		if n := len(group); err == nil && n > 0 && (bytes >= groupMaxBytes/2 || n == groupMaxEntries || group[n-1].Index+1 != r.Index) {
+			err = flush()
 		}
 		if err != nil {
 			return err
 		}
+		group, bytes = append(group, r), bytes+r.size()
 	}
-	for _, r := range l.found {
-		if err := c.add(r); err != nil {
+	return flush()
+}
+
+// finishReplacement puts a log that a repair has written in the place of the
+// old one; the old one and the copy of its files move to lost. Each step can be
+// the last before a crash: the server then refuses to start, and the next
+// repair goes on here.
+func (e *Engine) finishReplacement(report *RepairReport) error {
+	h := e.home
+	if there, err := h.has("log.new"); err != nil || !there {
+		return err
+	}
+	last, err := e.markNewLog()
+	if err != nil {
+		return err
+	}
+	if err := h.makeLost(); err != nil {
+		return err
+	}
+	kept, err := h.free("lost/log")
+	if err != nil {
+		return err
+	}
+	for _, from := range []string{"log", "unclean"} {
+		to := h.path(kept + strings.TrimPrefix("-"+from, "-log"))
+		if err := h.fs.Rename(h.path(from), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	return c.flush()
+	if err := errors.Join(h.fs.SyncDir(h.path("lost")), h.fs.SyncDir(h.dir)); err != nil {
+		return err
+	}
+	if err := h.fs.Rename(h.path("log.new"), h.path("log")); err != nil {
+		return err
+	}
+	report.wrote("the log anew, up to entry %d; the old one is %s", last, h.path(kept))
+	return h.fs.SyncDir(h.dir)
 }
 
-// copier appends in groups, whose indexes follow each other.
-type copier struct {
-	to    WAL
-	group []Record
-	bytes int
+// markNewLog writes the mark of the log that is to replace the old one.
+func (e *Engine) markNewLog() (last uint64, err error) {
+	w, err := e.o.OpenWAL(e.home.path("log.new"))
+	if err != nil {
+		return 0, err
+	}
+	_, last = w.Bounds()
+	x, rec, err := readEntry(w, last)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return 0, err
+	}
+	e.marked = &markRecord{Index: last, Chain: rec.Chain, StateHash: x.StateHash}
+	return last, e.writeMark(*e.marked)
 }
 
-func (c *copier) add(r Record) error {
-	if n := len(c.group); n > 0 && (c.bytes >= groupFullBytes || c.group[n-1].Index+1 != r.Index) {
-		if err := c.flush(); err != nil {
-			return err
+func (e *Engine) writeMark(rec markRecord) error {
+	m, err := createMark(e.home.fs, e.home.path("mark"), rec)
+	if err != nil {
+		return err
+	}
+	return m.Close(false)
+}
+
+// has tells whether there is something of that name.
+func (h *home) has(name string) (bool, error) {
+	_, err := h.fs.Stat(h.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// free gives a name that is not taken: the given one with a number.
+func (h *home) free(name string) (string, error) {
+	for n := 1; ; n++ {
+		numbered := fmt.Sprintf("%s-%d", name, n)
+		if there, err := h.has(numbered); err != nil || !there {
+			return numbered, err
 		}
 	}
-	c.group, c.bytes = append(c.group, r), c.bytes+r.size()
-	return nil
-}
-
-func (c *copier) flush() error {
-	if len(c.group) == 0 {
-		return nil
-	}
-	err := c.to.Append(c.group)
-	c.group, c.bytes = nil, 0
-	return err
 }
 
 // mendReducer goes on with domains that would have made another state: from
 // the newest sound snapshot, whoever made it.
-func (e *Engine) mendReducer(ctx context.Context, r *recovery, a Accept, report *RepairReport) error {
-	_, err := r.boot(ctx)
-	if err == nil {
-		report.Findings = append(report.Findings, "Nothing is wrong: log, mark and snapshots agree, and replay gives the state.")
-		return nil
-	}
-	report.Findings = append(report.Findings, err.Error())
-	var d *DamageError
-	if !errors.As(err, &d) || !d.reducer() {
-		return nil
-	}
+func (e *Engine) mendReducer(r *recovery, c *rescue, a Accept, report *RepairReport) error {
+	report.say("%v", c.differs)
 	if !a.Reducer {
 		report.Next = fmt.Sprintf("swoosh repair %s --accept-reducer", e.o.Dir)
 		return nil
 	}
-	s, err := e.reduceAnew(r, report)
+	if err := e.nameNode(); err != nil {
+		return err
+	}
+	s, err := e.reduceAnew(r, c.anchors, report)
 	if err != nil {
 		return err
 	}
@@ -485,25 +461,20 @@ func (e *Engine) mendReducer(ctx context.Context, r *recovery, a Accept, report 
 	if err != nil {
 		return err
 	}
-	m, err := createMark(e.home.fs, e.home.path("mark"), markRecord{Index: s.index, Chain: s.chain, StateHash: s.hash})
-	if err != nil {
-		return err
-	}
-	report.Wrote = append(report.Wrote, fmt.Sprintf("entry %d, %s, and a snapshot of it, which the log rests on from now on", s.index, reducerCommand))
-	return m.Close(false)
+	report.wrote("entry %d, %s, and a snapshot of it, which the log rests on from now on", s.index, reducerCommand)
+	return e.writeMark(markRecord{Index: s.index, Chain: s.chain, StateHash: s.hash})
 }
 
-// reduceAnew takes the newest sound snapshot as it is and reduces the entries
-// behind it with this reducer. What it refuses has no effect, and is named.
-func (e *Engine) reduceAnew(r *recovery, report *RepairReport) (*State, error) {
-	s := newState(e.defs, e.o.Node)
-	for _, i := range r.snapshots {
-		if found, _, err := r.load(i); err == nil && found != nil {
-			s = found
-		}
+// reduceAnew takes the newest snapshot as it is and reduces the entries behind
+// it with this reducer. A submission that it refuses has no effect, and is
+// named.
+func (e *Engine) reduceAnew(r *recovery, anchors []*anchor, report *RepairReport) (*State, error) {
+	p := r.from(anchors[len(anchors)-1].state.thaw())
+	if n := len(r.snapshots); n > 0 && r.snapshots[n-1] != p.state.index {
+		report.say("Snapshot %d does not fit these domains; the state is made anew behind entry %d.", r.snapshots[n-1], p.state.index)
 	}
-	p := r.from(s)
-	for rec, err := range r.wal.Read(s.index+1, r.last) {
+	var refused uint64 // the last entry of a submission that was
+	for rec, err := range r.wal.Read(p.state.index+1, r.last) {
 		if err != nil {
 			return nil, err
 		}
@@ -511,12 +482,17 @@ func (e *Engine) reduceAnew(r *recovery, report *RepairReport) (*State, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := p.reduce(x); err != nil {
-			p.state.journal().undo()
-			report.Findings = append(report.Findings, fmt.Sprintf("Entry %d has no effect any more: %v", x.Index, err))
+		if x.Index > refused {
+			if err := p.reduce(x); err != nil {
+				p.state.journal().undo()
+				refused = x.batchEnd()
+				report.say("Entry %d has no effect any more: %v", x.Index, err)
+			}
 		}
-		p.state.settle()
-		p.state.journal().clear()
+		if x.Index == x.batchEnd() {
+			p.state.settle()
+			p.state.journal().clear()
+		}
 		p.state.index, p.state.stamp, p.state.chain = x.Index, x.HLC, rec.Chain
 	}
 	return p.state, nil

@@ -20,8 +20,9 @@ type VerifyReport struct {
 
 // Verify checks everything in o.Dir, which no engine may have open: mark, each
 // link of the chain, each entry's state hash by replaying it, each snapshot and
-// each key window. A *DamageError names the first thing that is wrong; nothing
-// is mended or moved.
+// each key window. A *DamageError names the first thing that is wrong, entries
+// first; nothing is mended or moved. After a stop that was not clean the log's
+// newest files are copied, as at a start.
 func Verify(ctx context.Context, o Options, parts ...Part) (VerifyReport, error) {
 	e, err := visit(o, parts)
 	if err != nil {
@@ -44,75 +45,108 @@ func visit(o Options, parts []Part) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	files, err := e.o.FS.ReadDir(o.Dir)
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("swoosh: %s is empty: name the directory that serve was given by --dir", o.Dir)
+	}
+	return e, err
 }
 
 func (e *Engine) verify(ctx context.Context) (VerifyReport, error) {
-	var report VerifyReport
-	if _, err := e.openLog(); err != nil {
-		return report, err
+	if err := e.openUntouched(); err != nil {
+		return VerifyReport{}, err
 	}
 	r := e.recovery()
-	r.untouched = true
-	if err := r.survey(); err != nil {
-		return report, err
+	r.damaged = func(name string, why error) error {
+		return &DamageError{Detail: fmt.Sprintf("%s is damaged: %v", name, why), Next: "serve sets it aside and rebuilds what it held"}
 	}
-	if err := r.verifyBelowBase(ctx); err != nil {
-		return report, err
+	if err := r.survey(); err != nil {
+		return VerifyReport{}, err
+	}
+	below, err := r.verifyBelowBase(ctx)
+	if err != nil {
+		return VerifyReport{}, err
 	}
 	r.o.ForceReplay = true
 	start, _, err := r.newestGood()
 	if err != nil {
-		return report, err
+		return VerifyReport{}, err
 	}
-	start.window, start.progress, start.saved = newWindow(), r.o.Progress, start.state.index
+	if start.window, err = r.loadWindow(start.state.index, start.state.stamp); err != nil {
+		return VerifyReport{}, err
+	}
+	start.progress, start.saved = r.o.Progress, start.state.index
 	if err := start.run(ctx, r.last, 1); err != nil {
-		return report, err
+		return VerifyReport{}, err
 	}
-	if err := r.verifySnapshots(); err != nil {
-		return report, err
+	for _, check := range []func() error{e.compareWithMark, r.verifySnapshots, e.verifyMark} {
+		if err := check(); err != nil {
+			return VerifyReport{}, err
+		}
 	}
 	s := start.state
-	if m := e.marked; m != nil && m.Index == s.index && m.StateHash != s.hash {
-		return report, &DamageError{Index: s.index, Detail: fmt.Sprintf("the state has hash %s, the mark says %s", s.hash, m.StateHash), Next: r.mend("")}
-	}
-	report = VerifyReport{
-		First: r.first, Last: r.last, Base: r.base, Snapshots: len(r.snapshots),
+	return VerifyReport{
+		First: r.first, Last: r.last, Base: r.base, Entries: below + start.entries, Snapshots: len(r.snapshots),
 		HLC: s.stamp, StateHash: s.hash, Chain: s.chain,
-	}
-	if r.last > 0 {
-		report.Entries = r.last - r.first + 1
-	}
-	return report, nil
+	}, nil
 }
 
-// verifyBelowBase checks the links of entries whose reducer is gone.
-func (r *recovery) verifyBelowBase(ctx context.Context) error {
-	var before Hash
-	for rec, err := range r.wal.Read(1, r.base) {
-		if err != nil {
-			return &DamageError{Detail: err.Error(), Next: r.mend("--accept-loss")}
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		x, err := DecodeEntry(rec)
-		if err != nil {
-			return &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("--accept-loss")}
-		}
-		if x.Command == lossCommand {
-			loss, err := decodeLoss(x)
-			if err != nil {
-				return &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("--accept-loss")}
-			}
-			before = loss.Chain
-		}
-		if got := link(before, rec.JSON); got != rec.Chain {
-			return &DamageError{Index: rec.Index, Detail: fmt.Sprintf("its chain is %s, what it says and the entry before give %s", rec.Chain, got), Next: r.mend("--accept-loss")}
-		}
-		before = rec.Chain
+// openUntouched opens the log, and makes nothing that is not there.
+func (e *Engine) openUntouched() error {
+	if _, err := e.takeHome(); err != nil {
+		return err
 	}
-	return nil
+	if e.o.Node == "" {
+		e.o.Node = "verify" // It gives no stamps.
+	}
+	if e.home.hasLog() {
+		return e.openWAL()
+	}
+	e.wal = NewMemWAL()
+	return e.missingLog()
+}
+
+// verifyMark reports a mark that could not be read: an engine would go on
+// without it.
+func (e *Engine) verifyMark() error {
+	_, found, damage := readMark(e.home.fs, e.home.path("mark"))
+	if damage == nil && (found || !e.home.hasLog()) {
+		return nil
+	}
+	if damage == nil {
+		damage = errors.New("it is missing")
+	}
+	return &DamageError{Detail: fmt.Sprintf("the mark cannot be read, a loss at the end of the log would not be noticed: %v", damage), Next: "serve writes it anew"}
+}
+
+// verifyBelowBase checks the links of entries whose reducer is gone, and
+// counts them.
+func (r *recovery) verifyBelowBase(ctx context.Context) (n uint64, err error) {
+	var index uint64
+	var chain Hash
+	if r.first > 1 && r.first <= r.base {
+		below, _, err := r.load(r.first - 1)
+		if err != nil {
+			return 0, err
+		}
+		if below != nil {
+			index, chain = below.index, below.chain
+		}
+	}
+	for rec, err := range r.wal.Read(1, r.base) {
+		if ctx.Err() != nil {
+			return n, ctx.Err()
+		}
+		if err == nil {
+			_, err = follow(index, chain, rec)
+		}
+		if err != nil {
+			return n, &DamageError{Index: index + 1, Detail: err.Error(), Next: r.mend("--accept-loss")}
+		}
+		index, chain = rec.Index, rec.Chain
+		n++
+	}
+	return n, nil
 }
 
 // verifySnapshots loads every snapshot and every key window.

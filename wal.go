@@ -52,6 +52,7 @@ const (
 	maxEntryBytes  = 1<<20 - 1<<10 // an encoded entry; Badger moves values from 1 MiB on to its value log, whose failed syncs it hides
 	entryOverhead  = 2048          // what an entry has beside its payload: hashes, stamps, keys, names
 	maxRecordBytes = 1<<20 - 1<<9  // a value in Badger: entries of one group
+	groupMaxBytes  = 2_400_000     // a group: a transaction holds 2 516 582 (15 % of the memtable)
 )
 
 // link is the chain after a record: SHA-256(before ‖ its canonical JSON).

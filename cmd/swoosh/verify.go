@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -14,9 +15,9 @@ func newVerify(s streams) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify DIR", Short: "Check a directory: every entry, its chain and its state hash",
 		Long: `Replays the whole log and holds every entry's chain and state hash, every
-snapshot and the mark against it. It changes nothing, and refuses a directory
-that a server is using. Damage ends it with exit code 3, naming the first entry
-that is wrong and what differs.`,
+snapshot and the mark against it. It mends and moves nothing, and refuses a
+directory that a server is using. Damage ends it with exit code 3, naming the
+first entry that is wrong and what differs.`,
 		Args: takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, done := offline(s, args[0], "verifying")
@@ -31,8 +32,10 @@ that is wrong and what differs.`,
 }
 
 // offline gives the options for work on a directory without a server, and a
-// function that takes the line of progress away.
+// function that takes the line of progress away. What is written there is for
+// its owner alone.
 func offline(s streams, dir, what string) (swoosh.Options, func()) {
+	syscall.Umask(0o077)
 	line := newStatus(s.err)
 	log := slog.New(slog.NewTextHandler(line, nil))
 	b := buildInfo()

@@ -1,0 +1,41 @@
+package swoosh
+
+import (
+	"bufio"
+	"io"
+	"time"
+)
+
+// SetHeartbeat changes how often a watch gets a comment.
+func (a *API) SetHeartbeat(d time.Duration) { a.heartbeat = d }
+
+// SetUnreadMost changes how long a stream's answers may lie unread.
+func (a *API) SetUnreadMost(d time.Duration) { a.unreadMost = d }
+
+// SetStopGrace changes how long answers without an end have for their last
+// words.
+func (a *API) SetStopGrace(d time.Duration) { a.stopGrace = d }
+
+// Limits of the API, in bytes.
+const (
+	CommandMaxBytes   = commandMaxBytes
+	BatchBodyMaxBytes = batchBodyMaxBytes
+	OutboxMaxBytes    = outboxMaxBytes
+)
+
+// ReadLines reads a stream's lines: those that are too long are nil. The error
+// is the one that ended it.
+func ReadLines(r io.Reader) (lines [][]byte, err error) {
+	l := lineReader{r: bufio.NewReaderSize(r, 16)}
+	for {
+		line, err := l.next()
+		switch err {
+		case nil:
+			lines = append(lines, append([]byte{}, line...))
+		case errLineTooLong:
+			lines = append(lines, nil)
+		default:
+			return lines, err
+		}
+	}
+}

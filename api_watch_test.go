@@ -1,0 +1,172 @@
+package swoosh_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// watcher reads a watch event by event.
+type watcher struct {
+	t testing.TB
+	r *bufio.Reader
+}
+
+func (s *site) watch(query string, headers ...string) *watcher {
+	s.t.Helper()
+	r := s.request("GET", "/watch"+query, strings.NewReader(""), headers...).WithContext(within(s.t))
+	resp, err := noRedirects.Do(r)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { resp.Body.Close() })
+	require.Equal(s.t, http.StatusOK, resp.StatusCode)
+	require.Equal(s.t, "text/event-stream", resp.Header.Get("Content-Type"))
+	require.Equal(s.t, "no-store", resp.Header.Get("Cache-Control"))
+	require.NotEmpty(s.t, resp.Header.Get("Swoosh-HLC"))
+	return &watcher{s.t, bufio.NewReader(resp.Body)}
+}
+
+// event gives the lines up to the next empty one; empty at the end.
+func (w *watcher) event() string {
+	w.t.Helper()
+	var lines []string
+	for {
+		line, err := w.r.ReadString('\n')
+		if err == io.EOF && line == "" {
+			return strings.Join(lines, "\n")
+		}
+		require.NoError(w.t, err)
+		if line == "\n" {
+			return strings.Join(lines, "\n")
+		}
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func TestWatch(t *testing.T) {
+	t.Run("each entry once, in order, what was there and what comes", func(t *testing.T) {
+		s := open(t, swoosh.Options{})
+		s.must(startA)
+		s.must(addA)
+		w := s.watch("?from=1")
+		require.Equal(t, "retry: 1000", w.event())
+		for i := 1; i < 6; i++ {
+			entry := strings.TrimSuffix(s.get(fmt.Sprint("/log/", i)).body, "\n")
+			require.Equal(t, fmt.Sprintf("id: %d\nevent: entry\ndata: %s", i, entry), w.event())
+			s.must(addA)
+		}
+	})
+	t.Run("by default from the next entry", func(t *testing.T) {
+		s := open(t, swoosh.Options{})
+		s.must(startA)
+		w := s.watch("")
+		require.Equal(t, "retry: 1000", w.event())
+		s.must(addA)
+		require.Contains(t, w.event(), "id: 2\n")
+	})
+	t.Run("Last-Event-ID wins over from", func(t *testing.T) {
+		s := open(t, swoosh.Options{})
+		s.must(startA)
+		s.must(addA)
+		w := s.watch("?from=1", "Last-Event-ID: 1")
+		w.event()
+		require.Contains(t, w.event(), "id: 2\n")
+	})
+	t.Run("a comment now and then", func(t *testing.T) {
+		s := open(t, swoosh.Options{})
+		s.api.SetHeartbeat(time.Millisecond)
+		w := s.watch("")
+		w.event()
+		require.Equal(t, ":", w.event())
+		s.must(startA)
+		for e := w.event(); e != ":"; e = w.event() {
+			require.Contains(t, e, "id: 1\n")
+		}
+	})
+	t.Run("a stop is a problem, then the end", func(t *testing.T) {
+		s := open(t, swoosh.Options{})
+		w := s.watch("")
+		w.event()
+		s.api.Stop()
+		kind, data, _ := strings.Cut(w.event(), "\n")
+		require.Equal(t, "event: problem", kind)
+		require.Contains(t, data, `"code":"shutting_down"`)
+		require.Empty(t, w.event())
+	})
+	t.Run("from", func(t *testing.T) {
+		s := open(t, swoosh.Options{})
+		s.get("/watch?from=0").refused("malformed_request", http.StatusBadRequest)
+		s.get("/watch?from=2").refused("not_found", http.StatusNotFound)
+		s.get("/watch?limit=2").refused("malformed_request", http.StatusBadRequest)
+		s.get("/watch", "Last-Event-ID: x").refused("malformed_request", http.StatusBadRequest)
+		s.get("/watch", "Last-Event-ID: 1").refused("not_found", http.StatusNotFound)
+		s.watch("?from=1").event()
+	})
+	t.Run("no HEAD", func(t *testing.T) {
+		r := open(t, swoosh.Options{}).ask("HEAD", "/watch", "")
+		require.Equal(t, http.StatusMethodNotAllowed, r.status)
+		require.Equal(t, "GET, OPTIONS", r.header.Get("Allow"))
+	})
+}
+
+func TestLog(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	require.Equal(t, `{"entries":[],"next":1,"end":true}`+"\n", s.get("/log").body)
+	require.Empty(t, s.get("/log", "Accept: application/x-ndjson").body)
+	s.must(startA)
+	for range 149 {
+		s.must(addA)
+	}
+	for _, c := range []struct {
+		query string
+		count int
+		next  float64
+		end   bool
+	}{
+		{"", 100, 101, false},
+		{"?from=101", 50, 151, true},
+		{"?from=100&limit=10", 10, 110, false},
+		{"?from=141&limit=10", 10, 151, true},
+		{"?from=151", 0, 151, true},
+		{"?limit=10000", 150, 151, true},
+		{"?limit=1", 1, 2, false},
+	} {
+		got := s.get("/log" + c.query).object()
+		require.Len(t, got["entries"], c.count, c.query)
+		require.Equal(t, c.next, got["next"], c.query)
+		require.Equal(t, c.end, got["end"] == true, c.query)
+		require.Equal(t, c.end, len(got) == 3, c.query)
+	}
+	for _, query := range []string{"?from=0", "?from=-1", "?from=+1", "?from=01", "?from=", "?from=x", "?limit=0", "?limit=10001", "?from=1&from=1", "?frm=1", "?from=9007199254740992"} {
+		s.get("/log"+query).refused("malformed_request", http.StatusBadRequest)
+	}
+	s.get("/log?from=152").refused("not_found", http.StatusNotFound)
+	s.get("/log/151").refused("not_found", http.StatusNotFound)
+	s.get("/log/0").refused("malformed_request", http.StatusBadRequest)
+	s.get("/log/x").refused("malformed_request", http.StatusBadRequest)
+
+	for _, c := range []struct {
+		query, accept string
+		count         int
+	}{
+		{"", "application/x-ndjson", 150},
+		{"?from=149", "text/html, application/x-ndjson;q=0.5", 2},
+		{"?limit=3", "application/x-ndjson", 3},
+	} {
+		r := s.get("/log"+c.query, "Accept: "+c.accept)
+		require.Equal(t, "application/x-ndjson", r.header.Get("Content-Type"))
+		require.Equal(t, c.count, strings.Count(r.body, "\n"), c.query)
+		require.True(t, strings.HasSuffix(r.body, "}\n"))
+	}
+	require.Equal(t, "application/json", s.get("/log", "Accept: application/x-ndjson;q=0").header.Get("Content-Type"))
+	r := s.ask("HEAD", "/log", "")
+	require.Equal(t, http.StatusOK, r.status)
+	require.Empty(t, r.body)
+}
