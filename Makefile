@@ -3,7 +3,7 @@
 GO ?= go
 LDFLAGS = -X main.commit=$(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
-.PHONY: build check vet test race kill demo bench fuzz
+.PHONY: build check vet test race kill stream demo bench fuzz
 
 build: ## the program, in bin/swoosh
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/swoosh ./cmd/swoosh
@@ -23,7 +23,11 @@ race:
 
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
-	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run 'TestKill' -v ./cmd/swoosh
+	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run TestD1KillNine -v ./cmd/swoosh
+
+STREAM_MB ?= 1000
+stream: ## a stream of STREAM_MB megabytes, watching the server's memory
+	SWOOSH_STREAM_MB=$(STREAM_MB) $(GO) test -count=1 -timeout 20m -run TestStreamMemoryIsBounded -v ./cmd/swoosh
 
 demo: build ## the ten-minute tour
 	SWOOSH=bin/swoosh examples/demo.sh

@@ -78,7 +78,7 @@ func (c counterAdd) Apply(s *counterState, at swoosh.Stamp) {
 	row, _ := s.Counters.Get(c.Counter)
 	row.Count += c.Amount
 	row.Marks = append(row.Marks[:len(row.Marks):len(row.Marks)], c.Mark...)
-	if row.Count >= 100 {
+	if row.Count >= 1000 {
 		row.Phase = "FULL"
 	}
 	s.Total += c.Amount
@@ -105,6 +105,8 @@ type site struct {
 	api  *swoosh.API
 	e    *swoosh.Engine // nil while it starts
 	log  *logLines
+
+	server *http.Server
 }
 
 // open serves an engine with the counter and other domains.
@@ -129,9 +131,9 @@ func starting(t testing.TB, o swoosh.APIOptions) *site {
 	require.NoError(t, err)
 	s.addr = ln.Addr().String()
 	s.url = "http://" + s.addr
-	server := s.api.Server()
-	go func() { _ = server.Serve(ln) }()
-	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	s.server = s.api.Server()
+	go func() { _ = s.server.Serve(ln) }()
+	t.Cleanup(func() { require.NoError(t, s.server.Close()) })
 	return s
 }
 

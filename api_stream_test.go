@@ -8,12 +8,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -171,7 +173,7 @@ func TestStream(t *testing.T) {
 		require.Contains(t, s.whole(line + "\n")[0], `"index":1`)
 		require.Contains(t, s.whole(line + " \n" + startA)[0], `"too_large"`)
 		require.Contains(t, s.whole(line + " ")[0], `"too_large"`)
-		require.EqualValues(t, 1, s.e.View().Index()-1)
+		require.EqualValues(t, 2, s.e.View().Index())
 	})
 	t.Run("a client that asks whether to go on is told", func(t *testing.T) {
 		s := open(t, swoosh.Options{})
@@ -238,7 +240,7 @@ func TestStreamStops(t *testing.T) {
 func TestStreamWaitsWhereOthersAreOverloaded(t *testing.T) {
 	site, wal := faulty(t)
 	reached := wal.Hold()
-	const lines = 40
+	const lines = 28
 	body := strings.Repeat(blobOf(900_000)+"\n", lines)
 	answered := make(chan []string)
 	go func() { answered <- site.whole(body) }()
@@ -251,6 +253,20 @@ func TestStreamWaitsWhereOthersAreOverloaded(t *testing.T) {
 	}
 }
 
+// flood opens a stream and writes refused lines to it without ever reading,
+// until that fails.
+func flood(conn net.Conn) error {
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+	lines := bytes.Repeat([]byte("{}\n"), 10_000)
+	chunk := append(append(fmt.Appendf(nil, "%x\r\n", len(lines)), lines...), "\r\n"...)
+	err := errors.Join(conn.(*net.TCPConn).SetReadBuffer(4096), conn.SetDeadline(time.Now().Add(20*time.Second)))
+	for err == nil {
+		_, err = conn.Write(chunk)
+	}
+	return err
+}
+
 // TestStreamUnread writes without reading: the server stops reading, and
 // closes the connection in the end.
 func TestStreamUnread(t *testing.T) {
@@ -258,17 +274,43 @@ func TestStreamUnread(t *testing.T) {
 	s.api.SetUnreadMost(50 * time.Millisecond)
 	conn, err := net.Dial("tcp", s.addr)
 	require.NoError(t, err)
-	defer conn.Close()
-	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4096))
-	fmt.Fprintf(conn, "POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
-	lines := bytes.Repeat([]byte("{}\n"), 10_000)
-	chunk := append(append(fmt.Appendf(nil, "%x\r\n", len(lines)), lines...), "\r\n"...)
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-	for err == nil {
-		_, err = conn.Write(chunk)
-	}
-	var late net.Error
-	require.False(t, errors.As(err, &late) && late.Timeout(), "the server neither reads nor closes: %v", err)
+	err = flood(conn)
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the server neither reads nor closes")
+}
+
+// TestStopLetsTheServerShutDown stops a server on which every kind of request
+// that could hold it up is under way.
+func TestStopLetsTheServerShutDown(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	s := starting(t, swoosh.APIOptions{})
+	e, err := swoosh.Open(t.Context(), swoosh.Options{Node: "test"}, counter)
+	require.NoError(t, err)
+	s.api.Attach(e)
+	s.api.SetStopGrace(50 * time.Millisecond)
+
+	half, err := net.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	defer half.Close()
+	fmt.Fprintf(half, "POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+	unread, err := net.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	flooded := make(chan error)
+	go func() { flooded <- flood(unread) }()
+	stream, watch := s.stream(), s.watch("?from=1") // Both are answered, so the two before them were accepted.
+	stream.send(startA + "\n")
+	stream.index(1)
+	require.Contains(t, watch.event()+watch.event(), "id: 1\n")
+
+	s.api.Stop()
+	require.NoError(t, s.server.Shutdown(within(t)))
+	require.NoError(t, e.Close(within(t)))
+	stream.refused("shutting_down", 2)
+	require.Nil(t, stream.answer())
+	require.Contains(t, watch.event(), "shutting_down")
+	require.NotErrorIs(t, <-flooded, os.ErrDeadlineExceeded)
+	noRedirects.CloseIdleConnections()
+	require.NoError(t, stream.to.Close())
+	goleak.VerifyNone(t, before)
 }
 
 // TestStopCutsHalfReadBodies lets a server stop while a client dribbles.

@@ -95,7 +95,7 @@ var codeCases = map[string]func(t *testing.T) *reply{
 	"invalid_phase": func(t *testing.T) *reply {
 		s := open(t, swoosh.Options{})
 		s.must(startA)
-		s.must(`{"command":"counter.add","payload":{"counter":"a","amount":100}}`)
+		s.must(`{"command":"counter.add","payload":{"counter":"a","amount":1000}}`)
 		r := s.command(addA)
 		p := r.object()
 		require.Equal(t, []any{"counter", "FULL", []any{"RUNNING"}}, []any{p["region"], p["phase"], p["allowed_from"]})
@@ -249,7 +249,7 @@ func overload(t *testing.T) *reply {
 	reached := wal.Hold()
 	defer wal.Release()
 	blob := `{"command":"counter.blob","payload":{"blob":"` + strings.Repeat("x", 900_000) + `"}}`
-	replies := make(chan *reply, 64)
+	replies := make(chan *reply, 28)
 	for range cap(replies) {
 		go func() {
 			r, err := http.Post(s.url+"/command", "application/json", strings.NewReader(blob))
@@ -271,7 +271,9 @@ func overload(t *testing.T) *reply {
 // end: what an engine shows after a fault is the engine's own tests' matter.
 func faulty(t *testing.T) (*site, *swooshtest.FaultWAL) {
 	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
-	return open(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }}), wal
+	s := open(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }})
+	t.Cleanup(wal.Release)
+	return s, wal
 }
 
 type guard struct {

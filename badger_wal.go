@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 
@@ -30,6 +31,9 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := removeEmptyFiles(dir); err != nil {
+		return nil, err
+	}
 	fault := &badgerLogger{log: logger}
 	db, err := badger.OpenManaged(badgerOptions(dir).WithLogger(fault))
 	if err != nil {
@@ -40,6 +44,31 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return w, nil
+}
+
+// removeEmptyFiles removes memtable and value log files without a byte. A kill
+// between a file's creation and its growth leaves one behind, and Badger
+// refuses to open a log that has one (dgraph-io/badger issue 2207).
+func removeEmptyFiles(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if info.Size() == 0 {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // badgerOptions keep memory small: what a table's builders hold is several

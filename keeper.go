@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -96,23 +97,28 @@ func (e *Engine) savedAt(index uint64) {
 	e.lastSaved.Store(&SnapshotInfo{Index: index, HLC: x.HLC, StateHash: x.StateHash})
 }
 
-// prune keeps the newest snapshots and the base, each with its key window.
+// prune keeps the newest snapshots and the base, each with its key window. A
+// kill between a key window and its snapshot leaves one alone: it goes too.
 func (e *Engine) prune() error {
 	all, err := listSnapshots(e.store)
 	if err != nil {
 		return err
 	}
-	keep := all[max(0, len(all)-generations):]
+	var kept, snapshots []string
+	for n, i := range all {
+		snapshots = append(snapshots, snapshotName(i))
+		if i == e.base || n >= len(all)-generations {
+			kept = append(kept, snapshotName(i), keysName(i))
+		}
+	}
 	files, err := e.store.List("snapshots")
 	if err != nil {
 		return err
 	}
-	for _, i := range all {
-		if i != e.base && !slices.Contains(keep, i) {
-			err = errors.Join(err, e.store.Remove(snapshotName(i)))
-			if slices.Contains(files, keysName(i)) {
-				err = errors.Join(err, e.store.Remove(keysName(i)))
-			}
+	for _, f := range files {
+		ours := slices.Contains(snapshots, f) || strings.HasPrefix(f, "snapshots/keys-")
+		if ours && !slices.Contains(kept, f) {
+			err = errors.Join(err, e.store.Remove(f))
 		}
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -198,6 +199,21 @@ func TestVerifyReports(t *testing.T) {
 	require.Regexp(t, `(?m)^state hash: [0-9a-f]{64}$`, got.out)
 	require.Regexp(t, `(?m)^chain: +[0-9a-f]{64}$`, got.out)
 	require.Empty(t, got.err, "no progress where there is no terminal and nothing takes long")
+}
+
+// A kill between the creation of a log's file and its growth leaves a file
+// without a byte, which is no damage.
+func TestServeAfterAKillBeforeAFileGrew(t *testing.T) {
+	for _, name := range []string{"00099.mem", "000099.vlog"} {
+		t.Run(name, func(t *testing.T) {
+			dir := directory(t)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "log", name), nil, 0o600))
+			p := launch(t, dir)
+			p.address(t)
+			require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), &p.stderr)
+			require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
+		})
+	}
 }
 
 func TestRepairExplainsThenMends(t *testing.T) {

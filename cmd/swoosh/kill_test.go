@@ -98,6 +98,9 @@ func (l *life) live(rounds uint64) {
 	l.settle(address)
 	l.check(address)
 	require.Equal(l.t, codeGood, p.stop(l.t, syscall.SIGTERM), "a stop in order: %s", &p.stderr)
+	kept, err := os.ReadDir(filepath.Join(l.dir, "snapshots"))
+	require.NoError(l.t, err)
+	require.LessOrEqual(l.t, len(kept), 10, "three snapshots and the base, each with its keys, and what the last kill left: %v", kept)
 	verified := swooshRun(l.t, "", "verify", l.dir)
 	require.Equal(l.t, codeGood, verified.code, verified.err)
 }
@@ -116,13 +119,12 @@ func (l *life) killBoot() {
 // settle sends again what was not answered; now everything must be.
 func (l *life) settle(address string) {
 	l.each(func(w *writer) {
-		if w.open != nil {
-			w.send(address)
+		for len(w.open) > 0 && w.send(address) {
 		}
 	})
 	for _, w := range l.writers {
 		require.NoError(l.t, w.wrong)
-		require.Nil(l.t, w.open, "not answered by a server that takes commands")
+		require.Empty(l.t, w.open, "not answered by a server that takes commands")
 	}
 }
 

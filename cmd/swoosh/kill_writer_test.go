@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -39,7 +40,7 @@ type op struct {
 	answers  []answer // empty: none came yet
 }
 
-// writer sends ops one after the other, each until it is answered. It belongs
+// writer sends ops, alone or as a stream, each until it is answered. It belongs
 // to one goroutine.
 type writer struct {
 	name   string
@@ -47,7 +48,7 @@ type writer struct {
 	client *http.Client
 	n      int // ops made
 
-	open  *op   // sent, or about to be, and not answered
+	open  []*op // sent, or about to be, and not answered; several go as a stream
 	done  []*op // answered
 	votes []vote
 	wrong error // an answer that must not be
@@ -67,13 +68,30 @@ func newWriter(i int, rng *rand.Rand) *writer {
 	return &writer{name: fmt.Sprintf("w%d", i), rng: rng, client: &http.Client{Timeout: 30 * time.Second}}
 }
 
-// ready makes the next op, if none is open, and tells whether there is one.
+// streamOps is how many ops a stream has at most.
+const streamOps = 30
+
+// ready makes the next ops, if none is open, and tells whether there are some.
 func (w *writer) ready() bool {
-	if w.open == nil && w.wrong == nil {
-		w.open = w.next()
-		w.n++
+	if len(w.open) > 0 || w.wrong != nil {
+		return w.wrong == nil
 	}
-	return w.wrong == nil
+	ops := 1
+	if w.n > 1 && w.rng.IntN(8) == 0 {
+		ops = 1 + w.rng.IntN(streamOps)
+	}
+	for range ops {
+		o := w.next()
+		w.n++
+		w.open = append(w.open, o)
+		if o.batch {
+			break // A stream takes none.
+		}
+	}
+	if last := len(w.open) - 1; last > 0 && w.open[last].batch {
+		w.open = w.open[:last] // It was never sent; its number stays unused.
+	}
+	return true
 }
 
 // next makes an op of a random kind. The first two prepare a council.
@@ -133,21 +151,71 @@ func (w *writer) vote(v vote, again bool) sent {
 
 func elector(i int) string { return fmt.Sprintf("n%02d", i) }
 
-// send sends the open op, and now and then one that was answered long ago. It
-// tells whether the server still answers; what is open then is sent again.
+// send sends what is open, and now and then an op that was answered long ago.
+// It tells whether the server still answers; what is open then is sent again.
 func (w *writer) send(address string) bool {
 	if len(w.done) > 0 && w.rng.IntN(10) == 0 {
 		if !w.sendAgain(address, w.done[w.rng.IntN(len(w.done))]) {
 			return false
 		}
 	}
-	answers, ok := w.post(address, w.open)
-	if !ok {
+	if len(w.open) > 1 {
+		return w.stream(address)
+	}
+	answers, ok := w.post(address, w.open[0])
+	if ok {
+		w.answered(answers)
+	}
+	return ok
+}
+
+// answered moves the first op that is open to those that are done.
+func (w *writer) answered(answers []answer) {
+	w.open[0].answers = answers
+	w.done = append(w.done, w.open[0])
+	w.open = w.open[1:]
+}
+
+// stream sends all that is open, a line each. Each whole line that comes back
+// is an answer, also if the stream is cut off after it.
+func (w *writer) stream(address string) bool {
+	var body bytes.Buffer
+	for _, o := range w.open {
+		line, err := o.body()
+		if err != nil {
+			w.wrong = err
+			return false
+		}
+		body.Write(append(line, '\n'))
+	}
+	r, err := w.client.Post(address+"/command", "application/x-ndjson", &body)
+	if err != nil {
 		return false
 	}
-	w.open.answers = answers
-	w.done = append(w.done, w.open)
-	w.open = nil
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return false
+	}
+	lines := bufio.NewReader(r.Body)
+	for len(w.open) > 0 {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return false
+		}
+		var problem struct{ Code string }
+		answers, err := w.open[0].read(line)
+		if err == nil {
+			err = json.Unmarshal(line, &problem)
+		}
+		if problem.Code == "shutting_down" {
+			return false
+		}
+		if err != nil || problem.Code != "" {
+			w.wrong = fmt.Errorf("key %s in a stream: %s", w.open[0].key, line)
+			return false
+		}
+		w.answered(answers)
+	}
 	return true
 }
 
@@ -192,14 +260,18 @@ func (w *writer) post(address string, o *op) (answers []answer, ok bool) {
 	return answers, true
 }
 
-func (o *op) request(address string) (*http.Request, error) {
-	var content any = o.commands
-	if !o.batch {
-		c := o.commands[0]
-		c.Key = o.key
-		content = c
+// body is what POST /command takes.
+func (o *op) body() ([]byte, error) {
+	if o.batch {
+		return json.Marshal(o.commands)
 	}
-	body, err := json.Marshal(content)
+	c := o.commands[0]
+	c.Key = o.key
+	return json.Marshal(c)
+}
+
+func (o *op) request(address string) (*http.Request, error) {
+	body, err := o.body()
 	if err != nil {
 		return nil, err
 	}

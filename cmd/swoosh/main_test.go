@@ -112,15 +112,6 @@ func observe(t testing.TB, cmd *exec.Cmd) *process {
 	return p
 }
 
-func (p *process) hasEnded() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 // startWait is how long a server may take to start on a busy machine.
 const startWait = 60 * time.Second
 

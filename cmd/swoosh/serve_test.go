@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -14,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -159,9 +162,21 @@ func TestStopWhileStarting(t *testing.T) {
 	require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
 }
 
+// closing is a log that notes its Close.
+type closing struct {
+	swoosh.WAL
+	closed atomic.Bool
+}
+
+func (c *closing) Close() error {
+	c.closed.Store(true)
+	return c.WAL.Close()
+}
+
 func TestStopWaitsForWhatIsUnderWay(t *testing.T) {
 	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
-	r := start(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }}, time.Minute)
+	closed := &closing{WAL: wal}
+	r := start(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return closed, nil }}, time.Minute)
 	address := r.address()
 	held := wal.Hold()
 	answered := make(chan int, 1)
@@ -180,6 +195,42 @@ func TestStopWaitsForWhatIsUnderWay(t *testing.T) {
 	wal.Release()
 	require.Equal(t, http.StatusOK, <-answered)
 	require.NoError(t, <-r.outcome)
+	require.True(t, closed.closed.Load(), "the engine was closed")
+}
+
+func TestStopEndsStreamsAndWatches(t *testing.T) {
+	r := start(t, swoosh.Options{}, time.Hour)
+	address := r.address()
+
+	body, send := io.Pipe()
+	defer send.Close()
+	stream, err := http.Post(address+"/command", "application/x-ndjson", body)
+	require.NoError(t, err)
+	defer stream.Body.Close()
+	_, err = io.WriteString(send, create+"\n")
+	require.NoError(t, err)
+	answers := bufio.NewScanner(stream.Body)
+	require.True(t, answers.Scan())
+	require.Contains(t, answers.Text(), `"index":1`)
+
+	watch, err := http.Get(address + "/watch?from=1")
+	require.NoError(t, err)
+	defer watch.Body.Close()
+
+	half, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
+	require.NoError(t, err)
+	defer half.Close()
+	_, err = io.WriteString(half, "POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	require.NoError(t, err)
+
+	r.stop()
+	require.NoError(t, <-r.outcome)
+	require.True(t, answers.Scan())
+	require.Contains(t, answers.Text(), "shutting_down")
+	require.False(t, answers.Scan(), "the stream ends after it")
+	events, err := io.ReadAll(watch.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(events), "event: problem")
 }
 
 func TestStopThatCannotEnd(t *testing.T) {
@@ -201,8 +252,8 @@ func TestStopThatCannotEnd(t *testing.T) {
 	require.Contains(t, err.Error(), "what was acknowledged is kept")
 }
 
-// heldVariable makes the test's program a server whose log never answers. It
-// prints its address once a command hangs.
+// heldVariable makes the test's program a server whose log never answers. On
+// stdout it says when a command hangs, and what it logs from then on.
 const heldVariable = "SWOOSH_TEST_HELD"
 
 func heldServer() int {
@@ -212,17 +263,21 @@ func heldServer() int {
 	held := wal.Hold()
 	line := make(lineWriter)
 	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(codeFailed + 100) // The test is gone.
+	}()
+	go func() {
 		text := <-line
 		go func() {
 			_, _ = post(strings.Fields(text)[2]) // It is never answered.
 		}()
 		<-held
-		_, _ = io.WriteString(os.Stdout, text) // The test waits for it, or fails.
+		fmt.Println("held") // The test waits for it, or fails.
 	}()
 	s := &server{
-		listen: "127.0.0.1:0", shutdownTimeout: time.Hour, parts: parts(), out: line, line: newStatus(os.Stderr),
+		listen: "127.0.0.1:0", shutdownTimeout: time.Hour, parts: parts(), out: line, line: newStatus(io.Discard),
 		options: swoosh.Options{
-			Logger:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
+			Logger:  slog.New(slog.NewTextHandler(os.Stdout, nil)),
 			OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil },
 		},
 	}
@@ -242,15 +297,25 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), heldVariable+"=1")
-	p := observe(t, cmd)
-	p.address(t)
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	// Two signals of one kind that are pending at the same time are one.
-	require.Eventually(t, func() bool {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // It may have ended.
-		return p.hasEnded()
-	}, startWait, 20*time.Millisecond)
-	require.Equal(t, codeFailed, p.cmd.ProcessState.ExitCode(), &p.stderr)
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	defer stdin.Close()
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	giveUp := time.AfterFunc(startWait, func() { _ = cmd.Process.Kill() })
+	defer giveUp.Stop()
+	lines := bufio.NewScanner(stdout)
+	for _, sign := range []string{"held", "msg=stopping"} {
+		for !strings.Contains(lines.Text(), sign) {
+			require.True(t, lines.Scan(), "it ended without %q", sign)
+		}
+		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	}
+	for lines.Scan() {
+	}
+	_ = cmd.Wait() // How it ended is in ProcessState.
+	require.Equal(t, codeFailed, cmd.ProcessState.ExitCode(), "a time-out kills it: -1")
 }
 
 func TestDrainCutsOffSlowReaders(t *testing.T) {

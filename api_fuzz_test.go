@@ -1,0 +1,131 @@
+package swoosh_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/swooshtest"
+)
+
+// FuzzDecodeRequest holds the decoder to its word: what it takes has the forms
+// of the contract, and what it refuses is malformed_request.
+func FuzzDecodeRequest(f *testing.F) {
+	for _, seed := range []string{
+		startA, addA, with(`"hlc":"0197a2b4c6d8-0003-n1"`), with(`"expect":{"index":0}`), with(`"expect":{"path":"/counter/counters/a","hash":""}`),
+		with(`"idempotency_key":"k","key_since":"0197a2b4c000-0000-n1"`), with(`"evidence":["ucxl://x"]`), "[" + startA + "," + addA + "]", "[]", "{", deep(65),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r, err := swoosh.DecodeRequest(raw)
+		if err != nil {
+			require.True(t, swoosh.MalformedRequest.Is(err), err)
+		} else {
+			requireForms(t, r)
+		}
+		rs, err := swoosh.DecodeBatch(raw)
+		if err != nil {
+			require.True(t, swoosh.MalformedRequest.Is(err), err)
+		}
+		for _, r := range rs {
+			requireForms(t, r)
+		}
+	})
+}
+
+func requireForms(t *testing.T, r swoosh.Request) {
+	if r.IdempotencyKey != "" {
+		require.NoError(t, swoosh.Key(r.IdempotencyKey).Validate())
+	}
+	for _, stamp := range []swoosh.Stamp{r.HLC, r.KeySince} {
+		if stamp != (swoosh.Stamp{}) {
+			again, err := swoosh.ParseStamp(stamp.String())
+			require.NoError(t, err)
+			require.Equal(t, stamp, again)
+		}
+	}
+}
+
+// FuzzHandler holds every route to the contract, whatever is asked: a known
+// status, a problem document for every refusal, the position of the log, and
+// never a fault of ours.
+func FuzzHandler(f *testing.F) {
+	e := swooshtest.Open(f, swoosh.Options{}, counter)
+	api := swoosh.NewAPI(swoosh.APIOptions{Loopback: true, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	api.Attach(e)
+	for _, seed := range []struct{ method, target, header, body string }{
+		{"POST", "/command", "Idempotency-Key: k", startA},
+		{"POST", "/command", "", "[" + addA + "," + addA + "]"},
+		{"POST", "/command", `If-Match: "x"`, addA},
+		{"POST", "/state", `If-Match: "x"`, `{"meta":{"version":1},"counter":{"total":7}}`},
+		{"GET", "/state?path=/counter/counters&limit=2&after=a", "", ""},
+		{"GET", "/state?at=000000000000-0000-a", "If-None-Match: *", ""},
+		{"GET", "/state?min_index=1&timeout=1ms", "", ""},
+		{"GET", "/log?from=1&limit=2", "Accept: application/x-ndjson", ""},
+		{"HEAD", "/log/1", "", ""},
+		{"OPTIONS", "/commands/counter.add", "Origin: http://localhost", ""},
+		{"GET", "//x/../%2e/", "Host: evil", ""},
+	} {
+		f.Add(seed.method, seed.target, seed.header, []byte(seed.body))
+	}
+	f.Fuzz(func(t *testing.T, method, target, header string, body []byte) {
+		r, err := http.NewRequest(method, target, bytes.NewReader(body))
+		if err != nil || !strings.HasPrefix(target, "/") || strings.Contains(target, "timeout") || strings.HasPrefix(target, "/watch") {
+			t.Skip("no request, or one that takes long")
+		}
+		r.Host = "localhost"
+		r.Header.Set("Content-Type", "application/json")
+		if name, value, ok := strings.Cut(header, ": "); ok && !strings.Contains(value, "ndjson") {
+			r.Header[http.CanonicalHeaderKey(name)] = []string{value}
+		}
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		require.NotEmpty(t, w.Header().Get("Swoosh-Index"))
+		_, err = swoosh.ParseStamp(w.Header().Get("Swoosh-HLC"))
+		require.NoError(t, err)
+		switch {
+		case w.Code < 400:
+			require.Contains(t, []int{200, 204, 304}, w.Code)
+		case method != http.MethodHead:
+			(&reply{t: t, status: w.Code, header: w.Header(), body: w.Body.String()}).refusedSomehow()
+		}
+	})
+}
+
+// refusedSomehow requires a problem document that is no fault of ours.
+func (r *reply) refusedSomehow() {
+	r.t.Helper()
+	code, ok := r.object()["code"].(string)
+	require.True(r.t, ok, r.body)
+	r.refused(code, r.status)
+	if code == "internal" {
+		require.Contains(r.t, r.body, "counter.fail", "only the command that breaks down on purpose may")
+	}
+}
+
+// FuzzReadLines holds the lines of a stream against a plain split.
+func FuzzReadLines(f *testing.F) {
+	for _, seed := range []string{"", "\n", "a", "a\nb", "a\r\n\n  b\n", strings.Repeat("x", 40) + "\n" + strings.Repeat("y", 15) + "\nz"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got, err := swoosh.ReadLines(bytes.NewReader(raw))
+		require.Equal(t, io.EOF, err)
+		want := bytes.Split(raw, []byte("\n"))
+		if len(want[len(want)-1]) == 0 {
+			want = want[:len(want)-1]
+		}
+		require.Len(t, got, len(want))
+		for i := range want {
+			require.Equal(t, string(want[i]), string(got[i]))
+		}
+	})
+}

@@ -1,0 +1,228 @@
+package swoosh_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/swooshtest"
+)
+
+// walker drives an engine through a random history.
+type walker struct {
+	*rapid.T
+	engine *swoosh.Engine
+	clock  *swooshtest.Clock
+	wal    swoosh.WAL
+	store  *swoosh.InMemorySnapshotStore
+	past   []string // documents of states that were seen
+	keys   int
+}
+
+func (w *walker) options(store swoosh.SnapshotStore) swoosh.Options {
+	o := vault("")
+	o.Now, o.Snapshots = w.clock.Now, store
+	o.OpenWAL = func(string) (swoosh.WAL, error) { return w.wal, nil }
+	return o
+}
+
+func (w *walker) open(store swoosh.SnapshotStore, force bool) *swoosh.Engine {
+	o := w.options(store)
+	o.ForceReplay = force
+	e, err := swoosh.Open(context.Background(), o, ledger, tally)
+	require.NoError(w, err)
+	return e
+}
+
+// request draws a command, lawful or not.
+func (w *walker) request() swoosh.Request {
+	account := swoosh.ID(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(w.T, "account"))
+	var payload any
+	command := rapid.SampledFrom([]string{"ledger.open", "ledger.deposit", "ledger.deposit", "ledger.deposit", "ledger.freeze", "ledger.break", "tally.tally"}).Draw(w.T, "command")
+	switch command {
+	case "ledger.open":
+		payload = openAccount{account}
+	case "ledger.deposit":
+		payload = deposit{account, rapid.Int32Range(-50, 100).Draw(w.T, "amount"), swoosh.Text(rapid.SampledFrom([]string{"", "n", "é"}).Draw(w.T, "note"))}
+	case "ledger.freeze":
+		payload = freeze{rapid.IntRange(0, 3).Draw(w.T, "frozen") == 0}
+	case "ledger.break":
+		payload = breakDown{rapid.Bool().Draw(w.T, "in apply")}
+	}
+	return swoosh.Request{Command: command, Payload: payload}
+}
+
+// key draws an idempotency key: none, a fresh one, or one that was used.
+func (w *walker) key() string {
+	switch rapid.IntRange(0, 2).Draw(w.T, "key") {
+	case 0:
+		return ""
+	case 1:
+		w.keys++
+		return fmt.Sprintf("k%d", w.keys)
+	}
+	return fmt.Sprintf("k%d", rapid.IntRange(1, w.keys+1).Draw(w.T, "used"))
+}
+
+// check wants the document to have the hash that the engine keeps.
+func (w *walker) check() {
+	v := w.engine.View()
+	require.Equal(w, hashOfDocument(w, v), v.StateHash(), "after entry %d", v.Index())
+}
+
+func hashOfDocument(t require.TestingT, v swoosh.View) swoosh.Hash {
+	h, err := swoosh.ComputeStateHash([]byte(documentOf(t, v)))
+	require.NoError(t, err)
+	return h
+}
+
+func documentOf(t require.TestingT, v swoosh.View) string {
+	var b strings.Builder
+	_, err := v.WriteTo(&b)
+	require.NoError(t, err)
+	return b.String()
+}
+
+// submit sends what was drawn. Refusals are part of a history; failures of the
+// machinery are not.
+func (w *walker) submit(err error) {
+	for _, k := range []swoosh.Kind{swoosh.ReadOnly, swoosh.OutcomeUnknown, swoosh.Timeout, swoosh.Overloaded} {
+		require.False(w, k.Is(err), err)
+	}
+}
+
+// actions are what may happen, by name.
+func (w *walker) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"": func(*rapid.T) { w.check() },
+		"command": func(*rapid.T) {
+			r := w.request()
+			r.IdempotencyKey = w.key()
+			_, err := w.engine.Submit(context.Background(), r)
+			w.submit(err)
+		},
+		"batch": func(*rapid.T) {
+			rs := make([]swoosh.Request, rapid.IntRange(1, 4).Draw(w.T, "commands"))
+			for i := range rs {
+				rs[i] = w.request()
+			}
+			_, err := w.engine.SubmitBatch(context.Background(), w.key(), rs)
+			w.submit(err)
+		},
+		"snapshot": func(*rapid.T) {
+			_, err := w.engine.Snapshot(context.Background())
+			require.NoError(w, err)
+		},
+		"import": func(*rapid.T) {
+			now := w.engine.View().StateHash()
+			_, err := w.engine.Import(context.Background(), &now, strings.NewReader(rapid.SampledFrom(w.past).Draw(w.T, "document")))
+			require.NoError(w, err)
+		},
+		"remember": func(*rapid.T) { w.past = append(w.past, documentOf(w, w.engine.View())) },
+		"clock": func(*rapid.T) {
+			w.clock.Advance(time.Duration(rapid.Int64Range(-int64(30*time.Hour), int64(60*time.Hour)).Draw(w.T, "by")))
+		},
+		"reopen": func(*rapid.T) {
+			before := w.engine.View()
+			require.NoError(w, w.engine.Close(context.Background()))
+			w.engine = w.open(w.store, rapid.Bool().Draw(w.T, "force"))
+			require.Equal(w, before.Chain(), w.engine.View().Chain())
+			require.Equal(w, before.StateHash(), w.engine.View().StateHash())
+		},
+	}
+}
+
+// TestHistoriesGiveTheSameWhateverTheRoad holds what an engine is after a
+// random history against what replay makes of its log from nothing and from
+// each snapshot: state hash, chain and key window, to the byte.
+func TestHistoriesGiveTheSameWhateverTheRoad(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := &walker{T: rt, clock: swooshtest.NewClock(1767225600000), wal: swoosh.NewMemWAL(), store: swoosh.NewInMemorySnapshotStore()}
+		w.engine = w.open(w.store, false)
+		defer func() { require.NoError(t, w.engine.Close(context.Background())) }()
+		w.past = []string{documentOf(rt, w.engine.View())}
+		rt.Repeat(w.actions())
+
+		want := w.saved(w.engine, w.store)
+		saved, err := w.store.List("snapshots")
+		require.NoError(rt, err)
+		w.requireOrder()
+		roads := map[string]*swoosh.InMemorySnapshotStore{"from nothing": w.storeOf("")}
+		for _, name := range saved {
+			if path.Ext(name) == ".json" {
+				roads["from "+name] = w.storeOf(name)
+				roads["from "+name+" without its keys"] = w.storeOf(name)
+				require.NoError(rt, roads["from "+name+" without its keys"].Remove(keysBeside(name)))
+			}
+		}
+		for road, store := range roads {
+			e := w.open(store, false)
+			require.Equal(rt, want, w.saved(e, store), road)
+			require.NoError(rt, e.Close(context.Background()))
+		}
+	})
+}
+
+func keysBeside(snapshot string) string {
+	return strings.TrimSuffix(strings.Replace(snapshot, "snapshots/snapshot-", "snapshots/keys-", 1), ".json")
+}
+
+// storeOf gives a store with the imports and one snapshot.
+func (w *walker) storeOf(snapshot string) *swoosh.InMemorySnapshotStore {
+	store := swoosh.NewInMemorySnapshotStore()
+	names, err := w.store.List("imports")
+	require.NoError(w, err)
+	if snapshot != "" {
+		names = append(names, snapshot, keysBeside(snapshot))
+	}
+	for _, n := range names {
+		b := w.read(w.store, n)
+		require.NoError(w, store.Save(n, func(f swoosh.SnapshotFile) error {
+			_, err := f.Write([]byte(b))
+			return err
+		}))
+	}
+	return store
+}
+
+func (w *walker) read(store swoosh.SnapshotStore, name string) string {
+	f, _, err := store.Open(name)
+	require.NoError(w, err)
+	b, err := io.ReadAll(f)
+	require.NoError(w, err)
+	return string(b)
+}
+
+// saved is all that an engine is, as it saves it: snapshot and key window.
+func (w *walker) saved(e *swoosh.Engine, store *swoosh.InMemorySnapshotStore) [2]string {
+	info, err := e.Snapshot(context.Background())
+	require.NoError(w, err)
+	name := fmt.Sprintf("snapshots/snapshot-%020d.json", info.Index)
+	return [2]string{w.read(store, name), w.read(store, keysBeside(name))}
+}
+
+// requireOrder wants stamps that grow and indexes without a gap.
+func (w *walker) requireOrder() {
+	var stamps []swoosh.Stamp
+	next := uint64(1)
+	for r, err := range w.engine.Records(1, ^uint64(0)) {
+		require.NoError(w, err)
+		x, err := swoosh.DecodeEntry(r)
+		require.NoError(w, err)
+		require.Equal(w, next, x.Index)
+		stamps = append(stamps, x.HLC)
+		next++
+	}
+	require.True(w, slices.IsSortedFunc(stamps, swoosh.Stamp.Compare))
+	require.Len(w, slices.Compact(slices.Clone(stamps)), len(stamps))
+	require.Equal(w, w.engine.View().Index()+1, next)
+}

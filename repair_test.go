@@ -1,0 +1,538 @@
+package swoosh_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+// lived is a history and what it was like: a directory as a crash left it, and
+// each of its entries.
+type lived struct {
+	dir     string
+	entries []*swoosh.Entry // entry n at n-1
+	chains  []swoosh.Hash
+}
+
+// live makes a history of entries and snapshots, the last of them perhaps an
+// import, and crashes.
+func live(t testing.TB, last uint64, snapshots ...uint64) lived {
+	t.Helper()
+	return liveWith(t, 0, last, snapshots...)
+}
+
+func liveWith(t testing.TB, imported, last uint64, snapshots ...uint64) lived {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "v")
+	e := openVault(t, dir)
+	stops := append(slices.Clone(snapshots), last)
+	if imported > 0 {
+		stops = append(stops, imported-1)
+	}
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(stops))) {
+		fill(t, e, n)
+		if slices.Contains(snapshots, n) {
+			_, err := e.Snapshot(t.Context())
+			require.NoError(t, err)
+		}
+		if n+1 == imported {
+			importChanged(t, e)
+		}
+	}
+	l := lived{dir: crashed(t, dir)}
+	for r, err := range e.Records(1, last) {
+		require.NoError(t, err)
+		x, err := swoosh.DecodeEntry(r)
+		require.NoError(t, err)
+		l.entries, l.chains = append(l.entries, x), append(l.chains, r.Chain)
+	}
+	closeEngine(t, e)
+	return l
+}
+
+// hash is the state's after entry n.
+func (l lived) hash(n uint64) swoosh.Hash { return l.entries[n-1].StateHash }
+
+// place finds where in the memtable file an entry's JSON ends.
+func place(t testing.TB, dir string, index uint64) (name string, begin, end int64) {
+	t.Helper()
+	name, _ = memtable(t, dir)
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	at := bytes.Index(b, fmt.Appendf(nil, `"index":%d,`, index))
+	require.Positive(t, at)
+	begin = int64(max(bytes.LastIndex(b[:at], []byte(`{"changed":`)), bytes.LastIndex(b[:at], []byte(`{"batch":`))))
+	return name, begin, int64(at + bytes.Index(b[at:], []byte(`"}`)) + 2)
+}
+
+// hitContent flips a bit in the JSON of an entry in the memtable file.
+func hitContent(t testing.TB, dir string, index uint64) {
+	t.Helper()
+	name, begin, _ := place(t, dir, index)
+	flip(t, name, (begin+int64(len(`{"changed":true,"comm`)))*8)
+}
+
+// hitFraming flips a bit that is Badger's own: of the key of the group that
+// begins with an entry.
+func hitFraming(t testing.TB, dir string, index uint64) {
+	t.Helper()
+	name, begin, _ := place(t, dir, index)
+	const record = 2 + 1 + 32 // length, format, chain
+	flip(t, name, (begin-record-1)*8+1)
+}
+
+func mend(t testing.TB, dir string, a swoosh.Accept, parts ...swoosh.Part) swoosh.RepairReport {
+	t.Helper()
+	if parts == nil {
+		parts = []swoosh.Part{ledger}
+	}
+	r, err := swoosh.Repair(t.Context(), vault(dir), a, parts...)
+	require.NoError(t, err)
+	return r
+}
+
+var acceptLoss = swoosh.Accept{Loss: true}
+
+// mendLoss repairs a directory that is refused, in the two steps of an
+// operator, and wants the first one to change nothing.
+func mendLoss(t testing.TB, dir string) swoosh.RepairReport {
+	t.Helper()
+	refusal(t, dir)
+	files := listing(t, dir)
+	explained := mend(t, dir, swoosh.Accept{})
+	require.Equal(t, "swoosh repair "+dir+" --accept-loss", explained.Next)
+	require.NotEmpty(t, explained.Findings)
+	require.Empty(t, explained.Wrote)
+	require.Equal(t, files, listing(t, dir), "explaining changes nothing")
+	refusal(t, dir)
+	report := mend(t, dir, acceptLoss)
+	require.Empty(t, report.Next)
+	require.Equal(t, explained.Findings, report.Findings)
+	require.NotEmpty(t, report.Wrote)
+	require.Empty(t, mend(t, dir, swoosh.Accept{}).Findings, "nothing is wrong afterwards")
+	return report
+}
+
+// requireGoesOn wants a mended directory to be sound, to start at an index and
+// a state, to take commands, and all this again.
+func requireGoesOn(t testing.TB, dir string, index uint64, hash swoosh.Hash) {
+	t.Helper()
+	requireVerified(t, dir)
+	e := openVault(t, dir)
+	require.Equal(t, index, e.View().Index())
+	require.Equal(t, hash, e.View().StateHash())
+	require.NoDirExists(t, filepath.Join(dir, "unclean"))
+	r, err := e.Submit(context.Background(), swoosh.Request{Command: "ledger.open", Payload: openAccount{swoosh.ID(fmt.Sprintf("after-%d", index))}})
+	require.NoError(t, err)
+	require.Equal(t, index+1, r.Index)
+	after := e.View()
+	closeEngine(t, e)
+	requireVerified(t, dir)
+	e = openVault(t, dir)
+	require.Equal(t, after.StateHash(), e.View().StateHash())
+	require.Equal(t, after.Chain(), e.View().Chain())
+	closeEngine(t, e)
+}
+
+// requireLoss wants an entry log.loss that names a range.
+func requireLoss(t testing.TB, l lived, dir string, from, to uint64) {
+	t.Helper()
+	wal, err := swoosh.OpenBadgerWAL(filepath.Join(dir, "log"), vault(dir).Logger)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, wal.Close()) }()
+	_, last := wal.Bounds()
+	require.Equal(t, to+1, last)
+	for r, err := range wal.Read(to+1, to+1) {
+		require.NoError(t, err)
+		x, err := swoosh.DecodeEntry(r)
+		require.NoError(t, err)
+		require.Equal(t, "log.loss", x.Command)
+		require.Equal(t, fmt.Sprintf(`{"chain":"%s","from":%d,"to":%d}`, l.chains[to-1], from, to), string(x.Payload))
+	}
+}
+
+// lostLines gives the lines of the file of entries that were found and could
+// not be applied.
+func lostLines(t testing.TB, dir string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "lost", "*.ndjson"))
+	require.NoError(t, err)
+	require.Len(t, names, 1)
+	b, err := os.ReadFile(names[0])
+	require.NoError(t, err)
+	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+}
+
+func TestRepairOfBadgersFramingLosesNothing(t *testing.T) {
+	l := live(t, 60)
+	hitFraming(t, l.dir, 30)
+	require.Equal(t, uint64(30), refusal(t, l.dir).Index)
+	require.Equal(t, uint64(30), verifyRefusal(t, l.dir).Index)
+	report := mendLoss(t, l.dir)
+	require.Contains(t, strings.Join(report.Findings, " "), "Entries 30 to 60 were found")
+	require.Contains(t, strings.Join(report.Findings, " "), "Nothing that an entry did is lost.")
+	require.DirExists(t, filepath.Join(l.dir, "lost", "log-1"))
+	require.DirExists(t, filepath.Join(l.dir, "lost", "log-1-unclean"))
+	require.Equal(t, uint64(60), requireVerified(t, l.dir).Last, "no entry was needed")
+
+	e := openVault(t, l.dir)
+	r, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", IdempotencyKey: "key-45", Payload: deposit{Account: "a", Amount: 145, Note: "n"}})
+	require.NoError(t, err)
+	require.True(t, r.Duplicate, "its key came back too")
+	closeEngine(t, e)
+	requireGoesOn(t, l.dir, 60, l.hash(60))
+}
+
+func TestRepairNamesWhatIsLost(t *testing.T) {
+	l := live(t, 60, 20)
+	hitContent(t, l.dir, 40)
+	require.Equal(t, uint64(40), refusal(t, l.dir).Index)
+	report := mendLoss(t, l.dir)
+	require.Contains(t, strings.Join(report.Findings, " "), "What entries 40 to 60 did is lost.")
+	requireLoss(t, l, l.dir, 40, 60)
+	lines := lostLines(t, l.dir)
+	require.Len(t, lines, 20)
+	for i, line := range lines {
+		require.Contains(t, line, fmt.Sprintf(`"index":%d,`, 41+i))
+		require.Contains(t, line, `"chain":"`+l.chains[40+i].String())
+	}
+	requireGoesOn(t, l.dir, 61, l.hash(39))
+
+	e := openVault(t, l.dir)
+	_, err := e.ViewAt(t.Context(), 45)
+	require.True(t, swoosh.Compacted.Is(err), err)
+	v, err := e.ViewAt(t.Context(), 39)
+	require.NoError(t, err)
+	require.Equal(t, l.hash(39), v.StateHash())
+	r, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", IdempotencyKey: "key-45", Payload: deposit{Account: "a", Amount: 145, Note: "n"}})
+	require.NoError(t, err)
+	require.False(t, r.Duplicate, "what was lost can be done again")
+	crash := crashed(t, l.dir)
+	closeEngine(t, e)
+
+	hitContent(t, crash, 63) // A second loss, behind the first.
+	require.Equal(t, uint64(63), refusal(t, crash).Index)
+	mend(t, crash, acceptLoss)
+	after := requireVerified(t, crash)
+	require.Equal(t, uint64(64), after.Last)
+	requireGoesOn(t, crash, 64, after.StateHash)
+}
+
+func TestRepairKeepsBatchesWhole(t *testing.T) {
+	l := live(t, 60)
+	require.Equal(t, uint64(51), l.entries[52].Batch.First)
+	hitContent(t, l.dir, 52)
+	mendLoss(t, l.dir)
+	requireLoss(t, l, l.dir, 51, 60)
+	requireGoesOn(t, l.dir, 61, l.hash(50))
+}
+
+func TestRepairGoesOnFromASnapshot(t *testing.T) {
+	for name, tc := range map[string]struct {
+		snapshots    []uint64
+		damaged      uint64
+		first, index uint64 // of the mended log
+		from         uint64 // of the loss; 0: there is none
+		state        uint64
+	}{
+		"entries behind it come back":  {[]uint64{20, 40}, 30, 41, 60, 0, 60},
+		"it is the last":               {[]uint64{20, 60}, 30, 61, 61, 61, 60},
+		"the damage lies behind it":    {[]uint64{20, 40}, 45, 1, 61, 45, 44},
+		"damage before both":           {[]uint64{20, 40}, 10, 21, 60, 0, 60},
+		"only the last entry is gone":  {[]uint64{20, 60}, 60, 61, 61, 61, 60},
+		"the oldest that goes as far":  {[]uint64{30, 35, 40}, 25, 31, 60, 0, 60},
+		"nothing but the first is bad": {[]uint64{1}, 1, 2, 60, 0, 60},
+	} {
+		t.Run("D6/"+name, func(t *testing.T) {
+			l := live(t, 60, tc.snapshots...)
+			hitContent(t, l.dir, tc.damaged)
+			mendLoss(t, l.dir)
+			report := requireVerified(t, l.dir)
+			require.Equal(t, tc.first, report.First)
+			if tc.first > 1 {
+				require.Equal(t, tc.first-1, report.Base)
+			}
+			if tc.from > 0 {
+				requireLoss(t, l, l.dir, tc.from, 60)
+			}
+			requireGoesOn(t, l.dir, tc.index, l.hash(tc.state))
+			old, err := swoosh.OpenBadgerWAL(filepath.Join(l.dir, "lost", "log-1"), vault("").Logger)
+			require.NoError(t, err)
+			_, last := old.Bounds()
+			require.Equal(t, tc.damaged-1, last, "the old log can still be read")
+			require.NoError(t, old.Close())
+		})
+	}
+}
+
+func TestRepairWithoutALog(t *testing.T) {
+	for name, tc := range map[string]struct {
+		snapshots []uint64
+		destroy   func(t *testing.T, log string)
+		from      uint64
+		state     uint64
+	}{
+		"missing, nothing else": {nil, removeAll, 1, 0},
+		"missing, a snapshot":   {[]uint64{40}, removeAll, 41, 40},
+		"Badger's manifest":     {[]uint64{40}, spoilManifest, 41, 40},
+	} {
+		t.Run("D6/"+name, func(t *testing.T) {
+			l := live(t, 60, tc.snapshots...)
+			closeEngine(t, openVault(t, l.dir))
+			tc.destroy(t, filepath.Join(l.dir, "log"))
+			_, err := swoosh.Open(t.Context(), vault(l.dir), ledger)
+			require.ErrorContains(t, err, "repair "+l.dir)
+			_, err = swoosh.Verify(t.Context(), vault(l.dir), ledger)
+			require.ErrorContains(t, err, "repair "+l.dir)
+			require.NotEmpty(t, mend(t, l.dir, swoosh.Accept{}).Next)
+			mend(t, l.dir, acceptLoss)
+			requireLoss(t, l, l.dir, tc.from, 60)
+			hash := emptyHash(t)
+			if tc.state > 0 {
+				hash = l.hash(tc.state)
+			}
+			requireGoesOn(t, l.dir, 61, hash)
+		})
+	}
+}
+
+func removeAll(t *testing.T, log string) { require.NoError(t, os.RemoveAll(log)) }
+
+func spoilManifest(t *testing.T, log string) {
+	require.NoError(t, os.WriteFile(filepath.Join(log, "MANIFEST"), []byte("spoilt"), 0o600))
+}
+
+// emptyHash is the state hash of an empty ledger.
+func emptyHash(t testing.TB) swoosh.Hash {
+	e, err := swoosh.Open(t.Context(), vault(""), ledger)
+	require.NoError(t, err)
+	defer closeEngine(t, e)
+	return e.View().StateHash()
+}
+
+func TestRepairOfForgedEntries(t *testing.T) {
+	for name, tc := range map[string]struct {
+		index     uint64
+		old, with string
+		snapshots []uint64
+		state     uint64
+		last      uint64
+	}{
+		"its state differs":          {45, `"amount":144`, `"amount":944`, nil, 44, 61},
+		"only its successor tells":   {45, `"key-44"`, `"key-99"`, nil, 45, 61},
+		"only the mark tells":        {60, `"key-59"`, `"key-99"`, nil, 59, 61},
+		"a snapshot of it tells":     {45, `"key-44"`, `"key-99"`, []uint64{45}, 60, 60},
+		"a snapshot behind it helps": {45, `"amount":144`, `"amount":944`, []uint64{50}, 60, 60},
+	} {
+		t.Run("D6/"+name, func(t *testing.T) {
+			l := live(t, 60, tc.snapshots...)
+			closeEngine(t, openVault(t, l.dir))
+			rewrite(t, l.dir, tc.index, replaced(tc.old, tc.with, &l.chains[tc.index-2]))
+			verifyRefusal(t, l.dir)
+			require.NotEmpty(t, mend(t, l.dir, swoosh.Accept{}).Next)
+			mend(t, l.dir, acceptLoss)
+			requireGoesOn(t, l.dir, tc.last, l.hash(tc.state))
+		})
+	}
+}
+
+func TestRepairSetsAFalseSnapshotAside(t *testing.T) {
+	l, other := live(t, 60), live(t, 50, 40)
+	closeEngine(t, openVault(t, l.dir))
+	const name = "snapshots/snapshot-00000000000000000040.json"
+	b, err := os.ReadFile(filepath.Join(other.dir, name))
+	require.NoError(t, err)
+	b = bytes.Replace(b, []byte(other.chains[39].String()), []byte(l.chains[0].String()), 1)
+	require.NoError(t, os.MkdirAll(filepath.Join(l.dir, "snapshots"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(l.dir, name), resealed(b), 0o600))
+	require.Equal(t, uint64(40), refusal(t, l.dir).Index)
+	require.Equal(t, uint64(40), verifyRefusal(t, l.dir).Index)
+	report := mendLoss(t, l.dir)
+	require.Contains(t, strings.Join(report.Findings, " "), "Nothing that an entry did is lost.")
+	require.FileExists(t, filepath.Join(l.dir, "aside", filepath.Base(name)))
+	require.NoDirExists(t, filepath.Join(l.dir, "lost", "log-1"), "the log was right")
+	requireGoesOn(t, l.dir, 60, l.hash(60))
+}
+
+func TestRepairOfADamagedImport(t *testing.T) {
+	for name, tc := range map[string]struct {
+		snapshots []uint64
+		state     uint64
+		last      uint64
+	}{
+		"nothing holds what it did": {[]uint64{20}, 29, 61},
+		"a snapshot holds it":       {[]uint64{20, 40}, 60, 60},
+	} {
+		t.Run("D6/"+name, func(t *testing.T) {
+			l := liveWith(t, 30, 60, tc.snapshots...)
+			closeEngine(t, openVault(t, l.dir))
+			files, err := filepath.Glob(filepath.Join(l.dir, "imports", "*.json"))
+			require.NoError(t, err)
+			flip(t, files[0], 100)
+			require.Equal(t, uint64(30), verifyRefusal(t, l.dir).Index)
+			require.NotEmpty(t, mend(t, l.dir, swoosh.Accept{}).Next)
+			mend(t, l.dir, acceptLoss)
+			requireGoesOn(t, l.dir, tc.last, l.hash(tc.state))
+		})
+	}
+}
+
+// dyingFS fails each operation that changes something after the first few, as
+// a kill would.
+type dyingFS struct {
+	swoosh.FS
+	left int
+}
+
+var errDead = errors.New("the test ended this process")
+
+func (d *dyingFS) step() error {
+	if d.left--; d.left < 0 {
+		return errDead
+	}
+	return nil
+}
+
+func (d *dyingFS) OpenFile(name string, flag int, perm fs.FileMode) (durable.File, error) {
+	if flag != os.O_RDONLY {
+		if err := d.step(); err != nil {
+			return nil, err
+		}
+	}
+	return d.FS.OpenFile(name, flag, perm)
+}
+
+func (d *dyingFS) Rename(from, to string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.FS.Rename(from, to)
+}
+
+func (d *dyingFS) MkdirAll(name string, perm fs.FileMode) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.FS.MkdirAll(name, perm)
+}
+
+func (d *dyingFS) RemoveAll(name string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.FS.RemoveAll(name)
+}
+
+func (d *dyingFS) Remove(name string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.FS.Remove(name)
+}
+
+func (d *dyingFS) SyncDir(name string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.FS.SyncDir(name)
+}
+
+func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
+	l := live(t, 60, 20, 40)
+	hitContent(t, l.dir, 45)
+	refusal(t, l.dir)
+	done := false
+	for steps := 0; !done; steps++ {
+		t.Run(fmt.Sprintf("D6/%d", steps), func(t *testing.T) {
+			dir := crashed(t, l.dir)
+			o := vault(dir)
+			o.FS = &dyingFS{FS: durable.OS(), left: steps}
+			_, err := swoosh.Repair(t.Context(), o, acceptLoss, ledger)
+			if done = err == nil; !done {
+				require.ErrorIs(t, err, errDead)
+				if e, err := swoosh.Open(t.Context(), vault(dir), ledger); err == nil {
+					closeEngine(t, e)
+				} else {
+					require.Contains(t, err.Error(), "repair "+dir)
+					mend(t, dir, acceptLoss)
+				}
+			}
+			report := requireVerified(t, dir)
+			require.Equal(t, uint64(61), report.Last)
+			require.Equal(t, l.hash(44), report.StateHash)
+			requireLoss(t, l, dir, 45, 60)
+			require.Len(t, lostLines(t, dir), 15)
+			require.DirExists(t, filepath.Join(dir, "lost", "log-1"))
+			require.NoDirExists(t, filepath.Join(dir, "log.new"))
+		})
+	}
+}
+
+func TestMarkIsWrittenAnew(t *testing.T) {
+	for name, spoil := range map[string]func(string) error{
+		"missing":    os.Remove,
+		"unreadable": func(name string) error { return os.WriteFile(name, make([]byte, 1024), 0o600) },
+		"short":      func(name string) error { return os.Truncate(name, 100) },
+	} {
+		t.Run("D6/"+name, func(t *testing.T) {
+			l := live(t, 25)
+			mark := filepath.Join(l.dir, "mark")
+			require.NoError(t, spoil(mark))
+			require.ErrorContains(t, verifyRefusal(t, l.dir), "mark")
+			report := mend(t, l.dir, acceptLoss)
+			require.Len(t, report.Findings, 1)
+			require.Empty(t, report.Next)
+			var warnings bytes.Buffer
+			o := vault(l.dir)
+			o.Logger = textLogger(&warnings)
+			e, err := swoosh.Open(t.Context(), o, ledger)
+			require.NoError(t, err)
+			require.Contains(t, warnings.String(), "level=WARN")
+			require.Contains(t, warnings.String(), "mark")
+			require.Equal(t, l.hash(25), e.View().StateHash())
+			closeEngine(t, e)
+			requireVerified(t, l.dir)
+		})
+	}
+}
+
+func TestDamagedBaseIsRefused(t *testing.T) {
+	l := live(t, 60, 40)
+	hitContent(t, l.dir, 30)
+	mendLoss(t, l.dir)
+	base := filepath.Join(l.dir, "snapshots", "snapshot-00000000000000000040.json")
+	good, err := os.ReadFile(base)
+	require.NoError(t, err)
+	flip(t, base, 999)
+	require.ErrorContains(t, verifyRefusal(t, l.dir), filepath.Base(base))
+	for range 2 {
+		require.ErrorContains(t, refusal(t, l.dir), "restore it from a backup")
+	}
+	require.NoError(t, os.WriteFile(base, good, 0o600))
+	requireGoesOn(t, l.dir, 60, l.hash(60))
+}
+
+func TestRepairOfASoundDirectory(t *testing.T) {
+	l := live(t, 30, 20)
+	report := mend(t, l.dir, swoosh.Accept{Loss: true, Reducer: true})
+	require.Equal(t, swoosh.RepairReport{}, report)
+	requireGoesOn(t, l.dir, 30, l.hash(30))
+	_, err := swoosh.Repair(t.Context(), vault(t.TempDir()), acceptLoss, ledger)
+	require.ErrorContains(t, err, "is empty")
+	missing := filepath.Join(t.TempDir(), "missing")
+	_, err = swoosh.Repair(t.Context(), vault(missing), acceptLoss, ledger)
+	require.ErrorContains(t, err, "is not a directory")
+	require.NoDirExists(t, missing)
+}
