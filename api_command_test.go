@@ -1,9 +1,12 @@
 package swoosh_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +152,31 @@ func TestDuplicateIsAnsweredWhereOthersAreRefused(t *testing.T) {
 	again := site.must(startA, "Idempotency-Key: k")
 	first.Duplicate = true
 	require.Equal(t, first, again)
+}
+
+// TestClientThatGoesDoesNotWithdraw lets a client hang up while a guard thinks.
+func TestClientThatGoesDoesNotWithdraw(t *testing.T) {
+	asked := make(chan context.Context, 1)
+	s := open(t, swoosh.Options{Guards: []swoosh.Guard{thinking(func() { <-(<-asked).Done() })}})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Context()
+		s.api.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	require.NoError(t, err)
+	fmt.Fprintf(conn, "POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(startA), startA)
+	require.NoError(t, conn.Close())
+	require.NoError(t, s.e.WaitIndex(within(t), 1))
+}
+
+// thinking is a guard that allows, after a while.
+type thinking func()
+
+func (g thinking) Name() string { return "thinking" }
+func (g thinking) Judge(context.Context, swoosh.Request, swoosh.View) (bool, string) {
+	g()
+	return true, ""
 }
 
 func TestCommandTimesOut(t *testing.T) {

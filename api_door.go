@@ -120,6 +120,7 @@ func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 
 func (x *exchange) serve() (err error) {
 	if x.r.Method != http.MethodPost {
+		x.leaveBody()
 		if x.query, err = x.parseQuery(); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -199,6 +200,7 @@ func TestTooLargeIsAnsweredAtOnce(t *testing.T) {
 			conn, err := net.Dial("tcp", s.addr)
 			require.NoError(t, err)
 			defer conn.Close()
+			require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
 			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", c.path, c.length, c.begin)
 			in := bufio.NewReader(conn)
 			resp, err := http.ReadResponse(in, nil)
@@ -210,6 +212,24 @@ func TestTooLargeIsAnsweredAtOnce(t *testing.T) {
 			_, err = in.ReadByte()
 			require.Error(t, err, "the connection is closed")
 		})
+	}
+}
+
+// TestAnswersDoNotWaitForBodies asks with a body that never comes.
+func TestAnswersDoNotWaitForBodies(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	for ask, status := range map[string]int{
+		"GET /livez": 200, "OPTIONS /state": 204, "DELETE /state": 405, "POST /nothing": 404, "POST /command": 415, "POST /snapshot": 200,
+	} {
+		conn, err := net.Dial("tcp", s.addr)
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n", ask)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err, ask)
+		require.Equal(t, status, resp.StatusCode, ask)
+		require.True(t, resp.Close, ask)
 	}
 }
 
@@ -229,6 +249,16 @@ func TestPanic(t *testing.T) {
 	require.Contains(t, line, "the log broke down")
 	require.Contains(t, line, "stack=")
 	require.NotContains(t, p["detail"], "broke down", "the cause is for the log alone")
+
+	wal.readable.Store(1000)
+	line1 := strings.Replace(startA, "{", `{"idempotency_key":"k",`, 1)
+	line1 = strings.Replace(line1, `"a"`, `"b"`, 1)
+	s.must(line1)
+	wal.readable.Store(0)
+	got := s.whole(line1 + "\n{\n")
+	require.Contains(t, got[0], `"code":"internal"`, "in a stream it is its line's failure alone")
+	require.Contains(t, got[1], `"line":2`)
+	<-s.log.lines
 
 	wal.readable.Store(1)
 	resp, err := http.Get(s.url + "/log")

@@ -212,9 +212,7 @@ func (x *exchange) watch(next *uint64) error {
 		if err := x.event(append(b, "\n\n"...)); err != nil {
 			return err
 		}
-		if *next = r.Index + 1; x.api.isStopping() {
-			return errStopping()
-		}
+		*next = r.Index + 1
 	}
 	return context.Canceled
 }

@@ -68,10 +68,11 @@ func newProblem(e *Error) *problem {
 // retryAfter is what Retry-After says, in seconds.
 var retryAfter = map[Kind]string{RateLimited: "1", Starting: "1", Overloaded: "1", ShuttingDown: "5", ReadOnly: "60"}
 
-// refuse answers with the problem document of err.
+// refuse answers with the problem document of err. A client that has gone, or
+// has at least closed its side, is cut off.
 func (x *exchange) refuse(err error) {
 	if x.isGone(err) {
-		return
+		panic(http.ErrAbortHandler)
 	}
 	e := x.asError(err)
 	h := x.w.Header()

@@ -20,6 +20,9 @@ const (
 	streamLineBytes   = 512 // what a line takes beside its bytes
 )
 
+// blanks are the white space of JSON that a line can hold.
+const blanks = " \t\r"
+
 // stream is a POST of commands, a line each. Three goroutines pass it on:
 // read submits the lines, settle waits for the answers in their order, and the
 // handler writes them. Each is bounded, so a client that does not read its
@@ -123,7 +126,7 @@ func (s *stream) read() {
 		case err != nil:
 			s.halt(nil) // The client has gone.
 			return
-		case len(bytes.TrimSpace(raw)) > 0:
+		case len(bytes.Trim(raw, blanks)) > 0:
 			if !s.take(raw) {
 				return
 			}
@@ -169,7 +172,7 @@ func (s *stream) ask(a asked) {
 
 // decodeLine reads a line's command.
 func decodeLine(raw []byte) (Request, error) {
-	if bytes.TrimLeft(raw, " \t\r")[0] == '[' {
+	if bytes.TrimLeft(raw, blanks)[0] == '[' {
 		return Request{}, Errorf(MalformedRequest, "a line is one command, not an array: send an atomic batch alone, as %s", typeJSON)
 	}
 	return DecodeRequest(raw)
@@ -192,13 +195,7 @@ func (s *stream) settle() {
 }
 
 func (s *stream) answer(b []byte, a asked) []byte {
-	var result Result
-	err := a.err
-	if err == nil {
-		ctx, cancel := context.WithDeadline(context.WithoutCancel(s.ctx), a.deadline)
-		result, err = a.wait(ctx)
-		cancel()
-	}
+	result, err := s.result(a)
 	s.window.Release(a.bytes)
 	if err == nil {
 		return append(appendResult(b, result), '\n')
@@ -210,6 +207,21 @@ func (s *stream) answer(b []byte, a asked) []byte {
 	p := newProblem(e)
 	p.Line = a.line
 	return append(b, encode(p)...)
+}
+
+// result waits for the answer to a line, as long as for a single command.
+func (s *stream) result(a asked) (r Result, err error) {
+	if a.err != nil {
+		return Result{}, a.err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = s.x.panicked(p)
+		}
+	}()
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(s.ctx), a.deadline)
+	defer cancel()
+	return a.wait(ctx)
 }
 
 // write sends the answers until all are sent or the client takes no more.

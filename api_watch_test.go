@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,6 +102,22 @@ func TestWatch(t *testing.T) {
 		require.Contains(t, data, `"code":"shutting_down"`)
 		require.Empty(t, w.event())
 	})
+	t.Run("a stop ends a watch that is far behind too", func(t *testing.T) {
+		wal := &watchedWAL{WAL: swoosh.NewMemWAL()}
+		o := swoosh.Options{Node: "test", OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }}
+		e, err := swoosh.Open(t.Context(), o, counter)
+		require.NoError(t, err)
+		for range 3 {
+			submit(t, e, "counter.blob", counterBlob{})
+		}
+		require.NoError(t, e.Close(t.Context()))
+		s := open(t, o) // What was there before a start is read from the log.
+		wal.read.Store(s.api.Stop)
+		w := s.watch("?from=1")
+		w.event()
+		require.Contains(t, w.event(), "shutting_down")
+		require.Empty(t, w.event())
+	})
 	t.Run("from", func(t *testing.T) {
 		s := open(t, swoosh.Options{})
 		s.get("/watch?from=0").refused("malformed_request", http.StatusBadRequest)
@@ -114,6 +132,19 @@ func TestWatch(t *testing.T) {
 		require.Equal(t, http.StatusMethodNotAllowed, r.status)
 		require.Equal(t, "GET, OPTIONS", r.header.Get("Allow"))
 	})
+}
+
+// watchedWAL tells when it is read.
+type watchedWAL struct {
+	swoosh.WAL
+	read atomic.Value // func()
+}
+
+func (w *watchedWAL) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
+	if f, ok := w.read.Load().(func()); ok {
+		f()
+	}
+	return w.WAL.Read(from, to)
 }
 
 func TestLog(t *testing.T) {
@@ -134,6 +165,7 @@ func TestLog(t *testing.T) {
 		{"?from=101", 50, 151, true},
 		{"?from=100&limit=10", 10, 110, false},
 		{"?from=141&limit=10", 10, 151, true},
+		{"?from=141&limit=9", 9, 150, false},
 		{"?from=151", 0, 151, true},
 		{"?limit=10000", 150, 151, true},
 		{"?limit=1", 1, 2, false},

@@ -286,11 +286,11 @@ func (e *Engine) repeat(p *pending, index uint64) {
 
 // writable refuses what cannot be written now. The disk is asked once a group.
 func (e *Engine) writable(ask bool) *Error {
-	if e.fault.Load() != nil {
-		return e.readOnly()
-	}
-	if ask {
+	if ask && e.fault.Load() == nil {
 		e.diskFull.Store(e.diskIsFull())
+	}
+	if e.fault.Load() != nil { // That the disk does not answer is one.
+		return e.readOnly()
 	}
 	if e.diskFull.Load() {
 		free, reserve := e.disk()

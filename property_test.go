@@ -185,21 +185,21 @@ func (w *walker) storeOf(snapshot string) *swoosh.InMemorySnapshotStore {
 		names = append(names, snapshot, keysBeside(snapshot))
 	}
 	for _, n := range names {
-		b := w.read(w.store, n)
+		b := readStored(w, w.store, n)
 		require.NoError(w, store.Save(n, func(f swoosh.SnapshotFile) error {
-			_, err := f.Write([]byte(b))
+			_, err := f.Write(b)
 			return err
 		}))
 	}
 	return store
 }
 
-func (w *walker) read(store swoosh.SnapshotStore, name string) string {
+func readStored(t require.TestingT, store swoosh.SnapshotStore, name string) []byte {
 	f, _, err := store.Open(name)
-	require.NoError(w, err)
+	require.NoError(t, err)
 	b, err := io.ReadAll(f)
-	require.NoError(w, err)
-	return string(b)
+	require.NoError(t, err)
+	return b
 }
 
 // saved is all that an engine is, as it saves it: snapshot and key window.
@@ -207,7 +207,7 @@ func (w *walker) saved(e *swoosh.Engine, store *swoosh.InMemorySnapshotStore) [2
 	info, err := e.Snapshot(context.Background())
 	require.NoError(w, err)
 	name := fmt.Sprintf("snapshots/snapshot-%020d.json", info.Index)
-	return [2]string{w.read(store, name), w.read(store, keysBeside(name))}
+	return [2]string{string(readStored(w, store, name)), string(readStored(w, store, keysBeside(name)))}
 }
 
 // requireOrder wants stamps that grow and indexes without a gap.

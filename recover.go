@@ -182,6 +182,9 @@ func (r *recovery) newestGood() (start *replay, same bool, err error) {
 func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 	name := snapshotName(index)
 	f, _, err := r.store.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, snapshotHead{}, nil // Removed by the keeper since it was listed.
+	}
 	if err != nil {
 		return nil, snapshotHead{}, fmt.Errorf("swoosh: %s cannot be opened: %w", name, err)
 	}

@@ -188,6 +188,9 @@ func readSnapshot(r io.Reader, s *State) (snapshotHead, error) {
 	if err != nil {
 		return head, err
 	}
+	if head.hlc == (Stamp{}) {
+		return head, errors.New("it has no last_applied_hlc")
+	}
 	s.index, s.stamp, s.chain = head.index, head.hlc, head.chain
 	s.settle()
 	s.journal().clear()

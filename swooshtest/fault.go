@@ -15,35 +15,86 @@ var ErrFault = errors.New("fault of the test's log")
 type FaultWAL struct {
 	swoosh.WAL
 
+	before, after place // of the write
+
+	mu    sync.Mutex
+	fail  bool
+	lands bool
+}
+
+// place is where appends can be made to wait.
+type place struct {
 	mu      sync.Mutex
-	held    chan struct{} // closed by Release
-	reached chan struct{} // tells that an append is held
-	fail    bool
-	lands   bool
+	held    chan struct{} // closed by release; nil while nobody is to wait
+	pass    chan struct{} // lets one go on
+	reached chan struct{} // tells that one waits
+}
+
+func newPlace() place {
+	return place{pass: make(chan struct{}), reached: make(chan struct{}, 1)}
+}
+
+func (p *place) hold() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held == nil {
+		p.held = make(chan struct{})
+	}
+	return p.reached
+}
+
+func (p *place) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held != nil {
+		close(p.held)
+		p.held = nil
+	}
+}
+
+func (p *place) wait() {
+	p.mu.Lock()
+	held := p.held
+	p.mu.Unlock()
+	if held == nil {
+		return
+	}
+	select {
+	case p.reached <- struct{}{}:
+	default:
+	}
+	select {
+	case <-held:
+	case <-p.pass:
+	}
 }
 
 // NewFaultWAL returns a log that works until it is told otherwise.
 func NewFaultWAL(w swoosh.WAL) *FaultWAL {
-	return &FaultWAL{WAL: w, reached: make(chan struct{}, 1)}
+	return &FaultWAL{WAL: w, before: newPlace(), after: newPlace()}
 }
 
-// Hold makes appends wait, before anything is written, until Release. The
-// channel gives a value each time that an append has begun to wait.
-func (f *FaultWAL) Hold() (reached <-chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.held = make(chan struct{})
-	return f.reached
+// Hold makes appends wait, before anything is written, until Release or Step.
+// The channel gives a value each time that an append has begun to wait.
+func (f *FaultWAL) Hold() (reached <-chan struct{}) { return f.before.hold() }
+
+// HoldAfter makes appends wait once they are durable, before they return,
+// until Release or Step. The channel is as Hold's.
+func (f *FaultWAL) HoldAfter() (reached <-chan struct{}) { return f.after.hold() }
+
+// Step lets the append that waits go on; later ones, and this one at the other
+// place, are held as before. It waits for an append that waits.
+func (f *FaultWAL) Step() {
+	select {
+	case f.before.pass <- struct{}{}:
+	case f.after.pass <- struct{}{}:
+	}
 }
 
 // Release lets held appends go on, and later ones pass.
 func (f *FaultWAL) Release() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.held != nil {
-		close(f.held)
-		f.held = nil
-	}
+	f.before.release()
+	f.after.release()
 }
 
 // Fail makes every append from now on fail. If lands is set the bytes reach
@@ -56,26 +107,18 @@ func (f *FaultWAL) Fail(lands bool) {
 
 // Append is the log's, as the faults have it.
 func (f *FaultWAL) Append(group []swoosh.Record) error {
-	f.mu.Lock()
-	held := f.held
-	f.mu.Unlock()
-	if held != nil {
-		select {
-		case f.reached <- struct{}{}:
-		default:
-		}
-		<-held
-	}
+	f.before.wait()
 	f.mu.Lock()
 	fail, lands := f.fail, f.lands
 	f.mu.Unlock()
-	if !fail {
-		return f.WAL.Append(group)
-	}
-	if lands {
+	if !fail || lands {
 		if err := f.WAL.Append(group); err != nil {
 			return err
 		}
 	}
-	return ErrFault
+	f.after.wait()
+	if fail {
+		return ErrFault
+	}
+	return nil
 }

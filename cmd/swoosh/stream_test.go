@@ -20,7 +20,7 @@ import (
 // streamMemoryMost is what a server may hold resident, mapped files included,
 // while a stream runs, however long it is. Most of it is Badger's: memtables
 // and the builders of its tables.
-const streamMemoryMost = 512 << 20
+const streamMemoryMost = 640 << 20
 
 // TestStreamMemoryIsBounded streams SWOOSH_STREAM_MB megabytes of commands, all
 // of them accepted, and watches what the server holds resident.

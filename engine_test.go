@@ -1,0 +1,644 @@
+package swoosh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/swooshtest"
+)
+
+// rig is an engine with the ledger, whose log can be held up and broken and
+// whose clock stands still. What a closed engine leaves can be opened again.
+type rig struct {
+	*swoosh.Engine
+	t      testing.TB
+	o      swoosh.Options
+	wal    *swooshtest.FaultWAL
+	clock  *swooshtest.Clock
+	mu     sync.Mutex
+	groups [][2]uint64 // first and last index of every append that was begun
+}
+
+// newRig opens an engine in memory; o.Dir puts it on the disk.
+func newRig(t testing.TB, o swoosh.Options) *rig {
+	t.Helper()
+	r := &rig{t: t, o: o, clock: swooshtest.NewClock(1_767_225_600_000)}
+	r.o.Node = "test"
+	if r.o.Now == nil {
+		r.o.Now = r.clock.Now
+	}
+	if r.o.Logger == nil {
+		r.o.Logger = slog.New(slog.DiscardHandler)
+	}
+	inMemory := swoosh.NewMemWAL()
+	if o.Dir == "" && o.Snapshots == nil {
+		r.o.Snapshots = swoosh.NewInMemorySnapshotStore()
+	}
+	r.o.OpenWAL = func(dir string) (swoosh.WAL, error) {
+		wal, err := inMemory, error(nil)
+		if o.Dir != "" {
+			if wal, err = swoosh.OpenBadgerWAL(dir, r.o.Logger); err != nil {
+				return nil, err
+			}
+		}
+		r.wal = swooshtest.NewFaultWAL(wal)
+		return tallied{r.wal, r}, nil
+	}
+	r.boot()
+	t.Cleanup(func() {
+		r.wal.Release()
+		_ = r.Close(context.Background()) // A test that wants to know closes it itself.
+	})
+	return r
+}
+
+// tallied counts the appends.
+type tallied struct {
+	swoosh.WAL
+	r *rig
+}
+
+func (w tallied) Append(group []swoosh.Record) error {
+	w.r.mu.Lock()
+	w.r.groups = append(w.r.groups, [2]uint64{group[0].Index, group[len(group)-1].Index})
+	w.r.mu.Unlock()
+	return w.WAL.Append(group)
+}
+
+// appends gives first and last index of every append so far.
+func (r *rig) appends() [][2]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.groups)
+}
+
+func (r *rig) boot() {
+	r.t.Helper()
+	var err error
+	r.Engine, err = swoosh.Open(context.Background(), r.o, ledger)
+	require.NoError(r.t, err)
+}
+
+// restart closes the engine and opens it again.
+func (r *rig) restart() {
+	r.t.Helper()
+	r.stop()
+	r.boot()
+}
+
+func (r *rig) stop() {
+	r.t.Helper()
+	r.wal.Release()
+	require.NoError(r.t, r.Close(context.Background()))
+}
+
+// must applies a command that is accepted.
+func (r *rig) must(req swoosh.Request) swoosh.Result {
+	r.t.Helper()
+	result, err := r.Submit(context.Background(), req)
+	require.NoError(r.t, err)
+	return result
+}
+
+// refused wants a command to be refused so, and to leave nothing.
+func (r *rig) refused(kind swoosh.Kind, req swoosh.Request) *swoosh.Error {
+	r.t.Helper()
+	index, hash := r.View().Index(), r.View().StateHash()
+	_, err := r.Submit(context.Background(), req)
+	requireKind(r.t, kind, err)
+	require.Equal(r.t, index, r.View().Index())
+	require.Equal(r.t, hash, r.View().StateHash())
+	var e *swoosh.Error
+	require.ErrorAs(r.t, err, &e)
+	return e
+}
+
+func requireKind(t testing.TB, kind swoosh.Kind, err error) {
+	t.Helper()
+	require.Error(t, err)
+	require.True(t, kind.Is(err), "wanted %s, not %v", kind.Code(), err)
+}
+
+// coming is an answer that is awaited.
+type coming struct {
+	results []swoosh.Result
+	err     error
+	durable uint64 // the last durable entry when the answer came
+	done    chan struct{}
+}
+
+// enqueue hands commands to the writer, in order.
+func (r *rig) enqueue(reqs ...swoosh.Request) []*coming {
+	r.t.Helper()
+	var all []*coming
+	for _, req := range reqs {
+		wait, err := r.Enqueue(req)
+		require.NoError(r.t, err)
+		all = append(all, r.await(wait))
+	}
+	return all
+}
+
+func (r *rig) await(wait swoosh.Answer) *coming {
+	c := &coming{done: make(chan struct{})}
+	wal := r.wal
+	go func() {
+		defer close(c.done)
+		c.results, c.err = wait(context.Background())
+		_, c.durable = wal.Bounds()
+	}()
+	return c
+}
+
+// answered tells whether the answer has come.
+func (c *coming) answered() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *coming) result(t testing.TB) swoosh.Result {
+	t.Helper()
+	<-c.done
+	require.NoError(t, c.err)
+	return c.results[0]
+}
+
+func (c *coming) refused(t testing.TB, kind swoosh.Kind) {
+	t.Helper()
+	<-c.done
+	requireKind(t, kind, c.err)
+	var e *swoosh.Error
+	require.ErrorAs(t, c.err, &e)
+	require.Equal(t, kind == swoosh.OutcomeUnknown, e.Unknown, "whether it may have happened")
+}
+
+// Requests of the ledger.
+
+func opening(id swoosh.ID) swoosh.Request {
+	return swoosh.Request{Command: "ledger.open", Payload: openAccount{id}}
+}
+
+func paying(id swoosh.ID, amount int32) swoosh.Request {
+	return swoosh.Request{Command: "ledger.deposit", Payload: deposit{Account: id, Amount: amount}}
+}
+
+func keyed(key string, req swoosh.Request) swoosh.Request {
+	req.IdempotencyKey = key
+	return req
+}
+
+// bulkyBytes is less than a bulky command takes in the log.
+const bulkyBytes = 32 * 2044
+
+// bulky gives a command much evidence, so that few fill a group.
+func bulky(req swoosh.Request) swoosh.Request {
+	for i := range 32 {
+		req.Evidence = append(req.Evidence, swoosh.Ref(fmt.Sprintf("%04d", i)+strings.Repeat("x", 2040)))
+	}
+	return req
+}
+
+func balance(v swoosh.View, id swoosh.ID) int32 {
+	a, _ := ledger.Of(v).Accounts.Get(id)
+	return a.Balance
+}
+
+// copyTree copies a directory as it lies there, as kill -9 would leave it;
+// zeros take no room.
+func copyTree(t testing.TB, from string) (to string) {
+	t.Helper()
+	to = filepath.Join(t.TempDir(), "copy")
+	require.NoError(t, filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return err
+		}
+		var files []string
+		for _, e := range entries {
+			if !e.IsDir() {
+				files = append(files, e.Name())
+			}
+		}
+		return durable.CopyFiles(durable.OS(), path, to+strings.TrimPrefix(path, from), files)
+	}))
+	return to
+}
+
+// TestAnswersWaitForTheSync holds a group at every step of its commit, and
+// boots what kill -9 would leave there.
+func TestAnswersWaitForTheSync(t *testing.T) {
+	dir, marked := t.TempDir(), make(chan struct{}, 1)
+	var atMark func()
+	r := newRig(t, swoosh.Options{Dir: dir, Published: func(swoosh.View) {
+		if atMark != nil {
+			atMark()
+			marked <- struct{}{}
+		}
+	}})
+	r.must(opening("a"))
+	first := r.View()
+	mark := func() string { return readText(t, filepath.Join(dir, "mark")) }
+	unmarked := mark()
+	copies := map[string]string{}
+	var answer *coming
+	untouched := func(when string) {
+		require.Equal(t, unmarked, mark(), "D1: the mark moved %s", when)
+		require.False(t, answer.answered(), "D1: answered %s", when)
+		require.Equal(t, first, r.View(), "D7: read %s", when)
+		index, err := r.IndexAt(context.Background(), swoosh.Stamp{WallMS: 1 << 47, Node: "x"})
+		require.NoError(t, err)
+		require.Equal(t, uint64(1), index, "D7: found by its time %s", when)
+		_, last := r.Bounds()
+		require.Equal(t, uint64(1), last, "D7: listed %s", when)
+		require.NoError(t, r.WaitIndex(context.Background(), 1))
+	}
+	before, after := r.wal.Hold(), r.wal.HoldAfter()
+	atMark = func() {
+		require.NotEqual(t, unmarked, mark(), "D1: the mark is written before the answers")
+		require.False(t, answer.answered(), "D1: answered before the mark")
+		copies["after the mark"] = copyTree(t, dir)
+	}
+	answer = r.enqueue(keyed("k", paying("a", 5)))[0]
+	<-before
+	untouched("before the append")
+	copies["before the append"] = copyTree(t, dir)
+	r.wal.Step()
+	<-after
+	untouched("before the append returned")
+	copies["after the append"] = copyTree(t, dir)
+	r.wal.Release()
+	<-marked
+	result := answer.result(t)
+	require.Equal(t, uint64(2), result.Index)
+	require.Equal(t, int32(5), balance(r.View(), "a"))
+	atMark = nil
+
+	for when, dir := range copies {
+		t.Run("D1/kill "+when, func(t *testing.T) {
+			c := newRig(t, swoosh.Options{Dir: dir})
+			want, again := first.StateHash(), when != "before the append"
+			if again {
+				want = result.StateHash
+			}
+			require.Equal(t, want, c.View().StateHash(), "D3")
+			retried := c.must(keyed("k", paying("a", 5)))
+			require.Equal(t, again, retried.Duplicate, "D4")
+			require.Equal(t, result.StateHash, retried.StateHash, "D4")
+			require.Equal(t, uint64(2), c.View().Index())
+		})
+	}
+}
+
+func readText(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	return string(b)
+}
+
+// TestGroupForms: what arrives during a sync shares the next one.
+func TestGroupForms(t *testing.T) {
+	r := newRig(t, swoosh.Options{})
+	reached := r.wal.Hold()
+	answers := r.enqueue(opening("a"))
+	<-reached
+	for range 50 {
+		answers = append(answers, r.enqueue(paying("a", 1))...)
+	}
+	r.wal.Release()
+	for i, c := range answers {
+		require.Equal(t, uint64(i+1), c.result(t).Index)
+	}
+	require.Equal(t, [][2]uint64{{1, 1}, {2, 51}}, r.appends())
+}
+
+// pipelined brings an engine to where a full group is held at its append and
+// the next one is being reduced. first and next are enqueued at the begin of
+// each; the flying group is r.appends()'s last.
+func pipelined(r *rig, first, next []swoosh.Request) (inFirst, bulk, inNext []*coming) {
+	r.t.Helper()
+	reached := r.wal.Hold()
+	lead := r.enqueue(paying("a", 0))[0]
+	<-reached
+	inFirst = r.enqueue(first...)
+	for i := range swoosh.GroupMaxBytes/bulkyBytes + 4 {
+		bulk = append(bulk, r.enqueue(bulky(keyed(fmt.Sprintf("bulk-%d", i), paying("a", 1))))...)
+	}
+	r.wal.Step()
+	<-lead.done
+	<-reached
+	inNext = r.enqueue(next...)
+	r.barrier()
+	require.False(r.t, bulk[0].answered())
+	return inFirst, bulk, inNext
+}
+
+// barrier returns once the writer has taken all that was enqueued: a key that
+// is durable, that of entry 1, is answered at once.
+func (r *rig) barrier() {
+	r.t.Helper()
+	require.True(r.t, r.must(keyed("first", opening("a"))).Duplicate)
+}
+
+// TestRefusalsWait: an answer, a refusal too, comes after what it rests on is
+// durable.
+func TestRefusalsWait(t *testing.T) {
+	t.Run("D7/on their own group", func(t *testing.T) {
+		r := newRig(t, swoosh.Options{})
+		r.must(keyed("first", opening("a")))
+		reached := r.wal.Hold()
+		lead := r.enqueue(paying("a", 0))
+		<-reached
+		answers := r.enqueue(keyed("k", opening("b")), opening("b"), keyed("k", opening("b")), keyed("k", opening("c")))
+		r.wal.Step()
+		lead[0].result(t)
+		<-reached
+		for _, c := range answers {
+			require.False(t, c.answered())
+		}
+		r.wal.Release()
+		require.False(t, answers[0].result(t).Duplicate)
+		answers[1].refused(t, swoosh.Conflict)
+		require.True(t, answers[2].result(t).Duplicate)
+		answers[3].refused(t, swoosh.IdempotencyKeyReused)
+	})
+	t.Run("D7/on the group in flight", func(t *testing.T) {
+		r := newRig(t, swoosh.Options{})
+		r.must(keyed("first", opening("a")))
+		inFirst, bulk, inNext := pipelined(r,
+			[]swoosh.Request{keyed("k", opening("b"))},
+			[]swoosh.Request{opening("b"), keyed("k", opening("b")), keyed("k", opening("c")), opening("c"), opening("c")})
+		for _, c := range inNext {
+			require.False(t, c.answered(), "answered before the group in flight is durable")
+		}
+		r.wal.Step()
+		b := inFirst[0].result(t)
+		<-bulk[0].done
+		r.wal.Release()
+		inNext[0].refused(t, swoosh.Conflict)
+		require.Equal(t, b.Index, inNext[1].result(t).Index)
+		inNext[2].refused(t, swoosh.IdempotencyKeyReused)
+		c := inNext[3].result(t)
+		inNext[4].refused(t, swoosh.Conflict)
+		require.GreaterOrEqual(t, inNext[4].durable, c.Index)
+		for _, x := range inNext {
+			require.GreaterOrEqual(t, x.durable, b.Index)
+		}
+	})
+	t.Run("a refusal that rests on nothing is answered at once", func(t *testing.T) {
+		r := newRig(t, swoosh.Options{})
+		r.must(opening("a"))
+		r.wal.Hold()
+		r.refused(swoosh.Conflict, opening("a"))
+		r.refused(swoosh.InvalidPayload, swoosh.Request{Command: "ledger.open"})
+		require.Len(t, r.appends(), 1)
+	})
+}
+
+// TestAppendFails: nobody knows what is on the disk after a failed sync, so
+// nothing more is accepted, and everybody is told no more than is known.
+func TestAppendFails(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		lands bool
+	}{{"lost", false}, {"landed", true}} {
+		t.Run("D8/"+test.name, func(t *testing.T) { appendFails(t, test.lands) })
+	}
+}
+
+func appendFails(t *testing.T, lands bool) {
+	r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+	r.must(keyed("first", opening("a")))
+	inFirst, bulk, inNext := pipelined(r,
+		[]swoosh.Request{keyed("n", opening("b")), opening("b"), keyed("n", opening("b"))},
+		[]swoosh.Request{keyed("m", opening("c")), keyed("n", opening("b")), keyed("m", opening("c")), opening("b"), paying("a", 1)})
+	durable, flying := r.View(), r.appends()[2]
+	r.wal.Fail(lands)
+	r.wal.Step()
+
+	inFirst[0].refused(t, swoosh.OutcomeUnknown)
+	inFirst[1].refused(t, swoosh.ReadOnly)
+	inFirst[2].refused(t, swoosh.OutcomeUnknown)
+	for i, c := range bulk {
+		if uint64(i) <= flying[1]-flying[0]-1 {
+			c.refused(t, swoosh.OutcomeUnknown)
+		} else {
+			c.refused(t, swoosh.ReadOnly)
+		}
+	}
+	inNext[0].refused(t, swoosh.ReadOnly)
+	inNext[1].refused(t, swoosh.OutcomeUnknown)
+	inNext[2].refused(t, swoosh.ReadOnly)
+	inNext[3].refused(t, swoosh.ReadOnly)
+	inNext[4].refused(t, swoosh.ReadOnly)
+
+	require.Equal(t, uint64(1), r.must(keyed("first", opening("a"))).Index, "a durable key is answered")
+	r.refused(swoosh.IdempotencyKeyReused, keyed("first", opening("z")))
+	require.True(t, r.refused(swoosh.OutcomeUnknown, keyed("n", opening("b"))).Unknown)
+	for _, req := range []swoosh.Request{keyed("m", opening("c")), paying("a", 1), opening("a")} {
+		require.False(t, r.refused(swoosh.ReadOnly, req).Unknown)
+	}
+	_, err := r.Import(context.Background(), nil, strings.NewReader("{}"))
+	requireKind(t, swoosh.ReadOnly, err)
+	require.Len(t, r.appends(), 3, "nothing is appended after a failure")
+	_, reason := r.Readiness()
+	require.Equal(t, "read_only", reason)
+	requireReadsAt(t, r, durable)
+
+	r.restart()
+	want := durable.Index()
+	if lands {
+		want = flying[1]
+	}
+	require.Equal(t, want, r.View().Index(), "D1")
+	require.Equal(t, lands, r.must(keyed("n", opening("b"))).Duplicate, "D4")
+	require.False(t, r.must(keyed("m", opening("c"))).Duplicate, "what was answered read_only did not happen")
+}
+
+// requireReadsAt wants every way of reading to end at v.
+func requireReadsAt(t *testing.T, r *rig, v swoosh.View) {
+	t.Helper()
+	require.Equal(t, v, r.View(), "D7")
+	past, err := r.ViewAt(context.Background(), v.Index()-1)
+	require.NoError(t, err)
+	require.Equal(t, v.Index()-1, past.Index())
+	_, err = r.ViewAt(context.Background(), v.Index()+1)
+	requireKind(t, swoosh.NotFound, err)
+	at, err := r.IndexAt(context.Background(), swoosh.Stamp{WallMS: 1 << 47, Node: "x"})
+	require.NoError(t, err)
+	require.Equal(t, v.Index(), at)
+	last := uint64(0)
+	for rec, err := range r.Records(1, 1<<40) {
+		require.NoError(t, err)
+		last = rec.Index
+	}
+	require.Equal(t, v.Index(), last)
+	info, err := r.Snapshot(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, v.Index(), info.Index)
+}
+
+// markFails is a file system whose mark cannot be written while broken is set.
+type markFails struct {
+	swoosh.FS
+	broken atomic.Bool
+}
+
+var errMarkBroken = errors.New("no mark today")
+
+func (m *markFails) OpenFile(name string, flag int, perm os.FileMode) (durable.File, error) {
+	f, err := m.FS.OpenFile(name, flag, perm)
+	if err == nil && filepath.Base(name) == "mark" {
+		return &markFile{f, m}, nil
+	}
+	return f, err
+}
+
+type markFile struct {
+	durable.File
+	fs *markFails
+}
+
+func (f *markFile) WriteAt(b []byte, at int64) (int, error) {
+	if f.fs.broken.Load() {
+		return 0, errMarkBroken
+	}
+	return f.File.WriteAt(b, at)
+}
+
+// TestMarkFails: the group is durable, so it is answered; then nothing more is
+// accepted.
+func TestMarkFails(t *testing.T) {
+	t.Run("D8/nothing in flight", func(t *testing.T) {
+		disk := &markFails{FS: durable.OS()}
+		r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
+		r.must(opening("a"))
+		disk.broken.Store(true)
+		require.Equal(t, uint64(2), r.must(keyed("k", paying("a", 5))).Index)
+		r.refused(swoosh.ReadOnly, paying("a", 5))
+		require.True(t, r.must(keyed("k", paying("a", 5))).Duplicate)
+		disk.broken.Store(false)
+		r.refused(swoosh.ReadOnly, paying("a", 5))
+		requireReadsAt(t, r, r.View())
+		r.restart()
+		require.Equal(t, int32(5), balance(r.View(), "a"), "D1")
+		require.True(t, r.must(keyed("k", paying("a", 5))).Duplicate, "D4")
+	})
+	t.Run("D8/with the next group reduced", func(t *testing.T) {
+		disk := &markFails{FS: durable.OS()}
+		r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
+		r.must(keyed("first", opening("a")))
+		inFirst, bulk, inNext := pipelined(r,
+			[]swoosh.Request{keyed("n", opening("b"))},
+			[]swoosh.Request{keyed("m", opening("c")), keyed("n", opening("b")), keyed("m", opening("c"))})
+		disk.broken.Store(true)
+		r.wal.Release()
+		require.False(t, inFirst[0].result(t).Duplicate)
+		bulk[0].result(t)
+		inNext[0].refused(t, swoosh.ReadOnly)
+		require.True(t, inNext[1].result(t).Duplicate)
+		inNext[2].refused(t, swoosh.ReadOnly)
+		r.refused(swoosh.ReadOnly, keyed("m", opening("c")))
+		require.Len(t, r.appends(), 3)
+	})
+}
+
+// TestPanicInAGroup: a domain's panic in one command of a group is that command's
+// failure alone.
+func TestPanicInAGroup(t *testing.T) {
+	var log strings.Builder
+	r := newRig(t, swoosh.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	reached := r.wal.Hold()
+	lead := r.enqueue(opening("a"))
+	<-reached
+	broken := func(key string, inApply bool) swoosh.Request {
+		return keyed(key, swoosh.Request{Command: "ledger.break", Payload: breakDown{inApply}})
+	}
+	answers := r.enqueue(paying("a", 1), broken("x", false), paying("a", 2), broken("y", true), opening("b"))
+	inBatch, err := r.EnqueueBatch("z", paying("a", 1000), opening("c"), broken("", true))
+	require.NoError(t, err)
+	batch := r.await(inBatch)
+	answers = append(answers, r.enqueue(paying("b", 4))...)
+	r.wal.Release()
+	lead[0].result(t)
+	for i, want := range []uint64{2, 0, 3, 0, 4, 5} {
+		if want == 0 {
+			answers[i].refused(t, swoosh.Internal)
+			var e *swoosh.Error
+			require.ErrorAs(t, answers[i].err, &e)
+			require.NotEmpty(t, e.Instance)
+			require.NotContains(t, e.Detail, "broke down", "what a domain panicked with is for the log")
+			require.Contains(t, log.String(), e.Instance)
+		} else {
+			require.Equal(t, want, answers[i].result(t).Index, "D2")
+		}
+	}
+	batch.refused(t, swoosh.Internal)
+	v := r.View()
+	require.Equal(t, [2]int32{3, 4}, [2]int32{balance(v, "a"), balance(v, "b")}, "D2")
+	require.Equal(t, uint32(2), ledger.Of(v).Entries, "D2: plain fields")
+	require.Equal(t, 2, ledger.Of(v).Accounts.Len(), "D2: rows")
+	for _, key := range []string{"x", "y", "z"} {
+		require.False(t, r.must(keyed(key, paying("a", 1))).Duplicate, "D2: the key was left behind")
+	}
+	require.Equal(t, 2, strings.Count(log.String(), "apply broke down"))
+	hash := r.View().StateHash()
+	r.o.ForceReplay = true
+	r.restart()
+	require.Equal(t, hash, r.View().StateHash(), "D3")
+}
+
+// TestClose: it finishes what was taken, leaves no goroutine, and may be
+// called again.
+func TestClose(t *testing.T) {
+	t.Run("leaves nothing running", func(t *testing.T) {
+		running := goleak.IgnoreCurrent()
+		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+		r.must(opening("a"))
+		require.NoError(t, r.Close(context.Background()))
+		require.NoError(t, r.Close(context.Background()), "a second Close has nothing to do")
+		goleak.VerifyNone(t, running)
+		_, err := r.Submit(context.Background(), paying("a", 1))
+		requireKind(t, swoosh.ShuttingDown, err)
+		requireKind(t, swoosh.ShuttingDown, r.WaitIndex(context.Background(), 2))
+		require.Equal(t, uint64(1), r.View().Index(), "what was read before can be read")
+	})
+	t.Run("D1/finishes what it has", func(t *testing.T) {
+		r := newRig(t, swoosh.Options{})
+		reached := r.wal.Hold()
+		answers := r.enqueue(opening("a"))
+		<-reached
+		answers = append(answers, r.enqueue(paying("a", 1), paying("a", 2))...)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		require.ErrorIs(t, r.Close(ctx), context.Canceled)
+		_, err := r.Submit(context.Background(), paying("a", 1))
+		requireKind(t, swoosh.ShuttingDown, err)
+		r.wal.Release()
+		require.NoError(t, r.Close(context.Background()))
+		for i, c := range answers {
+			require.Equal(t, uint64(i+1), c.result(t).Index)
+		}
+	})
+}

@@ -1,0 +1,51 @@
+package swoosh
+
+import "context"
+
+// Bounds of the queue and of a group, and the room that is kept free on the disk.
+const (
+	QueueMaxCommands = queueMaxCommands
+	QueueMaxBytes    = queueMaxBytes
+	BatchMaxCommands = batchMaxCommands
+	GroupMaxBytes    = groupMaxBytes
+	MaxEntryBytes    = maxEntryBytes
+	DiskReserve      = diskReserve
+)
+
+// Answer waits for the answer to a submission.
+type Answer func(context.Context) ([]Result, error)
+
+// Enqueue hands a command to the writer and does not wait for the answer, so
+// that a test decides over the order.
+func (e *Engine) Enqueue(r Request) (Answer, error) {
+	p, err := e.prepare(r)
+	return e.enqueued(p, err)
+}
+
+// EnqueueBatch is Enqueue for an atomic batch.
+func (e *Engine) EnqueueBatch(key string, rs ...Request) (Answer, error) {
+	p, err := e.prepareBatch(key, rs)
+	return e.enqueued(p, err)
+}
+
+func (e *Engine) enqueued(p *pending, err error) (Answer, error) {
+	if err == nil {
+		err = e.enqueue(context.Background(), p, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) ([]Result, error) { return e.wait(ctx, p) }, nil
+}
+
+// SubmitWaiting is Submit for streams.
+func (e *Engine) SubmitWaiting(ctx context.Context, r Request) (func(context.Context) (Result, error), error) {
+	return e.submitWaiting(ctx, r)
+}
+
+// Queued counts the submissions that the writer has not taken.
+func (e *Engine) Queued() int { return len(e.queue) }
+
+// SetWindowMax changes how many keys the window holds. Call it before the
+// first command.
+func (e *Engine) SetWindowMax(n int) { e.window.max = n }

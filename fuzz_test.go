@@ -1,0 +1,164 @@
+package swoosh
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// fuzzState is a small domain's, whose snapshots are fuzzed.
+type fuzzState struct {
+	Count uint32             `json:"count"`
+	Notes []Text             `json:"notes"`
+	Rows  Table[ID, fuzzRow] `json:"rows"`
+}
+
+type fuzzRow struct {
+	Note Text  `json:"note"`
+	On   bool  `json:"on"`
+	At   Stamp `json:"at"`
+}
+
+type fuzzCommand struct{}
+
+func (fuzzCommand) Check(View) error             { return nil }
+func (fuzzCommand) Apply(s *fuzzState, at Stamp) { s.Count++ }
+
+var fuzzDomain = NewDomain("fuzz", On[fuzzCommand]("count", "Count."))
+
+// wireFile reads a file of the released format.
+func wireFile(f *testing.F, name string) []byte {
+	b, err := os.ReadFile(filepath.Join("testdata/wire/v1", name))
+	require.NoError(f, err)
+	return b
+}
+
+func FuzzEntry(f *testing.F) {
+	for line := range bytes.Lines(wireFile(f, "entries.ndjson")) {
+		f.Add(bytes.TrimSpace(line))
+		f.Add(unchained(bytes.TrimSpace(line)))
+	}
+	f.Fuzz(func(t *testing.T, json []byte) {
+		x, err := decodeAny(json)
+		if err != nil {
+			return
+		}
+		again := x.appendTo(nil)
+		y, err := decodeAny(again)
+		require.NoError(t, err)
+		require.Equal(t, string(again), string(y.appendTo(nil)))
+		served := Record{Index: x.Index, JSON: again}.AppendJSON(nil)
+		require.Equal(t, string(again), string(unchained(served)))
+	})
+}
+
+// unchained takes the member chain out of an entry as it is served.
+func unchained(line []byte) []byte {
+	at := bytes.Index(line, []byte(`"chain":"`))
+	if at < 0 || len(line) < at+75 {
+		return line
+	}
+	return append(bytes.Clone(line[:at]), line[at+75:]...)
+}
+
+func FuzzRecord(f *testing.F) {
+	b := wireFile(f, "entries")
+	f.Add(b)
+	f.Add(b[:700])
+	f.Add([]byte{1, 1})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var read []Record
+		for rest := b; len(rest) > 0; {
+			r, next, err := cutRecord(rest, uint64(len(read))+1)
+			if err != nil {
+				break
+			}
+			require.Less(t, len(next), len(rest))
+			read, rest = append(read, r), next
+		}
+		for _, r := range findRecords(b) {
+			x, err := DecodeEntry(r)
+			require.NoError(t, err)
+			require.Equal(t, r.Index, x.Index)
+			require.True(t, bytes.Contains(b, append(r.Chain[:], r.JSON...)))
+		}
+	})
+}
+
+func FuzzStamp(f *testing.F) {
+	for _, s := range []string{"019b76daa800-0000-test", "ffffffffffff-ffff-a", "000000000000-0000-", "019B76daa800-0000-test", "+19b76daa800-0000-x", "019b76daa800-0000-" + strings.Repeat("n", 64)} {
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		x, err := ParseStamp(a)
+		if err != nil {
+			return
+		}
+		require.Equal(t, a, x.String())
+		y, err := ParseStamp(b)
+		if err != nil {
+			return
+		}
+		require.Equal(t, strings.Compare(a, b), x.Compare(y), "text order is time order")
+	})
+}
+
+// FuzzSnapshot gives each input the checksum that fits, so that what lies
+// behind it is reached.
+func FuzzSnapshot(f *testing.F) {
+	defs := []*definition{fuzzDomain.definition()}
+	s := newState(defs, "test")
+	var b memSnapshot
+	_, err := writeSnapshot(&b, s, fingerprint(defs, &Options{}))
+	require.NoError(f, err)
+	f.Add(b.Bytes())
+	f.Add(bytes.Replace(b.Bytes(), []byte(`"fuzz":{}`), []byte(`"fuzz":{"count":3,"rows":{"a":{"at":"019b76daa800-0000-test","note":"n","on":true}}}`), 1))
+	f.Add(bytes.Replace(b.Bytes(), []byte(`"format":1`), []byte(`"format":2`), 1))
+	f.Add(wireFile(f, "snapshots/snapshot-00000000000000000005.json"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) >= checksumAt+checksumLen {
+			copy(b[checksumAt:], strings.Repeat("0", checksumLen))
+			copy(b[checksumAt:], fmt.Sprintf("%x", sha256.Sum256(b)))
+		}
+		s := newState(defs, "test")
+		head, err := readSnapshot(bytes.NewReader(b), s)
+		if err != nil {
+			return
+		}
+		var again memSnapshot
+		_, err = writeSnapshot(&again, s, head.madeBy)
+		require.NoError(t, err)
+		reread, err := readSnapshot(&again.Buffer, newState(defs, "test"))
+		require.NoError(t, err)
+		require.Equal(t, head, reread)
+	})
+}
+
+// FuzzKeysFile gives each input the checksum that fits.
+func FuzzKeysFile(f *testing.F) {
+	sealed := wireFile(f, "snapshots/keys-00000000000000000005")
+	f.Add(sealed[:len(sealed)-sha256.Size])
+	f.Add([]byte(windowMagic))
+	f.Add(append([]byte(windowMagic), make([]byte, 17)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		sum := sha256.Sum256(b)
+		w, err := readWindow(bytes.NewReader(append(bytes.Clone(b), sum[:]...)), 5)
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		require.NoError(t, w.view().write(&again, 5))
+		require.Equal(t, string(b), string(again.Bytes()[:again.Len()-len(sum)]))
+		w.add("another", 6, Stamp{WallMS: maxWallMS, Node: "test"})
+		index, ok := w.find("another")
+		require.True(t, ok)
+		require.Equal(t, uint64(6), index)
+	})
+}

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Computes a swoosh server's state hash and chain from what it serves.
+
+    verify.py http://127.0.0.1:8420     asks a server for /state and /log
+    verify.py STATE.json LOG.ndjson     reads files: the bodies of the same two
+
+It knows the two formulas of DURABILITY.md and nothing else of swoosh. It needs
+the log from its first entry on; one that begins later is followed from there.
+Exit codes: 0 all agrees, 1 something differs, 2 usage.
+"""
+import hashlib
+import json
+import sys
+import urllib.request
+
+
+def canonical(value):
+    """RFC 8785 for what swoosh writes: no floats, ASCII member names."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def without_zeros(value):
+    """A state leaves members out that are "", 0, false or empty."""
+    if isinstance(value, dict):
+        kept = {name: without_zeros(v) for name, v in value.items()}
+        return {name: v for name, v in kept.items() if v not in ("", 0, False, [], {})}
+    return [without_zeros(v) for v in value] if isinstance(value, list) else value
+
+
+def state_hash(document):
+    total = 0
+    for domain, members in document.items():
+        if domain == "meta":
+            continue
+        for name, value in members.items():
+            if f"/{domain}/{name}" in document["meta"]["tables"]:
+                parts = [[domain, name, key, without_zeros(row)] for key, row in value.items()]
+            else:
+                field = without_zeros({name: value})
+                parts = [[domain, "", name, field[name]]] if field else []
+            for part in parts:
+                total += int.from_bytes(hashlib.sha256(canonical(part)).digest(), "big")
+    total %= 2**256
+    return hashlib.sha256(b"swoosh state 1\n" + total.to_bytes(32, "big")).hexdigest()
+
+
+def check_chain(lines):
+    """Gives the number of entries and the last one; exits where a link is wrong."""
+    chain, entry, count = "0" * 64, None, 0
+    for line in lines:
+        if not line.strip():
+            continue
+        entry, first = json.loads(line), entry is None
+        said = entry.pop("chain")
+        if entry["command"] == "log.loss":
+            chain = entry["payload"]["chain"]
+        if not (first and entry["index"] > 1 and entry["command"] != "log.loss"):
+            chain = hashlib.sha256(bytes.fromhex(chain) + canonical(entry)).hexdigest()
+            if chain != said:
+                sys.exit(f"entry {entry['index']}: its chain is {said}, computed is {chain}")
+        chain, count = said, count + 1
+    return count, entry, chain
+
+
+def main(args):
+    if len(args) == 1 and args[0].startswith("http"):
+        state = urllib.request.urlopen(args[0].rstrip("/") + "/state").read()
+        log = urllib.request.urlopen(args[0].rstrip("/") + "/log").read().splitlines()
+    elif len(args) == 2:
+        state, log = open(args[0], "rb").read(), open(args[1], "rb").read().splitlines()
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    document = json.loads(state)
+    computed, said = state_hash(document), document["meta"]["state_hash"]
+    if computed != said:
+        sys.exit(f"state hash: the server says {said}, computed is {computed}")
+    count, last, chain = check_chain(log)
+    if last and last["state_hash"] != said:
+        sys.exit(f"entry {last['index']}: it says state hash {last['state_hash']}, the state has {said}")
+    print(f"state hash {computed}\nchain      {chain}\n{count} entries agree")
+    return 0
+
+
+sys.exit(main(sys.argv[1:]))

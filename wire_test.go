@@ -1,0 +1,185 @@
+package swoosh_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/swooshtest"
+)
+
+var update = flag.Bool("update", false, "write the files of the newest format in testdata/wire anew")
+
+// wireDir holds what the first released format wrote. Its files are never
+// written again once they are released: a later format gets a folder of its
+// own, and this one is replayed for ever.
+const wireDir = "testdata/wire/v1"
+
+// wire is what an engine wrote: its log as it is stored and as it is served,
+// and the files beside it.
+type wire struct {
+	records []byte
+	lines   []byte
+	files   map[string][]byte // of the snapshot store
+	hashes  string
+}
+
+// writeWire makes a history with every member that an entry can have, entries
+// of the engine's own among them.
+func writeWire(t *testing.T) wire {
+	wal, store := swoosh.NewMemWAL(), swoosh.NewInMemorySnapshotStore()
+	clock := swooshtest.NewClock(1767225600000)
+	o := vault("")
+	o.Now, o.Snapshots, o.Version, o.Commit = clock.Now, store, "wire", "0123456789ab"
+	o.OpenWAL = func(string) (swoosh.WAL, error) { return wal, nil }
+	o.Guards = []swoosh.Guard{wireGuard{}}
+	e, err := swoosh.Open(t.Context(), o, ledger)
+	require.NoError(t, err)
+	ask := func(r swoosh.Request) swoosh.Result {
+		result, err := e.Submit(context.Background(), r)
+		require.NoError(t, err)
+		return result
+	}
+	first := ask(swoosh.Request{Command: "ledger.open", Payload: openAccount{"a"}, IdempotencyKey: "one"})
+	hash := e.View().StateHash()
+	ask(swoosh.Request{
+		Command: "ledger.deposit", Payload: []byte(`{"amount":5,"account":"a","note":"\u00e9 \" \\ \u20ac 😀"}`),
+		IdempotencyKey: "two", KeySince: first.HLC, HLC: swoosh.Stamp{WallMS: 1767225600100, Counter: 7, Node: "other"},
+		Expect: swoosh.Expect{StateHash: &hash}, Actor: "anna", Signer: "key-1", Signature: "c2ln", WindowID: "w1",
+		InputsHash: swoosh.Hash{1, 2, 3}, Evidence: swoosh.Refs{"https://example.org/1", "oci:x"},
+	})
+	_, err = e.SubmitBatch(context.Background(), "three", []swoosh.Request{
+		{Command: "ledger.open", Payload: openAccount{"b"}},
+		{Command: "ledger.deposit", Payload: deposit{Account: "b", Amount: 0}},
+		{Command: "ledger.freeze", Payload: freeze{true}},
+	})
+	require.NoError(t, err)
+	_, err = e.Snapshot(t.Context())
+	require.NoError(t, err)
+	clock.Advance(-time.Second)
+	ask(swoosh.Request{Command: "ledger.freeze", Payload: freeze{false}})
+	importChanged(t, e)
+	ask(swoosh.Request{Command: "ledger.deposit", Payload: deposit{Account: "a", Amount: 1}, IdempotencyKey: "four"})
+	w := wire{files: map[string][]byte{}, hashes: fmt.Sprintf("index %d\nstate %s\nchain %s\n", e.View().Index(), e.View().StateHash(), e.View().Chain())}
+	for r, err := range e.Records(1, e.View().Index()) {
+		require.NoError(t, err)
+		w.records = append(w.records, joinStored([]stored{{r.Chain, string(r.JSON)}})...)
+		w.lines = append(r.AppendJSON(w.lines), '\n')
+	}
+	for _, folder := range []string{"snapshots", "imports"} {
+		names, err := store.List(folder)
+		require.NoError(t, err)
+		for _, n := range names {
+			w.files[n] = readStored(t, store, n)
+		}
+	}
+	closeEngine(t, e)
+	return w
+}
+
+type wireGuard struct{}
+
+func (wireGuard) Name() string { return "wire" }
+func (wireGuard) Judge(context.Context, swoosh.Request, swoosh.View) (bool, string) {
+	return true, "as ever"
+}
+
+func (w wire) save(t *testing.T) {
+	require.NoError(t, os.RemoveAll(wireDir))
+	w.files["entries"], w.files["entries.ndjson"], w.files["hashes.txt"] = w.records, w.lines, []byte(w.hashes)
+	for name, b := range w.files {
+		name = filepath.Join(wireDir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		require.NoError(t, os.WriteFile(name, b, 0o644))
+	}
+}
+
+func loadWire(t *testing.T) wire {
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(wireDir, name))
+		require.NoError(t, err)
+		return b
+	}
+	w := wire{records: read("entries"), lines: read("entries.ndjson"), hashes: string(read("hashes.txt")), files: map[string][]byte{}}
+	for _, folder := range []string{"snapshots", "imports"} {
+		entries, err := os.ReadDir(filepath.Join(wireDir, folder))
+		require.NoError(t, err)
+		for _, x := range entries {
+			name := folder + "/" + x.Name()
+			w.files[name] = read(name)
+		}
+	}
+	return w
+}
+
+// boot replays the files with an engine of today, from the snapshot or from
+// nothing.
+func (w wire) boot(t *testing.T, force bool) *swoosh.Engine {
+	wal, store := swoosh.NewMemWAL(), swoosh.NewInMemorySnapshotStore()
+	for i, s := range cut(t, w.records) {
+		require.NoError(t, wal.Append([]swoosh.Record{{Index: uint64(i + 1), Chain: s.chain, JSON: []byte(s.json)}}))
+	}
+	for name, b := range w.files {
+		require.NoError(t, store.Save(name, func(f swoosh.SnapshotFile) error {
+			_, err := f.Write(b)
+			return err
+		}))
+	}
+	o := vault("")
+	o.Snapshots, o.ForceReplay = store, force
+	o.OpenWAL = func(string) (swoosh.WAL, error) { return wal, nil }
+	o.Progress = func(p swoosh.Progress) {
+		require.Equal(t, force, p.Applied > 3, "the snapshot is for starting from it")
+	}
+	e, err := swoosh.Open(t.Context(), o, ledger)
+	require.NoError(t, err)
+	require.Empty(t, e.Health().SetAside)
+	return e
+}
+
+// TestWhatWasOnceWrittenIsReadForEver replays entries and a snapshot of the
+// released format.
+func TestWhatWasOnceWrittenIsReadForEver(t *testing.T) {
+	if *update {
+		writeWire(t).save(t)
+	}
+	w := loadWire(t)
+	for _, force := range []bool{true, false} {
+		e := w.boot(t, force)
+		v := e.View()
+		require.Equal(t, w.hashes, fmt.Sprintf("index %d\nstate %s\nchain %s\n", v.Index(), v.StateHash(), v.Chain()))
+		var lines []byte
+		for r, err := range e.Records(1, v.Index()) {
+			require.NoError(t, err)
+			lines = append(r.AppendJSON(lines), '\n')
+		}
+		require.Equal(t, string(w.lines), string(lines))
+		r, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.open", Payload: openAccount{"a"}, IdempotencyKey: "one"})
+		require.NoError(t, err)
+		require.True(t, r.Duplicate, "its keys are known")
+		closeEngine(t, e)
+	}
+}
+
+// TestTheFormatIsStillTheSame writes the history anew: whoever changes what is
+// written must do so knowingly, with a folder for the new format.
+func TestTheFormatIsStillTheSame(t *testing.T) {
+	was, now := loadWire(t), writeWire(t)
+	require.Equal(t, string(was.lines), string(now.lines))
+	require.True(t, bytes.Equal(was.records, now.records), "how a record is stored")
+	require.Equal(t, was.hashes, now.hashes)
+	require.Len(t, now.files, len(was.files))
+	for name, b := range was.files {
+		require.Equal(t, string(b), string(now.files[name]), name)
+	}
+	require.Equal(t, 1, strings.Count(string(was.lines), `"state.import"`))
+}
