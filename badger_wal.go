@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -23,6 +24,11 @@ type badgerWAL struct {
 	db          *badger.DB
 	first, last atomic.Uint64
 	fault       *badgerLogger
+
+	// Badger unmaps its files when it closes: nobody may be reading then.
+	closing sync.Mutex
+	closed  bool
+	readers sync.WaitGroup
 }
 
 // OpenBadgerWAL opens the log in dir, which it creates if it is missing. One
@@ -157,6 +163,11 @@ func (w *badgerWAL) Bounds() (first, last uint64) { return w.first.Load(), w.las
 
 func (w *badgerWAL) Read(from, to uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
+		if !w.enter() {
+			yield(Record{}, errLogClosed)
+			return
+		}
+		defer w.readers.Done()
 		durable := w.last.Load()
 		if to = min(to, durable); from > to {
 			return
@@ -216,7 +227,26 @@ func eachRecord(item *badger.Item, yield func(Record) bool) error {
 	return nil
 }
 
-func (w *badgerWAL) Close() error { return w.db.Close() }
+var errLogClosed = errors.New("the log is closed")
+
+// enter lets a reader in, until the log is closed.
+func (w *badgerWAL) enter() bool {
+	w.closing.Lock()
+	defer w.closing.Unlock()
+	if !w.closed {
+		w.readers.Add(1)
+	}
+	return !w.closed
+}
+
+// Close waits for those who are reading.
+func (w *badgerWAL) Close() error {
+	w.closing.Lock()
+	w.closed = true
+	w.closing.Unlock()
+	w.readers.Wait()
+	return w.db.Close()
+}
 
 // badgerLogger is Badger's logger. Badger only logs some failures that put the
 // log at risk, such as a failed sync of a file: any error it logs stops

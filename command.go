@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -404,6 +405,14 @@ func (r Request) checkForms() error {
 				return malformed([]FieldError{{Pointer: "/" + f.name, Detail: err.Error()}}, "")
 			}
 		}
+	}
+	for i, ref := range r.Evidence {
+		if err := ref.Validate(); err != nil {
+			return malformed([]FieldError{{Pointer: fmt.Sprintf("/evidence/%d", i), Detail: err.Error()}}, "")
+		}
+	}
+	if !utf8.ValidString(r.Actor) {
+		return malformed([]FieldError{{Pointer: "/actor", Detail: "must be UTF-8"}}, "")
 	}
 	for _, t := range []struct {
 		name  string

@@ -286,6 +286,9 @@ func (d *definition) layOut(t reflect.Type) {
 			panic(fmt.Sprintf("swoosh: domain %s: %s: %v", d.name, name, err))
 		}
 		fl := field{name: name, at: i, codec: canon.For(row)}
+		if slices.ContainsFunc(slices.Concat(d.fields, d.tables), func(f field) bool { return f.name == name }) {
+			panic(fmt.Sprintf("swoosh: domain %s: two members are called %s", d.name, name))
+		}
 		if isTable {
 			d.tables = append(d.tables, fl)
 		} else {

@@ -622,7 +622,9 @@ func TestClose(t *testing.T) {
 		_, err := r.Submit(context.Background(), paying("a", 1))
 		requireKind(t, swoosh.ShuttingDown, err)
 		requireKind(t, swoosh.ShuttingDown, r.WaitIndex(context.Background(), 2))
-		require.Equal(t, uint64(1), r.View().Index(), "what was read before can be read")
+		require.Equal(t, uint64(1), r.View().Index(), "what is in memory can be read")
+		_, err = r.ViewAt(context.Background(), 0)
+		require.Error(t, err)
 	})
 	t.Run("D1/finishes what it has", func(t *testing.T) {
 		r := newRig(t, swoosh.Options{})

@@ -1,6 +1,9 @@
 package swoosh
 
-import "context"
+import (
+	"context"
+	"reflect"
+)
 
 // Bounds of the queue and of a group, and the room that is kept free on the disk.
 const (
@@ -49,3 +52,6 @@ func (e *Engine) Queued() int { return len(e.queue) }
 // SetWindowMax changes how many keys the window holds. Call it before the
 // first command.
 func (e *Engine) SetWindowMax(n int) { e.window.max = n }
+
+// LayOut declares a domain whose state has a type that cannot be written down.
+func LayOut(state reflect.Type) { new(definition).layOut(state) }

@@ -92,6 +92,27 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
+// TestRecordsAreStoredAsTheyWere holds the encoding of a record against the
+// released one.
+func TestRecordsAreStoredAsTheyWere(t *testing.T) {
+	stored, err := os.ReadFile("testdata/wire/v1/entries")
+	require.NoError(t, err)
+	lines, err := os.ReadFile("testdata/wire/v1/entries.ndjson")
+	require.NoError(t, err)
+	var again, served []byte
+	index := uint64(1)
+	for rest := stored; len(rest) > 0; index++ {
+		var r Record
+		r, rest, err = cutRecord(rest, index)
+		require.NoError(t, err)
+		again = r.appendTo(again)
+		served = append(r.AppendJSON(served), '\n')
+	}
+	require.True(t, bytes.Equal(stored, again))
+	require.Equal(t, string(lines), string(served))
+	require.Len(t, findRecords(stored), int(index-1), "salvage finds each of them")
+}
+
 func FuzzStamp(f *testing.F) {
 	for _, s := range []string{"019b76daa800-0000-test", "ffffffffffff-ffff-a", "000000000000-0000-", "019B76daa800-0000-test", "+19b76daa800-0000-x", "019b76daa800-0000-" + strings.Repeat("n", 64)} {
 		f.Add(s, s)

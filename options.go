@@ -67,6 +67,11 @@ func (o Options) withDefaults() (*Options, error) {
 			return nil, fmt.Errorf("swoosh: node id: %w", err)
 		}
 	}
+	for _, g := range o.Guards {
+		if CheckNodeID(g.Name()) != nil {
+			return nil, fmt.Errorf("swoosh: a guard's name is 1 to 63 characters of a-z, 0-9 and dash, not %q", g.Name())
+		}
+	}
 	if o.Now == nil {
 		o.Now = func() int64 { return time.Now().UnixMilli() }
 	}

@@ -194,7 +194,7 @@ func (e *Engine) assess(ctx context.Context, r *recovery, l *relics) (*rescue, e
 		case err == nil:
 			c.state = s
 			return c, nil
-		case !errors.As(err, &d):
+		case !errors.As(err, &d) || d.Index > p.index:
 			return nil, err
 		case d.reducer() && (d.Index < p.index || p.index == l.to):
 			c.differs = d

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,6 +181,32 @@ func receiverIsPublic(d *ast.FuncDecl) bool {
 // engine's and the same everywhere.
 func isConventional(method string) bool {
 	return slices.Contains([]string{"Check", "Apply", "Phase", "Validate", "Refuse", "React", "Key", "JSONSchema", "Error", "Unwrap"}, method)
+}
+
+// TestDurabilityNamesItsTests holds DURABILITY.md to tests that exist: each
+// promise names some.
+func TestDurabilityNamesItsTests(t *testing.T) {
+	page, err := os.ReadFile("DURABILITY.md")
+	require.NoError(t, err)
+	var tests strings.Builder
+	for _, dir := range packages(t) {
+		names, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+		require.NoError(t, err)
+		for _, name := range names {
+			source, err := os.ReadFile(name)
+			require.NoError(t, err)
+			tests.Write(source)
+		}
+	}
+	promises := regexp.MustCompile(`(?m)^\| \*\*(D[1-9])\*\* .*$`).FindAllStringSubmatch(string(page), -1)
+	require.Len(t, promises, 9)
+	for _, p := range promises {
+		named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(p[0], -1)
+		require.NotEmpty(t, named, "%s names no test", p[1])
+		for _, n := range named {
+			require.Contains(t, tests.String(), "func "+n[1]+"(t *testing.T)", p[1])
+		}
+	}
 }
 
 // TestFilesCanBeHeldInTheHead bounds the length of files.

@@ -91,6 +91,7 @@ func TestVerifyNamesTheFirstThingThatIsWrong(t *testing.T) {
 		"entry's state": {func(t *testing.T, dir string) {
 			rewrite(t, dir, 25, replaced(`"amount":124`, `"amount":924`, &settled.chains[23]))
 		}, 25, "the state differs"},
+		"missing entry":     {func(t *testing.T, dir string) { rewrite(t, dir, 25, func([]stored) []stored { return nil }) }, 25, "entries 25 to 25 are missing"},
 		"entry's structure": {func(t *testing.T, dir string) { rewrite(t, dir, 25, replaced(`"index":25`, `"indices":25`, nil)) }, 25, "cannot be read"},
 	} {
 		t.Run("D3/"+name, func(t *testing.T) {

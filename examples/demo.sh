@@ -19,6 +19,7 @@ for tool in curl jq; do
 	command -v "$tool" >/dev/null || { printf 'demo: %s is needed: install it\n' "$tool" >&2; exit 1; }
 done
 
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d)
 server=
 cleanup() {
@@ -29,7 +30,7 @@ trap cleanup EXIT
 
 if [[ -z ${SWOOSH:-} ]]; then
 	SWOOSH=$work/swoosh
-	(cd "$(dirname "${BASH_SOURCE[0]}")/.." && go build -o "$SWOOSH" ./cmd/swoosh) || die "the program does not build"
+	(cd "$root" && go build -o "$SWOOSH" ./cmd/swoosh) || die "the program does not build"
 fi
 
 # start runs the server and waits for the line that it prints once it takes
@@ -140,6 +141,11 @@ last=$(tail -n 1 "$work/entries" | jq -r .state_hash)
 rows=$(curl -sSf "$address/state" | jq '.project.projects | length')
 ((rows == COMMANDS + 1)) || die "the state has $rows projects, not $((COMMANDS + 1))"
 say "   $(wc -l <"$work/entries") entries, $rows projects, state hash ${last:0:16}…"
+
+if command -v python3 >/dev/null; then
+	python3 "$root/scripts/verify.py" "$address" >"$work/python" || die "scripts/verify.py disagrees"
+	say "   A Python script computes the same state hash, and every link of the chain."
+fi
 
 say "6. A stop in order, and swoosh verify."
 kill -TERM "$server"

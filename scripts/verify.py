@@ -63,10 +63,14 @@ def check_chain(lines):
     return count, entry, chain
 
 
+def get(url, accept):
+    return urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept})).read()
+
+
 def main(args):
     if len(args) == 1 and args[0].startswith("http"):
-        state = urllib.request.urlopen(args[0].rstrip("/") + "/state").read()
-        log = urllib.request.urlopen(args[0].rstrip("/") + "/log").read().splitlines()
+        state = get(args[0].rstrip("/") + "/state", "application/json")
+        log = get(args[0].rstrip("/") + "/log", "application/x-ndjson").splitlines()
     elif len(args) == 2:
         state, log = open(args[0], "rb").read(), open(args[1], "rb").read().splitlines()
     else:

@@ -1,0 +1,314 @@
+package swoosh
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/stretchr/testify/require"
+)
+
+// logRecords gives records of an index on, whose JSON has so many bytes.
+func logRecords(from uint64, n, size int) []Record {
+	var all []Record
+	for i := range uint64(n) {
+		json := fmt.Appendf(nil, "%020d", from+i)
+		all = append(all, Record{Index: from + i, Chain: Hash{byte(from + i)}, JSON: append(json, make([]byte, size)...)})
+	}
+	return all
+}
+
+func readAll(t testing.TB, w WAL, from, to uint64) []Record {
+	t.Helper()
+	var all []Record
+	for r, err := range w.Read(from, to) {
+		require.NoError(t, err)
+		all = append(all, r)
+	}
+	return all
+}
+
+func openBadger(t testing.TB, dir string) *badgerWAL {
+	t.Helper()
+	w, err := OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return w.(*badgerWAL)
+}
+
+// eachLog runs a test on every log that keeps the contract. reopen gives what
+// a new process would find.
+func eachLog(t *testing.T, test func(t *testing.T, w WAL, reopen func() WAL)) {
+	t.Run("badger", func(t *testing.T) {
+		dir := t.TempDir()
+		w := openBadger(t, dir)
+		t.Cleanup(func() { require.NoError(t, w.Close()) })
+		test(t, w, func() WAL {
+			require.NoError(t, w.Close())
+			w = openBadger(t, dir)
+			return w
+		})
+	})
+	t.Run("memory", func(t *testing.T) {
+		w := NewMemWAL()
+		test(t, w, func() WAL {
+			require.NoError(t, w.Close())
+			return w
+		})
+	})
+}
+
+// twice gives the log, and then what a new process finds.
+func twice(w WAL, reopen func() WAL) iter.Seq[WAL] {
+	return func(yield func(WAL) bool) {
+		if yield(w) {
+			yield(reopen())
+		}
+	}
+}
+
+// TestWAL is the contract of a WAL.
+func TestWAL(t *testing.T) {
+	t.Run("an empty one", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w WAL, reopen func() WAL) {
+			for w := range twice(w, reopen) {
+				first, last := w.Bounds()
+				require.Zero(t, first+last)
+				require.Empty(t, readAll(t, w, 0, ^uint64(0)))
+			}
+		})
+	})
+	t.Run("D1/groups of every size", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w WAL, reopen func() WAL) {
+			var all []Record
+			for i, n := range []int{1, 1, 64, 3, 4096} {
+				group := logRecords(uint64(len(all)+1), n, 100*(i%3))
+				require.NoError(t, w.Append(group))
+				all = append(all, group...)
+			}
+			for w := range twice(w, reopen) {
+				first, last := w.Bounds()
+				require.Equal(t, [2]uint64{1, uint64(len(all))}, [2]uint64{first, last})
+				require.Equal(t, all, readAll(t, w, 0, ^uint64(0)))
+				for _, r := range [][2]uint64{{1, 1}, {2, 3}, {66, 69}, {60, 80}, {4165, 4165}, {70, 69}, {4166, 9999}} {
+					want := all[:0:0]
+					for i := r[0]; i <= min(r[1], last); i++ {
+						want = append(want, all[i-1])
+					}
+					require.Equal(t, want, append(all[:0:0], readAll(t, w, r[0], r[1])...), "%v", r)
+				}
+			}
+		})
+	})
+	t.Run("D2/the largest group is one transaction", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w WAL, reopen func() WAL) {
+			for _, sizes := range [][2]int{{groupMaxBytes / 4096, 4096}, {groupMaxBytes / 2, 2}, {maxEntryBytes, 1}, {maxEntryBytes, 2}, {100_000, 23}} {
+				_, last := w.Bounds()
+				group := logRecords(last+1, sizes[1], 0)
+				bytes := 0
+				for i := range group {
+					group[i].JSON = make([]byte, min(maxEntryBytes, sizes[0])-64)
+					bytes += group[i].size()
+				}
+				require.LessOrEqual(t, bytes, groupMaxBytes)
+				require.NoError(t, w.Append(group), "%v", sizes)
+				require.Len(t, readAll(t, w, last+1, ^uint64(0)), sizes[1])
+			}
+			_, last := w.Bounds()
+			require.Len(t, readAll(t, reopen(), 1, ^uint64(0)), int(last))
+		})
+	})
+	t.Run("a gap, and a log that begins late", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w WAL, reopen func() WAL) {
+			early, late := logRecords(5, 3, 10), logRecords(20, 2, 10)
+			require.NoError(t, w.Append(early))
+			require.NoError(t, w.Append(late))
+			for w := range twice(w, reopen) {
+				first, last := w.Bounds()
+				require.Equal(t, [2]uint64{5, 21}, [2]uint64{first, last})
+				require.Equal(t, append(early[2:3:3], late...), readAll(t, w, 7, 30))
+				require.Equal(t, late, readAll(t, w, 8, 30))
+				require.Empty(t, readAll(t, w, 8, 19))
+				require.Len(t, readAll(t, w, 1, 30), 5)
+			}
+		})
+	})
+	t.Run("reading while it grows", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w WAL, _ func() WAL) {
+			require.NoError(t, w.Append(logRecords(1, 10, 10)))
+			seen := uint64(0)
+			for r, err := range w.Read(1, ^uint64(0)) {
+				require.NoError(t, err)
+				if seen = r.Index; seen == 5 {
+					require.NoError(t, w.Append(logRecords(11, 10, 10)))
+				}
+			}
+			require.Equal(t, uint64(10), seen, "a reader sees what was there when it began")
+			for r := range w.Read(1, ^uint64(0)) {
+				if r.Index == 12 {
+					break // An early end is fine.
+				}
+			}
+			done := make(chan error)
+			go func() {
+				for i := uint64(21); i <= 60; i++ {
+					if err := w.Append(logRecords(i, 1, 10)); err != nil {
+						done <- err
+						return
+					}
+				}
+				done <- nil
+			}()
+			for running := true; running; {
+				select {
+				case err := <-done:
+					require.NoError(t, err)
+					running = false
+				default:
+					_, last := w.Bounds()
+					all := readAll(t, w, 1, last)
+					require.Len(t, all, int(last))
+				}
+			}
+		})
+	})
+	t.Run("records own their bytes", func(t *testing.T) {
+		eachLog(t, func(t *testing.T, w WAL, _ func() WAL) {
+			group := logRecords(1, 3, 10)
+			require.NoError(t, w.Append(group))
+			before := readAll(t, w, 1, 3)
+			for i := range before {
+				before[i].JSON = append([]byte(nil), before[i].JSON...)
+			}
+			for _, r := range readAll(t, w, 1, 3) {
+				_ = append(r.JSON[:2], "overwritten"...)
+			}
+			if _, ok := w.(*badgerWAL); ok {
+				require.Equal(t, before, readAll(t, w, 1, 3))
+			}
+		})
+	})
+}
+
+// TestBadgerLog is what only Badger can do wrong.
+func TestBadgerLog(t *testing.T) {
+	t.Run("D1/every commit is synced", func(t *testing.T) {
+		o := openBadgerFor(t).db.Opts()
+		require.True(t, o.SyncWrites)
+		require.Less(t, int64(maxRecordBytes), o.ValueThreshold, "entries stay out of the value log")
+		require.Less(t, int64(groupMaxBytes), 15*o.MemTableSize/100, "a group fits in a transaction")
+		require.False(t, o.DetectConflicts)
+	})
+	t.Run("one record a group, several near 1 MiB", func(t *testing.T) {
+		w := openBadgerFor(t)
+		require.NoError(t, w.Append(logRecords(1, 100, 10)))
+		require.Equal(t, []uint64{1}, keysIn(w))
+		require.NoError(t, w.Append(logRecords(101, 22, 100_000)))
+		require.Equal(t, []uint64{1, 101, 111, 121}, keysIn(w))
+	})
+	t.Run("D8/an error that Badger only logs stops the appends", func(t *testing.T) {
+		w := openBadgerFor(t)
+		require.NoError(t, w.Append(logRecords(1, 1, 10)))
+		w.fault.Warningf("it rains")
+		require.NoError(t, w.Append(logRecords(2, 1, 10)))
+		w.fault.Errorf("a sync failed: %v\n", errors.New("disk"))
+		require.ErrorContains(t, w.Append(logRecords(3, 1, 10)), "a sync failed: disk")
+		require.Len(t, readAll(t, w, 1, 9), 2)
+	})
+	t.Run("a damaged value names its entries", func(t *testing.T) {
+		w := openBadgerFor(t)
+		require.NoError(t, w.Append(logRecords(1, 3, 10)))
+		txn := w.db.NewTransactionAt(4, true)
+		require.NoError(t, txn.Set([]byte{0, 0, 0, 0, 0, 0, 0, 4}, []byte{200, 1, 2}))
+		require.NoError(t, txn.CommitAt(4, nil))
+		w.last.Store(4)
+		var failed error
+		for _, err := range w.Read(1, 9) {
+			failed = err
+		}
+		require.ErrorContains(t, failed, "entry 4: its length is damaged")
+	})
+	t.Run("it is closed behind its readers", func(t *testing.T) {
+		w := openBadger(t, t.TempDir())
+		require.NoError(t, w.Append(logRecords(1, 3, 10)))
+		closed := make(chan error, 1)
+		for r, err := range w.Read(1, 3) {
+			require.NoError(t, err)
+			if r.Index == 1 {
+				go func() { closed <- w.Close() }()
+				for w.enter() { // until Close has begun
+					w.readers.Done()
+				}
+			}
+			require.Empty(t, closed)
+		}
+		require.NoError(t, <-closed)
+		for _, err := range w.Read(1, 3) {
+			require.ErrorIs(t, err, errLogClosed)
+		}
+	})
+	t.Run("one process at a time", func(t *testing.T) {
+		dir := t.TempDir()
+		w := openBadger(t, dir)
+		_, err := OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+		require.Error(t, err)
+		require.NoError(t, w.Close())
+	})
+	t.Run("D6/files that a kill left without a byte", func(t *testing.T) {
+		dir := t.TempDir()
+		w := openBadger(t, dir)
+		require.NoError(t, w.Append(logRecords(1, 3, 10)))
+		require.NoError(t, w.Close())
+		for _, name := range []string{"00009.mem", "000009.vlog"} {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		}
+		w = openBadger(t, dir)
+		require.Len(t, readAll(t, w, 1, 9), 3)
+		require.NoError(t, w.Close())
+	})
+}
+
+func openBadgerFor(t *testing.T) *badgerWAL {
+	w := openBadger(t, t.TempDir())
+	t.Cleanup(func() { require.NoError(t, w.Close()) })
+	return w
+}
+
+// keysIn lists Badger's keys.
+func keysIn(w *badgerWAL) (keys []uint64) {
+	txn := w.db.NewTransactionAt(^uint64(0), false)
+	defer txn.Discard()
+	it := txn.NewIterator(badger.IteratorOptions{})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		var key uint64
+		for _, b := range it.Item().Key() {
+			key = key<<8 | uint64(b)
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// TestCutRecord takes apart what appendTo made, and nothing else.
+func TestCutRecord(t *testing.T) {
+	r := logRecords(7, 1, 300)[0]
+	b := append(r.appendTo(nil), "rest"...)
+	got, rest, err := cutRecord(b, 7)
+	require.NoError(t, err)
+	require.Equal(t, r, got)
+	require.Equal(t, "rest", string(rest))
+	require.LessOrEqual(t, len(b)-4, r.size())
+	whole := r.appendTo(nil)
+	for n := range whole {
+		_, _, err := cutRecord(whole[:n], 7)
+		require.Error(t, err, "cut at %d", n)
+	}
+	whole[2] = recordFormat + 1
+	_, _, err = cutRecord(whole, 7)
+	require.ErrorContains(t, err, "use the newer swoosh")
+}
