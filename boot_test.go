@@ -259,6 +259,7 @@ func TestOpenRefuses(t *testing.T) {
 	t.Run("options that cannot work", func(t *testing.T) {
 		require.ErrorContains(t, open("", func(o *swoosh.Options) { o.Node = "Node 1" }), "node id")
 		require.ErrorContains(t, open("", func(o *swoosh.Options) { o.SkewMax = -1 }), "cannot be negative")
+		require.ErrorContains(t, open("", func(o *swoosh.Options) { o.Guards = []swoosh.Guard{guard{name: "a guard"}} }), `not "a guard"`)
 		_, err := swoosh.Open(context.Background(), swoosh.Options{})
 		require.ErrorContains(t, err, "needs a domain")
 		_, err = swoosh.Open(context.Background(), swoosh.Options{}, ledger, ledger)

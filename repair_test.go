@@ -256,6 +256,7 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 		"nothing but the first is bad": {[]uint64{1}, 1, 2, 60, 0, 60},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
+			t.Parallel()
 			l := live(t, 60, tc.snapshots...)
 			hitContent(t, l.dir, tc.damaged)
 			mendLoss(t, l.dir)
@@ -449,25 +450,33 @@ func (d *dyingFS) SyncDir(name string) error {
 	return d.FS.SyncDir(name)
 }
 
+// breakOff runs a repair that dies after some steps, and gives those left.
+func breakOff(t *testing.T, dir string, steps int) (left int, err error) {
+	dying := &dyingFS{FS: durable.OS(), left: steps}
+	o := vault(dir)
+	o.FS = dying
+	_, err = swoosh.Repair(t.Context(), o, acceptLoss, ledger)
+	return dying.left, err
+}
+
 func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
 	l := live(t, 60, 20, 40)
 	hitContent(t, l.dir, 45)
 	refusal(t, l.dir)
-	done := false
-	for steps := 0; !done; steps++ {
+	left, err := breakOff(t, crashed(t, l.dir), 1000)
+	require.NoError(t, err)
+	require.Less(t, left, 990, "a repair has steps")
+	for steps := range 1000 - left {
 		t.Run(fmt.Sprintf("D6/%d", steps), func(t *testing.T) {
+			t.Parallel()
 			dir := crashed(t, l.dir)
-			o := vault(dir)
-			o.FS = &dyingFS{FS: durable.OS(), left: steps}
-			_, err := swoosh.Repair(t.Context(), o, acceptLoss, ledger)
-			if done = err == nil; !done {
-				require.ErrorIs(t, err, errDead)
-				if e, err := swoosh.Open(t.Context(), vault(dir), ledger); err == nil {
-					closeEngine(t, e)
-				} else {
-					require.Contains(t, err.Error(), "repair "+dir)
-					mend(t, dir, acceptLoss)
-				}
+			_, err := breakOff(t, dir, steps)
+			require.ErrorIs(t, err, errDead)
+			if e, err := swoosh.Open(t.Context(), vault(dir), ledger); err == nil {
+				closeEngine(t, e)
+			} else {
+				require.Contains(t, err.Error(), "repair "+dir)
+				mend(t, dir, acceptLoss)
 			}
 			report := requireVerified(t, dir)
 			require.Equal(t, uint64(61), report.Last)

@@ -5,15 +5,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // relics is all that is left of a log: what can still be read of it, what lies
@@ -282,7 +282,7 @@ func (h *home) salvage() ([]Record, error) {
 	var all []Record
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".mem") {
-			b, err := durable.ReadFile(h.fs, filepath.Join(dir, e.Name()))
+			b, err := readLarge(h.fs, filepath.Join(dir, e.Name()))
 			if err != nil {
 				return nil, err
 			}
@@ -290,6 +290,25 @@ func (h *home) salvage() ([]Record, error) {
 		}
 	}
 	return all, nil
+}
+
+// readLarge reads a file into one buffer of its size.
+func readLarge(fsys FS, name string) ([]byte, error) {
+	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // It was only read.
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, info.Size())
+	n, err := io.ReadFull(f, b)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return b[:n], err
 }
 
 // findRecords gives every record in b that can be read, wherever it begins.
