@@ -36,6 +36,7 @@ type WAL interface {
 	// error.
 	Read(from, to uint64) iter.Seq2[Record, error]
 
+	// Close waits for the reads under way to end; later ones give an error.
 	Close() error
 }
 
