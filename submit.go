@@ -233,6 +233,11 @@ func (e *Engine) wait(ctx context.Context, p *pending) ([]Result, error) {
 // first answer if the content is the same.
 func (e *Engine) duplicate(p *pending) ([]Result, error) {
 	entries, err := e.submission(p.hit)
+	if errors.Is(err, errNoEntry) {
+		expired := Errorf(KeyExpired, "the key belongs to entry %d, which a repair took out of the log: look whether the command happened", p.hit)
+		expired.Unknown = true
+		return nil, expired
+	}
 	if err != nil {
 		return nil, Errorf(Internal, "the entry %d that carries the key cannot be read: %w", p.hit, err)
 	}
@@ -269,7 +274,7 @@ func (e *Engine) submission(index uint64) ([]*Entry, error) {
 			return all, nil
 		}
 	}
-	return nil, fmt.Errorf("entry %d is not in the log", index+uint64(len(all)))
+	return nil, fmt.Errorf("entry %d %w", index+uint64(len(all)), errNoEntry)
 }
 
 // sameContent compares what a key stands for: command, payload, signer,
