@@ -258,3 +258,17 @@ func TestWhatIsNewAtZeroNeedsNoRepair(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyOfAnEntryThatARepairTookOut sends a command again whose entry moved to
+// lost, while a snapshot kept what it did: it does not apply twice.
+func TestKeyOfAnEntryThatARepairTookOut(t *testing.T) {
+	l := live(t, 60, 20, 40)
+	hitContent(t, l.dir, 10)
+	mendLoss(t, l.dir)
+	e := openVault(t, l.dir)
+	before := e.View()
+	_, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", IdempotencyKey: "key-15", Payload: deposit{Account: "a", Amount: 115, Note: "n"}})
+	require.True(t, swoosh.KeyExpired.Is(err), err)
+	require.Equal(t, before.Index(), e.View().Index())
+	closeEngine(t, e)
+}

@@ -263,6 +263,9 @@ func (e *Engine) submission(index uint64) ([]*Entry, error) {
 		if err != nil {
 			return nil, err
 		}
+		if r.Index != index+uint64(len(all)) {
+			break // a gap
+		}
 		x, err := DecodeEntry(r)
 		if err != nil {
 			return nil, err
