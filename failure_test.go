@@ -1,0 +1,210 @@
+package swoosh_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+// TestAppendFails: nobody knows what is on the disk after a failed sync, so
+// nothing more is accepted, and everybody is told no more than is known.
+func TestAppendFails(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		lands bool
+	}{{"lost", false}, {"landed", true}} {
+		t.Run("D8/"+test.name, func(t *testing.T) { appendFails(t, test.lands) })
+	}
+}
+
+func appendFails(t *testing.T, lands bool) {
+	r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+	r.must(keyed("first", opening("a")))
+	inFirst, bulk, inNext := pipelined(r,
+		[]swoosh.Request{keyed("n", opening("b")), opening("b"), keyed("n", opening("b"))},
+		[]swoosh.Request{keyed("m", opening("c")), keyed("n", opening("b")), keyed("m", opening("c")), opening("b"), paying("a", 1)})
+	durable, flying := r.View(), r.appends()[2]
+	r.wal.Fail(lands)
+	r.wal.Step()
+
+	inFirst[0].refused(t, swoosh.OutcomeUnknown)
+	inFirst[1].refused(t, swoosh.ReadOnly)
+	inFirst[2].refused(t, swoosh.OutcomeUnknown)
+	for i, c := range bulk {
+		if uint64(i) <= flying[1]-flying[0]-1 {
+			c.refused(t, swoosh.OutcomeUnknown)
+		} else {
+			c.refused(t, swoosh.ReadOnly)
+		}
+	}
+	inNext[0].refused(t, swoosh.ReadOnly)
+	inNext[1].refused(t, swoosh.OutcomeUnknown)
+	inNext[2].refused(t, swoosh.ReadOnly)
+	inNext[3].refused(t, swoosh.ReadOnly)
+	inNext[4].refused(t, swoosh.ReadOnly)
+
+	require.Equal(t, uint64(1), r.must(keyed("first", opening("a"))).Index, "a durable key is answered")
+	r.refused(swoosh.IdempotencyKeyReused, keyed("first", opening("z")))
+	require.True(t, r.refused(swoosh.OutcomeUnknown, keyed("n", opening("b"))).Unknown)
+	for _, req := range []swoosh.Request{keyed("m", opening("c")), paying("a", 1), opening("a")} {
+		require.False(t, r.refused(swoosh.ReadOnly, req).Unknown)
+	}
+	_, err := r.Import(context.Background(), nil, strings.NewReader("{}"))
+	requireKind(t, swoosh.ReadOnly, err)
+	require.Len(t, r.appends(), 3, "nothing is appended after a failure")
+	_, reason := r.Readiness()
+	require.Equal(t, "read_only", reason)
+	requireReadsAt(t, r, durable)
+
+	r.restart()
+	want := durable.Index()
+	if lands {
+		want = flying[1]
+	}
+	require.Equal(t, want, r.View().Index(), "D1")
+	require.Equal(t, lands, r.must(keyed("n", opening("b"))).Duplicate, "D4")
+	require.False(t, r.must(keyed("m", opening("c"))).Duplicate, "what was answered read_only did not happen")
+}
+
+// requireReadsAt wants every way of reading to end at v.
+func requireReadsAt(t *testing.T, r *rig, v swoosh.View) {
+	t.Helper()
+	require.Equal(t, v, r.View(), "D7")
+	past, err := r.ViewAt(context.Background(), v.Index()-1)
+	require.NoError(t, err)
+	require.Equal(t, v.Index()-1, past.Index())
+	_, err = r.ViewAt(context.Background(), v.Index()+1)
+	requireKind(t, swoosh.NotFound, err)
+	at, err := r.IndexAt(context.Background(), swoosh.Stamp{WallMS: 1 << 47, Node: "x"})
+	require.NoError(t, err)
+	require.Equal(t, v.Index(), at)
+	last := uint64(0)
+	for rec, err := range r.Records(1, 1<<40) {
+		require.NoError(t, err)
+		last = rec.Index
+	}
+	require.Equal(t, v.Index(), last)
+	info, err := r.Snapshot(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, v.Index(), info.Index)
+}
+
+// markFails is a file system whose mark cannot be written while broken is set.
+type markFails struct {
+	swoosh.FS
+	broken atomic.Bool
+}
+
+var errMarkBroken = errors.New("no mark today")
+
+func (m *markFails) OpenFile(name string, flag int, perm os.FileMode) (durable.File, error) {
+	f, err := m.FS.OpenFile(name, flag, perm)
+	if err == nil && filepath.Base(name) == "mark" {
+		return &markFile{f, m}, nil
+	}
+	return f, err
+}
+
+type markFile struct {
+	durable.File
+	fs *markFails
+}
+
+func (f *markFile) WriteAt(b []byte, at int64) (int, error) {
+	if f.fs.broken.Load() {
+		return 0, errMarkBroken
+	}
+	return f.File.WriteAt(b, at)
+}
+
+// TestMarkFails: the group is durable, so it is answered; then nothing more is
+// accepted.
+func TestMarkFails(t *testing.T) {
+	t.Run("D8/nothing in flight", func(t *testing.T) {
+		disk := &markFails{FS: durable.OS()}
+		r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
+		r.must(opening("a"))
+		disk.broken.Store(true)
+		require.Equal(t, uint64(2), r.must(keyed("k", paying("a", 5))).Index)
+		r.refused(swoosh.ReadOnly, paying("a", 5))
+		require.True(t, r.must(keyed("k", paying("a", 5))).Duplicate)
+		disk.broken.Store(false)
+		r.refused(swoosh.ReadOnly, paying("a", 5))
+		requireReadsAt(t, r, r.View())
+		r.restart()
+		require.Equal(t, int32(5), balance(r.View(), "a"), "D1")
+		require.True(t, r.must(keyed("k", paying("a", 5))).Duplicate, "D4")
+	})
+	t.Run("D8/with the next group reduced", func(t *testing.T) {
+		disk := &markFails{FS: durable.OS()}
+		r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
+		r.must(keyed("first", opening("a")))
+		inFirst, bulk, inNext := pipelined(r,
+			[]swoosh.Request{keyed("n", opening("b"))},
+			[]swoosh.Request{keyed("m", opening("c")), keyed("n", opening("b")), keyed("m", opening("c"))})
+		disk.broken.Store(true)
+		r.wal.Release()
+		require.False(t, inFirst[0].result(t).Duplicate)
+		bulk[0].result(t)
+		inNext[0].refused(t, swoosh.ReadOnly)
+		require.True(t, inNext[1].result(t).Duplicate)
+		inNext[2].refused(t, swoosh.ReadOnly)
+		r.refused(swoosh.ReadOnly, keyed("m", opening("c")))
+		require.Len(t, r.appends(), 3)
+	})
+}
+
+// TestPanicInAGroup: a domain's panic in one command of a group is that command's
+// failure alone.
+func TestPanicInAGroup(t *testing.T) {
+	var log strings.Builder
+	r := newRig(t, swoosh.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	reached := r.wal.Hold()
+	lead := r.enqueue(opening("a"))
+	<-reached
+	broken := func(key string, inApply bool) swoosh.Request {
+		return keyed(key, swoosh.Request{Command: "ledger.break", Payload: breakDown{inApply}})
+	}
+	answers := r.enqueue(paying("a", 1), broken("x", false), paying("a", 2), broken("y", true), opening("b"))
+	inBatch, err := r.EnqueueBatch("z", paying("a", 1000), opening("c"), broken("", true))
+	require.NoError(t, err)
+	batch := r.await(inBatch)
+	answers = append(answers, r.enqueue(paying("b", 4))...)
+	r.wal.Release()
+	lead[0].result(t)
+	for i, want := range []uint64{2, 0, 3, 0, 4, 5} {
+		if want == 0 {
+			answers[i].refused(t, swoosh.Internal)
+			var e *swoosh.Error
+			require.ErrorAs(t, answers[i].err, &e)
+			require.NotEmpty(t, e.Instance)
+			require.NotContains(t, e.Detail, "broke down", "what a domain panicked with is for the log")
+			require.Contains(t, log.String(), e.Instance)
+		} else {
+			require.Equal(t, want, answers[i].result(t).Index, "D2")
+		}
+	}
+	batch.refused(t, swoosh.Internal)
+	v := r.View()
+	require.Equal(t, [2]int32{3, 4}, [2]int32{balance(v, "a"), balance(v, "b")}, "D2")
+	require.Equal(t, uint32(2), ledger.Of(v).Entries, "D2: plain fields")
+	require.Equal(t, 2, ledger.Of(v).Accounts.Len(), "D2: rows")
+	for _, key := range []string{"x", "y", "z"} {
+		require.False(t, r.must(keyed(key, paying("a", 1))).Duplicate, "D2: the key was left behind")
+	}
+	require.Equal(t, 2, strings.Count(log.String(), "apply broke down"))
+	hash := r.View().StateHash()
+	r.o.ForceReplay = true
+	r.restart()
+	require.Equal(t, hash, r.View().StateHash(), "D3")
+}
