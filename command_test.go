@@ -167,11 +167,17 @@ func TestTooLarge(t *testing.T) {
 	r := newRig(t, swoosh.Options{Dir: t.TempDir()})
 	req := opening("a")
 	req.Signature = strings.Repeat("YWFh", swoosh.MaxEntryBytes/4)
-	r.refused(swoosh.TooLarge, req)
+	reached := r.wal.Hold()
+	lead := r.enqueue(opening("z"))
+	<-reached
+	_, err := r.Enqueue(req) // The writer is busy: it could not say so.
+	requireKind(t, swoosh.TooLarge, err)
+	r.wal.Release()
+	lead[0].result(t)
 	req.Signature = req.Signature[:len(req.Signature)-4000]
 	r.must(req)
 	r.restart()
-	require.Equal(t, req.Signature, r.entry(1).Signature)
+	require.Equal(t, req.Signature, r.entry(2).Signature)
 }
 
 // TestEntry: what a caller gave is in the entry, and the entry's JSON is what

@@ -323,7 +323,7 @@ func (e *Engine) nextStamp(last Stamp) Stamp {
 
 // copyGroupBytes is from where on a group is full; another entry fits into
 // Badger's transaction.
-const copyGroupBytes = 2 << 20
+const copyGroupBytes = groupMaxBytes - maxEntryBytes
 
 // copyLog appends a log to an empty one, in groups whose indexes follow each
 // other.
@@ -339,7 +339,7 @@ func copyLog(to, from WAL) error {
 		return err
 	}
 	for r, err := range from.Read(0, math.MaxUint64) {
-		if n := len(group); err == nil && n > 0 && (bytes >= groupMaxBytes/2 || n == groupMaxEntries || group[n-1].Index+1 != r.Index) {
+		if n := len(group); err == nil && n > 0 && (bytes >= copyGroupBytes || n == groupMaxEntries || group[n-1].Index+1 != r.Index) {
 			err = flush()
 		}
 		if err != nil {

@@ -218,6 +218,14 @@ func TestBadgerLog(t *testing.T) {
 		w.fault.Errorf("a sync failed: %v\n", errors.New("disk"))
 		require.ErrorContains(t, w.Append(logRecords(3, 1, 10)), "a sync failed: disk")
 		require.Len(t, readAll(t, w, 1, 9), 2)
+		require.Equal(t, []uint64{1, 2}, keysIn(w), "nothing more is written")
+	})
+	t.Run("D7/nothing is read before its append has returned", func(t *testing.T) {
+		w := openBadgerFor(t)
+		require.NoError(t, w.Append(logRecords(1, 1, 10)))
+		require.NoError(t, w.Append(logRecords(2, 1, 10)))
+		w.last.Store(1) // as it is between commit and return
+		require.Len(t, readAll(t, w, 1, ^uint64(0)), 1)
 	})
 	t.Run("a damaged value names its entries", func(t *testing.T) {
 		w := openBadgerFor(t)
@@ -243,8 +251,11 @@ func TestBadgerLog(t *testing.T) {
 				for w.enter() { // until Close has begun
 					w.readers.Done()
 				}
+				for range 3 { // as long as a Close takes, and longer
+					require.NoError(t, openBadger(t, t.TempDir()).Close())
+				}
 			}
-			require.Empty(t, closed)
+			require.Empty(t, closed, "it was closed under a reader")
 		}
 		require.NoError(t, <-closed)
 		for _, err := range w.Read(1, 3) {
