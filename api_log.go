@@ -93,6 +93,8 @@ func (x *exchange) sendLog(records iter.Seq2[Record, error], from, last uint64, 
 	switch {
 	case lines && next > from:
 		end = "\n"
+	case lines:
+		x.w.WriteHeader(http.StatusOK) // Without a byte of a body nothing else would.
 	case !lines:
 		end = open + `],"next":` + strconv.FormatUint(next, 10)
 		if next > last {

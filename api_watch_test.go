@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -201,4 +202,23 @@ func TestLog(t *testing.T) {
 	r := s.ask("HEAD", "/log", "")
 	require.Equal(t, http.StatusOK, r.status)
 	require.Empty(t, r.body)
+}
+
+// An answer without a line says where the log stands all the same.
+func TestLogWithoutLines(t *testing.T) {
+	e, err := swoosh.Open(t.Context(), swoosh.Options{}, ledger)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close(t.Context())) }()
+	api := swoosh.NewAPI(swoosh.APIOptions{})
+	api.Attach(e)
+	server := httptest.NewServer(api)
+	defer server.Close()
+	request, err := http.NewRequest(http.MethodGet, server.URL+"/log?from=1", nil)
+	require.NoError(t, err)
+	request.Header.Set("Accept", "application/x-ndjson")
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	require.Equal(t, "0", answer.Header.Get("Swoosh-Index"))
 }
