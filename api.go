@@ -23,6 +23,13 @@ type APIOptions struct {
 	// not reach a local server by rebinding DNS.
 	Loopback bool
 
+	// Authenticate finds out who sent a request. Its error is for the client:
+	// it says what is missing or wrong, and no secret. Nil: everybody is an
+	// admin without a name.
+	Authenticate func(*http.Request) (Caller, error)
+
+	Rate float64 // requests a second that one caller may send, with bursts of as many; 0: any number
+
 	Logger         *slog.Logger  // told of faults of ours; nil: slog.Default
 	RequestTimeout time.Duration // until a command must be durable, and how long a body may stand still; 0 means 60 s
 }

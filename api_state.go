@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ const indexMax = 1<<53 - 1
 // getState gives the state, a value in it, a page of a table; as it is, or as
 // it was.
 func (x *exchange) getState() error {
+	if _, err := parsePointer(x.query["path"]); err != nil {
+		return err // Before anything is waited for.
+	}
 	page, err := x.page()
 	if err != nil {
 		return err
@@ -26,9 +30,6 @@ func (x *exchange) getState() error {
 	n, err := v.Find(x.query["path"])
 	if err != nil {
 		return err
-	}
-	if page != nil && !n.IsTable() {
-		return Errorf(MalformedRequest, "%s is not a table: after and limit page through a table, GET /state?path=/meta/tables lists them", shown(x.query["path"]))
 	}
 	h := x.w.Header()
 	etag := `"` + n.Hash().String() + `"`
@@ -71,6 +72,9 @@ func (x *exchange) page() (*page, error) {
 	}
 	if !x.has("path") {
 		return nil, Errorf(MalformedRequest, "after and limit page through a table: name it by path")
+	}
+	if path := x.query["path"]; !slices.Contains(x.engine.cat.tables, path) {
+		return nil, Errorf(MalformedRequest, "%s is not a table: after and limit page through a table, GET /state?path=/meta/tables lists them", shown(path))
 	}
 	limit, err := x.limit()
 	return &page{x.query["after"], limit}, err
@@ -210,6 +214,9 @@ func (x *exchange) postState() error {
 	}
 	ifMatch, err := x.ifMatch()
 	if err != nil {
+		if refused := x.engine.importsRefused(); refused != nil {
+			return refused // What holds for every import comes first.
+		}
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(x.r.Context()))

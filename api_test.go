@@ -133,10 +133,24 @@ var codeCases = map[string]func(t *testing.T) *reply{
 	},
 	"stale_state": func(t *testing.T) *reply {
 		s := open(t, swoosh.Options{})
-		r := s.command(`{"command":"counter.start","payload":{"counter":"a"},"expect":{"index":1}}`)
-		require.EqualValues(t, 0, r.object()["index"])
-		require.Len(t, r.object()["state_hash"], 64)
-		return r
+		expect := func(members string) map[string]any {
+			return s.command(`{"command":"counter.start","payload":{"counter":"a"},"expect":{` + members + `}}`).object()
+		}
+		zeros, now := strings.Repeat("0", 64), s.e.View().StateHash().String()
+		row := `"path":"/counter/counters/a","hash":"` + zeros + `"`
+		for members, want := range map[string][]any{
+			`"index":1`:                    {0.0, nil, nil, nil},
+			`"state_hash":"` + zeros + `"`: {nil, now, nil, nil},
+			row:                            {nil, nil, "/counter/counters/a", ""},
+			`"index":0,` + row:             {0.0, nil, "/counter/counters/a", ""},
+			`"index":1,"state_hash":"` + now + `",` + row: {0.0, now, "/counter/counters/a", ""},
+		} {
+			p := expect(members)
+			require.Equal(t, want, []any{p["index"], p["state_hash"], p["path"], p["hash"]}, "what was expected, as it is now: %s", members)
+		}
+		p := s.ask("POST", "/state", "{}", `If-Match: "`+zeros+`"`).refused("stale_state", http.StatusPreconditionFailed)
+		require.Equal(t, []any{nil, now}, []any{p["index"], p["state_hash"]})
+		return s.command(`{"command":"counter.start","payload":{"counter":"a"},"expect":{"index":1}}`)
 	},
 	"too_large": func(t *testing.T) *reply {
 		r := open(t, swoosh.Options{}).command(strings.Repeat(" ", swoosh.BatchBodyMaxBytes+1))
@@ -247,22 +261,13 @@ var codeCases = map[string]func(t *testing.T) *reply{
 func overload(t *testing.T) *reply {
 	s, wal := faulty(t)
 	reached := wal.Hold()
-	defer wal.Release()
 	blob := `{"command":"counter.blob","payload":{"blob":"` + strings.Repeat("x", 900_000) + `"}}`
 	replies := make(chan *reply, 28)
 	for range cap(replies) {
-		go func() {
-			r, err := http.Post(s.url+"/command", "application/json", strings.NewReader(blob))
-			if err != nil {
-				return
-			}
-			defer r.Body.Close()
-			replies <- &reply{status: r.StatusCode}
-		}()
+		go func() { replies <- s.command(blob) }()
 	}
 	<-reached
-	require.Equal(t, http.StatusServiceUnavailable, (<-replies).status)
-	r := s.command(blob)
+	r := <-replies // The first that is answered was refused.
 	require.Equal(t, "1", r.header.Get("Retry-After"))
 	return r
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"strconv"
@@ -46,6 +47,16 @@ type Expect struct {
 }
 
 func (x Expect) isZero() bool { return x == Expect{} }
+
+func (x Expect) clone() Expect {
+	if x.StateHash != nil {
+		x.StateHash = new(*x.StateHash)
+	}
+	if x.Index != nil {
+		x.Index = new(*x.Index)
+	}
+	return x
+}
 
 // Result is the answer to an accepted command.
 type Result struct {
@@ -97,10 +108,10 @@ type envelope struct {
 	Evidence       Refs           `json:"evidence,omitzero"`
 }
 
-// expectEnvelope is Expect's JSON form; index 0 and an empty hash are lawful,
-// so presence is kept.
+// expectEnvelope is Expect's JSON form; index 0, an empty hash and a hash of
+// zeros are lawful, so presence is kept.
 type expectEnvelope struct {
-	StateHash Hash           `json:"state_hash,omitzero"`
+	StateHash jsontext.Value `json:"state_hash,omitzero"`
 	Index     jsontext.Value `json:"index,omitzero"`
 	Path      string         `json:"path,omitzero"`
 	Hash      jsontext.Value `json:"hash,omitzero"`
@@ -119,41 +130,71 @@ func DecodeRequest(raw []byte) (Request, error) {
 	if err != nil {
 		return Request{}, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
 	}
-	return decodeEnvelope(canonical, "")
+	return decodeEnvelope(canonical)
 }
 
 // DecodeBatch reads the JSON array of an atomic batch, as DecodeRequest does.
+// TooLarge are more than 1000 commands, and one of more than 1 000 000 bytes.
 func DecodeBatch(raw []byte) ([]Request, error) {
 	canonical, err := canon.Canonicalize(raw)
 	if err != nil {
 		return nil, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(canonical))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
+	if canonical[0] != '[' {
 		return nil, Errorf(MalformedRequest, "a batch is a JSON array of commands")
 	}
+	if err := checkSizes(raw); err != nil {
+		return nil, err
+	}
 	var rs []Request
-	for d.PeekKind() != ']' {
-		v, err := d.ReadValue()
+	for i, v := range elements(canonical) {
+		r, err := decodeEnvelope(bytes.Clone(v))
 		if err != nil {
-			return nil, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
-		}
-		r, err := decodeEnvelope(bytes.Clone(v), "/"+strconv.Itoa(len(rs)))
-		if err != nil {
-			e := asError(err, MalformedRequest)
-			position := len(rs)
-			e.Position = &position
-			return nil, e
+			return nil, batchError(i, asError(err, MalformedRequest))
 		}
 		rs = append(rs, r)
 	}
 	return rs, nil
 }
 
-func decodeEnvelope(canonical []byte, at string) (Request, error) {
+// checkSizes refuses a batch of too many commands, and one that is too large,
+// as it was sent.
+func checkSizes(raw []byte) error {
+	n := 0
+	for i, v := range elements(raw) {
+		if n = i + 1; len(v) > commandMaxBytes {
+			return batchError(i, bodyTooLarge(commandMaxBytes))
+		}
+	}
+	if n > batchMaxCommands {
+		return batchTooLong(n)
+	}
+	return nil
+}
+
+func batchTooLong(n int) *Error {
+	return Errorf(TooLarge, "a batch has 1 to %d commands, this one has %d: split it", batchMaxCommands, n)
+}
+
+// elements gives the elements of a JSON array, which is known to be one. Each
+// is good until the next.
+func elements(array []byte) iter.Seq2[int, jsontext.Value] {
+	return func(yield func(int, jsontext.Value) bool) {
+		d := jsontext.NewDecoder(bytes.NewBuffer(array))
+		_, err := d.ReadToken()
+		for i := 0; err == nil && d.PeekKind() != ']'; i++ {
+			var v jsontext.Value
+			if v, err = d.ReadValue(); err != nil || !yield(i, v) {
+				return
+			}
+		}
+	}
+}
+
+func decodeEnvelope(canonical []byte) (Request, error) {
 	var e envelope
 	if errs := envelopeCodec.Decode(canonical, reflect.ValueOf(&e).Elem(), canon.Full); errs != nil {
-		return Request{}, malformed(errs, at)
+		return Request{}, malformed(errs, "")
 	}
 	r := Request{
 		Command: e.Command, Payload: e.Payload,
@@ -163,15 +204,18 @@ func decodeEnvelope(canonical []byte, at string) (Request, error) {
 	}
 	if e.Expect != nil {
 		var err error
-		if r.Expect, err = decodeExpect(e.Expect, at+"/expect"); err != nil {
+		if r.Expect, err = decodeExpect(e.Expect, "/expect"); err != nil {
 			return Request{}, err
 		}
 	}
 	return r, nil
 }
 
+// theBody is what a detail calls the root of what was sent.
+const theBody = "the body"
+
 func malformed(errs []FieldError, at string) *Error {
-	e := Errorf(MalformedRequest, "%s %s", cmp.Or(at+errs[0].Pointer, "the body"), errs[0].Detail)
+	e := Errorf(MalformedRequest, "%s %s", cmp.Or(at+errs[0].Pointer, theBody), errs[0].Detail)
 	e.Errors = prefixed(errs, at)
 	return e
 }
@@ -191,8 +235,12 @@ func decodeExpect(raw jsontext.Value, at string) (Expect, error) {
 		return Expect{}, malformed(errs, at)
 	}
 	x := Expect{Path: e.Path}
-	if !e.StateHash.IsZero() {
-		x.StateHash = &e.StateHash
+	if e.StateHash != nil {
+		hash, err := unquoteHash(e.StateHash)
+		if err != nil {
+			return Expect{}, malformed([]FieldError{{Pointer: "/state_hash", Detail: "must be 64 lower-case hex digits"}}, at)
+		}
+		x.StateHash = &hash
 	}
 	if e.Index != nil {
 		n, err := strconv.ParseUint(string(e.Index), 10, 53)
@@ -220,12 +268,16 @@ func hashOrEmpty(raw jsontext.Value) (string, bool) {
 	if string(raw) == `""` {
 		return "", true
 	}
+	hash, err := unquoteHash(raw)
+	return hash.String(), err == nil
+}
+
+func unquoteHash(raw jsontext.Value) (Hash, error) {
 	s, err := jsontext.AppendUnquote(nil, raw)
 	if err != nil {
-		return "", false
+		return Hash{}, err
 	}
-	_, err = ParseHash(string(s))
-	return string(s), err == nil
+	return ParseHash(string(s))
 }
 
 // encode gives the JSON form, nil for a zero Expect.
@@ -235,7 +287,7 @@ func (x Expect) encode() jsontext.Value {
 	}
 	e := expectEnvelope{Path: x.Path}
 	if x.StateHash != nil {
-		e.StateHash = *x.StateHash
+		e.StateHash = canon.AppendString(nil, x.StateHash.String())
 	}
 	if x.Index != nil {
 		e.Index = jsontext.Value(strconv.FormatUint(*x.Index, 10))
@@ -313,6 +365,7 @@ func (cat *catalogue) prepare(r Request) (*call, error) {
 	if errs != nil {
 		return nil, errs
 	}
+	r.Evidence, r.Expect = slices.Clone(r.Evidence), r.Expect.clone() // The caller may go on changing what they point to.
 	c := &call{cmd: cmd, value: value, payload: payload, req: r}
 	c.size = len(payload) + len(r.Command) + entryOverhead
 	for _, ref := range r.Evidence {

@@ -357,13 +357,22 @@ func readMembers(d *jsontext.Decoder, member func(name string) error) (object bo
 // "", field, value] for every plain field. Members that are zero are left out
 // first, but no row is. The error names what is not as in a document.
 func ComputeStateHash(document []byte) (Hash, error) {
-	tables, err := documentTables(document)
+	hash, err := hashDocument(document)
 	if err != nil {
 		return Hash{}, fmt.Errorf("swoosh: %w", err)
 	}
+	return hash, nil
+}
+
+// hashDocument is ComputeStateHash; an error about a member is a FieldError.
+func hashDocument(document []byte) (Hash, error) {
+	tables, err := documentTables(document)
+	if err != nil {
+		return Hash{}, err
+	}
 	h := documentHasher{in: jsontext.NewDecoder(bytes.NewBuffer(document)), tables: tables}
 	if err := h.document(); err != nil {
-		return Hash{}, fmt.Errorf("swoosh: %w", err)
+		return Hash{}, err
 	}
 	return h.sum.hash(), nil
 }
@@ -390,7 +399,7 @@ func documentTables(document []byte) (tables map[string]bool, err error) {
 		return err
 	})
 	if err == nil && tables == nil {
-		err = errors.New("/meta/tables is missing: it lists the JSON Pointers of the tables")
+		err = FieldError{Pointer: "/meta/tables", Detail: "is missing: it lists the JSON Pointers of the tables"}
 	}
 	return tables, err
 }
@@ -398,12 +407,15 @@ func documentTables(document []byte) (tables map[string]bool, err error) {
 func readTables(raw []byte) (map[string]bool, error) {
 	var list []string
 	if faults := tablesCodec.Decode(raw, reflect.ValueOf(&list).Elem(), canon.Full); faults != nil {
-		return nil, fmt.Errorf("/meta/tables%s %s", faults[0].Pointer, faults[0].Detail)
+		return nil, prefixed(faults, "/meta/tables")[0]
 	}
 	tables := make(map[string]bool, len(list))
 	for i, t := range list {
 		if tokens, err := cutPointer(t); err != nil || len(tokens) != 2 {
-			return nil, fmt.Errorf("/meta/tables/%d must be the JSON Pointer of a table, as /project/projects is, not %s", i, quoted(t))
+			return nil, FieldError{
+				Pointer: fmt.Sprintf("/meta/tables/%d", i),
+				Detail:  fmt.Sprintf("must be the JSON Pointer of a table, as /project/projects is, not %s", quoted(t)),
+			}
 		}
 		tables[t] = true
 	}
@@ -437,7 +449,7 @@ func (h *documentHasher) document() error {
 func (h *documentHasher) object(at string, member func(name string) error) error {
 	object, err := readMembers(h.in, member)
 	if err == nil && !object {
-		err = fmt.Errorf("%s must be an object", quoted(at))
+		err = FieldError{Pointer: at, Detail: "must be an object"}
 	}
 	return err
 }

@@ -41,7 +41,8 @@ type Engine struct {
 	stop      context.CancelFunc
 	stopOnce  sync.Once
 	closeOnce sync.Once
-	closeErr  error
+	closeErr  error         // written before shutDown is closed
+	shutDown  chan struct{} // closed when all files are
 	ran       chan struct{} // closed when run has ended
 	published atomic.Pointer[published]
 	advanced  atomic.Pointer[chan struct{}] // closed at the next publication
@@ -54,7 +55,7 @@ type Engine struct {
 	lastSaved   atomic.Pointer[SnapshotInfo]
 	tailCost    atomic.Int64  // ns that replaying the entries after the last snapshot would take
 	snapshotDue chan struct{} // asks the keeper
-	keeper      sync.WaitGroup
+	keepers     sync.WaitGroup
 	setAside    asides
 	base        uint64        // of the log: what is below cannot be replayed
 	marked      *markRecord   // as boot found it; nil: none could be read
@@ -154,7 +155,7 @@ func (e *Engine) drained() bool {
 // is being synced. No timer ends it.
 func (e *Engine) fill() *group {
 	g := new(group)
-	for len(g.records) < groupMaxEntries {
+	for taken := 0; taken < groupMaxEntries; taken++ { // Those that make no entry count too: nobody waits behind them for ever.
 		p, ok := e.next(g)
 		if !ok {
 			break
@@ -218,6 +219,9 @@ func (e *Engine) take(p *pending, g *group) bool {
 	start := time.Now()
 	fits := e.admit(p, g)
 	g.cost += time.Since(start)
+	if p.imported != nil {
+		g.cost += p.imported.cost
+	}
 	switch {
 	case !fits:
 	case p.hit != 0 && p.hit <= e.published.Load().state.index:
@@ -342,7 +346,7 @@ func (e *Engine) reduceAll(p *pending) ([]Record, *Error) {
 		}
 		if err != nil {
 			if p.batch {
-				err.Position = &i
+				err = batchError(i, err)
 			}
 			return nil, err
 		}
@@ -544,18 +548,21 @@ func (e *Engine) stopIntake() {
 
 // Close takes no more commands, finishes those it has, saves a snapshot if one
 // is due, and closes the log. It gives ctx's error if that takes longer than
-// ctx lasts; then nothing acknowledged is lost, but the next start has more to
-// check. Later calls give the first one's result.
+// ctx lasts, and goes on by itself; nothing acknowledged is lost if the process
+// ends then, but the next start has more to check. Another call waits for the
+// same end.
 func (e *Engine) Close(ctx context.Context) error {
 	e.stopIntake()
-	select {
-	case <-e.ran:
-	case <-ctx.Done():
-		return fmt.Errorf("swoosh: commands are still being written: %w", ctx.Err())
-	}
 	e.closeOnce.Do(func() {
-		e.keeper.Wait()
-		e.closeErr = e.shut()
+		go func() {
+			e.closeErr = e.shut()
+			close(e.shutDown)
+		}()
 	})
-	return e.closeErr
+	select {
+	case <-e.shutDown:
+		return e.closeErr
+	case <-ctx.Done():
+		return fmt.Errorf("swoosh: the engine is still being closed: %w", ctx.Err())
+	}
 }

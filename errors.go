@@ -145,11 +145,14 @@ func (k Kind) Is(err error) bool {
 	return errors.As(err, &e) && e.Kind == k
 }
 
-// asError gives err as an Error; what is none becomes one of kind k.
+// asError gives err as an Error; what is none becomes one of kind k. It is a
+// copy, for its caller to complete: a domain may give one Error to many.
 func asError(err error, k Kind) *Error {
 	var e *Error
-	if errors.As(err, &e) {
-		return e
+	if !errors.As(err, &e) {
+		return Errorf(k, "%w", err)
 	}
-	return Errorf(k, "%w", err)
+	own := *e
+	own.cause = err
+	return &own
 }

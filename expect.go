@@ -1,32 +1,40 @@
 package swoosh
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// checkExpect refuses with StaleState what a caller expects and is not so.
+// checkExpect refuses with StaleState what a caller expects and is not so. The
+// error has the members that were expected, all of them, as they are now.
 func (s *State) checkExpect(x Expect) *Error {
-	if x.StateHash != nil && *x.StateHash != s.hash {
-		return s.stale("the state hash is %s, not the expected %s", s.hash, *x.StateHash)
-	}
-	if x.Index != nil && *x.Index != s.index {
-		return s.stale("the last entry is %d, not the expected %d", s.index, *x.Index)
-	}
-	if x.Path == "" {
+	if x.isZero() {
 		return nil
 	}
-	domain, table, key, _ := parseRowPath(x.Path) // Its form was checked before the queue.
-	now, _ := viewOf(s).rowHash(domain, table, key)
-	if now != x.Hash {
-		e := s.stale("%s has changed: its hash is %q, not the expected %q", x.Path, now, x.Hash)
-		e.Path, e.PathHash = x.Path, &now
-		return e
+	now := &Error{Kind: StaleState}
+	var stale []string
+	if x.StateHash != nil {
+		hash := s.hash
+		if now.StateHash = &hash; hash != *x.StateHash {
+			stale = append(stale, fmt.Sprintf("the state hash is %s, not the expected %s", hash, *x.StateHash))
+		}
 	}
-	return nil
-}
-
-// stale is StaleState with what holds now.
-func (s *State) stale(format string, args ...any) *Error {
-	e := Errorf(StaleState, "%s: read the state again", fmt.Sprintf(format, args...))
-	index, hash := s.index, s.hash
-	e.Index, e.StateHash = &index, &hash
-	return e
+	if x.Index != nil {
+		index := s.index
+		if now.Index = &index; index != *x.Index {
+			stale = append(stale, fmt.Sprintf("the last entry is %d, not the expected %d", index, *x.Index))
+		}
+	}
+	if x.Path != "" {
+		domain, table, key, _ := parseRowPath(x.Path) // Its form was checked before the queue.
+		hash, _ := viewOf(s).rowHash(domain, table, key)
+		if now.Path, now.PathHash = x.Path, &hash; hash != x.Hash {
+			stale = append(stale, fmt.Sprintf("%s has changed: its hash is %q, not the expected %q", x.Path, hash, x.Hash))
+		}
+	}
+	if stale == nil {
+		return nil
+	}
+	now.Detail = strings.Join(stale, "; ") + ": read the state again"
+	return now
 }

@@ -2,6 +2,7 @@ package swoosh
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -10,8 +11,8 @@ import (
 	"path"
 	"reflect"
 	"strconv"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -38,83 +39,133 @@ type importing struct {
 	state   *State
 	payload importPayload
 	ifMatch *Hash
+	actor   string
+	cost    time.Duration // of decoding it, as a replay must
 }
 
 // Import replaces the whole state by a document as View.WriteTo gives it. On
 // an empty log it is the genesis; later ifMatch must be the state hash. The
 // order of the refusals is API.md's: they cost no more than is needed.
 func (e *Engine) Import(ctx context.Context, ifMatch *Hash, body io.Reader) (Result, error) {
+	return e.importFor(ctx, "", ifMatch, body)
+}
+
+// importsRefused says why no state can be imported now, whichever it is.
+func (e *Engine) importsRefused() *Error {
+	if err := e.writable(true); err != nil {
+		return err
+	}
 	now := e.View()
+	return now.state.askImportGates(now.at)
+}
+
+// importFor is Import, with who asks for it.
+func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, body io.Reader) (Result, error) {
 	if err := e.writable(true); err != nil {
 		return Result{}, err
 	}
+	now := e.View()
 	if err := now.state.importable(ifMatch, now.at); err != nil {
 		return Result{}, err
 	}
 	select {
 	case e.imports <- struct{}{}:
-		defer func() { <-e.imports }()
 	case <-ctx.Done():
 		return Result{}, withdrawn(ctx.Err())
+	case <-e.stopping:
+		return Result{}, errShuttingDown()
 	}
+	release := func() { <-e.imports }
+	defer func() { release() }()
+	p, err := e.prepareImport(actor, ifMatch, body)
+	if err == nil {
+		err = e.enqueue(ctx, p, false)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := p.one(e.wait(ctx, p))
+	if u := new(Error); errors.As(err, &u) && u.Unknown {
+		release = func() { // Its entry may still come: its file must stay.
+			go func() {
+				<-p.done
+				<-e.imports
+			}()
+		}
+	}
+	return result, err
+}
+
+// prepareImport reads, decodes and saves the state. It needs the slot of
+// imports, since a state takes memory.
+func (e *Engine) prepareImport(actor string, ifMatch *Hash, body io.Reader) (*pending, error) {
 	document, err := io.ReadAll(io.LimitReader(body, e.o.MaxStateBytes+1))
 	if err != nil {
-		return Result{}, Errorf(MalformedRequest, "the body could not be read: %w", err)
+		return nil, Errorf(MalformedRequest, "the body could not be read: %w", err)
 	}
 	if int64(len(document)) > e.o.MaxStateBytes {
-		return Result{}, Errorf(TooLarge, "the state takes more than %d bytes: start the server with a larger --max-state-bytes", e.o.MaxStateBytes)
+		return nil, Errorf(TooLarge, "the state takes more than %d bytes: start the server with a larger --max-state-bytes", e.o.MaxStateBytes)
 	}
-	s, err := e.decodeImport(document)
-	if err != nil {
-		return Result{}, err
+	start := time.Now()
+	s, refused := e.decodeImport(document)
+	if refused != nil {
+		e.reportPanic(importCommand, refused)
+		return nil, refused
 	}
+	cost := time.Since(start)
 	payload, err := e.saveImport(s)
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
-	p := &pending{imported: &importing{s, payload, ifMatch}, bytes: 1, done: make(chan struct{})}
-	if err := e.enqueue(ctx, p, false); err != nil {
-		return Result{}, err
-	}
-	return p.one(e.wait(ctx, p))
+	return &pending{imported: &importing{s, payload, ifMatch, actor, cost}, bytes: 1, done: make(chan struct{})}, nil
 }
 
 // importable says whether a state may be replaced at all.
 func (s *State) importable(ifMatch *Hash, at Stamp) *Error {
-	if err := s.askGates(Command{importCommand, "state"}, at); err != nil {
+	if err := s.askImportGates(at); err != nil {
 		return err
 	}
 	if ifMatch == nil && s.index > 0 {
 		return Errorf(PreconditionRequired, "the log is not empty: send If-Match: \"%s\" to replace the state of entry %d", s.hash, s.index)
 	}
-	if ifMatch != nil && *ifMatch != s.hash {
-		return s.stale("If-Match does not hold: the state hash is %s, of entry %d", s.hash, s.index)
-	}
-	return nil
+	return s.checkExpect(Expect{StateHash: ifMatch})
+}
+
+func (s *State) askImportGates(at Stamp) (err *Error) {
+	defer caught(importCommand, &err)
+	return s.askGates(Command{importCommand, "state"}, at)
 }
 
 // decodeImport checks a document and builds its state.
-func (e *Engine) decodeImport(document []byte) (*State, error) {
-	canonical, err := canon.Canonicalize(document)
-	if err != nil {
-		return nil, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
+func (e *Engine) decodeImport(document []byte) (s *State, err *Error) {
+	defer caught(importCommand, &err)
+	canonical, broken := canon.Canonicalize(document)
+	if broken != nil {
+		return nil, Errorf(MalformedRequest, "the body is not strict JSON: %w", broken)
 	}
-	s := newState(e.defs, e.o.Node)
-	meta, errs, err := decodeDocument(jsontext.NewDecoder(bytes.NewReader(canonical)), s)
-	if err != nil {
-		return nil, Errorf(InvalidState, "the body is not a state: %w", err)
+	if canonical[0] != '{' {
+		return nil, invalidState([]FieldError{{Detail: "must be an object"}})
+	}
+	s = newState(e.defs, e.o.Node)
+	meta, errs, broken := decodeDocument(jsontext.NewDecoder(bytes.NewReader(canonical)), s)
+	if broken != nil {
+		return nil, Errorf(InvalidState, "the body is not a state: %w", broken)
 	}
 	if err := checkMeta(meta, canonical); err != nil {
 		return nil, err
 	}
 	if errs != nil {
-		invalid := Errorf(InvalidState, "%s %s", errs[0].Pointer, errs[0].Detail)
-		invalid.Errors = errs
-		return nil, invalid
+		return nil, invalidState(errs)
 	}
 	s.settle()
 	s.journal().clear()
 	return s, nil
+}
+
+func invalidState(errs []FieldError) *Error {
+	e := Errorf(InvalidState, "%s %s", cmp.Or(errs[0].Pointer, theBody), errs[0].Detail)
+	e.Errors = errs
+	return e
 }
 
 // metaMembers are the members of meta that an import looks at.
@@ -125,7 +176,7 @@ type metaMembers struct {
 
 func readMeta(meta jsontext.Value) (m metaMembers, err error) {
 	if meta.Kind() != '{' {
-		return m, errors.New("/meta must be an object with version")
+		return m, FieldError{Pointer: "/meta", Detail: "must be an object with version"}
 	}
 	d := jsontext.NewDecoder(bytes.NewReader(meta))
 	if _, err := d.ReadToken(); err != nil {
@@ -154,26 +205,39 @@ func readMeta(meta jsontext.Value) (m metaMembers, err error) {
 func checkMeta(meta jsontext.Value, document []byte) *Error {
 	m, err := readMeta(meta)
 	if err != nil {
-		return Errorf(InvalidState, "%w", err)
+		return invalidState(faultAt(err))
+	}
+	var want Hash
+	if m.StateHash != nil {
+		if want, err = unquoteHash(m.StateHash); err != nil {
+			return malformed([]FieldError{{Pointer: "/meta/state_hash", Detail: "must be 64 lower-case hex digits"}}, "")
+		}
 	}
 	if v, err := strconv.Atoi(string(m.Version)); err != nil || v != documentFormat {
-		e := Errorf(InvalidState, "/meta/version must be %d", documentFormat)
-		e.Errors = []FieldError{{Pointer: "/meta/version", Detail: fmt.Sprintf("must be %d", documentFormat)}}
-		return e
+		return invalidState([]FieldError{{Pointer: "/meta/version", Detail: fmt.Sprintf("must be %d", documentFormat)}})
 	}
 	if m.StateHash == nil {
 		return nil
 	}
-	got, err := ComputeStateHash(document)
+	got, err := hashDocument(document)
 	if err != nil {
-		return Errorf(InvalidState, "%w", err)
+		return invalidState(faultAt(err))
 	}
-	if want := strings.Trim(string(m.StateHash), `"`); got.String() != want {
+	if got != want {
 		e := Errorf(StateHashMismatch, "/meta/state_hash says %s, the document has %s: it was altered, or leave the member out", want, got)
 		e.StateHash = &got
 		return e
 	}
 	return nil
+}
+
+// faultAt gives an error as the fault of a member, if it names one.
+func faultAt(err error) []FieldError {
+	var f FieldError
+	if !errors.As(err, &f) {
+		f.Detail = err.Error()
+	}
+	return []FieldError{f}
 }
 
 // saveImport writes the state to its file, as durably as a snapshot.
@@ -206,7 +270,7 @@ func (e *Engine) reduceImport(p *pending) (Record, *Error) {
 	in.state.index, in.state.stamp, in.state.chain = before.index, before.stamp, before.chain
 	e.work = in.state
 	rec, err := e.append(&Entry{
-		HLC: at, Command: importCommand, Changed: changed,
+		HLC: at, Command: importCommand, Changed: changed, Actor: in.actor,
 		Payload: importCodec().Append(nil, reflect.ValueOf(&in.payload).Elem(), canon.Full),
 	})
 	p.results = []Result{{e.work.index, at, e.work.hash, changed, false}}
@@ -222,7 +286,7 @@ func (p *replay) importState(x *Entry) error {
 	if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs != nil {
 		return damage("its payload: %v", fieldsError(errs))
 	}
-	if err := p.state.askGates(Command{importCommand, "state"}, x.HLC); err != nil {
+	if err := p.state.askImportGates(x.HLC); err != nil {
 		return damage("%s: %v", differs, err)
 	}
 	name := importName(in.SHA256)
@@ -252,28 +316,33 @@ func (p *replay) importState(x *Entry) error {
 }
 
 // removeUnnamedImports lets go of imported states that no entry names: their
-// imports were refused, or a crash came before the entry.
-func (e *Engine) removeUnnamedImports() error {
-	files, err := e.store.List("imports")
-	if err != nil || len(files) == 0 {
-		return err
+// imports were refused, or a crash came before the entry. It reads the whole
+// log, beside the writer; files are those that were there at the start.
+func (e *Engine) removeUnnamedImports(files []string) {
+	if len(files) == 0 {
+		return
 	}
 	named := map[string]bool{}
-	for rec, err := range e.wal.Read(1, ^uint64(0)) {
-		if err != nil {
-			return err
-		}
-		if !bytes.Contains(rec.JSON, []byte(`"command":"`+importCommand+`"`)) {
-			continue
-		}
-		x, err := DecodeEntry(rec)
-		if err != nil {
-			return err
-		}
-		var in importPayload
-		if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs == nil {
-			named[importName(in.SHA256)] = true
-		}
+	end, err := e.namedImports(named, 1)
+	if err == nil {
+		err = e.removeImportsBut(named, files, end)
+	}
+	if err != nil && e.stopped.Err() == nil {
+		e.log.Warn("imported states that no entry names could not be removed", "why", err)
+	}
+}
+
+// removeImportsBut holds back imports while it looks at the entries behind end
+// and removes files: one of them may be imported again.
+func (e *Engine) removeImportsBut(named map[string]bool, files []string, end uint64) error {
+	select {
+	case e.imports <- struct{}{}:
+		defer func() { <-e.imports }()
+	case <-e.stopping:
+		return nil
+	}
+	if _, err := e.namedImports(named, end+1); err != nil {
+		return err
 	}
 	for _, f := range files {
 		if !named[f] && path.Ext(f) == ".json" {
@@ -283,4 +352,28 @@ func (e *Engine) removeUnnamedImports() error {
 		}
 	}
 	return nil
+}
+
+// namedImports adds the files that entries from an index on name, and gives the
+// index of the last entry that it looked at.
+func (e *Engine) namedImports(named map[string]bool, from uint64) (end uint64, err error) {
+	end = from - 1
+	for rec, err := range e.wal.Read(from, ^uint64(0)) {
+		if err = cmp.Or(err, e.stopped.Err()); err != nil {
+			return end, err
+		}
+		end = rec.Index
+		if !bytes.Contains(rec.JSON, []byte(`"command":"`+importCommand+`"`)) {
+			continue
+		}
+		x, err := DecodeEntry(rec)
+		if err != nil {
+			return end, err
+		}
+		var in importPayload
+		if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs == nil {
+			named[importName(in.SHA256)] = true
+		}
+	}
+	return end, nil
 }

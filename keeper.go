@@ -16,10 +16,8 @@ const generations = 3
 // take it back to an earlier group's, which is no damage.
 const markSyncEvery = time.Second
 
-// keep is the keeper's goroutine: it syncs the mark and saves snapshots when
-// they are due, beside the writer.
+// keep syncs the mark and saves snapshots when they are due, beside the writer.
 func (e *Engine) keep() {
-	defer e.keeper.Done()
 	tick := time.NewTicker(markSyncEvery)
 	defer tick.Stop()
 	for {
@@ -33,7 +31,7 @@ func (e *Engine) keep() {
 				}
 			}
 		case <-e.snapshotDue:
-			if _, err := e.Snapshot(context.Background()); err != nil {
+			if _, err := e.Snapshot(context.Background()); err != nil && !ShuttingDown.Is(err) {
 				e.log.Error("a snapshot could not be saved; the log holds everything, restarts take longer", "why", err)
 			}
 		}
@@ -45,7 +43,13 @@ func (e *Engine) snapshotIsDue() bool { return e.tailCost.Load() > int64(e.o.Max
 // Snapshot saves a snapshot of the durable state and returns once it is
 // durable. A second caller joins the first.
 func (e *Engine) Snapshot(ctx context.Context) (SnapshotInfo, error) {
+	e.intake.RLock()
+	if e.closed {
+		e.intake.RUnlock()
+		return SnapshotInfo{}, errShuttingDown()
+	}
 	ch := e.snapshots.DoChan("", func() (any, error) { return e.saveSnapshot() })
+	e.intake.RUnlock() // Close waits for those that have begun.
 	select {
 	case r := <-ch:
 		if r.Err != nil {

@@ -64,12 +64,8 @@ func (e *Engine) open(ctx context.Context) error {
 		if err := e.agreeWithMark(start.state, clean); err != nil {
 			return err
 		}
-		if err := e.removeUnnamedImports(); err != nil {
-			return err
-		}
 	}
-	e.start(start)
-	return nil
+	return e.start(start)
 }
 
 // openLog takes the directory and opens the log in it. clean tells whether the
@@ -205,7 +201,11 @@ func (e *Engine) agreeWithMark(s *State, clean bool) error {
 }
 
 // start makes the engine live from a recovered state.
-func (e *Engine) start(from *replay) {
+func (e *Engine) start(from *replay) error {
+	imports, err := e.store.List("imports")
+	if err != nil {
+		return err
+	}
 	e.work, e.window = from.state, from.window
 	if ahead := int64(e.work.stamp.WallMS) - e.o.Now(); ahead > time.Minute.Milliseconds() {
 		e.log.Warn("the log's last stamp is ahead of the wall clock: order wins over truth until the clock has caught up", "ahead_ms", ahead)
@@ -213,7 +213,8 @@ func (e *Engine) start(from *replay) {
 	e.clock = NewClock(e.o.Now, e.o.Node, e.work.stamp)
 	e.queue = make(chan *pending, queueMaxCommands)
 	e.room = semaphore.NewWeighted(queueMaxBytes)
-	e.stopping, e.ran, e.snapshotDue = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
+	e.stopping, e.ran, e.shutDown = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	e.snapshotDue = make(chan struct{}, 1)
 	e.stopped, e.stop = context.WithCancel(context.Background())
 	e.landed, e.commits = make(chan landing), make(chan *group)
 	e.travels, e.imports = make(chan struct{}, 1), make(chan struct{}, 1)
@@ -231,34 +232,46 @@ func (e *Engine) start(from *replay) {
 	}
 	go e.run()
 	go e.commitAll()
-	e.keeper.Add(1)
-	go e.keep()
+	e.keepers.Go(e.keep)
+	e.keepers.Go(func() { e.removeUnnamedImports(imports) })
+	return nil
 }
 
-// shut closes files after run and keeper have ended.
+// shut waits for all who still write, run before all, and closes the files.
 func (e *Engine) shut() error {
-	var err error
-	if e.fault.Load() == nil && e.snapshotIsDue() {
-		if _, err = e.Snapshot(context.Background()); Kind.Is(DiskFull, err) {
-			err = nil
-		}
-	}
-	if e.mark != nil {
-		clean := err == nil && e.fault.Load() == nil
-		err = errors.Join(err, e.mark.Close(clean))
-		e.mark = nil
-	}
-	return errors.Join(err, e.release())
+	<-e.ran
+	e.keepers.Wait()
+	e.imports <- struct{}{} // No import is under way, and none begins: the intake is closed.
+	err := e.lastSnapshot()
+	return errors.Join(err, e.closeFiles(err == nil && e.fault.Load() == nil))
 }
 
-// release closes what open opened.
-func (e *Engine) release() error {
-	var err error
-	if e.mark != nil {
-		err = e.mark.Close(false)
+// lastSnapshot waits for a snapshot that is being written, and saves one if
+// that is due.
+func (e *Engine) lastSnapshot() error {
+	_, _, _ = e.snapshots.Do("", func() (any, error) { return nil, nil })
+	if e.fault.Load() != nil || !e.snapshotIsDue() {
+		return nil
 	}
+	_, err := e.saveSnapshot()
+	if Kind.Is(DiskFull, err) {
+		return nil
+	}
+	return err
+}
+
+// release closes what a boot that failed has opened.
+func (e *Engine) release() error { return e.closeFiles(false) }
+
+// closeFiles closes the log, then the mark, which says clean only of a log that
+// was closed well, and then lets go of the directory.
+func (e *Engine) closeFiles(clean bool) error {
+	var err error
 	if e.wal != nil {
-		err = errors.Join(err, e.wal.Close())
+		err = e.wal.Close()
+	}
+	if e.mark != nil {
+		err = errors.Join(err, e.mark.Close(clean && err == nil))
 	}
 	if e.home != nil {
 		err = errors.Join(err, e.home.unlock())

@@ -1,10 +1,12 @@
 package swoosh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Submit applies one command and returns once its entry is durable. It is for
@@ -110,7 +112,7 @@ func (e *Engine) prepareBatch(key string, rs []Request) (*pending, error) {
 		return nil, Errorf(MalformedRequest, "a batch has 1 to %d commands, this one has none", batchMaxCommands)
 	}
 	if len(rs) > batchMaxCommands {
-		return nil, Errorf(TooLarge, "a batch has 1 to %d commands, this one has %d: split it", batchMaxCommands, len(rs))
+		return nil, batchTooLong(len(rs))
 	}
 	calls := make([]*call, len(rs))
 	for i, r := range rs {
@@ -128,10 +130,17 @@ func (e *Engine) prepareBatch(key string, rs []Request) (*pending, error) {
 	return newPending(calls, true), nil
 }
 
-// batchError places the error of a batch's command.
+// batchError places the error of a batch's command, which is the caller's own:
+// pointers begin at the root of the batch.
 func batchError(position int, err *Error) *Error {
-	err.Position = &position
-	err.Errors = prefixed(err.Errors, fmt.Sprintf("/%d", position))
+	at := fmt.Sprintf("/%d", position)
+	if len(err.Errors) > 0 {
+		first := err.Errors[0].Pointer
+		if rest, ok := strings.CutPrefix(err.Detail, cmp.Or(first, theBody)); ok {
+			err.Detail = at + first + rest
+		}
+	}
+	err.Position, err.Errors = &position, prefixed(err.Errors, at)
 	return err
 }
 

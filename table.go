@@ -51,12 +51,18 @@ func (t Table[K, V]) Get(key K) (V, bool) {
 // All gives the rows in the order of their keys.
 func (t Table[K, V]) All() iter.Seq2[K, V] { return t.From("") }
 
-// From gives the rows whose keys are not before key, in order.
+// From gives the rows whose keys are not before key, in order. Changes made
+// while it ranges, in Apply and React, do not alter what it gives.
 func (t Table[K, V]) From(key K) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		if t.rows != nil {
-			t.rows.Ascend(key, func(k K, r *row[V]) bool { return yield(k, r.value) })
+		if t.rows == nil {
+			return
 		}
+		rows := t.rows
+		if t.own != nil && t.own.part.open {
+			rows = rows.Copy() // Apply may change the table while it ranges over it.
+		}
+		rows.Ascend(key, func(k K, r *row[V]) bool { return yield(k, r.value) })
 	}
 }
 

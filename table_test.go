@@ -102,6 +102,37 @@ func TestTable(t *testing.T) {
 	})
 }
 
+// TestTableChangesWhileItRanges: Apply may clear or fill a table while it ranges
+// over it. A replay, whose tree no fork shares, sees the same rows.
+func TestTableChangesWhileItRanges(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprintf("D3/shared %v", shared), func(t *testing.T) {
+			s, own, write := shelfOf()
+			write(func() {
+				for i := range 500 {
+					own.Books.Put(ID(fmt.Sprintf("b%03d", i)), shelfRow{uint32(i)})
+				}
+			})
+			if shared {
+				s.fork()
+			}
+			seen := 0
+			write(func() {
+				for id := range own.Books.All() {
+					own.Books.Delete(id)
+					own.Books.Put("c"+id, shelfRow{})
+					seen++
+				}
+			})
+			require.Equal(t, 500, seen)
+			require.Equal(t, 500, own.Books.Len())
+			for id := range own.Books.All() {
+				require.Equal(t, "c", string(id[:1]))
+			}
+		})
+	}
+}
+
 // TestTableRefuses what would break a state.
 func TestTableRefuses(t *testing.T) {
 	s, own, write := shelfOf()

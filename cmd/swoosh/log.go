@@ -30,6 +30,9 @@ swoosh-data/lost/log-1, it prints that one; no server is needed.`,
 	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first that is kept)")
 	cmd.Flags().Uint64Var(&limit, "limit", 0, "how many entries at most (default: all)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("from") && from == 0 {
+			return exitf(codeUsage, "--from is 0: entries are counted from 1")
+		}
 		if cmd.Flags().Changed("limit") && limit == 0 {
 			return exitf(codeUsage, "--limit is 0: it must be 1 or more")
 		}

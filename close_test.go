@@ -1,0 +1,201 @@
+package swoosh_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// markIsClean tells whether a slot of the mark says that the last stop was in
+// order: its sixth byte does.
+func markIsClean(t testing.TB, dir string) bool {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "mark"))
+	require.NoError(t, err)
+	require.Len(t, b, 1024)
+	return b[5] == 1 || b[512+5] == 1
+}
+
+// closingWAL is a log whose Close can be looked at and fail.
+type closingWAL struct {
+	swoosh.WAL
+	close func(closeLog func() error) error
+}
+
+func (w closingWAL) Close() error { return w.close(w.WAL.Close) }
+
+// TestMarkIsCleanAfterTheLog is closed, and only if that went well.
+func TestMarkIsCleanAfterTheLog(t *testing.T) {
+	for _, broken := range []error{nil, errors.New("the disk went away")} {
+		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+		r.stop()
+		inner := r.o.OpenWAL
+		r.o.OpenWAL = func(dir string) (swoosh.WAL, error) {
+			w, err := inner(dir)
+			return closingWAL{w, func(closeLog func() error) error {
+				require.False(t, markIsClean(t, r.o.Dir), "D6: the log is not closed yet")
+				return errors.Join(closeLog(), broken)
+			}}, err
+		}
+		r.boot()
+		r.must(opening("a"))
+		require.ErrorIs(t, r.Close(context.Background()), broken)
+		require.Equal(t, broken == nil, markIsClean(t, r.o.Dir), "D6")
+	}
+}
+
+// heldStore is a store whose Save waits.
+type heldStore struct {
+	swoosh.SnapshotStore
+	saving chan struct{} // gets one when a Save has begun
+	saved  chan struct{} // closed when it may go on
+	saves  atomic.Int64
+}
+
+func newHeldStore() *heldStore {
+	return &heldStore{SnapshotStore: swoosh.NewInMemorySnapshotStore(), saving: make(chan struct{}, 100), saved: make(chan struct{})}
+}
+
+func (s *heldStore) Save(name string, write func(swoosh.SnapshotFile) error) error {
+	s.saves.Add(1)
+	s.saving <- struct{}{}
+	<-s.saved
+	return s.SnapshotStore.Save(name, write)
+}
+
+// TestCloseEndsWithItsContext also after the last command, while a snapshot is
+// being written; it waits for that snapshot before it lets go of the files.
+func TestCloseEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newHeldStore()
+		r := newRig(t, swoosh.Options{Snapshots: store})
+		r.must(opening("a"))
+		snapshot, closed := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := r.Snapshot(context.Background())
+			snapshot <- err
+		}()
+		<-store.saving
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		require.ErrorIs(t, r.Close(gone), context.Canceled)
+		go func() { closed <- r.Close(context.Background()) }()
+		synctest.Wait()
+		require.Empty(t, closed, "the snapshot is not saved yet")
+		close(store.saved)
+		require.NoError(t, <-snapshot)
+		require.NoError(t, <-closed)
+		require.NoError(t, r.Close(context.Background()), "it is closed")
+	})
+}
+
+// TestNothingIsWrittenAfterClose: another engine may have the directory then.
+func TestNothingIsWrittenAfterClose(t *testing.T) {
+	store := newHeldStore()
+	close(store.saved)
+	r := newRig(t, swoosh.Options{Snapshots: store})
+	r.must(opening("a"))
+	doc, hash := document(t, r.View()), r.View().StateHash()
+	body, feed := io.Pipe()
+	late := make(chan error, 1)
+	go func() {
+		_, err := r.Import(context.Background(), &hash, body)
+		late <- err
+	}()
+	_, err := feed.Write([]byte(doc[:1])) // The import is under way.
+	require.NoError(t, err)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, r.Close(gone), context.Canceled)
+	_, err = feed.Write([]byte(doc[1:]))
+	require.NoError(t, err)
+	require.NoError(t, feed.Close())
+	requireKind(t, swoosh.ShuttingDown, <-late)
+	require.NoError(t, r.Close(context.Background()))
+
+	saves := store.saves.Load()
+	_, err = r.Snapshot(context.Background())
+	requireKind(t, swoosh.ShuttingDown, err)
+	_, err = importOf(r, &hash, doc)
+	requireKind(t, swoosh.ShuttingDown, err)
+	require.Equal(t, saves, store.saves.Load())
+}
+
+// TestRefusalsDoNotHoldUpAGroup: a command that was reduced is not kept waiting
+// by those that come behind it and make no entry, however many come.
+func TestRefusalsDoNotHoldUpAGroup(t *testing.T) {
+	const enough = 10 * swoosh.QueueMaxCommands
+	var r *rig
+	var refused, storm atomic.Int64
+	clock := int64(1_767_225_600_000)
+	o := swoosh.Options{Now: func() int64 {
+		if storm.Load() == 1 && refused.Add(1) < enough {
+			if _, err := r.Enqueue(paying("nobody", 1)); err != nil {
+				panic(err)
+			}
+		}
+		return clock
+	}}
+	r = newRig(t, o)
+	storm.Store(1)
+	r.must(opening("a"))
+	require.Less(t, refused.Load(), int64(enough))
+	storm.Store(0)
+}
+
+// TestCallerKeepsItsMemory: what a caller does to its slices and pointers while
+// its command is under way does not reach the log.
+func TestCallerKeepsItsMemory(t *testing.T) {
+	r := newRig(t, swoosh.Options{})
+	r.wal.Hold()
+	first := r.enqueue(opening("first"))
+	index, req := uint64(1), opening("a")
+	req.Evidence = swoosh.Refs{"ucxl://before"}
+	req.Expect = swoosh.Expect{Index: &index}
+	second := r.enqueue(req)
+	req.Evidence[0], index = "ucxl://after", 77
+	r.wal.Release()
+	first[0].result(t)
+	second[0].result(t)
+	require.Equal(t, swoosh.Refs{"ucxl://before"}, r.entry(2).Evidence)
+}
+
+// trapGate panics when a state is to be replaced.
+type trapGate struct{}
+
+func (trapGate) Refuse(_ trapState, c swoosh.Command, _ swoosh.Stamp) error {
+	if strings.HasPrefix(c.Name, "state.") {
+		panic("the gate broke down")
+	}
+	return nil
+}
+
+type trapState struct {
+	Set bool `json:"set"`
+}
+
+type setTrap struct{}
+
+func (setTrap) Check(swoosh.View) error            { return nil }
+func (setTrap) Apply(s *trapState, _ swoosh.Stamp) { s.Set = true }
+
+// TestImportPanics: a gate that breaks down fails the import alone.
+func TestImportPanics(t *testing.T) {
+	trap := swoosh.NewDomain("trap", swoosh.On[setTrap]("set", "Set it."), swoosh.Gate[trapGate]("Breaks down."))
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Logger: textLogger(io.Discard)}, trap)
+	require.NoError(t, err)
+	defer closeEngine(t, e)
+	_, err = e.Import(context.Background(), nil, strings.NewReader(document(t, e.View())))
+	requireKind(t, swoosh.Internal, err)
+	submit(t, e, "trap.set", nil)
+}
