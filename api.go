@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // APIOptions say who serves. The zero value works.
@@ -23,15 +24,29 @@ type APIOptions struct {
 	// not reach a local server by rebinding DNS.
 	Loopback bool
 
-	// Authenticate finds out who sent a request. Its error is for the client:
-	// it says what is missing or wrong, and no secret. Nil: everybody is an
-	// admin without a name.
+	// Origins are those of web pages that may ask beside the server's own, each
+	// as a browser gives it, such as https://console.example; no pattern.
+	Origins []string
+
+	// Authenticate finds out who sent a request, once at its beginning: a stream
+	// or a watch goes on as it began. Its error is for the client: it says what
+	// is missing or wrong, and no secret. Nil: everybody is an admin without a
+	// name. Routes that are open to anybody do not ask.
 	Authenticate func(*http.Request) (Caller, error)
 
-	Rate float64 // requests a second that one caller may send, with bursts of as many; 0: any number
+	// Rate is how many requests a second one caller may send, with bursts of as
+	// many; 0: any number. Callers are told apart by name, those without one by
+	// address. An atomic batch counts as one request, each line of a stream too:
+	// there the server waits where it would refuse others. Routes that are open
+	// to anybody are not counted.
+	Rate float64
 
 	Logger         *slog.Logger  // told of faults of ours; nil: slog.Default
 	RequestTimeout time.Duration // until a command must be durable, and how long a body may stand still; 0 means 60 s
+
+	// Metrics is what GET /metrics gives; the API adds its own figures. Hand it
+	// to the engine's Options too. Nil: one that has only the API's.
+	Metrics *prometheus.Registry
 }
 
 // API is the HTTP contract in front of an engine. It translates and decides
@@ -42,6 +57,9 @@ type API struct {
 	routes    []route
 	router    *mux.Router
 	deadlines deadlines
+	rates     *rates
+	metrics   http.Handler
+	refusals  *prometheus.CounterVec // by code
 
 	engine   atomic.Pointer[Engine] // nil until Attach
 	progress atomic.Pointer[Progress]
@@ -57,10 +75,13 @@ type API struct {
 func NewAPI(o APIOptions) *API {
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
+	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
 	a := &API{
-		o: o, routes: routes(), router: mux.NewRouter().SkipClean(true).UseEncodedPath(),
+		o: o, routes: routes(), rates: newRates(o.Rate), router: mux.NewRouter().SkipClean(true).UseEncodedPath(),
+		metrics: newMetricsHandler(o.Metrics), refusals: newRefusals(),
 		stopping: make(chan struct{}), heartbeat: 15 * time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}
+	o.Metrics.MustRegister(a.refusals)
 	byPath := map[string][]route{}
 	for _, r := range a.routes {
 		byPath[r.path] = append(byPath[r.path], r)
@@ -80,6 +101,7 @@ type route struct {
 	summary      string
 	handle       func(*exchange) error
 	while        phase
+	role         Role // that the caller needs; NoRole: open to anybody
 	parameters   []string
 }
 
@@ -95,20 +117,23 @@ const (
 func routes() []route {
 	const get, post = http.MethodGet, http.MethodPost
 	return []route{
-		{get, "/", "this list", (*exchange).getRoutes, started, nil},
-		{get, "/state", "the state, a part of it, or as it was", (*exchange).getState, started, []string{"path", "at", "min_index", "timeout", "after", "limit"}},
-		{post, "/state", "import a state", (*exchange).postState, started, nil},
-		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, started, nil},
-		{get, "/commands", "every command, with schema and phases", (*exchange).getCommands, started, nil},
-		{get, "/commands/{name}", "one command", (*exchange).getCommand, started, nil},
-		{get, "/log", "entries as they were committed", (*exchange).getLog, started, []string{"from", "limit"}},
-		{get, "/log/{index}", "one entry", (*exchange).getEntry, started, nil},
-		{get, "/watch", "entries live, as server-sent events", (*exchange).getWatch, started, []string{"from"}},
-		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, started, nil},
-		{get, "/livez", "whether the process answers", (*exchange).getLive, always, nil},
-		{get, "/readyz", "whether commands are taken", (*exchange).getReady, always, nil},
-		{get, "/health", "the server's account of itself", (*exchange).getHealth, always, nil},
-		{get, "/version", "what runs here", (*exchange).getVersion, always, nil},
+		{get, "/", "this list", (*exchange).getRoutes, started, RoleRead, nil},
+		{get, "/state", "the state, a part of it, or as it was", (*exchange).getState, started, RoleRead, []string{"path", "at", "min_index", "timeout", "after", "limit"}},
+		{post, "/state", "import a state", (*exchange).postState, started, RoleAdmin, nil},
+		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, started, RoleWrite, nil},
+		{get, "/commands", "every command, with schema and phases", (*exchange).getCommands, started, RoleRead, nil},
+		{get, "/commands/{name}", "one command", (*exchange).getCommand, started, RoleRead, nil},
+		{get, "/log", "entries as they were committed", (*exchange).getLog, started, RoleRead, []string{"from", "limit"}},
+		{get, "/log/{index}", "one entry", (*exchange).getEntry, started, RoleRead, nil},
+		{get, "/watch", "entries live, as server-sent events", (*exchange).getWatch, started, RoleRead, []string{"from"}},
+		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, started, RoleAdmin, nil},
+		{get, "/livez", "whether the process answers", (*exchange).getLive, always, NoRole, nil},
+		{get, "/readyz", "whether commands are taken", (*exchange).getReady, always, NoRole, nil},
+		{get, "/health", "the server's account of itself", (*exchange).getHealth, always, RoleRead, nil},
+		{get, "/metrics", "figures for Prometheus", (*exchange).getMetrics, always, RoleRead, nil},
+		{get, "/version", "what runs here", (*exchange).getVersion, always, NoRole, nil},
+		{get, "/problems", "every code of a refusal", (*exchange).getProblems, started, NoRole, nil},
+		{get, "/problems/{code}", "what a code means and what to do next", (*exchange).getProblemKind, started, NoRole, nil},
 	}
 }
 

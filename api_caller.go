@@ -1,6 +1,11 @@
 package swoosh
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"net"
+	"strconv"
+)
 
 // Role is what a caller may do. Each role includes those before it.
 type Role uint8
@@ -33,3 +38,55 @@ type Caller struct {
 	Name string // the entry's actor; empty: nobody asked for a name
 	Role Role
 }
+
+// may refuses what needs a greater role.
+func (c Caller) may(what string, needed Role) error {
+	if c.Role >= needed {
+		return nil
+	}
+	who := "this caller"
+	if c.Name != "" {
+		who = shown(c.Name)
+	}
+	return Errorf(Forbidden, "%s needs the role %s, %s has %s: ask as somebody who has that role", what, needed, who, c.Role)
+}
+
+// admit finds out who asks, whether that caller may, and whether now.
+func (x *exchange) admit() error {
+	if x.route.role == NoRole {
+		return nil
+	}
+	x.caller = Caller{Role: RoleAdmin}
+	if ask := x.api.o.Authenticate; ask != nil {
+		var err error
+		if x.caller, err = ask(x.r); err != nil {
+			return asError(err, Unauthorized)
+		}
+	}
+	if err := x.caller.may(x.route.method+" "+x.route.path, x.route.role); err != nil {
+		return err
+	}
+	wait := x.api.rates.take(x.bucket())
+	if wait == 0 {
+		return nil
+	}
+	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
+	x.w.Header().Set("Retry-After", seconds)
+	return Errorf(RateLimited, "one caller may send %v requests a second: send it again in %s s", x.api.o.Rate, seconds)
+}
+
+// bucket is what the caller's requests are counted by: its name, or where it
+// asks from.
+func (x *exchange) bucket() bucketKey {
+	if x.caller.Name != "" {
+		return bucketKey{name: x.caller.Name}
+	}
+	address, _, err := net.SplitHostPort(x.r.RemoteAddr)
+	if err != nil {
+		address = x.r.RemoteAddr // of a socket that is no port
+	}
+	return bucketKey{address: address}
+}
+
+// sign says in a request who sends it.
+func (c Caller) sign(r *Request) { r.Actor, r.role = c.Name, c.Role }

@@ -61,6 +61,7 @@ func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
 	if key != "" {
 		r.IdempotencyKey = key
 	}
+	x.caller.sign(&r)
 	result, err := x.engine.Submit(ctx, r)
 	if err != nil {
 		return err
@@ -75,6 +76,7 @@ func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
 		return err
 	}
 	for i, r := range rs {
+		x.caller.sign(&rs[i])
 		if r.IdempotencyKey != "" {
 			return batchError(i, malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "does not belong inside a batch: the header Idempotency-Key stands for the whole"}}, ""))
 		}

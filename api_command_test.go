@@ -125,6 +125,18 @@ func TestBatch(t *testing.T) {
 	p = s.command(`[`+addA+`,{"command":"counter.start","x":1}]`).refused("malformed_request", http.StatusBadRequest)
 	require.EqualValues(t, 1, p["position"])
 
+	for body, want := range map[string][]any{
+		`[` + addA + `,{"command":"counter.start","payload":{}}]`: {"/1/payload/counter", "/1/payload/counter is required"},
+		`[` + addA + `,{"command":"counter.start","x":1}]`:        {"/1/x", "/1/x is not a member of this object"},
+		`[1]`: {"/0", "/0 must be an object, not a number"},
+		`[` + addA + `,` + with(`"expect":{}`) + `]`:                                    {"/1/expect", "/1/expect must have state_hash, index, or path with hash"},
+		`[` + addA + `,` + with(`"expect":{"path":"x","hash":""}`) + `]`:                {"/1/expect/path", "/1/expect/path must begin with a slash, as /project/projects does"},
+		`[` + addA + `,` + with(`"idempotency_key":"k"`) + `]`:                          {"/1/idempotency_key", "/1/idempotency_key does not belong inside a batch: the header Idempotency-Key stands for the whole"},
+		`[` + addA + `,{"command":"counter.add","payload":{"counter":"z","amount":1}}]`: {"/1/payload/counter", "counter z is not there: counter.start begins it"},
+	} {
+		p := s.command(body).object()
+		require.Equal(t, want, []any{p["errors"].([]any)[0].(map[string]any)["pointer"], p["detail"]})
+	}
 	for _, body := range []string{
 		"[]", "[ ]", "[1]", "[[]]", "[" + addA + ",]", "[" + addA, "[" + addA + "] x",
 		"[" + with(`"idempotency_key":"k"`) + "]", "[" + addA + "," + with(`"key_since":"000000000001-0000-n"`) + "]",
@@ -137,6 +149,11 @@ func TestBatch(t *testing.T) {
 	s.command(batch(1000)).json(&got)
 	require.Len(t, got.Results, 1000)
 	s.command(batch(1001)).refused("too_large", http.StatusRequestEntityTooLarge)
+
+	s.command("[{},"+batch(1001)[1:]).refused("too_large", http.StatusRequestEntityTooLarge)
+	s.command("[" + addA + "," + blobOf(swoosh.CommandMaxBytes) + "]").ok("results")
+	p = s.command("["+addA+","+blobOf(swoosh.CommandMaxBytes+1)+",{}]").refused("too_large", http.StatusRequestEntityTooLarge)
+	require.EqualValues(t, 1, p["position"])
 
 	full := "[" + blobOf(900_000) + "," + blobOf(900_000) + "]"
 	full = strings.Repeat(" ", swoosh.BatchBodyMaxBytes-len(full)) + full

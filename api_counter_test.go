@@ -67,7 +67,9 @@ type counterAdd struct {
 func (c counterAdd) Phase(v swoosh.View) (string, error) {
 	row, ok := counter.Of(v).Counters.Get(c.Counter)
 	if !ok {
-		return "", swoosh.Errorf(swoosh.NotFound, "counter %s is not there: counter.start begins it", c.Counter)
+		err := swoosh.Errorf(swoosh.NotFound, "counter %s is not there: counter.start begins it", c.Counter)
+		err.Errors = []swoosh.FieldError{{Pointer: "/payload/counter", Detail: "must be a counter that is there"}}
+		return "", err
 	}
 	return row.Phase, nil
 }
@@ -261,6 +263,7 @@ func (r *reply) refused(code string, status int) map[string]any {
 	require.EqualValues(r.t, status, p["status"])
 	require.NotEmpty(r.t, p["title"])
 	require.NotEmpty(r.t, p["detail"])
+	require.NotContains(r.t, p["detail"], "swoosh: ")
 	require.Contains(r.t, []any{"no", "unknown"}, p["happened"])
 	return p
 }

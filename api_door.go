@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
@@ -25,6 +23,7 @@ type exchange struct {
 	w      *answer
 	r      *http.Request
 	rc     *http.ResponseController
+	caller Caller            // of a route that is not open to anybody
 	query  map[string]string // of a route that is not a POST; others parse it in their turn
 
 	bodyRead bool // to its end
@@ -34,19 +33,21 @@ func (a *API) exchange(w *answer, r *http.Request) *exchange {
 	return &exchange{api: a, engine: a.engine.Load(), w: w, r: r, rc: http.NewResponseController(w), bodyRead: r.ContentLength == 0}
 }
 
-// ServeHTTP is the door: starting, Host and Origin, route, method. What is
-// refused here is refused before anything else.
+// ServeHTTP is the door: starting, Host and Origin, route, method, who asks,
+// rate. What is refused here is refused before anything else.
 func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := &answer{ResponseWriter: rw, api: a}
+	r = withTrace(r)
 	x := a.exchange(w, r)
 	defer x.recoverPanic()
 	w.Header().Set("Cache-Control", "no-store")
 	if r.URL.Path == "/state" {
 		w.Header().Set("Cache-Control", "no-cache")
 	}
+	x.shareAnswer()
 	err := x.checkStarted()
 	if err == nil {
-		err = x.checkCaller()
+		err = x.checkPage()
 	}
 	if err != nil {
 		x.refuse(err)
@@ -71,32 +72,6 @@ func (x *exchange) checkStarted() error {
 	return err
 }
 
-// checkCaller keeps web pages out: a browser names the page's origin, and the
-// host that it believes to speak to.
-func (x *exchange) checkCaller() error {
-	if x.api.o.Loopback && !isLoopback(x.r.Host) {
-		return Errorf(Forbidden, "the Host %s is not a loopback name or address: use localhost or 127.0.0.1", shown(x.r.Host))
-	}
-	scheme := "http://"
-	if x.r.TLS != nil {
-		scheme = "https://"
-	}
-	for _, origin := range x.r.Header.Values("Origin") {
-		if !strings.EqualFold(origin, scheme+x.r.Host) {
-			return Errorf(Forbidden, "the Origin %s is foreign: only pages of %s%s may ask", shown(origin), scheme, x.r.Host)
-		}
-	}
-	return nil
-}
-
-func isLoopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
-	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
-}
-
 // dispatch hands a request to the route of its method.
 func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 	x := a.exchange(w, r)
@@ -111,6 +86,7 @@ func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 	}
 	w.Header().Set("Allow", allow(methods))
 	if r.Method == http.MethodOptions {
+		x.answerPreflight()
 		x.leaveBody()
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -119,6 +95,9 @@ func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 }
 
 func (x *exchange) serve() (err error) {
+	if err := x.admit(); err != nil {
+		return err
+	}
 	if x.r.Method != http.MethodPost {
 		x.leaveBody()
 		if x.query, err = x.parseQuery(); err != nil {

@@ -16,6 +16,18 @@ func (a *API) SetUnreadMost(d time.Duration) { a.unreadMost = d }
 // words.
 func (a *API) SetStopGrace(d time.Duration) { a.stopGrace = d }
 
+// SetRates gives the bound of callers' rates its clock, in Unix ms, and how it
+// waits; nil for one that nobody asks.
+func (a *API) SetRates(nowMS func() int64, after func(time.Duration) <-chan time.Time) {
+	a.rates.now, a.rates.after = func() time.Time { return time.UnixMilli(nowMS()) }, after
+}
+
+// Buckets counts the callers that are remembered.
+func (a *API) Buckets() int { return len(a.rates.buckets) }
+
+// BucketsMax is how many there can be.
+const BucketsMax = bucketsMax
+
 // Limits of the API, in bytes.
 const (
 	CommandMaxBytes   = commandMaxBytes

@@ -171,7 +171,7 @@ func (x *exchange) getWatch() error {
 		case !errors.Is(err, context.DeadlineExceeded):
 			var e *Error
 			if errors.As(err, &e) {
-				_ = x.event(append(append([]byte("event: problem\ndata: "), encode(newProblem(x.asError(e)))...), '\n'))
+				_ = x.event(append(append([]byte("event: problem\ndata: "), encode(x.problem(x.asError(e)))...), '\n'))
 			}
 			return nil
 		case x.event([]byte(":\n\n")) != nil:

@@ -2,12 +2,16 @@ package swoosh
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/chorus-services/swoosh/internal/canon"
 )
 
 // problem is a problem document (RFC 9457): an Error as clients see it.
@@ -35,6 +39,46 @@ type problem struct {
 	Target      *uint64   `json:"target,omitzero"`
 	HLC         *Stamp    `json:"hlc,omitzero"`
 	Instance    string    `json:"instance,omitzero"`
+}
+
+// kindDocument says what a code means, under the path that type names.
+type kindDocument struct {
+	Code    string `json:"code"`
+	Status  int    `json:"status"`
+	Title   string `json:"title"`
+	Meaning string `json:"meaning"`
+	Next    string `json:"next"`
+}
+
+func newKindDocument(k Kind) kindDocument {
+	return kindDocument{k.Code(), k.Status(), k.Title(), k.Meaning(), k.Next()}
+}
+
+// getProblems lists every code, in the order of the statuses.
+func (x *exchange) getProblems() error {
+	var all struct {
+		Problems []kindDocument `json:"problems"`
+	}
+	for k := range kinds {
+		all.Problems = append(all.Problems, newKindDocument(Kind(k)))
+	}
+	slices.SortStableFunc(all.Problems, func(a, b kindDocument) int { return a.Status - b.Status })
+	return x.json(http.StatusOK, all)
+}
+
+func (x *exchange) getProblemKind() error {
+	code := x.variable("code")
+	codes := make([]string, len(kinds))
+	for k := range kinds {
+		if codes[k] = kinds[k].code; codes[k] == code {
+			return x.json(http.StatusOK, newKindDocument(Kind(k)))
+		}
+	}
+	hint := "GET /problems lists them all"
+	if near := canon.Nearest(code, codes); near != "" {
+		hint = fmt.Sprintf("did you mean %s? %s", near, hint)
+	}
+	return Errorf(NotFound, "there is no code %s; %s", shown(code), hint)
 }
 
 // problemField is a FieldError with the names of its members.
@@ -65,8 +109,8 @@ func newProblem(e *Error) *problem {
 	return p
 }
 
-// retryAfter is what Retry-After says, in seconds.
-var retryAfter = map[Kind]string{RateLimited: "1", Starting: "1", Overloaded: "1", ShuttingDown: "5", ReadOnly: "60"}
+// retryAfter is what Retry-After says, in seconds. For RateLimited it depends.
+var retryAfter = map[Kind]string{Starting: "1", Overloaded: "1", ShuttingDown: "5", ReadOnly: "60"}
 
 // refuse answers with the problem document of err. A client that has gone, or
 // has at least closed its side, is cut off.
@@ -80,13 +124,16 @@ func (x *exchange) refuse(err error) {
 	if after, ok := retryAfter[e.Kind]; ok {
 		h.Set("Retry-After", after)
 	}
-	if e.Kind == TooLarge {
+	switch e.Kind {
+	case TooLarge:
 		h.Set("Connection", "close")
+	case Unauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
 	}
 	x.leaveBody()
 	x.w.WriteHeader(e.Kind.Status())
 	if !x.isHead() {
-		x.write(encode(newProblem(e)))
+		x.write(encode(x.problem(e)))
 	}
 }
 

@@ -223,7 +223,7 @@ func (x *exchange) postState() error {
 	defer cancel()
 	in := &importBody{body{x: x}, time.AfterFunc(x.api.o.RequestTimeout, cancel)}
 	defer in.patience.Stop()
-	result, err := x.engine.Import(ctx, ifMatch, in)
+	result, err := x.engine.importFor(ctx, x.caller.Name, ifMatch, in)
 	if in.err != nil {
 		return in.err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/system"
 )
 
 func TestGetState(t *testing.T) {
@@ -58,6 +59,48 @@ func TestGetState(t *testing.T) {
 		s.get("/state?"+query).refused("malformed_request", http.StatusBadRequest)
 	}
 	require.Contains(t, s.get("/state?pth=x").object()["detail"], "did you mean path?")
+}
+
+// TestBadParametersAreFoundFirst asks for what is to be waited for, and for
+// what is not there, with another parameter that is bad.
+func TestBadParametersAreFoundFirst(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	for _, position := range []string{"min_index=9&timeout=60s", "at=99999"} {
+		for _, bad := range []string{"path=x", "path=/x~", "path=/counter/total&limit=1", "path=/nothing&after=a", "after=a", "path=/counter/counters&limit=0", "path=/x~&limit=1"} {
+			s.get("/state?"+position+"&"+bad).refused("malformed_request", http.StatusBadRequest)
+		}
+	}
+	s.get("/state?at=99999&path=/counter/counters&limit=1").refused("not_found", http.StatusNotFound)
+}
+
+// TestIndexes holds every place for an index to one sense: an integer up to
+// 2^53-1, and what is above it is none.
+func TestIndexes(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	expect := func(index string) *reply {
+		return s.command(`{"command":"counter.blob","payload":{"blob":""},"expect":{"index":` + index + `}}`)
+	}
+	for name, c := range map[string]struct {
+		ask      func(index string) *reply
+		greatest string // what 2^53-1 is told
+	}{
+		"log":           {func(index string) *reply { return s.get("/log/" + index) }, "not_found"},
+		"log from":      {func(index string) *reply { return s.get("/log?from=" + index) }, "not_found"},
+		"watch from":    {func(index string) *reply { return s.get("/watch?from=" + index) }, "not_found"},
+		"Last-Event-ID": {func(index string) *reply { return s.get("/watch", "Last-Event-ID: "+index) }, "not_found"},
+		"min_index":     {func(index string) *reply { return s.get("/state?timeout=1ms&min_index=" + index) }, "timeout"},
+		"at":            {func(index string) *reply { return s.get("/state?at=" + index) }, "not_found"},
+		"expect":        {expect, "stale_state"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.greatest, c.ask("9007199254740991").object()["code"])
+			for _, index := range []string{"9007199254740992", "18446744073709551615", "18446744073709551616", "99999999999999999999999", "-1", "01", "1.5"} {
+				r := c.ask(index)
+				r.t = t
+				r.refused("malformed_request", http.StatusBadRequest)
+			}
+		})
+	}
 }
 
 func TestStatePages(t *testing.T) {
@@ -180,6 +223,8 @@ func TestPostState(t *testing.T) {
 	require.Contains(t, []int{422}, p)
 	s.command(`{"command":"state.import"}`).refused("unknown_command", http.StatusUnprocessableEntity)
 
+	s.ask("POST", "/state", doc.body, `If-Match: "x"`).refused("malformed_request", http.StatusBadRequest)
+
 	small := open(t, swoosh.Options{MaxStateBytes: int64(len(doc.body))})
 	small.ask("POST", "/state", doc.body+" ").refused("too_large", http.StatusRequestEntityTooLarge)
 	small.ask("POST", "/state", doc.body).ok("index", "hlc", "state_hash", "changed", "duplicate")
@@ -205,4 +250,48 @@ type unread struct{ t *testing.T }
 func (u unread) Read([]byte) (int, error) {
 	u.t.Error("the body was sent")
 	return 0, http.ErrBodyNotAllowed
+}
+
+// TestImportFaults names what is wrong with a document, member by member.
+func TestImportFaults(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	zeros := strings.Repeat("0", 64)
+	for body, want := range map[string][]string{
+		`[]`:                                  {"invalid_state", "", "the body must be an object"},
+		`"x"`:                                 {"invalid_state", "", "the body must be an object"},
+		`{}`:                                  {"invalid_state", "/meta", "/meta must be an object with version"},
+		`{"meta":null}`:                       {"invalid_state", "/meta", "/meta must be an object with version"},
+		`{"meta":{}}`:                         {"invalid_state", "/meta/version", "/meta/version must be 1"},
+		`{"meta":{"version":1},"counter":[]}`: {"invalid_state", "/counter", "/counter must be an object"},
+		`{"meta":{"version":1},"countre":{}}`: {"invalid_state", "/countre", "/countre is not a domain of this server (did you mean \"counter\"?)"},
+		`{"meta":{"version":1,"state_hash":"` + zeros + `"}}`:                               {"invalid_state", "/meta/tables", "/meta/tables is missing: it lists the JSON Pointers of the tables"},
+		`{"meta":{"version":1,"state_hash":"` + zeros + `","tables":"x"}}`:                  {"invalid_state", "/meta/tables", "/meta/tables must be an array, not a string"},
+		`{"meta":{"version":1,"state_hash":"` + zeros + `","tables":["/a"]}}`:               {"invalid_state", "/meta/tables/0", "/meta/tables/0 must be the JSON Pointer of a table, as /project/projects is, not \"/a\""},
+		`{"meta":{"version":1,"state_hash":"` + zeros + `","tables":[]},"counter":1}`:       {"invalid_state", "/counter", "/counter must be an object"},
+		`{"meta":{"version":2,"state_hash":"` + zeros[1:] + `"}}`:                           {"malformed_request", "/meta/state_hash", "/meta/state_hash must be 64 lower-case hex digits"},
+		`{"meta":{"version":1,"state_hash":"` + strings.Repeat("A", 64) + `","tables":[]}}`: {"malformed_request", "/meta/state_hash", "/meta/state_hash must be 64 lower-case hex digits"},
+		`{"meta":{"version":1,"state_hash":1}}`:                                             {"malformed_request", "/meta/state_hash", "/meta/state_hash must be 64 lower-case hex digits"},
+		`{"meta":{"version":1,"state_hash":null}}`:                                          {"malformed_request", "/meta/state_hash", "/meta/state_hash must be 64 lower-case hex digits"},
+	} {
+		p := s.ask("POST", "/state", body).object()
+		pointer := p["errors"].([]any)[0].(map[string]any)["pointer"]
+		require.Equal(t, want, []string{p["code"].(string), pointer.(string), p["detail"].(string)}, body)
+	}
+	require.Zero(t, s.e.View().Index())
+}
+
+// TestImportIsRefusedInOrder sends a header of the wrong form where no import
+// is taken at all.
+func TestImportIsRefusedInOrder(t *testing.T) {
+	wrong := `If-Match: "x"`
+	s := open(t, swoosh.Options{}, system.Parts()...)
+	s.must(`{"command":"control.pause","payload":{"reason":"lunch"}}`)
+	s.ask("POST", "/state", "{", wrong).refused("paused", http.StatusLocked)
+	s.must(`{"command":"policy.quarantine","payload":{"reason":"odd"}}`)
+	s.ask("POST", "/state", "{", wrong).refused("quarantined", http.StatusLocked)
+
+	broken, wal := faulty(t)
+	wal.Fail(false)
+	broken.command(startA).refused("outcome_unknown", http.StatusInternalServerError)
+	broken.ask("POST", "/state", "{", wrong).refused("read_only", http.StatusServiceUnavailable)
 }

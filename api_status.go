@@ -15,12 +15,17 @@ func (x *exchange) getRoutes() error {
 		Method  string `json:"method"`
 		Path    string `json:"path"`
 		Summary string `json:"summary"`
+		Role    string `json:"role,omitzero"` // left out: open to anybody
 	}
 	var all struct {
 		Routes []line `json:"routes"`
 	}
 	for _, r := range x.api.routes {
-		all.Routes = append(all.Routes, line{r.method, r.path, r.summary})
+		l := line{Method: r.method, Path: r.path, Summary: r.summary}
+		if r.role != NoRole {
+			l.Role = r.role.String()
+		}
+		all.Routes = append(all.Routes, l)
 	}
 	return x.json(http.StatusOK, all)
 }
@@ -98,12 +103,13 @@ type commandDocument struct {
 	To       []string       `json:"to"`
 	Schema   jsontext.Value `json:"schema"`
 	Refusals []string       `json:"refusals"`
+	Role     string         `json:"role"`
 }
 
 func newCommandDocument(c CommandInfo) commandDocument {
 	return commandDocument{
 		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
-		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(),
+		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: c.Role.String(),
 	}
 }
 

@@ -137,7 +137,7 @@ func (s *stream) read() {
 // take submits a line. It tells whether the stream goes on.
 func (s *stream) take(raw []byte) bool {
 	a := asked{bytes: min(int64(len(raw))+streamLineBytes, streamWindowBytes)}
-	if s.window.Acquire(s.ctx, a.bytes) != nil {
+	if !s.pace() || s.window.Acquire(s.ctx, a.bytes) != nil {
 		return false
 	}
 	a.wait, a.err = s.submit(raw)
@@ -148,6 +148,26 @@ func (s *stream) take(raw []byte) bool {
 	}
 	s.ask(a)
 	return true
+}
+
+// pace waits until the caller may send one request more: a line counts as one.
+// It tells whether the stream goes on.
+func (s *stream) pace() bool {
+	rates := s.x.api.rates
+	for {
+		wait := rates.take(s.x.bucket())
+		if wait == 0 {
+			return true
+		}
+		select {
+		case <-rates.after(wait):
+		case <-s.ctx.Done():
+			return false
+		case <-s.x.api.stopping:
+			s.halt(errShuttingDown())
+			return false
+		}
+	}
 }
 
 // submit hands a line's command in. A panic is this line's failure alone.
@@ -161,6 +181,7 @@ func (s *stream) submit(raw []byte) (wait func(context.Context) (Result, error),
 	if err != nil {
 		return nil, err
 	}
+	s.x.caller.sign(&r)
 	return s.x.engine.submitWaiting(s.ctx, r)
 }
 
@@ -187,7 +208,7 @@ func (s *stream) settle() {
 		s.out.put(b)
 	}
 	if !s.whole && s.halted != nil {
-		p := newProblem(s.halted)
+		p := s.x.problem(s.halted)
 		p.Line = s.untaken
 		s.out.put(encode(p))
 	}
@@ -204,7 +225,7 @@ func (s *stream) answer(b []byte, a asked) []byte {
 	if e.Kind == ReadOnly || e.Kind == OutcomeUnknown {
 		s.halt(Errorf(ReadOnly, "the server has turned read-only: this line and those after it were not taken; see to the disk, restart the server, then send them again"))
 	}
-	p := newProblem(e)
+	p := s.x.problem(e)
 	p.Line = a.line
 	return append(b, encode(p)...)
 }

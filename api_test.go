@@ -76,6 +76,7 @@ func TestContractKinds(t *testing.T) {
 // codeCases provoke each code once.
 var codeCases = map[string]func(t *testing.T) *reply{
 	"malformed_request": func(t *testing.T) *reply { return open(t, swoosh.Options{}).command(`{`) },
+	"unauthorized":      func(t *testing.T) *reply { return guarded(t).get("/state") },
 	"forbidden":         func(t *testing.T) *reply { return open(t, swoosh.Options{}).get("/state", "Host: swoosh.example") },
 	"guard_rejected": func(t *testing.T) *reply {
 		r := open(t, swoosh.Options{Guards: []swoosh.Guard{guard{"first", true}, guard{"second", false}}}).command(startA)
@@ -139,10 +140,11 @@ var codeCases = map[string]func(t *testing.T) *reply{
 		zeros, now := strings.Repeat("0", 64), s.e.View().StateHash().String()
 		row := `"path":"/counter/counters/a","hash":"` + zeros + `"`
 		for members, want := range map[string][]any{
-			`"index":1`:                    {0.0, nil, nil, nil},
-			`"state_hash":"` + zeros + `"`: {nil, now, nil, nil},
-			row:                            {nil, nil, "/counter/counters/a", ""},
-			`"index":0,` + row:             {0.0, nil, "/counter/counters/a", ""},
+			`"index":1`:                              {0.0, nil, nil, nil},
+			`"state_hash":"` + zeros + `"`:           {nil, now, nil, nil},
+			row:                                      {nil, nil, "/counter/counters/a", ""},
+			`"index":0,` + row:                       {0.0, nil, "/counter/counters/a", ""},
+			`"index":0,"state_hash":"` + zeros + `"`: {0.0, now, nil, nil},
 			`"index":1,"state_hash":"` + now + `",` + row: {0.0, now, "/counter/counters/a", ""},
 		} {
 			p := expect(members)
@@ -204,6 +206,14 @@ var codeCases = map[string]func(t *testing.T) *reply{
 		s := open(t, swoosh.Options{})
 		s.must(startA)
 		return s.ask("POST", "/state", `{}`)
+	},
+	"rate_limited": func(t *testing.T) *reply {
+		s := openAPI(t, swoosh.APIOptions{Rate: 0.5})
+		s.api.SetRates(swooshtest.NewClock(1).Now, nil)
+		require.Equal(t, http.StatusOK, s.get("/").status)
+		r := s.get("/")
+		require.Equal(t, "2", r.header.Get("Retry-After"))
+		return r
 	},
 	"internal": func(t *testing.T) *reply {
 		r := open(t, swoosh.Options{}).command(`{"command":"counter.fail"}`)
@@ -268,6 +278,10 @@ func overload(t *testing.T) *reply {
 	}
 	<-reached
 	r := <-replies // The first that is answered was refused.
+	wal.Release()
+	for range cap(replies) - 1 {
+		<-replies
+	}
 	require.Equal(t, "1", r.header.Get("Retry-After"))
 	return r
 }
@@ -362,10 +376,11 @@ var routeCases = map[string]func(s *site){
 		require.Equal(s.t, []any{"invalid_phase", "invalid_payload"}, nth(got.Commands, 1, "refusals")[1:])
 	},
 	"GET /commands/{name}": func(s *site) {
-		got := s.get("/commands/counter.add").ok("name", "summary", "domain", "region", "from", "to", "schema", "refusals")
+		got := s.get("/commands/counter.add").ok("name", "summary", "domain", "region", "from", "to", "schema", "refusals", "role")
 		require.Equal(s.t, []any{"RUNNING"}, got["from"])
 		require.Equal(s.t, []any{"FULL", "RUNNING"}, got["to"])
 		require.Equal(s.t, []any{"not_found", "invalid_phase", "invalid_payload"}, got["refusals"])
+		require.Equal(s.t, "write", got["role"])
 		require.Equal(s.t, "object", got["schema"].(map[string]any)["type"])
 		got = s.get("/commands/counter.start").object()
 		require.Equal(s.t, []any{}, got["from"])
@@ -395,10 +410,49 @@ var routeCases = map[string]func(s *site){
 		got := s.get("/health").ok("mode", "reasons", "index", "hlc", "state_hash", "node", "snapshot", "set_aside", "disk", "keys", "clock")
 		require.Equal(s.t, []any{"ready", []any{}, []any{}}, []any{got["mode"], got["reasons"], got["set_aside"]})
 	},
+	"GET /metrics": func(s *site) {
+		s.get("/log/99").refused("not_found", http.StatusNotFound)
+		got := s.get("/metrics")
+		require.Equal(s.t, 200, got.status)
+		require.Contains(s.t, got.body, "swoosh_refusals_total{code=\"not_found\"} 1\n")
+	},
+	"GET /problems":        func(s *site) { s.get("/problems").ok("problems") },
+	"GET /problems/{code}": func(s *site) { s.get("/problems/internal").ok("code", "status", "title", "meaning", "next") },
 	"GET /version": func(s *site) {
 		got := s.get("/version").ok("version", "commit", "go", "format")
 		require.Equal(s.t, []any{"v1", "abc"}, []any{got["version"], got["commit"]})
 	},
+}
+
+// TestProblemsAreExplained reads what each code means, in the contract's order.
+func TestProblemsAreExplained(t *testing.T) {
+	lines, _ := contract(t, "testdata/api_codes.txt")
+	s := open(t, swoosh.Options{})
+	type explained struct {
+		Code                 string
+		Status               int
+		Title, Meaning, Next string
+	}
+	var list struct{ Problems []explained }
+	s.get("/problems").json(&list)
+	said := map[string]bool{}
+	for i, line := range lines {
+		p := list.Problems[i]
+		require.Equal(t, line, fmt.Sprint(p.Code, " ", p.Status))
+		for _, words := range []string{p.Meaning, p.Next} {
+			require.Regexp(t, `^[A-Z][^"]{20,180}\.$`, words, "a sentence")
+			require.False(t, said[words], words)
+			said[words] = true
+		}
+		var alone explained
+		s.get("/problems/" + p.Code).json(&alone)
+		require.Equal(t, p, alone)
+		require.NotEmpty(t, p.Title)
+	}
+	require.Len(t, list.Problems, len(lines))
+	s.get("/problems/conflict").ok("code", "status", "title", "meaning", "next")
+	require.Contains(t, s.get("/problems/confilct").refused("not_found", http.StatusNotFound)["detail"], "did you mean conflict?")
+	s.get("/problems/Conflict").refused("not_found", http.StatusNotFound)
 }
 
 func nth(list []map[string]any, i int, member string) []any { return list[i][member].([]any) }

@@ -82,6 +82,14 @@ func TestWatch(t *testing.T) {
 		w.event()
 		require.Contains(t, w.event(), "id: 2\n")
 	})
+	t.Run("and is all that matters, but for the form", func(t *testing.T) {
+		s := open(t, swoosh.Options{})
+		s.must(startA)
+		w := s.watch("?from=9", "Last-Event-ID: 0")
+		w.event()
+		require.Contains(t, w.event(), "id: 1\n")
+		s.get("/watch?from=0", "Last-Event-ID: 0").refused("malformed_request", http.StatusBadRequest)
+	})
 	t.Run("a comment now and then", func(t *testing.T) {
 		s := open(t, swoosh.Options{})
 		s.api.SetHeartbeat(time.Millisecond)

@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -32,7 +33,8 @@ type badgerWAL struct {
 }
 
 // OpenBadgerWAL opens the log in dir, which it creates if it is missing. One
-// process at a time can have it open.
+// process at a time can have it open. It reads every table file first; a
+// *DamageError names the file that is not as Badger wrote it.
 func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -40,13 +42,16 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	if err := removeEmptyFiles(dir); err != nil {
 		return nil, err
 	}
+	if err := checkBadgerFiles(dir); err != nil {
+		return nil, err
+	}
 	fault := &badgerLogger{log: logger}
-	db, err := badger.OpenManaged(badgerOptions(dir).WithLogger(fault))
+	db, err := openChecked(dir, fault)
 	if err != nil {
-		return nil, fmt.Errorf("log in %s: %w", dir, err)
+		return nil, err
 	}
 	w := &badgerWAL{db: db, fault: fault}
-	if err := w.findBounds(); err != nil {
+	if err := cmp.Or(w.findBounds(), w.dropUnnamed(dir)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return w, nil
@@ -79,13 +84,15 @@ func removeEmptyFiles(dir string) error {
 
 // badgerOptions keep memory small: what a table's builders hold is several
 // times a table, so tables are small and few are built at a time. A transaction
-// holds 15 % of the memtable, see groupMaxBytes.
+// holds 15 % of the memtable, see groupMaxBytes. Tables are checked as a whole
+// before Badger opens them, and block by block when it reads them.
 func badgerOptions(dir string) badger.Options {
 	o := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
 		WithDetectConflicts(false). // One writer.
-		WithChecksumVerificationMode(options.OnTableAndBlockRead).
-		WithValueThreshold(1 << 20). // Entries stay out of the value log, see maxEntryBytes.
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithCompression(options.Snappy). // See tableFile.
+		WithValueThreshold(1 << 20).     // Entries stay out of the value log, see maxEntryBytes.
 		WithValueLogFileSize(16 << 20).
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(16 << 20).
@@ -214,6 +221,12 @@ func eachRecord(item *badger.Item, yield func(Record) bool) error {
 	if err != nil {
 		return fmt.Errorf("log: entries from %d on cannot be read: %w", index, err)
 	}
+	return cutRecords(value, index, yield)
+}
+
+// cutRecords gives the records of a value, the first of which lies at index,
+// until yield says no.
+func cutRecords(value []byte, index uint64, yield func(Record) bool) (err error) {
 	for len(value) > 0 {
 		var r Record
 		if r, value, err = cutRecord(value, index); err != nil {

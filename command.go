@@ -30,6 +30,7 @@ type Request struct {
 	HLC            Stamp // the entry's stamp will be after it; zero: none
 
 	Actor      string // who asks, as the server found out
+	role       Role   // that Actor has; NoRole: nobody asked, all is allowed
 	Signer     string // has the form of a key
 	Signature  string // base64
 	WindowID   string // has the form of a key
@@ -356,6 +357,11 @@ func (cat *catalogue) prepare(r Request) (*call, error) {
 	cmd, err := cat.find(r.Command)
 	if err != nil {
 		return nil, err
+	}
+	if r.role != NoRole {
+		if err := (Caller{r.Actor, r.role}).may(cmd.Name, cmd.Role); err != nil {
+			return nil, err
+		}
 	}
 	payload, err := rawPayload(cmd, r.Payload)
 	if err != nil {

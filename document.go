@@ -242,7 +242,11 @@ func (r *documentReader) member(p *part, name string) error {
 	for i := range p.def.fields {
 		f := &p.def.fields[i]
 		if f.name == name {
-			r.fail(at, r.value(f.codec, p.value.Field(f.at))...)
+			value := p.value.Field(f.at)
+			if faults := r.value(f.codec, value); faults != nil {
+				value.SetZero()
+				r.fail(at, faults...)
+			}
 			return nil
 		}
 		known = append(known, f.name)

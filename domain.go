@@ -40,7 +40,8 @@ type Command struct {
 	Domain string
 }
 
-// Rule is one line of a domain's list: a command, a reaction or a gate.
+// Rule is one line of a domain's list: a command, a reaction, a gate, or
+// Privileged.
 type Rule[S any] struct {
 	add func(*Domain[S])
 }
@@ -90,6 +91,7 @@ type CommandInfo struct {
 	Stay    bool // may end in the phase that it came from
 	Creates bool // comes from no phase: its object is not there yet
 	Schema  []byte
+	Role    Role // that a caller of the API needs
 
 	moves   bool
 	refuses []Kind
@@ -116,6 +118,7 @@ type definition struct {
 	tables    []field // in the order of their names
 	newPart   func() *part
 	validate  func(*part) error
+	role      Role // that its commands need
 }
 
 // field is a member of a domain's state.
@@ -155,7 +158,7 @@ var (
 // and integers beyond 32 bits only as nouns or decimal strings), a Move on a
 // command without Phase.
 func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
-	d := &Domain[S]{def: definition{name: name}}
+	d := &Domain[S]{def: definition{name: name, role: RoleWrite}}
 	if !domainName.MatchString(name) || name == "meta" || name == "state" || name == "log" {
 		panic(fmt.Sprintf("swoosh: %q cannot be a domain's name", name))
 	}
@@ -169,6 +172,9 @@ func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 	}
 	for _, r := range rules {
 		r.add(d)
+	}
+	for _, c := range d.def.commands {
+		c.Role = d.def.role
 	}
 	return d
 }
@@ -261,6 +267,12 @@ func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any](doc string) Rul
 			return g.Refuse(*own.state.(*S), c, at)
 		})
 	}}
+}
+
+// Privileged leaves a domain's commands to admins: the API takes them from
+// nobody else. Engine.Submit does, since it is its embedder who calls it.
+func Privileged[S any]() Rule[S] {
+	return Rule[S]{func(d *Domain[S]) { d.def.role = RoleAdmin }}
 }
 
 // layOut finds the plain fields and the tables of a state's type.

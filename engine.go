@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 )
@@ -31,6 +32,8 @@ type Engine struct {
 	store  SnapshotStore
 	home   *home // the directory; nil in memory
 	madeBy Fingerprint
+	meters *meters
+	tracer trace.Tracer
 
 	queue     chan *pending
 	room      *semaphore.Weighted // bytes in the queue
@@ -401,9 +404,13 @@ func (e *Engine) append(x *Entry) (Record, *Error) {
 // commit makes a group durable, marks it, publishes it, answers everybody. A
 // group whose append failed is run's to answer.
 func (e *Engine) commit(g *group) landing {
-	e.syncing.Store(time.Now().UnixNano())
+	start := time.Now()
+	e.syncing.Store(start.UnixNano())
 	err := e.wal.Append(g.records)
 	e.syncing.Store(0)
+	observe(e.meters.syncs, start)
+	e.meters.groups.Observe(float64(len(g.records)))
+	e.meters.reductions.Observe(g.cost.Seconds())
 	if err != nil {
 		return landing{false, fmt.Errorf("the log could not be written: %w", err)}
 	}

@@ -3,12 +3,17 @@ package swoosh_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -99,10 +104,11 @@ func requireReadsAt(t *testing.T, r *rig, v swoosh.View) {
 	require.Equal(t, v.Index(), info.Index)
 }
 
-// markFails is a file system whose mark cannot be written while broken is set.
+// markFails is a file system whose mark cannot be written while broken is set,
+// and not be synced while unsynced is.
 type markFails struct {
 	swoosh.FS
-	broken atomic.Bool
+	broken, unsynced atomic.Bool
 }
 
 var errMarkBroken = errors.New("no mark today")
@@ -161,6 +167,55 @@ func TestMarkFails(t *testing.T) {
 		inNext[2].refused(t, swoosh.ReadOnly)
 		r.refused(swoosh.ReadOnly, keyed("m", opening("c")))
 		require.Len(t, r.appends(), 3)
+	})
+}
+
+func (f *markFile) Sync() error {
+	if f.fs.unsynced.Load() {
+		return errMarkBroken
+	}
+	return f.File.Sync()
+}
+
+// TestMarkIsSyncedBesideTheWriter once a second; if that fails nothing more is
+// accepted.
+func TestMarkIsSyncedBesideTheWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &markFails{FS: durable.OS()}
+		r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
+		disk.unsynced.Store(true)
+		time.Sleep(2 * time.Second)
+		r.must(opening("a")) // D8: nothing was written, so nothing was synced.
+		time.Sleep(2 * time.Second)
+		require.Contains(t, r.refused(swoosh.ReadOnly, paying("a", 1)).Detail, errMarkBroken.Error())
+		r.stop()
+	})
+}
+
+// TestStalled: a sync that hangs is no failure, but the server says that it is
+// not ready.
+func TestStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, swoosh.Options{})
+		api := swoosh.NewAPI(swoosh.APIOptions{})
+		api.Attach(r.Engine)
+		ready := func() string {
+			w := httptest.NewRecorder()
+			api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+			return fmt.Sprint(w.Code, " ", strings.TrimSpace(w.Body.String()))
+		}
+		reached := r.wal.Hold()
+		answer := r.enqueue(opening("a"))
+		<-reached
+		time.Sleep(5 * time.Second)
+		require.Equal(t, `200 {"ready":true}`, ready())
+		time.Sleep(time.Second)
+		require.Equal(t, `503 {"ready":false,"reason":"stalled"}`, ready())
+		require.Equal(t, "stalled", r.Health().Mode)
+		r.wal.Release()
+		answer[0].result(t)
+		require.Equal(t, `200 {"ready":true}`, ready())
+		r.stop()
 	})
 }
 

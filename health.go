@@ -16,6 +16,9 @@ const diskReserve = 256 << 20
 // not ready.
 const stalledAfter = 5 * time.Second
 
+// modes are what Health.Mode can be, and what GET /readyz gives as a reason.
+var modes = []string{"ready", Starting.Code(), ShuttingDown.Code(), ReadOnly.Code(), DiskFull.Code(), "stalled"}
+
 // Health is the engine's account of itself, as GET /health gives it.
 type Health struct {
 	Mode      string         `json:"mode"`    // "ready", or the reason of Readiness

@@ -60,7 +60,12 @@ func (e *Engine) importsRefused() *Error {
 }
 
 // importFor is Import, with who asks for it.
-func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, body io.Reader) (Result, error) {
+func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, body io.Reader) (result Result, err error) {
+	ctx, end := e.span(ctx, "swoosh.import")
+	defer func() {
+		e.count(importCommand, result, err)
+		end(result.Index, err)
+	}()
 	if err := e.writable(true); err != nil {
 		return Result{}, err
 	}
@@ -84,7 +89,7 @@ func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, bod
 	if err != nil {
 		return Result{}, err
 	}
-	result, err := p.one(e.wait(ctx, p))
+	result, err = p.one(e.wait(ctx, p))
 	if u := new(Error); errors.As(err, &u) && u.Unknown {
 		release = func() { // Its entry may still come: its file must stay.
 			go func() {
@@ -282,12 +287,15 @@ func (p *replay) importState(x *Entry) error {
 	damage := func(format string, args ...any) error {
 		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
 	}
+	other := func(format string, args ...any) error {
+		return &DamageError{Index: x.Index, Detail: differs + ": " + fmt.Sprintf(format, args...), Next: p.r.mend("--accept-reducer")}
+	}
 	var in importPayload
 	if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs != nil {
 		return damage("its payload: %v", fieldsError(errs))
 	}
 	if err := p.state.askImportGates(x.HLC); err != nil {
-		return damage("%s: %v", differs, err)
+		return other("the gates refuse it: %v", err)
 	}
 	name := importName(in.SHA256)
 	f, _, err := p.r.store.Open(name)
@@ -306,7 +314,7 @@ func (p *replay) importState(x *Entry) error {
 		return damage("%s is damaged: its SHA-256 does not match", name)
 	}
 	if err != nil || errs != nil {
-		return damage("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
+		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
 	}
 	s.settle()
 	s.journal().clear()

@@ -42,7 +42,9 @@ func (e *Engine) snapshotIsDue() bool { return e.tailCost.Load() > int64(e.o.Max
 
 // Snapshot saves a snapshot of the durable state and returns once it is
 // durable. A second caller joins the first.
-func (e *Engine) Snapshot(ctx context.Context) (SnapshotInfo, error) {
+func (e *Engine) Snapshot(ctx context.Context) (info SnapshotInfo, err error) {
+	ctx, end := e.span(ctx, "swoosh.snapshot")
+	defer func() { end(info.Index, err) }()
 	e.intake.RLock()
 	if e.closed {
 		e.intake.RUnlock()
@@ -68,6 +70,7 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 		free, reserve := e.disk()
 		return SnapshotInfo{}, Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space, then ask again", free, e.home.dir, reserve)
 	}
+	start := time.Now()
 	cost := e.tailCost.Load()
 	p := e.published.Load()
 	s := p.state
@@ -80,8 +83,10 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 		})
 	}
 	if err != nil {
+		e.meters.snapshotFailures.Inc()
 		return SnapshotInfo{}, Errorf(Internal, "the snapshot could not be saved: %w", err)
 	}
+	observe(e.meters.snapshots, start)
 	e.lastSaved.Store(&info)
 	e.tailCost.Add(-cost)
 	if err := e.prune(); err != nil {

@@ -20,6 +20,9 @@ func Open(ctx context.Context, o Options, parts ...Part) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.registerMeters(); err != nil {
+		return nil, err
+	}
 	if err := e.open(ctx); err != nil {
 		return nil, errors.Join(err, e.release())
 	}
@@ -34,7 +37,7 @@ func prepareEngine(o Options, parts []Part) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: opts, log: opts.Logger, store: opts.Snapshots}
+	e := &Engine{o: opts, log: opts.Logger, store: opts.Snapshots, meters: newMeters(), tracer: newTracer(opts.Traces)}
 	for i, p := range parts {
 		for _, q := range parts[:i] {
 			if p.Name() == q.Name() {
@@ -122,8 +125,13 @@ func (e *Engine) openWAL() (err error) {
 	if e.home != nil {
 		dir = e.home.path("log")
 	}
-	if e.wal, err = e.o.OpenWAL(dir); err != nil {
-		return fmt.Errorf("swoosh: the log cannot be opened: %w: see to that; if its files are damaged, run: swoosh repair %s", err, e.o.Dir)
+	e.wal, err = e.o.OpenWAL(dir)
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		return &DamageError{Index: damage.Index, Detail: damage.Detail, Next: fmt.Sprintf("run: swoosh repair %s", e.o.Dir)}
+	}
+	if err != nil {
+		return fmt.Errorf("swoosh: the log cannot be opened: %w: see to that", err)
 	}
 	return nil
 }
@@ -266,6 +274,7 @@ func (e *Engine) release() error { return e.closeFiles(false) }
 // closeFiles closes the log, then the mark, which says clean only of a log that
 // was closed well, and then lets go of the directory.
 func (e *Engine) closeFiles(clean bool) error {
+	e.unregisterMeters()
 	var err error
 	if e.wal != nil {
 		err = e.wal.Close()

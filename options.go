@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
@@ -21,9 +24,11 @@ type Options struct {
 	MaxStateBytes int64         // of an imported document; 0 means 64 MiB
 	ForceReplay   bool          // boot from the base, whatever snapshots there are
 
-	Guards   []Guard        // asked in this order
-	Logger   *slog.Logger   // nil: slog.Default
-	Progress func(Progress) // told of a boot's progress, a few times a second; nil: nobody
+	Guards   []Guard               // asked in this order
+	Logger   *slog.Logger          // nil: slog.Default
+	Metrics  prometheus.Registerer // gets the engine's figures until Close; nil: nobody does
+	Traces   trace.TracerProvider  // gets a span of each submission; nil: nobody does
+	Progress func(Progress)        // told of a boot's progress, a few times a second; nil: nobody
 
 	// Published is told of every published state, before those who asked for
 	// it are answered. It runs on the writer's path: keep it short. nil: nobody.

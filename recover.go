@@ -48,6 +48,7 @@ type recovery struct {
 	snapshots   []uint64 // indexes, ascending
 	base        uint64   // what is below cannot be replayed
 	setAside    *asides
+	foreign     map[uint64]*foreign // snapshots that were found to be of other domains, by index
 
 	// damaged is told of a damaged file; its error ends the road. nil: the file
 	// is set aside.
@@ -61,24 +62,18 @@ func (r *recovery) survey() error {
 	if r.snapshots, err = listSnapshots(r.store); err != nil {
 		return err
 	}
-	if r.first > 1 {
-		below := slices.DeleteFunc(slices.Clone(r.snapshots), func(i uint64) bool { return i >= r.first })
-		if len(below) > 0 {
-			r.base = below[len(below)-1]
-		} else if !r.allWasLost() {
-			return &DamageError{Index: r.first, Detail: "the log begins here and there is no snapshot before it", Next: "restore it from a backup, or " + r.mend("")}
-		}
+	if r.findBase(); r.base == 0 && r.first > 1 && !r.allWasLost() {
+		return &DamageError{Index: r.first, Detail: "the log begins here and there is no snapshot before it", Next: "restore it from a backup, or " + r.mend("")}
 	}
-	r.findReducerBase()
 	return nil
 }
 
-// findReducerBase raises the base to the newest snapshot from which another
-// reducer went on.
-func (r *recovery) findReducerBase() {
+// findBase finds the newest snapshot from which another reducer went on, else
+// the one right before the log; 0 if there is none.
+func (r *recovery) findBase() {
 	for _, i := range r.snapshots {
-		if x, err := r.entry(i); err == nil && x.Command == reducerCommand {
-			r.base = max(r.base, i)
+		if x, err := r.entry(i); i < r.first || err == nil && x.Command == reducerCommand {
+			r.base = i
 		}
 	}
 }
@@ -171,6 +166,9 @@ func (r *recovery) newestGood() (start *replay, same bool, err error) {
 		}
 		same = false
 	}
+	if f := r.foreign[r.base]; f != nil {
+		return nil, false, f.differs(r)
+	}
 	if r.base > 0 {
 		return nil, false, &DamageError{Detail: fmt.Sprintf("snapshot %d, which the log rests on, is damaged", r.base), Next: "restore it from a backup, or " + r.mend("")}
 	}
@@ -205,10 +203,39 @@ func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 	if err == nil {
 		return s, head, nil
 	}
-	if !errors.Is(err, errChecksum) && head.madeBy.Domains != r.madeBy.Domains {
-		return nil, head, nil // Sound, but of domains that were changed since.
+	if head.index == index && !errors.Is(err, errChecksum) && head.madeBy.Domains != r.madeBy.Domains {
+		r.noteForeign(s, head, err)
+		return nil, head, nil
 	}
 	return nil, head, r.aside(name, err)
+}
+
+// foreign is a snapshot that is sound, but of domains that were changed since.
+type foreign struct {
+	state *State // as much of it as fits, the rest is zero; nil if it is not the base
+	why   error
+}
+
+func (r *recovery) noteForeign(s *State, head snapshotHead, why error) {
+	if r.foreign == nil {
+		r.foreign = map[uint64]*foreign{}
+	}
+	s.index, s.stamp, s.chain = head.index, head.hlc, head.chain
+	f := &foreign{why: why}
+	if head.index == r.base {
+		s.settle()
+		s.journal().clear()
+		f.state = s
+	}
+	r.foreign[head.index] = f
+}
+
+// differs is the refusal of a base that is foreign.
+func (f *foreign) differs(r *recovery) *DamageError {
+	return &DamageError{
+		Detail: fmt.Sprintf("%s: snapshot %d, which the log rests on, does not fit the domains: %v", differs, r.base, f.why),
+		Next:   r.mend("--accept-reducer") + " to go on with what fits, or start the version that wrote the log",
+	}
 }
 
 func (r *recovery) aside(name string, why error) error {
@@ -287,6 +314,7 @@ type replay struct {
 	r        *recovery
 	state    *State
 	window   *window        // nil: keys are of no interest
+	visit    func(uint64)   // told of each entry that was replayed; nil: nobody is
 	progress func(Progress) // nil: likewise
 	saved    uint64         // where it began
 	cost     time.Duration  // that it took
@@ -321,6 +349,9 @@ func (p *replay) run(ctx context.Context, to uint64, n uint64) error {
 		}
 		last = x
 		p.entries++
+		if p.visit != nil {
+			p.visit(x.Index)
+		}
 		if x.Index%n == 0 || n == 1 {
 			if err := p.check(ctx, x, good, n); err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math"
 	"reflect"
 	"slices"
@@ -85,7 +86,10 @@ func (e *Engine) repair(ctx context.Context, a Accept, report *RepairReport) err
 	if err := e.finishReplacement(report); err != nil {
 		return err
 	}
-	opened := e.openOldLog(report)
+	opened, err := e.openOldLog(report)
+	if err != nil {
+		return err
+	}
 	r := e.recovery()
 	damaged := map[string]error{}
 	r.damaged = func(name string, why error) error {
@@ -97,11 +101,10 @@ func (e *Engine) repair(ctx context.Context, a Accept, report *RepairReport) err
 	}
 	r.o.ForceReplay = true // What holds only with the newest snapshot is wrong already.
 	r.first, r.last = e.wal.Bounds()
-	var err error
 	if r.snapshots, err = listSnapshots(e.store); err != nil {
 		return err
 	}
-	r.findReducerBase()
+	r.findBase()
 	left, err := e.gather(r, damaged)
 	if err != nil {
 		return err
@@ -121,26 +124,35 @@ func (e *Engine) repair(ctx context.Context, a Accept, report *RepairReport) err
 	return nil
 }
 
-// openOldLog opens the log. One that is missing or cannot be opened counts as
-// an empty one.
-func (e *Engine) openOldLog(report *RepairReport) (opened bool) {
+// openOldLog opens the log. One that is missing counts as an empty one; of one
+// that is damaged the sound blocks of its tables are taken.
+func (e *Engine) openOldLog(report *RepairReport) (opened bool, err error) {
 	if !e.home.hasLog() {
 		e.wal = NewMemWAL()
 		if e.marked == nil || e.marked.Index == 0 {
-			return true
+			return true, nil
 		}
 		report.say("%s is missing.", e.home.path("log"))
-		return false
+		return false, nil
 	}
 	if e.marked == nil {
 		report.say("The mark is missing or damaged, so that a loss at the end of the log could not be noticed. The server writes it anew when it starts.")
 	}
-	if err := e.openWAL(); err != nil {
-		e.wal = NewMemWAL()
-		report.say("%v.", err)
-		return false
+	err = e.openWAL()
+	var damage *DamageError
+	if !errors.As(err, &damage) {
+		return err == nil, err
 	}
-	return true
+	report.say("%s.", damage.Detail)
+	tables, err := salvageTables(e.home.path("log"))
+	if err != nil {
+		return false, err
+	}
+	if n := len(tables.broken); n > 0 {
+		report.say("%d of its %d table files are damaged: %s. What is sound in them is kept.", n, len(tables.files), strings.Join(tables.broken, ", "))
+	}
+	e.wal = tables
+	return false, nil
 }
 
 // contradict finds the snapshots that the mended log contradicts, or does not
@@ -168,6 +180,9 @@ func (c *rescue) explain(report *RepairReport) {
 	if at := p.state.index; at > c.sound {
 		report.say("The state goes on from snapshot %d: what the entries up to it did is kept, the entries themselves are not.", at)
 	}
+	if c.tables != nil && p.state.index > 0 {
+		report.say("Entries up to it that can still be read are written to a file.")
+	}
 	if n := len(p.found); n > 0 {
 		report.say("Entries %d to %d were found behind the damage; their chain proves them. They come back.", p.found[0].Index, p.index)
 	}
@@ -188,12 +203,47 @@ func (c *rescue) explain(report *RepairReport) {
 func (c *rescue) unproven() []Record {
 	var all []Record
 	for _, rec := range c.loose {
-		same := func(r Record) bool { return r.Index == rec.Index && bytes.Equal(r.JSON, rec.JSON) }
-		if rec.Index > c.trail.index && !slices.ContainsFunc(all, same) {
-			all = append(all, rec)
+		if rec.Index > c.trail.index {
+			all = appendNew(all, rec)
 		}
 	}
 	return all
+}
+
+// appendNew appends a record to others, which are sorted, if it is not there.
+func appendNew(all []Record, rec Record) []Record {
+	for _, r := range slices.Backward(all) {
+		if r.Index != rec.Index {
+			break
+		}
+		if bytes.Equal(r.JSON, rec.JSON) {
+			return all
+		}
+	}
+	return append(all, rec)
+}
+
+// passed are the entries up to the state that the mended log goes on from, if
+// Badger cannot open the log any more in which they stay.
+func (c *rescue) passed() iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		if c.tables == nil {
+			return
+		}
+		to := c.trail.state.index
+		for rec := range readable(c.tables, 1, min(c.sound, to)) {
+			if !yield(rec) {
+				return
+			}
+		}
+		var behind []Record
+		for _, rec := range c.loose {
+			if c.sound < rec.Index && rec.Index <= to {
+				behind = appendNew(behind, rec)
+			}
+		}
+		slices.Values(behind)(yield)
+	}
 }
 
 // mendLog writes a new log: the sound entries, those found, and the entry that
@@ -210,7 +260,7 @@ func (e *Engine) mendLog(c *rescue, a Accept, report *RepairReport) error {
 		return nil
 	}
 	report.Next = ""
-	if err := e.writeLost(c.unproven(), report); err != nil {
+	if err := e.writeLost(c, report); err != nil {
 		return err
 	}
 	if c.replace {
@@ -228,15 +278,30 @@ func (e *Engine) mendLog(c *rescue, a Accept, report *RepairReport) error {
 	return nil
 }
 
-// writeLost writes entries to a file, a line of JSON each.
-func (e *Engine) writeLost(lost []Record, report *RepairReport) error {
-	if err := e.home.makeLost(); err != nil || len(lost) == 0 {
+// writeLost writes the entries that do not go into the new log to files, a line
+// of JSON each.
+func (e *Engine) writeLost(c *rescue, report *RepairReport) error {
+	if err := e.home.makeLost(); err != nil {
 		return err
 	}
-	name := e.home.path(fmt.Sprintf("lost/entries-%d-%d.ndjson", lost[0].Index, lost[len(lost)-1].Index))
+	for rec := range c.passed() {
+		if err := e.writeEntries(rec.Index, c.trail.state.index, c.passed(), report); err != nil {
+			return err
+		}
+		break
+	}
+	lost := c.unproven()
+	if len(lost) == 0 {
+		return nil
+	}
+	return e.writeEntries(lost[0].Index, lost[len(lost)-1].Index, slices.Values(lost), report)
+}
+
+func (e *Engine) writeEntries(from, to uint64, entries iter.Seq[Record], report *RepairReport) error {
+	name := e.home.path(fmt.Sprintf("lost/entries-%d-%d.ndjson", from, to))
 	err := durable.Replace(e.home.fs, name, func(f durable.File) error {
 		w := bufio.NewWriter(f)
-		for _, r := range lost {
+		for r := range entries {
 			w.Write(append(r.AppendJSON(nil), '\n')) // Flush gives its error.
 		}
 		return w.Flush()
@@ -432,6 +497,9 @@ func (h *home) free(name string) (string, error) {
 // the newest sound snapshot, whoever made it.
 func (e *Engine) mendReducer(r *recovery, c *rescue, a Accept, report *RepairReport) error {
 	report.say("%v", c.differs)
+	if newest := c.anchors[len(c.anchors)-1]; newest.foreign != nil {
+		report.say("What of snapshot %d does not fit the domains begins at zero.", newest.state.index)
+	}
 	if !a.Reducer {
 		report.Next = fmt.Sprintf("swoosh repair %s --accept-reducer", e.o.Dir)
 		return nil
@@ -484,9 +552,13 @@ func (e *Engine) reduceAnew(r *recovery, anchors []*anchor, report *RepairReport
 		}
 		if x.Index > refused {
 			if err := p.reduce(x); err != nil {
+				var d *DamageError
+				if !errors.As(err, &d) || !d.reducer() {
+					return nil, err
+				}
 				p.state.journal().undo()
 				refused = x.batchEnd()
-				report.say("Entry %d has no effect any more: %v", x.Index, err)
+				report.say("Entry %d has no effect any more: %s", x.Index, d.Detail)
 			}
 		}
 		if x.Index == x.batchEnd() {

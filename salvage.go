@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"math"
 	"os"
@@ -20,6 +21,7 @@ import (
 // in the copy of its files, and what the mark and the snapshots say of it.
 type relics struct {
 	log     WAL
+	tables  *tableLog       // log, if Badger cannot open it
 	sound   uint64          // the log is readable and chained up to here
 	loose   []Record        // by index: readable behind sound, or in the copy; whether they are true is for their chain to tell
 	proof   map[uint64]Hash // chains that entries had, as mark or snapshots say
@@ -30,15 +32,16 @@ type relics struct {
 
 // anchor is a state that a log can go on from: the empty one, or a snapshot's.
 type anchor struct {
-	state *State
-	limit uint64 // the entries behind it were seen to be wrong
+	state   *State
+	limit   uint64 // the entries behind it were seen to be wrong
+	foreign *foreign
 }
 
 // gather collects what is left. Snapshots that cannot be loaded count as
 // evidence of how far the log came; those in damaged, by name, do not.
 func (e *Engine) gather(r *recovery, damaged map[string]error) (*relics, error) {
 	l := &relics{log: r.wal, proof: map[uint64]Hash{}}
-	l.anchors = []*anchor{{newState(e.defs, e.o.Node), math.MaxUint64}}
+	l.anchors = []*anchor{{state: newState(e.defs, e.o.Node), limit: math.MaxUint64}}
 	agrees := false
 	if m := e.marked; m != nil && m.Index > 0 {
 		l.proof[m.Index] = m.Chain
@@ -58,8 +61,15 @@ func (e *Engine) gather(r *recovery, damaged map[string]error) (*relics, error) 
 		}
 	}
 	var err error
-	if l.loose, err = e.home.salvage(); err != nil {
+	if l.loose, err = e.home.salvage("unclean"); err != nil {
 		return nil, err
+	}
+	if l.tables, _ = r.wal.(*tableLog); l.tables != nil {
+		inLog, err := e.home.salvage("log")
+		if err != nil {
+			return nil, err
+		}
+		l.loose = slices.Concat(l.tables.loose, l.loose, inLog)
 	}
 	l.loose = append(slices.Collect(readable(r.wal, l.sound+1, r.last)), l.loose...)
 	slices.SortStableFunc(l.loose, func(a, b Record) int { return cmp.Compare(a.Index, b.Index) })
@@ -76,7 +86,10 @@ func (l *relics) takeSnapshots(r *recovery, damaged map[string]error, proofs boo
 			return err
 		}
 		if s != nil {
-			l.anchors = append(l.anchors, &anchor{s, math.MaxUint64})
+			l.anchors = append(l.anchors, &anchor{state: s, limit: math.MaxUint64})
+		}
+		if f := r.foreign[i]; f != nil && f.state != nil {
+			l.anchors = append(l.anchors, &anchor{f.state, math.MaxUint64, f})
 		}
 		if head.index != i || damaged[snapshotName(i)] != nil {
 			continue
@@ -188,7 +201,12 @@ func (e *Engine) assess(ctx context.Context, r *recovery, l *relics) (*rescue, e
 	for {
 		p := l.best()
 		c := &rescue{relics: l, trail: p, log: splice(l.log, p)}
-		s, err := r.over(c.log).replayTrail(ctx, l, p)
+		start := l.start(p, r.base)
+		if start.foreign != nil {
+			c.differs = start.foreign.differs(r)
+			return c, nil
+		}
+		s, err := r.over(c.log).replayTrail(ctx, start.state, p.index)
 		var d *DamageError
 		switch {
 		case err == nil:
@@ -212,22 +230,27 @@ func (r *recovery) over(w WAL) *recovery {
 	return &c
 }
 
-// replayTrail replays the entries behind the anchor, or behind a later snapshot
+// start is the anchor that a trail is replayed from: its own, or a later one
 // that a change of the reducer made the base.
-func (r *recovery) replayTrail(ctx context.Context, l *relics, p *trail) (*State, error) {
-	start := p.state
+func (l *relics) start(p *trail, base uint64) *anchor {
+	start := p.anchor
 	for _, a := range l.anchors {
-		if i := a.state.index; i == r.base && i > start.index && i <= p.index {
-			start = a.state
+		if i := a.state.index; i == base && i > start.state.index && i <= p.index {
+			start = a
 		}
 	}
+	return start
+}
+
+// replayTrail replays the entries behind a state.
+func (r *recovery) replayTrail(ctx context.Context, start *State, to uint64) (*State, error) {
 	w, err := r.loadWindow(start.index, start.stamp)
 	if err != nil {
 		return nil, err
 	}
 	re := r.from(start.thaw())
 	re.window, re.progress, re.saved = w, r.o.Progress, start.index
-	if err := re.run(ctx, p.index, checkEvery); err != nil {
+	if err := re.run(ctx, to, checkEvery); err != nil {
 		return nil, err
 	}
 	re.state.settle()
@@ -271,13 +294,16 @@ func (s *spliced) Read(from, to uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// salvage finds records in the copies of Badger's memtable files, also behind
-// damage that Badger cannot read past: a record is known by its own form.
-func (h *home) salvage() ([]Record, error) {
-	dir := h.path("unclean")
+// salvage finds records in the memtable files of a folder, also behind damage
+// that Badger cannot read past: a record is known by its own form.
+func (h *home) salvage(folder string) ([]Record, error) {
+	dir := h.path(folder)
 	entries, err := h.fs.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, nil // There is no copy.
+		return nil, err
 	}
 	var all []Record
 	for _, e := range entries {

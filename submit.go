@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
 )
 
 // Submit applies one command and returns once its entry is durable. It is for
@@ -15,34 +17,53 @@ import (
 // If ctx ends before the writer took the command, it did not happen; after
 // that the error's Unknown is set, and asking again with the same key tells.
 func (e *Engine) Submit(ctx context.Context, r Request) (Result, error) {
-	p, err := e.prepare(r)
-	if err == nil {
-		err = e.enqueue(ctx, p, false)
-	}
+	wait, err := e.submit(ctx, r, false)
 	if err != nil {
 		return Result{}, err
 	}
-	return p.one(e.wait(ctx, p))
+	return wait(ctx)
 }
 
 // submitWaiting is Submit for streams: it waits for room in the queue, and
 // gives a function that waits for the answer.
 func (e *Engine) submitWaiting(ctx context.Context, r Request) (func(context.Context) (Result, error), error) {
+	return e.submit(ctx, r, true)
+}
+
+// submit enqueues a command, and gives a function that waits for the answer:
+// call it once.
+func (e *Engine) submit(ctx context.Context, r Request, wait bool) (func(context.Context) (Result, error), error) {
+	ctx, end := e.span(ctx, "swoosh.submit", attribute.String("swoosh.command", r.Command))
+	ended := func(result Result, err error) (Result, error) {
+		e.count(r.Command, result, err)
+		end(result.Index, err)
+		return result, err
+	}
 	p, err := e.prepare(r)
 	if err == nil {
-		err = e.enqueue(ctx, p, true)
+		err = e.enqueue(ctx, p, wait)
 	}
 	if err != nil {
+		_, err = ended(Result{}, err)
 		return nil, err
 	}
-	return func(ctx context.Context) (Result, error) { return p.one(e.wait(ctx, p)) }, nil
+	return func(ctx context.Context) (Result, error) { return ended(p.one(e.wait(ctx, p))) }, nil
 }
 
 // SubmitBatch applies 1 to 1000 commands as one: in order, each seeing those
 // before it, in one durable write, or none. The key, which may be empty, is
 // for the whole; the requests have none, and only the first may have a
 // KeySince. A refusal's Position says which command was refused.
-func (e *Engine) SubmitBatch(ctx context.Context, key string, rs []Request) ([]Result, error) {
+func (e *Engine) SubmitBatch(ctx context.Context, key string, rs []Request) (results []Result, err error) {
+	ctx, end := e.span(ctx, "swoosh.submit_batch", attribute.Int("swoosh.commands", len(rs)))
+	defer func() {
+		e.countBatch(rs, results, err)
+		if err != nil {
+			end(0, err)
+			return
+		}
+		end(results[len(results)-1].Index, nil)
+	}()
 	p, err := e.prepareBatch(key, rs)
 	if err == nil {
 		err = e.enqueue(ctx, p, false)

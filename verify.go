@@ -1,10 +1,16 @@
 package swoosh
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"path/filepath"
+	"slices"
 )
 
 // VerifyReport is what a verification found sound.
@@ -76,10 +82,16 @@ func (e *Engine) verify(ctx context.Context) (VerifyReport, error) {
 		return VerifyReport{}, err
 	}
 	start.progress, start.saved = r.o.Progress, start.state.index
+	var keys error
+	start.visit = func(index uint64) {
+		if slices.Contains(r.snapshots, index) {
+			keys = cmp.Or(keys, r.compareKeys(index, start.window))
+		}
+	}
 	if err := start.run(ctx, r.last, 1); err != nil {
 		return VerifyReport{}, err
 	}
-	for _, check := range []func() error{e.compareWithMark, r.verifySnapshots, e.verifyMark} {
+	for _, check := range []func() error{e.compareWithMark, r.verifySnapshots, func() error { return keys }, e.verifyMark} {
 		if err := check(); err != nil {
 			return VerifyReport{}, err
 		}
@@ -124,26 +136,25 @@ func (e *Engine) verifyMark() error {
 func (r *recovery) verifyBelowBase(ctx context.Context) (n uint64, err error) {
 	var index uint64
 	var chain Hash
+	known := r.first == 1 // the chain before the next entry
 	if r.first > 1 && r.first <= r.base {
-		below, _, err := r.load(r.first - 1)
+		_, head, err := r.load(r.first - 1)
 		if err != nil {
 			return 0, err
 		}
-		if below != nil {
-			index, chain = below.index, below.chain
-		}
+		index, chain, known = r.first-1, head.chain, head.index == r.first-1
 	}
 	for rec, err := range r.wal.Read(1, r.base) {
 		if ctx.Err() != nil {
 			return n, ctx.Err()
 		}
-		if err == nil {
+		if err == nil && known {
 			_, err = follow(index, chain, rec)
 		}
 		if err != nil {
 			return n, &DamageError{Index: index + 1, Detail: err.Error(), Next: r.mend("--accept-loss")}
 		}
-		index, chain = rec.Index, rec.Chain
+		index, chain, known = rec.Index, rec.Chain, true
 		n++
 	}
 	return n, nil
@@ -175,4 +186,40 @@ func (r *recovery) verifySnapshots() error {
 		}
 	}
 	return nil
+}
+
+// compareKeys holds the file of a key window against the window that the log
+// gives. What cannot be read is not compared, nor is anything where the keys
+// before the log are not known.
+func (r *recovery) compareKeys(index uint64, w *window) error {
+	name := keysName(index)
+	if r.first > 1 && !r.has(keysName(r.base)) || !r.has(name) {
+		return nil
+	}
+	f, _, err := r.store.Open(name)
+	if err != nil {
+		return err
+	}
+	saved, given := sha256.New(), sha256.New()
+	_, err = io.Copy(saved, f)
+	if err = errors.Join(err, f.Close(), w.view().write(given, index)); err != nil {
+		return err
+	}
+	if bytes.Equal(saved.Sum(nil), given.Sum(nil)) {
+		return nil
+	}
+	return &DamageError{
+		Detail: name + " does not hold the keys of the log's entries",
+		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
+	}
+}
+
+// has tells whether the store has a file.
+func (r *recovery) has(name string) bool {
+	f, _, err := r.store.Open(name)
+	if err != nil {
+		return false
+	}
+	_ = f.Close() // It was not even read.
+	return true
 }

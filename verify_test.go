@@ -3,6 +3,7 @@ package swoosh_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"testing"
@@ -75,6 +76,15 @@ func TestVerifyNamesTheFirstThingThatIsWrong(t *testing.T) {
 		"keys": {func(t *testing.T, dir string) {
 			flip(t, filepath.Join(dir, "snapshots/keys-00000000000000000020"), 300)
 		}, 0, "keys-00000000000000000020 is damaged"},
+		"keys, own checksum": {func(t *testing.T, dir string) {
+			name := filepath.Join(dir, "snapshots/keys-00000000000000000020")
+			b, err := os.ReadFile(name)
+			require.NoError(t, err)
+			end := len(b) - sha256.Size
+			b[end-1]++
+			sum := sha256.Sum256(b[:end])
+			require.NoError(t, os.WriteFile(name, append(b[:end], sum[:]...), 0o600))
+		}, 0, "keys-00000000000000000020 does not hold the keys"},
 		"mark": {func(t *testing.T, dir string) {
 			flip(t, filepath.Join(dir, "mark"), 0)
 			flip(t, filepath.Join(dir, "mark"), 512*8)

@@ -94,6 +94,8 @@ const (
 // the engine stops, that of ctx, Internal if the log cannot be read.
 func (e *Engine) Watch(ctx context.Context, from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
+		e.meters.watchers.Inc()
+		defer e.meters.watchers.Dec()
 		for next := max(from, 1); ; {
 			records, err := e.nextRecords(ctx, next)
 			for _, r := range records {

@@ -22,6 +22,7 @@ var Boot = swoosh.NewDomain("boot",
 		swoosh.From(Unlicensed, Licensed).To(Licensed), swoosh.Refuses(swoosh.Conflict)),
 	swoosh.On[BootRevoke]("revoke", "End the licence for good.",
 		swoosh.From(Unlicensed, Licensed).To(Terminated)),
+	swoosh.Privileged[BootState](),
 	swoosh.Gate[licenceGate]("Refuses commands without a valid licence."),
 )
 

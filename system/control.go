@@ -19,6 +19,7 @@ var Control = swoosh.NewDomain("control",
 		swoosh.From(Running, Paused).To(Paused)),
 	swoosh.On[ControlResume]("resume", "Take commands again.",
 		swoosh.From(Running, Paused).To(Running)),
+	swoosh.Privileged[ControlState](),
 	swoosh.Gate[pauseGate]("Refuses commands while paused."),
 )
 

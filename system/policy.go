@@ -19,6 +19,7 @@ var Policy = swoosh.NewDomain("policy",
 		swoosh.From(Clear).To(Quarantined)),
 	swoosh.On[PolicyRelease]("release", "End the quarantine, with the name of who approved it.",
 		swoosh.From(Quarantined).To(Clear)),
+	swoosh.Privileged[PolicyState](),
 	swoosh.Gate[quarantineGate]("Refuses commands while quarantined."),
 )
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -212,6 +213,100 @@ func TestServeAfterAKillBeforeAFileGrew(t *testing.T) {
 			p.address(t)
 			require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), &p.stderr)
 			require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
+		})
+	}
+}
+
+// newest gives the newest of the log's files of a kind.
+func newest(t *testing.T, dir, pattern string) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "log", pattern))
+	require.NoError(t, err)
+	require.NotEmpty(t, names)
+	return names[len(names)-1]
+}
+
+// Damage in Badger's own files ends every command with the code of damage, in
+// a process of its own, since Badger would end it.
+func TestDamageInTheLogsFiles(t *testing.T) {
+	flipped := func(at int) func(t *testing.T, name string) {
+		return func(t *testing.T, name string) {
+			b, err := os.ReadFile(name)
+			require.NoError(t, err)
+			b[(at+len(b))%len(b)] ^= 1
+			require.NoError(t, os.WriteFile(name, b, 0o600))
+		}
+	}
+	for name, tc := range map[string]struct {
+		file string
+		do   func(t *testing.T, name string)
+	}{
+		"a block":       {"*.sst", flipped(40)},
+		"the end":       {"*.sst", flipped(-2)},
+		"a byte more":   {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)+1)) }},
+		"halved":        {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)/2)) }},
+		"missing":       {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }},
+		"manifest":      {"MANIFEST", flipped(12)},
+		"its length":    {"MANIFEST", flipped(10)},
+		"no manifest":   {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }},
+		"key registry":  {"KEYREGISTRY", flipped(20)},
+		"longer":        {"KEYREGISTRY", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)+1)) }},
+		"its value log": {"*.vlog", flipped(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := directory(t)
+			tc.do(t, newest(t, dir, tc.file))
+			p := launch(t, dir)
+			<-p.ended
+			require.Equal(t, codeDamaged, p.cmd.ProcessState.ExitCode(), &p.stderr)
+			require.Contains(t, p.stderr.String(), "run: swoosh repair "+dir)
+			for _, args := range [][]string{{"verify", dir}, {"repair", dir}} {
+				cmd := exec.Command(program(t), args...)
+				said, err := cmd.CombinedOutput()
+				require.Error(t, err)
+				require.Equal(t, codeDamaged, cmd.ProcessState.ExitCode(), "%s: %s", args, said)
+				require.Contains(t, string(said), filepath.Join(dir, "log"), "it names the file")
+				require.Contains(t, string(said), "swoosh repair "+dir)
+				require.NotContains(t, string(said), "goroutine")
+			}
+			require.Equal(t, codeGood, swooshRun(t, "", "repair", dir, "--accept-loss").code)
+			require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
+		})
+	}
+}
+
+func fileSize(t *testing.T, name string) int64 {
+	t.Helper()
+	info, err := os.Stat(name)
+	require.NoError(t, err)
+	return info.Size()
+}
+
+// What the machine refuses is no damage, and repair does not take it for a
+// loss.
+func TestWhatIsNoDamage(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, log string){
+		"in the way of the manifest": func(t *testing.T, log string) {
+			require.NoError(t, os.Remove(filepath.Join(log, "MANIFEST")))
+			require.NoError(t, os.Symlink("MANIFEST", filepath.Join(log, "MANIFEST")))
+		},
+		"used by another program": func(t *testing.T, log string) {
+			f, err := os.Open(log)
+			require.NoError(t, err)
+			require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+			t.Cleanup(func() { require.NoError(t, f.Close()) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := directory(t)
+			spoil(t, filepath.Join(dir, "log"))
+			for _, args := range [][]string{{"verify", dir}, {"repair", dir, "--accept-loss"}, {"serve", "--dir", dir, "--listen", "127.0.0.1:0"}} {
+				got := swooshRun(t, "", args...)
+				require.Equal(t, codeFailed, got.code, "%s: %s%s", args, got.out, got.err)
+				require.Contains(t, got.err, "the log cannot be opened")
+			}
+			require.NoDirExists(t, filepath.Join(dir, "lost"))
 		})
 	}
 }

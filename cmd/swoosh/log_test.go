@@ -27,3 +27,12 @@ func TestLogThatARepairTookOut(t *testing.T) {
 	require.Equal(t, codeGood, second.code, second.err)
 	require.Equal(t, strings.SplitAfter(all.out, "\n")[1], second.out)
 }
+
+// TestLogBeginsAtOne takes no server to find out.
+func TestLogBeginsAtOne(t *testing.T) {
+	for _, flag := range []string{"--from", "--limit"} {
+		refused := swooshRun(t, "", "log", flag, "0", "--addr", "127.0.0.1:1")
+		require.Equal(t, codeUsage, refused.code)
+		require.Contains(t, refused.err, flag+" is 0")
+	}
+}

@@ -1,0 +1,255 @@
+package swoosh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/swooshtest"
+	"github.com/chorus-services/swoosh/system"
+)
+
+// keyring knows a token for each role: its name.
+func keyring(r *http.Request) (swoosh.Caller, error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return swoosh.Caller{}, errors.New("there is no token: send Authorization: Bearer <token>")
+	}
+	role, err := swoosh.ParseRole(token)
+	if err != nil {
+		return swoosh.Caller{}, errors.New("the token is unknown: ask for one")
+	}
+	return swoosh.Caller{Name: "the-" + token, Role: role}, nil
+}
+
+func as(token string) string { return "Authorization: Bearer " + token }
+
+// openAPI serves an engine with the counter and other domains behind an API
+// with options.
+func openAPI(t testing.TB, api swoosh.APIOptions, parts ...swoosh.Part) *site {
+	t.Helper()
+	s := starting(t, api)
+	s.e = swooshtest.Open(t, swoosh.Options{}, append(parts, counter)...)
+	s.api.Attach(s.e)
+	t.Cleanup(s.api.Stop) // before the engine is closed
+	return s
+}
+
+// guarded serves an engine to those who have a token.
+func guarded(t testing.TB) *site {
+	t.Helper()
+	return openAPI(t, swoosh.APIOptions{Authenticate: keyring}, system.Parts()...)
+}
+
+// least reads who may do what.
+func least(t *testing.T) map[string]string {
+	lines, _ := contract(t, "testdata/api_roles.txt")
+	roles := map[string]string{}
+	for _, line := range lines {
+		at := strings.LastIndex(line, " ")
+		require.NotContains(t, roles, line[:at])
+		roles[line[:at]] = line[at+1:]
+	}
+	return roles
+}
+
+// callers are the columns of the table, from the one who may least: nobody and
+// somebody unknown, then each role.
+var callers = []string{"", "wrong", "read", "write", "admin"}
+
+// answers is what the callers are told, by the least role that is needed: 401,
+// 403, or 0 for neither.
+var answers = map[string][]int{
+	"anybody": {0, 0, 0, 0, 0},
+	"read":    {401, 401, 0, 0, 0},
+	"write":   {401, 401, 403, 0, 0},
+	"admin":   {401, 401, 403, 403, 0},
+}
+
+// TestRoles asks every route in every role.
+func TestRoles(t *testing.T) {
+	roles := least(t)
+	routes, _ := contract(t, "testdata/api_routes.txt")
+	for _, route := range routes {
+		require.Contains(t, roles, route, "say in api_roles.txt who may")
+	}
+	s := guarded(t)
+	s.must(startA, as("write"))
+	var list struct {
+		Routes []struct{ Method, Path, Role string }
+	}
+	s.get("/", as("read")).json(&list)
+	require.NotEmpty(t, list.Routes)
+	for _, route := range list.Routes {
+		needed, known := roles[route.Method+" "+route.Path]
+		require.True(t, known, "say in api_roles.txt who may %s %s", route.Method, route.Path)
+		require.Equal(t, strings.Replace(needed, "anybody", "", 1), route.Role)
+		for i, want := range answers[needed] {
+			requireAdmitted(t, askRoute(s, route.Method, route.Path, callers[i]), needed, want)
+		}
+	}
+}
+
+// askRoute asks a route and reads its answer as far as its head and, of a
+// problem, its body.
+func askRoute(s *site, method, path, token string) *reply {
+	ctx, cancel := context.WithCancel(within(s.t))
+	defer cancel()
+	path = strings.NewReplacer("{name}", "counter.add", "{index}", "1", "{code}", "conflict").Replace(path)
+	body := map[string]string{"/command": addA, "/state": "{}"}
+	r := s.request(method, path, strings.NewReader(body[path]), as(token)).WithContext(ctx)
+	if method == http.MethodGet {
+		r = s.request(method, path, strings.NewReader(""), as(token)).WithContext(ctx)
+	}
+	if token == "" {
+		r.Header.Del("Authorization")
+	}
+	if path != "/watch" {
+		return s.send(r)
+	}
+	resp, err := noRedirects.Do(r)
+	require.NoError(s.t, err)
+	defer resp.Body.Close()
+	got := &reply{t: s.t, status: resp.StatusCode, header: resp.Header}
+	if got.status != http.StatusOK {
+		return s.send(r)
+	}
+	return got
+}
+
+// requireAdmitted requires a refusal at the door of a status, or 0 for none.
+func requireAdmitted(t *testing.T, r *reply, needed string, want int) {
+	t.Helper()
+	switch want {
+	case http.StatusUnauthorized:
+		r.refused("unauthorized", want)
+		require.Equal(t, "Bearer", r.header.Get("WWW-Authenticate"))
+	case http.StatusForbidden:
+		require.Contains(t, r.refused("forbidden", want)["detail"], " needs the role "+needed+", ")
+	default:
+		require.NotContains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, r.status, r.body)
+	}
+}
+
+// TestCommandRoles asks for every command in every role: alone, in a batch,
+// and in a stream.
+func TestCommandRoles(t *testing.T) {
+	roles := least(t)
+	s := guarded(t)
+	var list struct {
+		Commands []struct{ Name, Role string }
+	}
+	s.get("/commands", as("read")).json(&list)
+	require.NotEmpty(t, list.Commands)
+	blob := with(`"signer":"s"`)
+	for _, c := range list.Commands {
+		needed, known := roles["COMMAND "+c.Name]
+		require.True(t, known, "say in api_roles.txt who may %s", c.Name)
+		require.Equal(t, needed, c.Role)
+		command := `{"command":"` + c.Name + `","payload":{"x":1}}`
+		allowed, refused := `"invalid_payload"`, ` needs the role admin, \"the-write\" has write`
+		for _, token := range []string{"write", "admin"} {
+			want, status, code := allowed, http.StatusUnprocessableEntity, "invalid_payload"
+			if needed == "admin" && token == "write" {
+				want, status, code = refused, http.StatusForbidden, "forbidden"
+			}
+			s.command(command, as(token)).refused(code, status)
+			require.EqualValues(t, 1, s.command("["+blob+","+command+"]", as(token)).refused(code, status)["position"])
+			lines := s.ask("POST", "/command", blob+"\n"+command+"\n"+blob, as(token), "Content-Type: application/x-ndjson")
+			got := strings.Split(lines.body, "\n")
+			require.Contains(t, got[0], `"index":`)
+			require.Contains(t, got[1], want)
+			require.Contains(t, got[1], `"line":2`)
+			require.Contains(t, got[2], `"index":`, "a refused line does not stop the ones after it")
+		}
+	}
+}
+
+// TestOrderOfAccess breaks one rule more at the door, and behind it, each time.
+func TestOrderOfAccess(t *testing.T) {
+	s := openAPI(t, swoosh.APIOptions{Authenticate: keyring, Rate: 1}, system.Parts()...)
+	s.api.SetRates(swooshtest.NewClock(1).Now, nil)
+	text := "Content-Type: text/plain"
+	s.ask("BREW", "/nothing", "x", text).refused("not_found", 404)
+	s.ask("BREW", "/command", "x", text).refused("method_not_allowed", 405)
+	s.ask("POST", "/command", "x", text).refused("unauthorized", 401)
+	for range 3 {
+		s.ask("POST", "/command", "x", text, as("read")).refused("forbidden", 403)
+	}
+	s.ask("POST", "/command", "x", text, as("write")).refused("unsupported_media_type", 415)
+	s.ask("POST", "/command", "x", text, as("write")).refused("rate_limited", 429)
+
+	s = guarded(t)
+	pause := func(payload, members string) *reply {
+		return s.command(`{"command":"control.pause","payload":`+payload+members+`}`, as("write"))
+	}
+	pause(`{"reason":1,"reason":1}`, "").refused("malformed_request", 400)
+	pause(`{}`, `,"expect":{"path":"/x","hash":""}`).refused("malformed_request", 400)
+	pause(`{}`, `,"expect":{"index":9}`).refused("forbidden", 403)
+	s.command(`{"command":"control.puase"}`, as("write")).refused("unknown_command", 422)
+	s.must(`{"command":"control.pause","payload":{"reason":"lunch"},"idempotency_key":"k"}`, as("admin"))
+	pause(`{"reason":"lunch"}`, `,"idempotency_key":"k"`).refused("forbidden", 403)
+	require.NoError(t, func() error { // Who embeds the engine asks nobody.
+		_, err := s.e.Submit(t.Context(), swoosh.Request{Command: "control.resume", Actor: "the-write"})
+		return err
+	}())
+}
+
+// TestActor looks in the log for who asked.
+func TestActor(t *testing.T) {
+	s := guarded(t)
+	s.must(startA, as("write"))
+	s.command("["+addA+","+addA+"]", as("admin")).ok("results")
+	s.ask("POST", "/command", addA, as("write"), "Content-Type: application/x-ndjson")
+	state := s.get("/state", as("read"))
+	s.ask("POST", "/state", state.body, as("admin"), "If-Match: "+state.header.Get("ETag")).ok("index", "hlc", "state_hash", "changed", "duplicate")
+	for i, actor := range []string{"the-write", "the-admin", "the-admin", "the-write", "the-admin"} {
+		require.Equal(t, actor, s.get(fmt.Sprint("/log/", i+1), as("read")).object()["actor"], i)
+	}
+	s = open(t, swoosh.Options{})
+	s.must(startA)
+	require.NotContains(t, s.get("/log/1").object(), "actor", "nobody was asked for a name")
+}
+
+// TestOpenRoutesAskNobody while the server starts too.
+func TestOpenRoutesAskNobody(t *testing.T) {
+	s := starting(t, swoosh.APIOptions{Authenticate: func(*http.Request) (swoosh.Caller, error) { panic("asked") }})
+	s.get("/livez").ok("live")
+	s.get("/version").ok("version", "commit", "go", "format")
+	require.Equal(t, http.StatusServiceUnavailable, s.get("/readyz").status)
+	s = starting(t, swoosh.APIOptions{Authenticate: keyring})
+	s.get("/health").refused("unauthorized", 401)
+	s.get("/state").refused("starting", 503)
+	s.get("/health", as("read")).ok("mode", "reasons", "index", "hlc", "node", "snapshot", "set_aside", "disk", "keys", "clock")
+}
+
+// TestAuthenticateRefuses in its own words, and of its own kind if it has one.
+func TestAuthenticateRefuses(t *testing.T) {
+	s := guarded(t)
+	require.Equal(t, "there is no token: send Authorization: Bearer <token>", s.get("/state").refused("unauthorized", 401)["detail"])
+	s = openAPI(t, swoosh.APIOptions{Authenticate: func(*http.Request) (swoosh.Caller, error) {
+		return swoosh.Caller{}, swoosh.Errorf(swoosh.Overloaded, "the directory of callers does not answer: ask again")
+	}})
+	require.Equal(t, "1", s.get("/state").header.Get("Retry-After"))
+	s = openAPI(t, swoosh.APIOptions{Authenticate: func(*http.Request) (swoosh.Caller, error) { return swoosh.Caller{Name: "x"}, nil }})
+	require.Contains(t, s.get("/state").refused("forbidden", 403)["detail"], `needs the role read, "x" has none`)
+}
+
+// TestRolesByName reads what String gives.
+func TestRolesByName(t *testing.T) {
+	for _, role := range []swoosh.Role{swoosh.RoleRead, swoosh.RoleWrite, swoosh.RoleAdmin} {
+		got, err := swoosh.ParseRole(role.String())
+		require.NoError(t, err)
+		require.Equal(t, role, got)
+	}
+	for _, name := range []string{"", "none", "Admin", "root"} {
+		_, err := swoosh.ParseRole(name)
+		require.ErrorContains(t, err, "give read, write or admin")
+	}
+}

@@ -1,0 +1,328 @@
+package swoosh
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/y"
+	"github.com/klauspost/compress/snappy"
+	"google.golang.org/protobuf/proto"
+)
+
+// A table file of Badger's, integers big-endian:
+//
+//	blocks    each compressed by Snappy, right behind each other
+//	index     where they are, and a Bloom filter
+//	4 bytes   length of the index
+//	checksum  of the index, a pb.Checksum
+//	4 bytes   length of the checksum
+//
+// A block, uncompressed:
+//
+//	entries   overlap and diff (2 bytes each, in the machine's order), diff
+//	          bytes of key behind overlap bytes of the block's first key, value
+//	4 bytes   where each entry begins, in the machine's order
+//	4 bytes   how many there are
+//	checksum  of all before
+//	4 bytes   length of the checksum
+//
+// We read these files ourselves, for Badger's own code ends the process over
+// damage in some places and passes over it in others. A compressed block says
+// where it ends, so the index is not needed for that.
+
+// errTable is a table file that is not as Badger wrote it.
+var errTable = errors.New("is damaged")
+
+// tableBlockBytes is more than a block takes in its file: a block of more than
+// one value has 4 KiB, a value fewer bytes than maxRecordBytes.
+const tableBlockBytes = 3 << 19
+
+// tableFile is a table file that is read from its beginning to its end, in
+// pieces. Not for several goroutines.
+type tableFile struct {
+	f    *os.File
+	size int64
+	at   int64  // where buf begins in the file
+	buf  []byte // what has been read
+	data []byte // of the last block
+}
+
+func openTable(name string) (*tableFile, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &tableFile{f: f, size: info.Size(), buf: make([]byte, 0, 2*tableBlockBytes)}, nil
+}
+
+func (t *tableFile) Close() error { return t.f.Close() }
+
+// bytes gives what the file has at a place: all that is left of it, or at least
+// so many bytes.
+func (t *tableFile) bytes(at int64, least int) ([]byte, error) {
+	if had := t.at + int64(len(t.buf)) - at; at < t.at || had < int64(least) && had < t.size-at {
+		n, err := t.f.ReadAt(t.buf[:cap(t.buf)], at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		t.buf, t.at = t.buf[:n], at
+	}
+	return t.buf[at-t.at:], nil
+}
+
+// block reads the block at a place, and gives the place behind it. errTable is
+// in the error if there is none, or none whose checksum is right; next and the
+// block's content are then given if its form is right all the same. The
+// content is good until the next call.
+func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
+	b, err := t.bytes(at, 1)
+	if err != nil {
+		return nil, 0, err
+	}
+	compressed, decoded := snappyBlock(b)
+	if had := len(b); compressed == 0 && had < tableBlockBytes {
+		if b, err = t.bytes(at, tableBlockBytes); err != nil {
+			return nil, 0, err
+		}
+		if len(b) > had {
+			compressed, decoded = snappyBlock(b)
+		}
+	}
+	if compressed == 0 {
+		return nil, 0, fmt.Errorf("%w: no block begins at byte %d", errTable, at)
+	}
+	if decoded > cap(t.data) {
+		t.data = make([]byte, decoded)
+	}
+	if content, err = snappy.Decode(t.data[:cap(t.data)], b[:compressed]); err != nil {
+		return nil, 0, fmt.Errorf("%w: the block at byte %d: %w", errTable, at, err)
+	}
+	next = at + int64(compressed)
+	rest, sum, ok := cutChecksum(content)
+	if !ok || !sound(rest, sum) {
+		return content, next, fmt.Errorf("%w: the checksum of the block at byte %d does not match", errTable, at)
+	}
+	return rest, next, nil
+}
+
+// cutChecksum takes a checksum and its length off the end of b.
+func cutChecksum(b []byte) (rest, sum []byte, ok bool) {
+	if len(b) < 4 {
+		return nil, nil, false
+	}
+	n, b := binary.BigEndian.Uint32(b[len(b)-4:]), b[:len(b)-4]
+	if uint64(n) > uint64(len(b)) {
+		return nil, nil, false
+	}
+	return b[:len(b)-int(n)], b[len(b)-int(n):], true
+}
+
+// sound holds bytes against a checksum of Badger's.
+func sound(b, sum []byte) bool {
+	var c pb.Checksum
+	return proto.Unmarshal(sum, &c) == nil && c.Algo == pb.Checksum_CRC32C && y.VerifyChecksum(b, &c) == nil
+}
+
+// snappyBlock gives the length of the Snappy block that b begins with, and of
+// what it holds; 0 if b does not begin with a whole one.
+func snappyBlock(b []byte) (compressed, decoded int) {
+	n, at := binary.Uvarint(b)
+	if at <= 0 || n == 0 || n > 2*tableBlockBytes {
+		return 0, 0
+	}
+	for done := 0; done < int(n); {
+		length, size, offset := snappyElement(b[at:])
+		if size == 0 || offset > done || size > len(b)-at || length > int(n)-done {
+			return 0, 0
+		}
+		at, done = at+size, done+length
+	}
+	return at, int(n)
+}
+
+// snappyElement reads the first element of a Snappy block: how many bytes it
+// gives, how many it takes, and how far back a copy reaches. size is 0 if there
+// is none.
+func snappyElement(b []byte) (length, size, offset int) {
+	var head [5]byte
+	if copy(head[:], b) == 0 {
+		return 0, 0, 0
+	}
+	upper := int(head[0] >> 2)
+	switch head[0] & 3 {
+	case 1:
+		length, size, offset = 4+upper&7, 2, int(head[0]&0xe0)<<3|int(head[1])
+	case 2:
+		length, size, offset = 1+upper, 3, int(binary.LittleEndian.Uint16(head[1:]))
+	case 3:
+		length, size, offset = 1+upper, 5, int(binary.LittleEndian.Uint32(head[1:]))
+	default:
+		if extra := upper - 59; extra > 0 {
+			upper = int(binary.LittleEndian.Uint32(head[1:])) & (1<<(8*extra) - 1)
+			return 1 + upper, 1 + extra + 1 + upper, 0
+		}
+		return 1 + upper, 1 + 1 + upper, 0
+	}
+	if offset == 0 {
+		return 0, 0, 0
+	}
+	return length, size, offset
+}
+
+// groups gives the keys and values of a sound block's content: the index of
+// the first entry, and the entries. What is deleted is left out, and so is what
+// is not ours.
+func groups(content []byte) iter.Seq2[uint64, []byte] {
+	return func(yield func(uint64, []byte) bool) {
+		entries, offsets, ok := cutOffsets(content)
+		var base []byte
+		for i := 0; ok && i < len(offsets); i++ {
+			end := uint32(len(entries))
+			if i+1 < len(offsets) {
+				end = offsets[i+1]
+			}
+			if offsets[i] > end || uint64(end) > uint64(len(entries)) {
+				return
+			}
+			var key []byte
+			var value y.ValueStruct
+			if key, value, ok = cutKey(base, entries[offsets[i]:end]); !ok {
+				return
+			}
+			if i == 0 {
+				base = key
+			}
+			if len(key) == 8+8 && value.Meta&(valueDeleted|valueElsewhere) == 0 && !yield(binary.BigEndian.Uint64(key), value.Value) {
+				return
+			}
+		}
+	}
+}
+
+// cutOffsets takes the places of the entries off the end of a block's content.
+func cutOffsets(content []byte) (entries []byte, offsets []uint32, ok bool) {
+	n := len(content) - 4
+	if n < 0 {
+		return nil, nil, false
+	}
+	count := int(binary.BigEndian.Uint32(content[n:]))
+	if count > n/4 {
+		return nil, nil, false
+	}
+	offsets = make([]uint32, count)
+	for i := range offsets {
+		offsets[i] = binary.NativeEndian.Uint32(content[n-4*(count-i):])
+	}
+	return content[:n-4*count], offsets, true
+}
+
+// cutKey takes the key off the beginning of an entry, whose block's first key
+// is base.
+func cutKey(base, entry []byte) (key []byte, value y.ValueStruct, ok bool) {
+	const head, least = 4, 2 + 1 // before the key; of the value: two flags, when it expires
+	if len(entry) < head {
+		return nil, value, false
+	}
+	overlap, diff := int(binary.NativeEndian.Uint16(entry)), int(binary.NativeEndian.Uint16(entry[2:]))
+	if overlap > len(base) || head+diff+least > len(entry) {
+		return nil, value, false
+	}
+	if _, n := binary.Uvarint(entry[head+diff+2:]); n <= 0 {
+		return nil, value, false
+	}
+	value.Decode(entry[head+diff:])
+	return append(base[:overlap:overlap], entry[head:head+diff]...), value, true
+}
+
+// Flags of a value in Badger.
+const (
+	valueDeleted   = 1
+	valueElsewhere = 2 // in the value log, where ours never are
+)
+
+// checkTable reads a whole table file. errTable is in the error if it is not as
+// Badger wrote it.
+func checkTable(name string) error {
+	t, err := openTable(name)
+	if err != nil {
+		return err
+	}
+	defer t.Close() // It was only read.
+	end, err := t.checkIndex()
+	if err != nil {
+		return err
+	}
+	for at := int64(0); at != end; {
+		if _, at, err = t.block(at); err != nil {
+			return err
+		}
+		if at > end {
+			return fmt.Errorf("%w: its last block reaches into its index", errTable)
+		}
+	}
+	return nil
+}
+
+// checkIndex holds the index against its checksum, and gives its place.
+func (t *tableFile) checkIndex() (int64, error) {
+	const most = 64 // bytes of length, checksum and its length
+	tail := make([]byte, min(most, t.size))
+	if _, err := t.f.ReadAt(tail, t.size-int64(len(tail))); err != nil {
+		return 0, err
+	}
+	rest, sum, ok := cutChecksum(tail)
+	if !ok || len(rest) < 4 {
+		return 0, fmt.Errorf("%w: it does not end as a table does", errTable)
+	}
+	length := int64(binary.BigEndian.Uint32(rest[len(rest)-4:]))
+	end := t.size - int64(len(tail)) + int64(len(rest)) - 4
+	if length == 0 || length >= end {
+		return 0, fmt.Errorf("%w: it does not end as a table does", errTable)
+	}
+	index := make([]byte, length)
+	if _, err := t.f.ReadAt(index, end-length); err != nil {
+		return 0, err
+	}
+	if !sound(index, sum) {
+		return 0, fmt.Errorf("%w: the checksum of its index does not match", errTable)
+	}
+	return end - length, nil
+}
+
+// scan gives every sound block of a table file and its place, whatever lies
+// between them. harmed is told of blocks whose form is right and whose checksum
+// is not. whole tells whether nothing is damaged.
+func (t *tableFile) scan(good func(at int64, content []byte), harmed func(content []byte)) (whole bool, err error) {
+	end, err := t.checkIndex()
+	if whole = err == nil; !whole {
+		if end = t.size; !errors.Is(err, errTable) {
+			return false, err
+		}
+	}
+	aligned := true // a block begins here, sound or not
+	for at := int64(0); at < end; {
+		content, next, err := t.block(at)
+		switch {
+		case err == nil:
+			good(at, content)
+			at, aligned = next, true
+		case errors.Is(err, errTable):
+			if aligned && content != nil {
+				harmed(content)
+			}
+			at, aligned, whole = at+1, false, false
+		default:
+			return false, err
+		}
+	}
+	return whole, nil
+}
