@@ -136,21 +136,20 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 func TestRefusalsDoNotHoldUpAGroup(t *testing.T) {
 	const enough = 10 * swoosh.QueueMaxCommands
 	var r *rig
-	var refused, storm atomic.Int64
-	clock := int64(1_767_225_600_000)
-	o := swoosh.Options{Now: func() int64 {
-		if storm.Load() == 1 && refused.Add(1) < enough {
-			if _, err := r.Enqueue(paying("nobody", 1)); err != nil {
-				panic(err)
+	var storm atomic.Bool
+	var refused, before atomic.Int64
+	r = newRig(t, swoosh.Options{
+		Now: func() int64 { // The writer asks for the time once a command.
+			if storm.Load() && refused.Add(1) < enough {
+				_, _ = r.Enqueue(paying("nobody", 1))
 			}
-		}
-		return clock
-	}}
-	r = newRig(t, o)
-	storm.Store(1)
+			return 1_767_225_600_000
+		},
+		Published: func(swoosh.View) { before.CompareAndSwap(0, refused.Load()) },
+	})
+	storm.Store(true)
 	r.must(opening("a"))
-	require.Less(t, refused.Load(), int64(enough))
-	storm.Store(0)
+	require.Less(t, before.Load(), int64(enough))
 }
 
 // TestCallerKeepsItsMemory: what a caller does to its slices and pointers while

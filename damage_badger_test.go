@@ -150,14 +150,14 @@ func TestDamageInBadgersFiles(t *testing.T) {
 		may     int // be lost by a flipped byte
 		mayMore int // be lost when more is gone
 	}{
-		{crash, "*.sst", 12, aBlock, inTables},
-		{stopped, "*.sst", 8, aBlock, 120},
+		{crash, "*.sst", 10, aBlock, inTables},
+		{stopped, "*.sst", 4, aBlock, 120},
 		{crash, "MANIFEST", 6, nothing, nothing},
-		{stopped, "MANIFEST", 6, nothing, nothing},
-		{crash, "KEYREGISTRY", 3, nothing, nothing},
-		{crash, "*.vlog", 3, nothing, nothing},
-		{crash, "DISCARD", 2, nothing, nothing},
-		{crash, "*.mem", 6, 3, 40},
+		{stopped, "MANIFEST", 3, nothing, nothing},
+		{crash, "KEYREGISTRY", 2, nothing, nothing},
+		{crash, "*.vlog", 1, nothing, nothing},
+		{crash, "DISCARD", 0, nothing, nothing},
+		{crash, "*.mem", 5, 3, 40},
 	} {
 		for _, h := range hits(tc.flips) {
 			name := fmt.Sprintf("D6/%s %s", strings.Trim(tc.file, "*."), h.name)
@@ -184,6 +184,50 @@ func TestDamageInBadgersFiles(t *testing.T) {
 				tc.in.requireLeft(t, dir, may)
 			})
 		}
+	}
+}
+
+// TestTablesThatTheManifestDoesNotName are left by a kill while Badger writes
+// or deletes tables: they go, unless they hold what is nowhere else.
+func TestTablesThatTheManifestDoesNotName(t *testing.T) {
+	l := layered(t, false)
+	table := filepath.Base(only(t, l.dir, "*.sst"))
+	for name, tc := range map[string]struct {
+		leave func(t *testing.T, log string)
+		exact bool
+	}{
+		"a table that another one replaced": {func(t *testing.T, log string) {
+			require.NoError(t, copySparse(filepath.Join(log, table), filepath.Join(log, "000099.sst")))
+		}, true},
+		"a table that was not finished": {func(t *testing.T, log string) {
+			require.NoError(t, copySparse(filepath.Join(log, table), filepath.Join(log, "000099.sst")))
+			require.NoError(t, os.Truncate(filepath.Join(log, "000099.sst"), 3000))
+		}, true},
+		"a table without a byte": {func(t *testing.T, log string) {
+			require.NoError(t, os.WriteFile(filepath.Join(log, "000099.sst"), nil, 0o600))
+		}, true},
+		"one that was kept before": {func(t *testing.T, log string) {
+			require.NoError(t, copySparse(filepath.Join(log, table), filepath.Join(log, "000099.sst")))
+			require.NoError(t, copySparse(filepath.Join(log, table), filepath.Join(log, "000099.sst.unnamed")))
+		}, true},
+		"a table of entries that are nowhere else": {func(t *testing.T, log string) {
+			require.NoError(t, os.Truncate(filepath.Join(log, "MANIFEST"), 16)) // What an empty log has.
+		}, false},
+	} {
+		t.Run("D6/"+name, func(t *testing.T) {
+			t.Parallel()
+			dir := crashed(t, l.dir)
+			tc.leave(t, filepath.Join(dir, "log"))
+			require.Equal(t, tc.exact, l.startExactly(t, dir))
+			names, err := filepath.Glob(filepath.Join(dir, "log", "*.unnamed"))
+			require.NoError(t, err)
+			require.Equal(t, tc.exact, len(names) == 0)
+			if !tc.exact {
+				require.False(t, l.startExactly(t, dir))
+				mend(t, dir, acceptLoss)
+				l.requireLeft(t, dir, 0)
+			}
+		})
 	}
 }
 

@@ -61,15 +61,11 @@ func (e *Engine) gather(r *recovery, damaged map[string]error) (*relics, error) 
 		}
 	}
 	var err error
-	if l.loose, err = e.home.salvage("unclean"); err != nil {
+	if l.loose, err = e.home.salvage(); err != nil {
 		return nil, err
 	}
 	if l.tables, _ = r.wal.(*tableLog); l.tables != nil {
-		inLog, err := e.home.salvage("log")
-		if err != nil {
-			return nil, err
-		}
-		l.loose = slices.Concat(l.tables.loose, l.loose, inLog)
+		l.loose = append(l.tables.loose, l.loose...)
 	}
 	l.loose = append(slices.Collect(readable(r.wal, l.sound+1, r.last)), l.loose...)
 	slices.SortStableFunc(l.loose, func(a, b Record) int { return cmp.Compare(a.Index, b.Index) })
@@ -294,10 +290,11 @@ func (s *spliced) Read(from, to uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// salvage finds records in the memtable files of a folder, also behind damage
-// that Badger cannot read past: a record is known by its own form.
-func (h *home) salvage(folder string) ([]Record, error) {
-	dir := h.path(folder)
+// salvage finds records in the copies of Badger's memtable files, also behind
+// damage that Badger cannot read past: a record is known by its own form. After
+// a stop in order there is no copy, and nothing in them.
+func (h *home) salvage() ([]Record, error) {
+	dir := h.path("unclean")
 	entries, err := h.fs.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

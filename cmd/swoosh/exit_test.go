@@ -240,18 +240,19 @@ func TestDamageInTheLogsFiles(t *testing.T) {
 	for name, tc := range map[string]struct {
 		file string
 		do   func(t *testing.T, name string)
+		says string
 	}{
-		"a block":       {"*.sst", flipped(40)},
-		"the end":       {"*.sst", flipped(-2)},
-		"a byte more":   {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)+1)) }},
-		"halved":        {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)/2)) }},
-		"missing":       {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }},
-		"manifest":      {"MANIFEST", flipped(12)},
-		"its length":    {"MANIFEST", flipped(10)},
-		"no manifest":   {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }},
-		"key registry":  {"KEYREGISTRY", flipped(20)},
-		"longer":        {"KEYREGISTRY", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)+1)) }},
-		"its value log": {"*.vlog", flipped(0)},
+		"a block":       {"*.sst", flipped(40), "is damaged"},
+		"the end":       {"*.sst", flipped(-2), "is damaged"},
+		"a byte more":   {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)+1)) }, "does not end as a table"},
+		"halved":        {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)/2)) }, "is damaged"},
+		"missing":       {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }, "is missing"},
+		"manifest":      {"MANIFEST", flipped(12), "MANIFEST is damaged"},
+		"its length":    {"MANIFEST", flipped(10), "MANIFEST"},
+		"no manifest":   {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }, "MANIFEST is missing"},
+		"key registry":  {"KEYREGISTRY", flipped(20), "KEYREGISTRY is damaged"},
+		"longer":        {"KEYREGISTRY", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)+1)) }, "KEYREGISTRY is damaged"},
+		"its value log": {"*.vlog", flipped(0), "is damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -261,6 +262,7 @@ func TestDamageInTheLogsFiles(t *testing.T) {
 			<-p.ended
 			require.Equal(t, codeDamaged, p.cmd.ProcessState.ExitCode(), &p.stderr)
 			require.Contains(t, p.stderr.String(), "run: swoosh repair "+dir)
+			require.Contains(t, p.stderr.String(), tc.says)
 			for _, args := range [][]string{{"verify", dir}, {"repair", dir}} {
 				cmd := exec.Command(program(t), args...)
 				said, err := cmd.CombinedOutput()
