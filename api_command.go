@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// The media types of POST /command.
+// The media types of bodies.
 const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
+	typeEvents = "text/event-stream"
 )
 
 // postCommand applies a command, an atomic batch or a stream of commands.
 func (x *exchange) postCommand() error {
-	kind, err := x.mediaType(typeJSON, typeNDJSON)
+	kind, err := x.mediaType()
 	if err != nil {
 		return err
 	}

@@ -195,9 +195,10 @@ func (x *exchange) variable(name string) string { return mux.Vars(x.r)[name] }
 // isHead tells whether only the header is wanted.
 func (x *exchange) isHead() bool { return x.r.Method == http.MethodHead }
 
-// mediaType gives the media type of the body if it is one of the accepted.
-// Encoded bodies are not: what is hashed is what was sent.
-func (x *exchange) mediaType(accepted ...string) (string, error) {
+// mediaType gives the media type of the body if it is one that the route takes.
+// Encoded bodies are none: what is hashed is what was sent.
+func (x *exchange) mediaType() (string, error) {
+	accepted := x.route.media()
 	given := x.r.Header.Values("Content-Type")
 	encoding := strings.Join(x.r.Header.Values("Content-Encoding"), ", ")
 	kind, parameters, err := mime.ParseMediaType(strings.Join(given, ", "))

@@ -159,7 +159,7 @@ func (x *exchange) getWatch() error {
 		return err
 	}
 	defer x.api.deadlines.write(x.rc, x.api.stopGrace)()
-	x.w.Header().Set("Content-Type", "text/event-stream")
+	x.w.Header().Set("Content-Type", typeEvents)
 	if x.event([]byte("retry: 1000\n\n")) != nil {
 		return nil
 	}

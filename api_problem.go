@@ -54,11 +54,13 @@ func newKindDocument(k Kind) kindDocument {
 	return kindDocument{k.Code(), k.Status(), k.Title(), k.Meaning(), k.Next()}
 }
 
+type problemList struct {
+	Problems []kindDocument `json:"problems"`
+}
+
 // getProblems lists every code, in the order of the statuses.
 func (x *exchange) getProblems() error {
-	var all struct {
-		Problems []kindDocument `json:"problems"`
-	}
+	var all problemList
 	for k := range kinds {
 		all.Problems = append(all.Problems, newKindDocument(Kind(k)))
 	}

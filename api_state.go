@@ -200,7 +200,7 @@ func (x *exchange) has304(etag string) bool {
 
 // postState imports a state.
 func (x *exchange) postState() error {
-	if _, err := x.mediaType(typeJSON); err != nil {
+	if _, err := x.mediaType(); err != nil {
 		return err
 	}
 	if most := x.engine.o.MaxStateBytes; x.r.ContentLength > most {

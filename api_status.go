@@ -10,18 +10,22 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// routeLine is a route in the list of GET /.
+type routeLine struct {
+	Method  string `json:"method"`
+	Path    string `json:"path"`
+	Summary string `json:"summary"`
+	Role    string `json:"role,omitzero"` // left out: open to anybody
+}
+
+type routeList struct {
+	Routes []routeLine `json:"routes"`
+}
+
 func (x *exchange) getRoutes() error {
-	type line struct {
-		Method  string `json:"method"`
-		Path    string `json:"path"`
-		Summary string `json:"summary"`
-		Role    string `json:"role,omitzero"` // left out: open to anybody
-	}
-	var all struct {
-		Routes []line `json:"routes"`
-	}
+	var all routeList
 	for _, r := range x.api.routes {
-		l := line{Method: r.method, Path: r.path, Summary: r.summary}
+		l := routeLine{Method: r.method, Path: r.path, Summary: r.summary}
 		if r.role != NoRole {
 			l.Role = r.role.String()
 		}
@@ -30,8 +34,12 @@ func (x *exchange) getRoutes() error {
 	return x.json(http.StatusOK, all)
 }
 
+type liveness struct {
+	Live bool `json:"live"`
+}
+
 func (x *exchange) getLive() error {
-	return x.json(http.StatusOK, map[string]bool{"live": true})
+	return x.json(http.StatusOK, liveness{true})
 }
 
 // readiness is the document of GET /readyz.
@@ -67,7 +75,7 @@ func (a *API) booting() Progress {
 // startingHealth is a Health whose state hash is not known yet.
 type startingHealth struct {
 	Health
-	StateHash string `json:"state_hash,omitzero"`
+	StateHash Hash `json:"state_hash,omitzero"`
 }
 
 func (x *exchange) getHealth() error {
@@ -84,13 +92,15 @@ func (x *exchange) getHealth() error {
 	}})
 }
 
+type version struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+	Format  int    `json:"format"` // of the state's document
+}
+
 func (x *exchange) getVersion() error {
-	return x.json(http.StatusOK, struct {
-		Version string `json:"version"`
-		Commit  string `json:"commit"`
-		Go      string `json:"go"`
-		Format  int    `json:"format"`
-	}{x.api.o.Version, x.api.o.Commit, runtime.Version(), documentFormat})
+	return x.json(http.StatusOK, version{x.api.o.Version, x.api.o.Commit, runtime.Version(), documentFormat})
 }
 
 // commandDocument is a command in the catalogue.
@@ -141,10 +151,12 @@ func (c CommandInfo) refusals() []string {
 	return codes
 }
 
+type commandList struct {
+	Commands []commandDocument `json:"commands"`
+}
+
 func (x *exchange) getCommands() error {
-	var all struct {
-		Commands []commandDocument `json:"commands"`
-	}
+	var all commandList
 	for _, c := range x.engine.Commands() {
 		all.Commands = append(all.Commands, newCommandDocument(c))
 	}

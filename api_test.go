@@ -416,6 +416,7 @@ var routeCases = map[string]func(s *site){
 		require.Equal(s.t, 200, got.status)
 		require.Contains(s.t, got.body, "swoosh_refusals_total{code=\"not_found\"} 1\n")
 	},
+	"GET /openapi.json":    func(s *site) { s.get("/openapi.json").ok("openapi", "info", "servers", "paths", "components") },
 	"GET /problems":        func(s *site) { s.get("/problems").ok("problems") },
 	"GET /problems/{code}": func(s *site) { s.get("/problems/internal").ok("code", "status", "title", "meaning", "next") },
 	"GET /version": func(s *site) {

@@ -118,7 +118,7 @@ func readManifest(dir string, names []string) (named map[uint64]badger.TableMani
 // checkTables reads all tables.
 func checkTables(dir string, named map[uint64]badger.TableManifest) error {
 	var all errgroup.Group
-	all.SetLimit(2) // Each takes 6 MiB.
+	all.SetLimit(2) // Each takes a few MiB.
 	for id := range named {
 		all.Go(func() error {
 			name := badgertable.NewFilename(id, dir)

@@ -42,6 +42,10 @@ var errTable = errors.New("is damaged")
 // one value has 4 KiB, a value fewer bytes than maxRecordBytes.
 const tableBlockBytes = 3 << 19
 
+// tableReadBytes is how much of a table is read at a time, where that is
+// enough for a block.
+const tableReadBytes = 256 << 10
+
 // tableFile is a table file that is read from its beginning to its end, in
 // pieces. Not for several goroutines.
 type tableFile struct {
@@ -61,7 +65,7 @@ func openTable(name string) (*tableFile, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &tableFile{f: f, size: info.Size(), buf: make([]byte, 0, 2*tableBlockBytes)}, nil
+	return &tableFile{f: f, size: info.Size(), buf: make([]byte, 0, tableReadBytes)}, nil
 }
 
 func (t *tableFile) Close() error { return t.f.Close() }
@@ -70,6 +74,9 @@ func (t *tableFile) Close() error { return t.f.Close() }
 // so many bytes.
 func (t *tableFile) bytes(at int64, least int) ([]byte, error) {
 	if had := t.at + int64(len(t.buf)) - at; at < t.at || had < int64(least) && had < t.size-at {
+		if least > cap(t.buf) {
+			t.buf = make([]byte, 0, 2*tableBlockBytes)
+		}
 		n, err := t.f.ReadAt(t.buf[:cap(t.buf)], at)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
@@ -84,17 +91,18 @@ func (t *tableFile) bytes(at int64, least int) ([]byte, error) {
 // block's content are then given if its form is right all the same. The
 // content is good until the next call.
 func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
-	b, err := t.bytes(at, 1)
-	if err != nil {
-		return nil, 0, err
-	}
-	compressed, decoded := snappyBlock(b)
-	if had := len(b); compressed == 0 && had < tableBlockBytes {
-		if b, err = t.bytes(at, tableBlockBytes); err != nil {
+	var b []byte
+	var compressed, decoded int
+	for _, least := range []int{1, tableReadBytes / 2, tableBlockBytes} {
+		had := len(b)
+		if b, err = t.bytes(at, least); err != nil {
 			return nil, 0, err
 		}
 		if len(b) > had {
 			compressed, decoded = snappyBlock(b)
+		}
+		if compressed > 0 {
+			break
 		}
 	}
 	if compressed == 0 {

@@ -61,11 +61,11 @@ func (x Expect) clone() Expect {
 
 // Result is the answer to an accepted command.
 type Result struct {
-	Index     uint64 // of its entry
-	HLC       Stamp
-	StateHash Hash // after it
-	Changed   bool // false: lawful, and altered nothing
-	Duplicate bool // the key was known: the first answer
+	Index     uint64 `json:"index"` // of its entry
+	HLC       Stamp  `json:"hlc"`
+	StateHash Hash   `json:"state_hash"` // after it
+	Changed   bool   `json:"changed"`    // false: lawful, and altered nothing
+	Duplicate bool   `json:"duplicate"`  // the key was known: the first answer
 }
 
 // Key is the form of an idempotency key: 1 to 255 characters from ! to ~

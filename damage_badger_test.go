@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -143,6 +144,8 @@ func (l lived) startExactly(t *testing.T, dir string) bool {
 func TestDamageInBadgersFiles(t *testing.T) {
 	crash, stopped := layered(t, false, 60), layered(t, true)
 	const nothing, aBlock = 0, 30 // entries that may be lost
+	var spared atomic.Int64       // blocks that were hit, and of which most was found
+	t.Cleanup(func() { require.Positive(t, spared.Load()) })
 	for _, tc := range []struct {
 		in      lived
 		file    string
@@ -181,7 +184,9 @@ func TestDamageInBadgersFiles(t *testing.T) {
 				if !strings.Contains(h.name, "flip") && !strings.Contains(h.name, "byte") {
 					may = tc.mayMore
 				}
-				tc.in.requireLeft(t, dir, may)
+				if missing := tc.in.requireLeft(t, dir, may); tc.file == "*.sst" && missing > 0 && missing <= 3 {
+					spared.Add(1)
+				}
 			})
 		}
 	}
@@ -233,10 +238,9 @@ func TestTablesThatTheManifestDoesNotName(t *testing.T) {
 
 // requireLeft wants a mended directory that goes on, and that misses at most so
 // many entries.
-func (l lived) requireLeft(t *testing.T, dir string, lost int) {
+func (l lived) requireLeft(t *testing.T, dir string, lost int) (missing int) {
 	inLog, anywhere := l.left(t, dir)
 	all := len(l.entries)
-	missing := 0
 	for _, line := range l.lines {
 		if !anywhere[line] {
 			missing++
@@ -249,4 +253,5 @@ func (l lived) requireLeft(t *testing.T, dir string, lost int) {
 		require.Equal(t, l.hash(uint64(all)), report.StateHash)
 	}
 	requireGoesOn(t, dir, report.Last, report.StateHash)
+	return missing
 }

@@ -1,0 +1,37 @@
+"""A client for swoosh: commands that apply once, reads, the log as it grows."""
+import contextlib, http.client, json, os, random, time, urllib.request, uuid
+
+class Client:
+    def __init__(self, address="http://127.0.0.1:8420", token=os.environ.get("SWOOSH_TOKEN")):
+        self.address, self.hlc, self.headers = address, "", {"Authorization": f"Bearer {token}"} if token else {}
+
+    def open(self, path, body=None, **headers):
+        answer = urllib.request.urlopen(urllib.request.Request(self.address + path, body, self.headers | headers), timeout=60)
+        self.hlc = max(self.hlc, answer.headers["Swoosh-HLC"])
+        return answer
+
+    def again(self, once, patience=12):
+        """Asks until there is an answer that will stay so: neither 429 nor 5xx, nor none."""
+        for attempt in range(patience):
+            try:
+                return once()
+            except OSError as e:  # an HTTPError is one
+                if getattr(e, "code", 500) < 500 and e.code != 429:
+                    raise ValueError(json.load(e))  # the problem: branch on its "code"
+            time.sleep(random.uniform(0, min(10, 0.1 * 2**attempt)))
+        raise TimeoutError("no answer: whether it happened is known by asking again with the same key")
+
+    def command(self, name, payload={}, key=None, **more):
+        since = self.hlc or self.again(lambda: self.open("/health").headers["Swoosh-HLC"])
+        body = {"command": name, "payload": payload, "idempotency_key": key or str(uuid.uuid4()), "key_since": since} | more
+        return self.again(lambda: json.load(self.open("/command", json.dumps(body).encode(), **{"Content-Type": "application/json"})))
+
+    def watch(self, start=1):
+        """Gives every entry from an index on, in order, each once, for ever."""
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                for line in self.again(lambda: self.open(f"/watch?from={start}"), 10**9):
+                    if line.startswith(b"data: ") and b'"chain":' in line:
+                        entry = json.loads(line[6:])
+                        start = entry["index"] + 1
+                        yield entry
