@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -88,7 +89,8 @@ func (k Key) Validate() error {
 type base64Text string
 
 func (s base64Text) Validate() error {
-	if _, err := base64.StdEncoding.DecodeString(string(s)); err != nil || s == "" {
+	_, err := base64.StdEncoding.DecodeString(string(s))
+	if err != nil || s == "" || strings.ContainsAny(string(s), "\r\n") { // Go's decoder passes over line ends.
 		return fmt.Errorf("must be base64 (RFC 4648), padded and not empty")
 	}
 	return nil

@@ -42,6 +42,7 @@ func TestDecodeRequest(t *testing.T) {
 		{`{"command":"x","idempotency_key":"` + strings.Repeat("k", 256) + `"}`, "/idempotency_key"},
 		{`{"command":"x","hlc":"0197A2B4C6D8-0003-n1"}`, "/hlc"}, {`{"command":"x","key_since":"now"}`, "/key_since"},
 		{`{"command":"x","inputs_hash":"AB"}`, "/inputs_hash"}, {`{"command":"x","signature":"YQ"}`, "/signature"},
+		{`{"command":"x","signature":"YQ\n=="}`, "/signature"},
 		{`{"command":"x","signature":""}`, "/signature"}, {`{"command":"x","signer":"ü"}`, "/signer"}, {`{"command":"x","window_id":""}`, "/window_id"},
 		{`{"command":"x","evidence":[]}`, "/evidence"}, {`{"command":"x","evidence":["a","a"]}`, "/evidence"}, {`{"command":"x","evidence":["a b"]}`, "/evidence/0"},
 		{`{"command":"x","expect":{}}`, "/expect"}, {`{"command":"x","expect":{"path":"/a/b/c"}}`, "/expect"},

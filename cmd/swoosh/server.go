@@ -33,8 +33,10 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	b := buildInfo()
+	metrics := newRegistry(b)
+	s.options.Metrics = metrics
 	api := swoosh.NewAPI(swoosh.APIOptions{
-		Node: s.options.Node, Version: b.version, Commit: b.commit, Loopback: true, Logger: s.options.Logger,
+		Node: s.options.Node, Version: b.version, Commit: b.commit, Loopback: true, Logger: s.options.Logger, Metrics: metrics,
 	})
 	w := serveHTTP(ln, api.Server())
 	e, err := s.boot(ctx, api)

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// newRegistry gives the registry that the engine and the API fill, with the
+// process's own figures.
+func newRegistry(b build) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "swoosh_build_info", Help: "1, with the program's build as labels.",
+		ConstLabels: prometheus.Labels{"version": b.version, "commit": b.commit, "go": b.goes},
+	})
+	info.Set(1)
+	r.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# The package's life on a Debian whose systemd runs: scripts/dist_test.sh boots
+# one and runs this there, as root. Each step says what it is about to show.
+set -euo pipefail
+deb=/swoosh.deb
+unit=/usr/lib/systemd/system/swoosh.service
+
+fail() {
+	echo "FAILED: $*"
+	journalctl --no-pager -o cat -u swoosh -n 20
+	exit 1
+}
+is() { [ "$2" = "$3" ] || fail "$1: want $3, got $2"; }
+get() { systemctl show -P "$1" swoosh; }
+# until_is waits until a property of the unit has a value, a minute at most.
+until_is() {
+	for _ in $(seq 600); do
+		[ "$(get "$1")" != "$2" ] || return 0
+		sleep 0.1
+	done
+	fail "$1 does not become $2, it is $(get "$1")"
+}
+alpha() { swoosh state --path /project/projects/alpha; }
+answers() { alpha | grep -q '"name":"Alpha"' || fail "the project is not there $1"; }
+drop_in() {
+	mkdir -p /etc/systemd/system/swoosh.service.d
+	printf '[Service]\n%s\n' "$@" >/etc/systemd/system/swoosh.service.d/test.conf
+	systemctl daemon-reload
+}
+
+echo "== installing starts it, as its own user, in its own directory"
+dpkg -i "$deb" >/dev/null
+swoosh version | grep -F "$(cat /swoosh.version)" || fail "swoosh version: $(swoosh version)"
+is ActiveState "$(get ActiveState)" active
+is enabled "$(systemctl is-enabled swoosh)" enabled
+is "user of the process" "$(stat -c %U "/proc/$(get MainPID)")" swoosh
+is "the directory" "$(stat -Lc '%U %a' /var/lib/swoosh)" "swoosh 700"
+is "files that others may read" "$(find /var/lib/swoosh -type f -perm /077)" ""
+dpkg --verify swoosh | grep -v '/usr/share/' && fail "files differ from the package's"
+
+echo "== the unit is well-formed and closed"
+systemd-analyze verify $unit
+systemd-analyze security --no-pager --offline=true --threshold=15 $unit | tail -1
+
+echo "== commands are taken and kept, over a reload and a restart"
+swoosh command project.create '{"project":"alpha","name":"Alpha"}' >/dev/null
+pid=$(get MainPID)
+systemctl reload swoosh
+until_is ActiveState active
+is "the process after a reload" "$(get MainPID)" "$pid"
+answers "after a reload"
+systemctl restart swoosh
+answers "after a restart"
+
+echo "== a crash and a hang are mended"
+kill -9 "$(get MainPID)"
+until_is NRestarts 1
+until_is ActiveState active
+answers "after a kill"
+drop_in WatchdogSec=1s
+systemctl restart swoosh
+pid=$(get MainPID)
+sleep 3
+is "the process after three watchdog periods" "$(get MainPID)" "$pid"
+kill -STOP "$pid"
+until_is NRestarts 1
+until_is ActiveState active
+answers "after a hang"
+drop_in
+
+echo "== a wrong setting and damage are not tried again"
+systemctl stop swoosh
+cp -a /etc/swoosh/config.json /config.json
+echo '{"dri": "/var/lib/swoosh"}' >/etc/swoosh/config.json
+systemctl start swoosh 2>/dev/null && fail "it starts on a wrong setting"
+is "after a wrong setting" "$(get ActiveState) $(get ExecMainStatus) $(get NRestarts)" "failed 2 0"
+cp -a /config.json /etc/swoosh/config.json
+mv /var/lib/swoosh/log /log
+systemctl reset-failed swoosh
+systemctl start swoosh 2>/dev/null && fail "it starts without its log"
+is "after damage" "$(get ActiveState) $(get ExecMainStatus) $(get NRestarts)" "failed 3 0"
+mv /log /var/lib/swoosh/log
+systemctl reset-failed swoosh
+systemctl start swoosh
+answers "after the log is back"
+
+echo "== an upgrade restarts it"
+pid=$(get MainPID)
+dpkg -i "$deb" >/dev/null
+is ActiveState "$(get ActiveState)" active
+[ "$(get MainPID)" != "$pid" ] || fail "an upgrade leaves the old program running"
+answers "after an upgrade"
+
+echo "== removing keeps the data, purging too, and says so"
+dpkg -r swoosh >/dev/null
+is "the unit after removing" "$(systemctl is-active swoosh)" inactive
+[ -e /etc/swoosh/config.json ] || fail "removing takes the settings away"
+dpkg -P swoosh | grep -F /var/lib/swoosh || fail "purging does not say that the data is kept"
+is "what is left in /etc" "$(find /etc -path '*swoosh*' ! -path '*.service.d*')" ""
+[ -e /var/lib/swoosh/mark ] || fail "purging takes the data away"
+dpkg -i "$deb" >/dev/null
+answers "after a new installation"
+systemctl stop swoosh
+swoosh verify /var/lib/swoosh >/dev/null || fail "swoosh verify: $(swoosh verify /var/lib/swoosh)"
+echo good >/swoosh.result
