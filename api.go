@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,8 @@ type APIOptions struct {
 	Logger         *slog.Logger  // told of faults of ours; nil: slog.Default
 	RequestTimeout time.Duration // until a command must be durable, and how long a body may stand still; 0 means 60 s
 
+	Debug bool // serve /debug/pprof to admins
+
 	// Metrics is what GET /metrics gives; the API adds its own figures. Hand it
 	// to the engine's Options too. Nil: one that has only the API's.
 	Metrics *prometheus.Registry
@@ -57,6 +60,7 @@ type API struct {
 	routes    []route
 	router    *mux.Router
 	deadlines deadlines
+	debug     []route
 	rates     *rates
 	metrics   http.Handler
 	refusals  *prometheus.CounterVec // by code
@@ -83,7 +87,10 @@ func NewAPI(o APIOptions) *API {
 	}
 	o.Metrics.MustRegister(a.refusals)
 	byPath := map[string][]route{}
-	for _, r := range a.routes {
+	if o.Debug {
+		a.debug = debugRoutes()
+	}
+	for _, r := range slices.Concat(a.routes, a.debug) {
 		byPath[r.path] = append(byPath[r.path], r)
 	}
 	for path, methods := range byPath {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"golang.org/x/sys/unix"
 )
 
 // badgerWAL is the log in Badger, in managed mode: a group commits at the
@@ -25,6 +26,7 @@ type badgerWAL struct {
 	db          *badger.DB
 	first, last atomic.Uint64
 	fault       *badgerLogger
+	fresh       int // bytes appended since the tables were paged out; Append's
 
 	// Badger unmaps its files when it closes: nobody may be reading then.
 	closing sync.Mutex
@@ -54,6 +56,7 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	if err := cmp.Or(w.findBounds(), w.dropUnnamed(dir)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	pageOutTables() // Opening has read them all.
 	return w, nil
 }
 
@@ -82,10 +85,12 @@ func removeEmptyFiles(dir string) error {
 	return nil
 }
 
-// badgerOptions keep memory small: what a table's builders hold is several
-// times a table, so tables are small and few are built at a time. A transaction
-// holds 15 % of the memtable, see groupMaxBytes. Tables are checked as a whole
-// before Badger opens them, and block by block when it reads them.
+// badgerOptions keep memory small. A table's builder takes a block's size for
+// each block, and several times that for a value that does not fit; a pool of
+// builders keeps the largest buffers. So a value fits in a block, tables are small,
+// and a table is compacted once, into the last level: the keys of a log only grow.
+// A transaction holds 15 % of the memtable, see groupMaxBytes. Tables are checked
+// as a whole before Badger opens them, and block by block when it reads them.
 func badgerOptions(dir string) badger.Options {
 	o := badger.DefaultOptions(dir).
 		WithSyncWrites(true).
@@ -97,7 +102,9 @@ func badgerOptions(dir string) badger.Options {
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(16 << 20).
 		WithNumMemtables(1).
-		WithBaseTableSize(10 << 20).
+		WithBaseTableSize(8 << 20).
+		WithBaseLevelSize(1 << 40).
+		WithBlockSize(blockBytes).
 		WithNumLevelZeroTables(1).
 		WithNumCompactors(2).
 		WithBlockCacheSize(4 << 20).
@@ -130,8 +137,8 @@ func (w *badgerWAL) findBounds() error {
 	return nil
 }
 
-// Append writes the group in one transaction: one value, or several when they
-// would come near to 1 MiB, since larger ones go to the value log.
+// Append writes the group in one transaction, in values that fit in a block of a
+// table; a larger entry is a value of its own.
 func (w *badgerWAL) Append(group []Record) error {
 	if err := w.fault.tripped(); err != nil {
 		return err
@@ -163,7 +170,45 @@ func (w *badgerWAL) Append(group []Record) error {
 	}
 	w.first.CompareAndSwap(0, group[0].Index)
 	w.last.Store(last)
+	w.pageOut(group)
 	return nil
+}
+
+// pageOut takes the tables out of resident memory whenever pageOutBytes more
+// have been appended.
+func (w *badgerWAL) pageOut(group []Record) {
+	for _, r := range group {
+		w.fresh += r.size()
+	}
+	if w.fresh < pageOutBytes || !w.enter() {
+		return
+	}
+	w.fresh = 0
+	go func() {
+		defer w.readers.Done()
+		pageOutTables()
+	}()
+}
+
+// pageOutTables takes the tables that this process has mapped out of resident
+// memory, where Badger's writing and checking of a table leaves all of it. They
+// can be read as before, from the disk. The advice changes no memory's content:
+// it does not matter when Badger unmaps a table meanwhile. A kernel that does not
+// know it leaves them resident until it needs the memory.
+func pageOutTables() {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(maps)) {
+		var from, to uintptr
+		if !strings.HasSuffix(line, ".sst\n") {
+			continue
+		}
+		if _, err := fmt.Sscanf(line, "%x-%x ", &from, &to); err == nil {
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_PAGEOUT)
+		}
+	}
 }
 
 func (w *badgerWAL) Bounds() (first, last uint64) { return w.first.Load(), w.last.Load() }

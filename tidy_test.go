@@ -35,7 +35,10 @@ func TestImportArrows(t *testing.T) {
 		"system":            {""},
 		"project":           {""},
 		"swooshtest":        {""},
-		"cmd/swoosh":        append([]string{"system", "project"}, engine...),
+		"access":            {""},
+		"client":            {},
+		"cmd/swoosh":        append([]string{"system", "project", "access", "client"}, engine...),
+		"examples/follow":   {"client"},
 		"examples/embedded": append([]string{"system", "project"}, engine...),
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()

@@ -52,8 +52,10 @@ type Record struct {
 const (
 	maxEntryBytes  = 1<<20 - 1<<10 // an encoded entry; Badger moves values from 1 MiB on to its value log, whose failed syncs it hides
 	entryOverhead  = 2048          // what an entry has beside its payload: hashes, stamps, keys, names
-	maxRecordBytes = 1<<20 - 1<<9  // a value in Badger: entries of one group
+	blockBytes     = 64 << 10      // a block of Badger's tables: what is read and checked at once
+	maxRecordBytes = 60 << 10      // a value in Badger: entries of one group, or one that is larger; a block holds it with its key and checksum
 	groupMaxBytes  = 2_400_000     // a group: a transaction holds 2 516 582 (15 % of the memtable)
+	pageOutBytes   = 16 << 20      // that are appended between two times that tables are paged out
 )
 
 // link is the chain after a record: SHA-256(before ‖ its canonical JSON).

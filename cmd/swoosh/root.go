@@ -59,7 +59,7 @@ func newRoot(s streams) *cobra.Command {
 	add("client", newCommand(s), newState(s), newLog(s), newImport(s))
 	help := newHelp(root)
 	root.SetHelpCommand(help)
-	add("offline", newVerify(s), newRepair(s), newChart(s), newCommands(s), newVersion(s), help)
+	add("offline", newVerify(s), newRepair(s), newToken(s), newChart(s), newCommands(s), newVersion(s), help)
 	return root
 }
 

@@ -1,20 +1,20 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
+	"math"
+	"net/url"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/access"
 )
 
 // serveFlags are the flags of serve.
@@ -25,7 +25,15 @@ type serveFlags struct {
 	shutdownTimeout     time.Duration
 	stateMaxBytes       int64
 	forceReplay         bool
+	tokenFile           string
+	cert, key, clientCA string
+	insecure            bool
+	origins             []string
+	rate                float64
+	debug               bool
 	logLevel, logFormat string
+
+	config, printConfig string
 }
 
 func newServe(s streams) *cobra.Command {
@@ -38,10 +46,22 @@ are taken it prints one line on stdout, with its address; it logs on stderr.
 SIGTERM and SIGINT stop it: it takes no more commands, finishes those it has,
 closes the log and ends with 0, or with 1 if that takes longer than
 --shutdown-timeout. A second signal ends it at once. Nothing that was
-acknowledged is lost either way.`,
+acknowledged is lost either way. SIGHUP reads tokens and certificates again; they
+are also read when their files change.
+
+Every setting may also stand in the environment, --max-recovery as
+SWOOSH_MAX_RECOVERY, and in a JSON file, as "max-recovery". The flag wins, then
+the environment, then the file.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			line := newStatus(s.err)
+			given, err := readSettings(cmd.Flags(), os.Environ(), func(text string) { fmt.Fprintln(line, "swoosh: "+text) })
+			if err != nil {
+				return err
+			}
+			if f.printConfig != "" {
+				return f.print(given, s.out)
+			}
 			server, err := f.server(line, s.out)
 			if err != nil {
 				return err
@@ -55,11 +75,11 @@ acknowledged is lost either way.`,
 	return cmd
 }
 
-// boundGarbage collects twice as often as Go does by itself: most of the heap
-// is Badger's large buffers, which cost nothing to look through. GOGC wins.
+// boundGarbage collects four times as often as Go does by itself: most of the
+// heap is Badger's large buffers, which cost nothing to look through. GOGC wins.
 func boundGarbage() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(25)
 	}
 }
 
@@ -67,15 +87,26 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.dir, "dir", "./swoosh-data", "where everything is kept; one server at a time")
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:8420", "address to listen on, of this machine only; port 0 takes a free one")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8420", "address to listen on, or unix:PATH; port 0 takes a free one")
 	flags.StringVar(&f.node, "node-id", "", "name in stamps, 1 to 63 of a-z, 0-9 and dash (default: made once and kept in the directory)")
 	flags.DurationVar(&f.skewMax, "max-clock-skew", 500*time.Millisecond, "how far a caller's hlc may be ahead")
 	flags.DurationVar(&f.recoveryMax, "max-recovery", time.Second, "save a snapshot when replaying the log would take longer")
 	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 10*time.Second, "how long a stop may take")
 	flags.Int64Var(&f.stateMaxBytes, "max-state-bytes", 64<<20, "of an imported state")
 	flags.BoolVar(&f.forceReplay, "force-replay", false, "replay the whole log, whatever snapshots there are")
+	flags.StringVar(&f.tokenFile, "token-file", "", "who may ask: a line each, <name> <role> <token>; see swoosh token --help")
+	flags.StringVar(&f.cert, "tls-cert", "", "certificate (PEM) to serve TLS with")
+	flags.StringVar(&f.key, "tls-key", "", "its key (PEM)")
+	flags.StringVar(&f.clientCA, "tls-client-ca", "", "authorities (PEM) of client certificates, whose common names the token file gives roles")
+	flags.BoolVar(&f.insecure, "insecure", false, "listen for other machines also without tokens or TLS")
+	flags.StringArrayVar(&f.origins, "allow-origin", nil, "a web origin whose pages may ask, such as https://console.example; may be repeated")
+	flags.Float64Var(&f.rate, "rate", 0, "requests a second that one caller may send; 0: any number")
+	flags.BoolVar(&f.debug, "debug", false, "serve /debug/pprof to admins")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	flags.StringVar(&f.config, "config", "", "JSON file with settings (also SWOOSH_CONFIG)")
+	flags.StringVar(&f.printConfig, "print-config", "", "print every setting and where it came from, as table or json, and start nothing")
+	flags.Lookup("print-config").NoOptDefVal = "table"
 }
 
 // server checks the flags and gives the server that they describe.
@@ -88,8 +119,12 @@ func (f *serveFlags) server(line *status, out io.Writer) (*server, error) {
 		return nil, err
 	}
 	b := buildInfo()
+	door, err := f.door(log)
+	if err != nil {
+		return nil, err
+	}
 	return &server{
-		listen: f.listen, shutdownTimeout: f.shutdownTimeout, out: out, line: line, parts: parts(),
+		door: door, shutdownTimeout: f.shutdownTimeout, out: out, line: line, parts: parts(),
 		options: swoosh.Options{
 			Dir: f.dir, Node: f.node, SkewMax: f.skewMax, MaxRecovery: f.recoveryMax,
 			MaxStateBytes: f.stateMaxBytes, ForceReplay: f.forceReplay, Logger: log,
@@ -120,24 +155,60 @@ func (f *serveFlags) check() error {
 	if f.stateMaxBytes < 1 {
 		return exitf(codeUsage, "--max-state-bytes is %d: it must be 1 or more", f.stateMaxBytes)
 	}
-	return checkLoopback(f.listen)
+	return f.checkDoor()
 }
 
-// checkLoopback refuses addresses that other machines reach: without tokens
-// and TLS anybody there could send commands.
-func checkLoopback(listen string) error {
-	host, port, err := net.SplitHostPort(listen)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
+// checkDoor refuses an address that other machines reach if anybody there could
+// send commands, or read what is sent.
+func (f *serveFlags) checkDoor() error {
+	if err := checkListen(f.listen); err != nil {
+		return err
 	}
-	if err != nil {
-		return exitf(codeUsage, "--listen %q is not an address: give a host and a port, such as 127.0.0.1:8420", listen)
+	if (f.cert == "") != (f.key == "") {
+		return exitf(codeUsage, "--tls-cert and --tls-key go together: give both")
 	}
-	ip, err := netip.ParseAddr(host)
-	if host == "localhost" || err == nil && ip.Unmap().IsLoopback() {
-		return nil
+	if f.clientCA != "" && (f.cert == "" || f.tokenFile == "") {
+		return exitf(codeUsage, "--tls-client-ca needs --tls-cert and --tls-key, and --token-file to give the names of certificates roles")
 	}
-	return exitf(codeUsage, "--listen %s would be open to other machines: only loopback addresses are taken, such as 127.0.0.1:%s", listen, port)
+	if math.IsNaN(f.rate) || math.IsInf(f.rate, 0) || f.rate < 0 {
+		return exitf(codeUsage, "--rate is %v: it must be 0 or more requests a second", f.rate)
+	}
+	for _, o := range f.origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o {
+			return exitf(codeUsage, "--allow-origin %q is no origin: give scheme, host and port alone, such as https://console.example", o)
+		}
+	}
+	if isOpenToOthers(f.listen) && !f.insecure && (f.tokenFile == "" || f.cert == "") {
+		return exitf(codeUsage, "--listen %s is open to other machines: give --token-file, --tls-cert and --tls-key, or --insecure if something else guards it; or listen on 127.0.0.1", f.listen)
+	}
+	return nil
+}
+
+// door reads who may come in, and how.
+func (f *serveFlags) door(log *slog.Logger) (d door, err error) {
+	d = door{listen: f.listen, origins: f.origins, rate: f.rate, debug: f.debug}
+	if f.tokenFile != "" {
+		if d.tokens, err = access.OpenTokens(f.tokenFile, log); err != nil {
+			return d, exitf(codeUsage, "--token-file: %w", err)
+		}
+	}
+	if f.cert != "" {
+		if d.certificates, err = access.OpenCertificates(f.cert, f.key, f.clientCA, log); err != nil {
+			return d, exitf(codeUsage, "%w", err)
+		}
+	}
+	return d, nil
+}
+
+func (f *serveFlags) print(given *settings, w io.Writer) error {
+	if f.printConfig != "table" && f.printConfig != "json" {
+		return exitf(codeUsage, "--print-config=%s: give table or json", f.printConfig)
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	return given.print(w, f.printConfig == "json")
 }
 
 func (f *serveFlags) logger(w io.Writer) (*slog.Logger, error) {
@@ -154,23 +225,4 @@ func (f *serveFlags) logger(w io.Writer) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return nil, exitf(codeUsage, "--log-format %q is unknown: give text or json", f.logFormat)
-}
-
-// listenOn takes the address.
-func listenOn(address string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, exitf(codeFailed, "%s is taken by another program, perhaps another swoosh: stop that one, or give another --listen", address)
-	case errors.Is(err, syscall.EACCES):
-		return nil, exitf(codeFailed, "%s may not be taken by this user: give a --listen with a port from 1024 on", address)
-	case err != nil:
-		return nil, exitf(codeFailed, "cannot listen on %s: %w", address, err)
-	}
-	// A name such as localhost may stand for another address than one believes.
-	if ip := ln.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
-		_ = ln.Close() // Nothing was accepted.
-		return nil, exitf(codeUsage, "--listen %s stands for %s, which other machines reach: give 127.0.0.1 in its place", address, ip)
-	}
-	return ln, nil
 }

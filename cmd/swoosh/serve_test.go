@@ -51,7 +51,7 @@ func startOn(t *testing.T, listen string, o swoosh.Options, shutdownTimeout time
 	o.Logger = slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{stop: cancel, line: make(lineWriter, 1), outcome: make(chan error, 1)}
-	s := &server{listen: listen, shutdownTimeout: shutdownTimeout, options: o, parts: parts(), out: r.line, line: newStatus(io.Discard)}
+	s := &server{door: door{listen: listen}, shutdownTimeout: shutdownTimeout, options: o, parts: parts(), out: r.line, line: newStatus(io.Discard)}
 	go func() { r.outcome <- s.run(ctx) }()
 	t.Cleanup(cancel)
 	return r
@@ -275,7 +275,7 @@ func heldServer() int {
 		fmt.Println("held") // The test waits for it, or fails.
 	}()
 	s := &server{
-		listen: "127.0.0.1:0", shutdownTimeout: time.Hour, parts: parts(), out: line, line: newStatus(io.Discard),
+		door: door{listen: "127.0.0.1:0"}, shutdownTimeout: time.Hour, parts: parts(), out: line, line: newStatus(io.Discard),
 		options: swoosh.Options{
 			Logger:  slog.New(slog.NewTextHandler(os.Stdout, nil)),
 			OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil },
@@ -332,7 +332,7 @@ func TestDrainCutsOffSlowReaders(t *testing.T) {
 			default:
 			}
 		}
-	})})
+	})}, nil)
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
@@ -350,7 +350,7 @@ func TestDrainOfRequestsThatDoNotEnd(t *testing.T) {
 	w := serveHTTP(ln, &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(inside)
 		<-end
-	})})
+	})}, nil)
 	go func() {
 		if answer, err := http.Get("http://" + ln.Addr().String()); err == nil {
 			_ = answer.Body.Close()
@@ -373,15 +373,6 @@ func TestServingThatBreaksIsTold(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()
-	w := serveHTTP(brokenListener{ln}, &http.Server{Handler: http.NotFoundHandler()})
+	w := serveHTTP(brokenListener{ln}, &http.Server{Handler: http.NotFoundHandler()}, nil)
 	require.ErrorIs(t, <-w.ended, errBroken)
-}
-
-func TestLoopback(t *testing.T) {
-	for _, good := range []string{"127.0.0.1:8420", "127.9.9.9:0", "[::1]:1", "localhost:65535", "[::ffff:127.0.0.1]:1"} {
-		require.NoError(t, checkLoopback(good), good)
-	}
-	for _, bad := range []string{"", "127.0.0.1", ":1", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost.:1", "127.0.0.1:-1", "127.1:1"} {
-		require.Equal(t, codeUsage, exitCode(checkLoopback(bad)), bad)
-	}
 }

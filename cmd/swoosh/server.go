@@ -8,15 +8,22 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/access"
 )
 
 // server is what serve runs: the API in front of an engine.
 type server struct {
-	listen          string
+	door            door
 	shutdownTimeout time.Duration
 	options         swoosh.Options // with a Logger
 	parts           []swoosh.Part
@@ -24,21 +31,50 @@ type server struct {
 	line            *status   // shows the boot's progress
 }
 
+// door is how one comes in.
+type door struct {
+	listen       string
+	tokens       *access.Tokens       // nil: everybody is an admin without a name
+	certificates *access.Certificates // nil: no TLS
+	origins      []string
+	rate         float64
+	debug        bool
+}
+
+// reload reads tokens and certificates again. What cannot be read stays as it
+// was.
+func (d *door) reload() error {
+	var err error
+	if d.tokens != nil {
+		err = d.tokens.Reload()
+	}
+	if d.certificates != nil {
+		err = errors.Join(err, d.certificates.Reload())
+	}
+	return err
+}
+
+// scheme is that of the addresses of TCP listeners.
+func (d *door) scheme() string {
+	if d.certificates != nil {
+		return "https"
+	}
+	return "http"
+}
+
 // run listens, boots, serves until ctx ends, and stops. It listens first, so
 // that a boot which takes long can be watched, and one which cannot listen
 // does not begin. A stop that was not in order is an error.
 func (s *server) run(ctx context.Context) error {
-	ln, err := listenOn(s.listen)
+	ln, err := listenOn(s.door.listen, isOpenToOthers(s.door.listen))
 	if err != nil {
 		return err
 	}
 	b := buildInfo()
 	metrics := newRegistry(b)
 	s.options.Metrics = metrics
-	api := swoosh.NewAPI(swoosh.APIOptions{
-		Node: s.options.Node, Version: b.version, Commit: b.commit, Loopback: true, Logger: s.options.Logger, Metrics: metrics,
-	})
-	w := serveHTTP(ln, api.Server())
+	api := swoosh.NewAPI(s.apiOptions(b, metrics))
+	w := serveHTTP(ln, api.Server(), s.door.certificates)
 	e, err := s.boot(ctx, api)
 	if err != nil {
 		_ = w.server.Close() // The boot's error is what matters.
@@ -47,21 +83,65 @@ func (s *server) run(ctx context.Context) error {
 	api.Attach(e)
 	s.options.Logger.Info("commands are taken", "address", ln.Addr().String(), "dir", s.options.Dir,
 		"index", e.View().Index(), "state_hash", e.View().StateHash().String())
-	if _, err := fmt.Fprintln(s.out, greeting(ln.Addr())); err != nil {
+	if _, err := fmt.Fprintln(s.out, s.door.greeting(ln.Addr())); err != nil {
 		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
 	}
-	var broken error
-	select {
-	case <-ctx.Done():
-	case broken = <-w.ended:
-	}
+	notify("READY=1\nSTATUS=commands are taken on %s", ln.Addr())
+	broken := s.serve(ctx, w, e)
 	return errors.Join(broken, s.stop(api, w, e))
+}
+
+func (s *server) apiOptions(b build, metrics *prometheus.Registry) swoosh.APIOptions {
+	o := swoosh.APIOptions{
+		Node: s.options.Node, Version: b.version, Commit: b.commit, Logger: s.options.Logger, Metrics: metrics,
+		Loopback: !strings.HasPrefix(s.door.listen, unixPrefix) && !isOpenToOthers(s.door.listen),
+		Origins:  s.door.origins, Rate: s.door.rate, Debug: s.door.debug,
+	}
+	if s.door.tokens != nil {
+		o.Authenticate = s.door.tokens.Authenticate
+	}
+	return o
+}
+
+// serve waits for the end, and reads tokens and certificates again on SIGHUP.
+func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go watchdog(ctx, e)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-w.ended:
+			return err
+		case <-hangups:
+			notifyReload()
+			if err := s.door.reload(); err != nil {
+				s.options.Logger.Error("what was there before stays in use", "why", err)
+			} else {
+				s.options.Logger.Info("tokens and certificates were read again")
+			}
+			notify("READY=1")
+		}
+	}
 }
 
 // greeting is the one line on stdout. Scripts take the address from its third
 // word.
-func greeting(at net.Addr) string {
-	return fmt.Sprintf(`listening on http://%s try: curl -H 'Content-Type: application/json' http://%s/command -d '{"command":"project.create","payload":{"project":"demo","name":"Demo"}}'`, at, at)
+func (d *door) greeting(at net.Addr) string {
+	address, socket, token := d.scheme()+"://"+at.String(), "", ""
+	host := address
+	if at.Network() == "unix" {
+		address, host = unixPrefix+at.String(), d.scheme()+"://localhost"
+		socket = "--unix-socket " + at.String() + " "
+	}
+	if d.tokens != nil {
+		token = `-H "Authorization: Bearer $SWOOSH_TOKEN" `
+	}
+	return fmt.Sprintf(`listening on %s try: curl %s%s-H 'Content-Type: application/json' %s/command -d '{"command":"project.create","payload":{"project":"demo","name":"Demo"}}'`, address, socket, token, host)
 }
 
 func (s *server) boot(ctx context.Context, api *swoosh.API) (*swoosh.Engine, error) {
@@ -69,6 +149,7 @@ func (s *server) boot(ctx context.Context, api *swoosh.API) (*swoosh.Engine, err
 	show := s.line.progress(o.Logger, "starting")
 	o.Progress = func(p swoosh.Progress) {
 		api.Progress(p)
+		notifyProgress(p)
 		show(p)
 	}
 	defer s.line.clear()
@@ -90,6 +171,7 @@ func (s *server) bootError(ctx context.Context, err error) error {
 func (s *server) stop(api *swoosh.API, w *web, e *swoosh.Engine) error {
 	log := s.options.Logger
 	log.Info("stopping", "index", e.View().Index())
+	notify("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
 	defer cancel()
 	api.Stop()
@@ -111,7 +193,12 @@ type web struct {
 	busy   sync.RWMutex // held for reading by every request
 }
 
-func serveHTTP(ln net.Listener, server *http.Server) *web {
+func serveHTTP(ln net.Listener, server *http.Server, certificates *access.Certificates) *web {
+	serve := server.Serve
+	if certificates != nil {
+		server.TLSConfig = certificates.Config()
+		serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
+	}
 	w := &web{server: server, ended: make(chan error, 1)}
 	handler := server.Handler
 	server.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -120,7 +207,7 @@ func serveHTTP(ln net.Listener, server *http.Server) *web {
 		handler.ServeHTTP(rw, r)
 	})
 	go func() {
-		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			w.ended <- fmt.Errorf("requests can no longer be taken: %w", err)
 		}
 	}()

@@ -1,0 +1,270 @@
+package access_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/access"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func write(t testing.TB, name, text string) string {
+	t.Helper()
+	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+	return name
+}
+
+func bearer(token string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	return r
+}
+
+// TestTokens: who has a token has its name and role, also after the file was
+// exchanged; who has none is told what to do.
+func TestTokens(t *testing.T) {
+	secret, line, err := access.NewToken("ingest", swoosh.RoleWrite)
+	require.NoError(t, err)
+	require.NotContains(t, line, secret)
+	file := filepath.Join(t.TempDir(), "tokens")
+	write(t, file, "# callers\n\n"+line+"\nboss admin 0123456789abcdef\nboss admin fedcba9876543210\nnode-7 read\n")
+	tokens, err := access.OpenTokens(file, quiet)
+	require.NoError(t, err)
+	for token, want := range map[string]swoosh.Caller{
+		secret:             {Name: "ingest", Role: swoosh.RoleWrite},
+		"0123456789abcdef": {Name: "boss", Role: swoosh.RoleAdmin},
+		"fedcba9876543210": {Name: "boss", Role: swoosh.RoleAdmin},
+	} {
+		got, err := tokens.Authenticate(bearer(token))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, token := range []string{"", "0123456789abcdee", strings.Fields(line)[2], secret + "x"} {
+		_, err := tokens.Authenticate(bearer(token))
+		require.ErrorContains(t, err, "not one of this server's")
+	}
+	twice := bearer(secret)
+	twice.Header.Add("Authorization", "Bearer "+secret)
+	basic := httptest.NewRequest(http.MethodGet, "/", nil)
+	basic.SetBasicAuth("a", "b")
+	for _, r := range []*http.Request{twice, basic} {
+		_, err := tokens.Authenticate(r)
+		require.ErrorContains(t, err, "Bearer <token>")
+	}
+	_, err = tokens.Authenticate(httptest.NewRequest(http.MethodGet, "/", nil))
+	require.ErrorContains(t, err, "send the header")
+
+	write(t, file, "broken\n")
+	require.Error(t, tokens.Reload())
+	_, err = tokens.Authenticate(bearer(secret))
+	require.NoError(t, err, "what was there before stays in use")
+	write(t, file, "boss admin 0123456789abcdef\n")
+	require.NoError(t, tokens.Reload())
+	_, err = tokens.Authenticate(bearer(secret))
+	require.Error(t, err, "the token was taken away")
+}
+
+// TestTokenFileIsReadAgain without being asked, also where a link points
+// elsewhere.
+func TestTokenFileIsReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "one"), "a read 0000000000000000\n")
+	write(t, filepath.Join(dir, "two"), "b read 1111111111111111\n")
+	link := filepath.Join(dir, "tokens")
+	require.NoError(t, os.Symlink("one", link))
+	tokens, err := access.OpenTokens(link, quiet)
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink("two", link+".new"))
+	require.NoError(t, os.Rename(link+".new", link))
+	require.Eventually(t, func() bool {
+		c, err := tokens.Authenticate(bearer("1111111111111111"))
+		return err == nil && c.Name == "b"
+	}, 10*time.Second, 50*time.Millisecond)
+}
+
+// TestTokenFilesThatAreRefused: the error names file, line and reason, and no
+// token.
+func TestTokenFilesThatAreRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	for text, want := range map[string]string{
+		"":                              "holds no line",
+		"# nothing\n":                   "holds no line",
+		"\na\n":                         "line 2: it has 1 words",
+		"a read b c\n":                  "line 1: it has 4 words",
+		"A read 0123456789abcdef\n":     `line 1: its name "A"`,
+		"a reader 0123456789abcdef\n":   "line 1: the role",
+		"a read secretsecret\n":         "line 1: its token has 12 characters",
+		"a read sha256:secretsecrets\n": "64 lower-case hex digits",
+		"a read sha256:" + strings.Repeat("AB", 32) + "\n":                    "64 lower-case hex digits",
+		"a read 0123456789abcdef\na write fedcba9876543210\n":                 "line 2: a has another role",
+		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token stands in a line before",
+		"a read 0123456789abcdef\n" + strings.Repeat("x", 70_000) + " read\n": "token too long",
+	} {
+		_, err := access.OpenTokens(write(t, file, text), quiet)
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, file)
+		require.NotContains(t, err.Error(), "secret")
+	}
+	_, err := access.OpenTokens(file+"-that-is-missing", quiet)
+	require.ErrorContains(t, err, "cannot be read")
+	write(t, file, "a read 0123456789abcdef\n")
+	require.NoError(t, os.Chmod(file, 0o644))
+	_, err = access.OpenTokens(file, quiet)
+	require.ErrorContains(t, err, "chmod 600")
+	write(t, file, "a read sha256:"+strings.Repeat("ab", 32)+"\n")
+	_, err = access.OpenTokens(file, quiet)
+	require.NoError(t, err, "hashes may be seen")
+}
+
+// authority signs certificates for tests.
+type authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  string
+}
+
+func newAuthority(t testing.TB) *authority {
+	a := &authority{t: t}
+	a.cert = &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.pem, _ = a.sign("authority", time.Now().Add(time.Hour))
+	return a
+}
+
+// sign gives a certificate and its key, in PEM.
+func (a *authority) sign(name string, until time.Time) (cert, key string) {
+	a.t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(a.t, err)
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if a.key == nil {
+		a.key, c = k, a.cert
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, &k.PublicKey, a.key)
+	require.NoError(a.t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	require.NoError(a.t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+}
+
+// TestCertificates: new connections see the new certificate; a pair that is
+// broken leaves the one before; a client's name is its certificate's.
+func TestCertificates(t *testing.T) {
+	ca, dir := newAuthority(t), t.TempDir()
+	later := time.Now().Add(time.Hour)
+	cert, key := ca.sign("first", later)
+	files := [3]string{filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "ca")}
+	for i, text := range []string{cert, key, ca.pem} {
+		write(t, files[i], text)
+	}
+	certificates, err := access.OpenCertificates(files[0], files[1], files[2], quiet)
+	require.NoError(t, err)
+	tokens, err := access.OpenTokens(write(t, filepath.Join(dir, "tokens"), "node-7 read\n"), quiet)
+	require.NoError(t, err)
+
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := tokens.Authenticate(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		_, _ = w.Write([]byte(c.Name + " " + c.Role.String() + " " + r.Proto))
+	}))
+	s.TLS = certificates.Config()
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM([]byte(ca.pem)))
+	ask := func(client ...string) (server, body string, err error) {
+		config := &tls.Config{RootCAs: roots}
+		if client != nil {
+			pair, err := tls.X509KeyPair([]byte(client[0]), []byte(client[1]))
+			require.NoError(t, err)
+			config.Certificates = []tls.Certificate{pair}
+		}
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, DisableKeepAlives: true}}
+		r, err := c.Get(s.URL)
+		if err != nil {
+			return "", "", err
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		return r.TLS.PeerCertificates[0].Subject.CommonName, string(b), nil
+	}
+	cert7, key7 := ca.sign("node-7", later)
+	server, body, err := ask(cert7, key7)
+	require.NoError(t, err)
+	require.Equal(t, []string{"first", "node-7 read HTTP/2.0"}, []string{server, body})
+	cert8, key8 := ca.sign("node-8", later)
+	_, body, err = ask(cert8, key8)
+	require.NoError(t, err)
+	require.Contains(t, body, `"node-8" has no role here`)
+	_, body, err = ask()
+	require.NoError(t, err)
+	require.Contains(t, body, "send the header")
+	foreign, foreignKey := newAuthority(t).sign("node-7", later)
+	_, _, err = ask(foreign, foreignKey)
+	require.Error(t, err, "another authority's certificate")
+
+	cert, key = ca.sign("second", later)
+	write(t, files[0], cert)
+	require.Error(t, certificates.Reload(), "the key is the first one's")
+	server, _, err = ask()
+	require.NoError(t, err)
+	require.Equal(t, "first", server)
+	write(t, files[1], key)
+	require.Eventually(t, func() bool {
+		server, _, err := ask()
+		return err == nil && server == "second"
+	}, 10*time.Second, 50*time.Millisecond, "the files are looked at again")
+}
+
+func TestCertificatesThatAreRefused(t *testing.T) {
+	ca, dir := newAuthority(t), t.TempDir()
+	cert, key := ca.sign("a", time.Now().Add(time.Hour))
+	old, oldKey := ca.sign("a", time.Now().Add(-time.Hour))
+	for _, test := range []struct{ cert, key, ca, want string }{
+		{cert, oldKey, "", "private key does not match"},
+		{old, oldKey, "", "get a new one"},
+		{"no PEM", key, "", "failed to find any PEM data"},
+		{cert, "", "", "failed to find any PEM data"},
+		{cert, key, "no PEM", "holds no certificate in PEM"},
+	} {
+		files := [3]string{write(t, filepath.Join(dir, "cert"), test.cert), write(t, filepath.Join(dir, "key"), test.key)}
+		if test.ca != "" {
+			files[2] = write(t, filepath.Join(dir, "ca"), test.ca)
+		}
+		_, err := access.OpenCertificates(files[0], files[1], files[2], quiet)
+		require.ErrorContains(t, err, test.want)
+	}
+	_, err := access.OpenCertificates(filepath.Join(dir, "missing"), filepath.Join(dir, "key"), "", quiet)
+	require.ErrorContains(t, err, "missing")
+}

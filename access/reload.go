@@ -1,0 +1,82 @@
+package access
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// lookEvery is how often a file is looked at, at most, and only when somebody
+// asks for what it holds.
+const lookEvery = time.Second
+
+// reloaded is what files hold, read again when one of them has changed. What
+// cannot be read leaves what was there before.
+type reloaded[T any] struct {
+	files []string
+	read  func() (T, error)
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu     sync.Mutex
+	looked time.Time
+	seen   string // what the files looked like when they were last read
+	value  T
+}
+
+func newReloaded[T any](log *slog.Logger, read func() (T, error), files ...string) (*reloaded[T], error) {
+	r := &reloaded[T]{files: files, read: read, log: log, now: time.Now}
+	return r, r.Reload()
+}
+
+// Reload reads the files now. With an error all is as it was.
+func (r *reloaded[T]) Reload() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reload(r.look())
+}
+
+// get gives what the files hold, or held when they could last be read.
+func (r *reloaded[T]) get() T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := r.now(); now.Sub(r.looked) >= lookEvery {
+		if seen := r.look(); seen != r.seen {
+			if err := r.reload(seen); err != nil {
+				r.log.Error("what was there before stays in use", "why", err)
+			} else {
+				r.log.Info("read again", "files", strings.Join(r.files, ", "))
+			}
+		}
+	}
+	return r.value
+}
+
+func (r *reloaded[T]) reload(seen string) error {
+	r.seen = seen // One that cannot be read is not read again until it changes.
+	value, err := r.read()
+	if err != nil {
+		return err
+	}
+	r.value = value
+	return nil
+}
+
+// look describes the files, so that another content looks otherwise: also
+// where a link is made to point elsewhere, as Kubernetes does.
+func (r *reloaded[T]) look() string {
+	r.looked = r.now()
+	var all strings.Builder
+	for _, f := range r.files {
+		info, err := os.Stat(f)
+		if err != nil {
+			fmt.Fprintln(&all, err)
+			continue
+		}
+		fmt.Fprintln(&all, info.Size(), info.ModTime().UnixNano(), inode(info))
+	}
+	return all.String()
+}

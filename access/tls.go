@@ -1,0 +1,69 @@
+package access
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Certificates is a server's certificate with its key, and the authorities of
+// client certificates, read again when a file changes.
+type Certificates struct{ config *reloaded[*tls.Config] }
+
+// OpenCertificates reads PEM files. Without clientCA no client certificate is
+// asked for; with it one that is given must be good, and a client without one may
+// still have a token. A pair that does not belong together, or has expired, is an
+// error; where it comes while the server runs, the pair before stays in use.
+func OpenCertificates(cert, key, clientCA string, log *slog.Logger) (*Certificates, error) {
+	files := []string{cert, key}
+	if clientCA != "" {
+		files = append(files, clientCA)
+	}
+	c, err := newReloaded(log, func() (*tls.Config, error) { return readConfig(cert, key, clientCA) }, files...)
+	return &Certificates{c}, err
+}
+
+// Reload reads the files now. With an error all is as before.
+func (c *Certificates) Reload() error { return c.config.Reload() }
+
+// Config is for http.Server: TLS 1.2 or later, HTTP/2 and 1.1.
+func (c *Certificates) Config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.config.get(), nil },
+		// http.Server asks for one, and the configuration above always has it.
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &c.config.get().Certificates[0], nil },
+	}
+}
+
+func readConfig(cert, key, clientCA string) (*tls.Config, error) {
+	for _, file := range []string{cert, key} {
+		if _, err := os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
+		}
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %s with %s: %w", cert, key, err)
+	}
+	if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
+		return nil, fmt.Errorf("TLS: the certificate %s holds from %s to %s, now is %s: get a new one", cert,
+			pair.Leaf.NotBefore.UTC().Format(time.RFC3339), pair.Leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{pair}}
+	if clientCA == "" {
+		return config, nil
+	}
+	b, err := os.ReadFile(clientCA)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
+	if !config.ClientCAs.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("TLS: %s holds no certificate in PEM", clientCA)
+	}
+	return config, nil
+}

@@ -1,0 +1,196 @@
+// Package access finds out who sends a request: by a bearer token, or by a
+// client certificate, with a file that gives each name a role. It serves TLS
+// from files that may be exchanged while the server runs.
+package access
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// Tokens is a token file, read again when it changes.
+//
+// A line is "<name> <role> <token>" or "<name> <role> sha256:<hex>"; "<name>
+// <role>" alone gives a role to a client certificate of that name. Roles are
+// read, write and admin. A name has the form of a node's id; it may stand in
+// several lines, with one role, so that a token can be exchanged without a gap.
+// Empty lines and those that begin with # are passed over.
+type Tokens struct{ roll *reloaded[*roll] }
+
+// roll is what a token file says. Tokens are held as their SHA-256.
+type roll struct {
+	roles  map[string]swoosh.Role // by name
+	tokens []token
+}
+
+type token struct {
+	name string
+	sum  [sha256.Size]byte
+}
+
+// tokenMin is the shortest token that is taken, in characters.
+const tokenMin = 16
+
+// OpenTokens reads a token file. The logger is told when a changed file cannot
+// be read; the tokens before stay in use then.
+func OpenTokens(file string, log *slog.Logger) (*Tokens, error) {
+	r, err := newReloaded(log, func() (*roll, error) { return readRoll(file) }, file)
+	return &Tokens{r}, err
+}
+
+// Reload reads the file now. With an error the tokens are as before.
+func (t *Tokens) Reload() error { return t.roll.Reload() }
+
+// Authenticate is for swoosh.APIOptions: it takes a bearer token, or else a
+// client certificate that TLS has verified, whose common name is the caller's.
+func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
+	now := t.roll.get()
+	if given := r.Header.Values("Authorization"); len(given) > 0 {
+		scheme, secret, _ := strings.Cut(given[0], " ")
+		if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") {
+			return swoosh.Caller{}, errors.New("the header Authorization must be given once, as: Bearer <token>")
+		}
+		return now.byToken(strings.TrimSpace(secret))
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		return now.byName(r.TLS.VerifiedChains[0][0].Subject.CommonName)
+	}
+	return swoosh.Caller{}, errors.New("this server asks who you are: send the header Authorization: Bearer <token>")
+}
+
+// byToken compares with every token, so that the time tells nothing.
+func (r *roll) byToken(secret string) (swoosh.Caller, error) {
+	sum := sha256.Sum256([]byte(secret))
+	var c swoosh.Caller
+	for _, t := range r.tokens {
+		if subtle.ConstantTimeCompare(t.sum[:], sum[:]) == 1 {
+			c = swoosh.Caller{Name: t.name, Role: r.roles[t.name]}
+		}
+	}
+	if c.Name == "" {
+		return c, errors.New("the token is not one of this server's: ask its operator for one")
+	}
+	return c, nil
+}
+
+func (r *roll) byName(name string) (swoosh.Caller, error) {
+	role, known := r.roles[name]
+	if !known {
+		return swoosh.Caller{}, fmt.Errorf("the certificate's name %q has no role here: ask the server's operator for one", name)
+	}
+	return swoosh.Caller{Name: name, Role: role}, nil
+}
+
+// readRoll reads a token file. Its errors name file and line, and no token.
+func readRoll(file string) (*roll, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("the token file cannot be read: %w", err)
+	}
+	r := &roll{roles: map[string]swoosh.Role{}}
+	plain := false
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		hashed, err := r.add(strings.Fields(line))
+		if err != nil {
+			return nil, fmt.Errorf("%s, line %d: %w", file, n, err)
+		}
+		plain = plain || !hashed
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if len(r.roles) == 0 {
+		return nil, fmt.Errorf("%s holds no line, so nobody could ask: swoosh token NAME ROLE makes one", file)
+	}
+	if plain {
+		return r, checkPrivate(file)
+	}
+	return r, nil
+}
+
+// checkPrivate refuses a file with readable tokens that others may read.
+func checkPrivate(file string) error {
+	info, err := os.Stat(file)
+	if err == nil && info.Mode().Perm()&0o044 != 0 {
+		err = fmt.Errorf("%s holds tokens that can be read, and others may read it: chmod 600 it, or write sha256:<hex> in place of tokens", file)
+	}
+	return err
+}
+
+// add takes a line in. hashed tells whether the line gives no token away.
+func (r *roll) add(words []string) (hashed bool, err error) {
+	if len(words) < 2 || len(words) > 3 {
+		return false, fmt.Errorf("it has %d words: write <name> <role> <token>, or <name> <role> sha256:<hex>", len(words))
+	}
+	name := words[0]
+	if err := swoosh.CheckNodeID(name); err != nil {
+		return false, fmt.Errorf("its name %q: %w", name, err)
+	}
+	role, err := swoosh.ParseRole(words[1])
+	if err != nil {
+		return false, err
+	}
+	if before, known := r.roles[name]; known && before != role {
+		return false, fmt.Errorf("%s has another role in a line before: give it one", name)
+	}
+	r.roles[name] = role
+	if len(words) == 2 {
+		return true, nil
+	}
+	t := token{name: name}
+	if t.sum, hashed, err = tokenSum(words[2]); err != nil {
+		return false, err
+	}
+	for _, other := range r.tokens {
+		if other.sum == t.sum {
+			return false, fmt.Errorf("its token stands in a line before: give each name its own")
+		}
+	}
+	r.tokens = append(r.tokens, t)
+	return hashed, nil
+}
+
+func tokenSum(word string) (sum [sha256.Size]byte, hashed bool, err error) {
+	digits, hashed := strings.CutPrefix(word, "sha256:")
+	if !hashed {
+		if len(word) < tokenMin {
+			return sum, false, fmt.Errorf("its token has %d characters: it must have %d or more, swoosh token makes one", len(word), tokenMin)
+		}
+		return sha256.Sum256([]byte(word)), false, nil
+	}
+	b, err := hex.DecodeString(digits)
+	if err != nil || len(b) != sha256.Size || strings.ToLower(digits) != digits {
+		return sum, true, errors.New("behind sha256: there must be 64 lower-case hex digits")
+	}
+	return [sha256.Size]byte(b), true, nil
+}
+
+// NewToken makes a token of 256 random bits, and the line for the token file
+// that does not give it away.
+func NewToken(name string, role swoosh.Role) (secret, line string, err error) {
+	if err := swoosh.CheckNodeID(name); err != nil {
+		return "", "", err
+	}
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).
+	secret = "swoosh_" + base64.RawURLEncoding.EncodeToString(b[:])
+	return secret, fmt.Sprintf("%s %s sha256:%x", name, role, sha256.Sum256([]byte(secret))), nil
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/pflag"
+)
+
+// The settings of serve are its flags. Each may also stand in the environment,
+// --max-recovery as SWOOSH_MAX_RECOVERY, and in a JSON file, as "max-recovery".
+// The flag wins, then the environment, then the file.
+
+// clientVariables are for the commands that ask a server.
+var clientVariables = []string{"SWOOSH_ADDR", "SWOOSH_TOKEN", "SWOOSH_CA_FILE", "SWOOSH_CERT_FILE", "SWOOSH_KEY_FILE"}
+
+// onlyFlags are flags that are no settings.
+var onlyFlags = []string{"help", "config", "print-config"}
+
+func variable(flag string) string {
+	return "SWOOSH_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// settings says where each flag's value came from.
+type settings struct {
+	flags *pflag.FlagSet
+	from  map[string]string
+}
+
+// readSettings fills the flags that were not given from the environment and the
+// file. warn is told of variables that mean nothing.
+func readSettings(flags *pflag.FlagSet, environ []string, warn func(string)) (*settings, error) {
+	s := &settings{flags, map[string]string{}}
+	env := map[string]string{}
+	for _, e := range environ {
+		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, "SWOOSH_") {
+			env[name] = value
+		}
+	}
+	file, err := readConfigFile(cmp.Or(flags.Lookup("config").Value.String(), env["SWOOSH_CONFIG"]))
+	if err == nil {
+		err = file.checkNames(flags)
+	}
+	if err != nil {
+		return nil, err
+	}
+	known := append([]string{"SWOOSH_CONFIG"}, clientVariables...)
+	flags.VisitAll(func(f *pflag.Flag) {
+		if slices.Contains(onlyFlags, f.Name) {
+			return
+		}
+		known = append(known, variable(f.Name))
+		err = cmp.Or(err, s.fill(f, env, file))
+	})
+	for name := range env {
+		if !slices.Contains(known, name) {
+			warn(fmt.Sprintf("the variable %s means nothing here%s", name, meant(name, known, "")))
+		}
+	}
+	return s, err
+}
+
+func (s *settings) fill(f *pflag.Flag, env map[string]string, file *configFile) error {
+	value, inEnv := env[variable(f.Name)]
+	raw, inFile := file.take(f.Name)
+	switch {
+	case f.Changed:
+		s.from[f.Name] = "--" + f.Name
+	case inEnv:
+		s.from[f.Name] = variable(f.Name)
+		if err := f.Value.Set(value); err != nil {
+			return exitf(codeUsage, "%s=%q: %w", variable(f.Name), value, err)
+		}
+	case inFile:
+		s.from[f.Name] = file.name
+		if err := setFromJSON(f, raw); err != nil {
+			return exitf(codeUsage, "%s: %q: %w", file.name, f.Name, err)
+		}
+	default:
+		s.from[f.Name] = "default"
+	}
+	return nil
+}
+
+// configFile holds the members of a file that no flag has taken.
+type configFile struct {
+	name    string
+	members map[string]jsontext.Value
+}
+
+func readConfigFile(name string) (*configFile, error) {
+	c := &configFile{name: name}
+	if name == "" {
+		return c, nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, exitf(codeUsage, "--config: %w", err)
+	}
+	if err := json.Unmarshal(b, &c.members); err != nil {
+		return nil, exitf(codeUsage, "%s is not a JSON object of settings: %w", name, err)
+	}
+	return c, nil
+}
+
+func (c *configFile) take(name string) (jsontext.Value, bool) {
+	v, ok := c.members[name]
+	return v, ok
+}
+
+// setFromJSON sets a flag from a member: text, a number or a boolean as the flag
+// takes them, an array for a flag that may be repeated.
+func setFromJSON(f *pflag.Flag, raw jsontext.Value) error {
+	want := map[string]jsontext.Kind{"bool": 't', "int64": '0', "float64": '0', "stringArray": '['}[f.Value.Type()]
+	kind := raw.Kind()
+	if kind == 'f' {
+		kind = 't'
+	}
+	if kind != cmp.Or(want, '"') {
+		return fmt.Errorf("must be %s, not %s", map[jsontext.Kind]string{0: "text", 't': "true or false", '0': "a number", '[': "an array of text"}[want], raw)
+	}
+	switch want {
+	case '[':
+		var all []string
+		if err := json.Unmarshal(raw, &all); err != nil {
+			return errors.New("must be an array of text")
+		}
+		return f.Value.(pflag.SliceValue).Replace(all)
+	case 0:
+		var text string
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return err
+		}
+		return f.Value.Set(text)
+	}
+	return f.Value.Set(string(raw))
+}
+
+// checkNames refuses a file that has a member which is no setting.
+func (c *configFile) checkNames(flags *pflag.FlagSet) error {
+	var names []string
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(onlyFlags, f.Name) {
+			names = append(names, f.Name)
+		}
+	})
+	for m := range c.members {
+		if !slices.Contains(names, m) {
+			return exitf(codeUsage, "%s: there is no setting %q%s", c.name, m, meant(m, names, ""))
+		}
+	}
+	return nil
+}
+
+// print writes every setting, its value and where it came from.
+func (s *settings) print(w io.Writer, asJSON bool) error {
+	type row struct {
+		Value string `json:"value"`
+		From  string `json:"from"`
+	}
+	rows := map[string]row{}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SETTING\tVALUE\tFROM")
+	s.flags.VisitAll(func(f *pflag.Flag) {
+		if from, ok := s.from[f.Name]; ok {
+			rows[f.Name] = row{f.Value.String(), from}
+			fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, f.Value, from)
+		}
+	})
+	if !asJSON {
+		return t.Flush()
+	}
+	b, err := json.Marshal(rows, json.Deterministic(true), jsontext.WithIndent("  "))
+	if err == nil {
+		_, err = fmt.Fprintln(w, string(b))
+	}
+	return err
+}

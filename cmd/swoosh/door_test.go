@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhoReachesAnAddress(t *testing.T) {
+	for _, ours := range []string{"127.0.0.1:8420", "127.9.9.9:0", "[::1]:1", "localhost:65535", "[::ffff:127.0.0.1]:1", "unix:/tmp/s"} {
+		require.NoError(t, checkListen(ours), ours)
+		require.False(t, isOpenToOthers(ours), ours)
+	}
+	for _, open := range []string{":1", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost.:1", "127.1:1", "example.org:1"} {
+		require.NoError(t, checkListen(open), open)
+		require.True(t, isOpenToOthers(open), open)
+	}
+	for _, none := range []string{"", "127.0.0.1", "127.0.0.1:-1", "127.0.0.1:65536", "unix:", "unix:" + strings.Repeat("x", 108)} {
+		require.Equal(t, codeUsage, exitCode(checkListen(none)), none)
+	}
+}
+
+// writeFile writes a file for this user only.
+func writeFile(t testing.TB, name, text string) string {
+	t.Helper()
+	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+	return name
+}
+
+// certificate makes a self-signed certificate for 127.0.0.1, its own authority,
+// in files of dir.
+func certificate(t testing.TB, dir, name string, until time.Time) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &k.PublicKey, k)
+	require.NoError(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	require.NoError(t, err)
+	cert = writeFile(t, filepath.Join(dir, name+".cert"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	key = writeFile(t, filepath.Join(dir, name+".key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	return cert, key
+}
+
+// TestServeIsRefused: wrong settings are one line that names the thing and the
+// next step, and nothing is changed on the disk.
+func TestServeIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	good, goodKey := certificate(t, dir, "good", time.Now().Add(time.Hour))
+	old, oldKey := certificate(t, dir, "old", time.Now().Add(-time.Hour))
+	tokens := writeFile(t, filepath.Join(dir, "tokens"), "boss admin 0123456789abcdef\n")
+	badTokens := writeFile(t, filepath.Join(dir, "bad-tokens"), "boss admin 0123456789abcdef\nboss\n")
+	openTokens := writeFile(t, filepath.Join(dir, "open-tokens"), "boss admin 0123456789abcdef\n")
+	require.NoError(t, os.Chmod(openTokens, 0o644))
+	config := func(name, text string) string { return writeFile(t, filepath.Join(dir, name), text) }
+	plain := config("plain", "")
+	taken, err := net.Listen("unix", filepath.Join(dir, "taken"))
+	require.NoError(t, err)
+	defer taken.Close()
+	foreign := filepath.Join(dir, "foreign")
+	require.NoError(t, os.Mkdir(foreign, 0o700))
+	writeFile(t, filepath.Join(foreign, "letter"), "dear")
+
+	for _, test := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"--listen 0.0.0.0:0", codeUsage, "or --insecure"},
+		{"--listen 0.0.0.0:0 --token-file " + tokens, codeUsage, "--tls-cert and --tls-key"},
+		{"--listen 0.0.0.0:0 --tls-cert " + good + " --tls-key " + goodKey, codeUsage, "--token-file"},
+		{"--tls-cert " + good, codeUsage, "--tls-cert and --tls-key go together"},
+		{"--tls-key " + goodKey, codeUsage, "--tls-cert and --tls-key go together"},
+		{"--tls-client-ca " + good, codeUsage, "--tls-client-ca needs"},
+		{"--tls-cert " + good + " --tls-key " + oldKey, codeUsage, "private key does not match"},
+		{"--tls-cert " + old + " --tls-key " + oldKey, codeUsage, "get a new one"},
+		{"--tls-cert missing --tls-key " + goodKey, codeUsage, "open missing"},
+		{"--token-file missing", codeUsage, "cannot be read: open missing"},
+		{"--token-file " + badTokens, codeUsage, "bad-tokens, line 2: it has 1 words"},
+		{"--token-file " + openTokens, codeUsage, "chmod 600"},
+		{"--rate -1", codeUsage, "--rate is -1"},
+		{"--rate NaN", codeUsage, "--rate is NaN"},
+		{"--allow-origin *", codeUsage, "is no origin"},
+		{"--allow-origin https://a.example/", codeUsage, "is no origin"},
+		{"--listen unix:" + filepath.Join(dir, "taken"), codeFailed, "is taken by another program"},
+		{"--listen unix:" + plain, codeFailed, "is no socket"},
+		{"--listen unix:" + filepath.Join(dir, "nowhere", "s"), codeFailed, "make it first"},
+		{"--config missing", codeUsage, "--config: open missing"},
+		{"--config " + config("c1", "listen: x"), codeUsage, "is not a JSON object of settings"},
+		{"--config " + config("c2", `{"lisen":"127.0.0.1:0"}`), codeUsage, `no setting "lisen", did you mean listen?`},
+		{"--config " + config("c3", `{"rate":"7"}`), codeUsage, `"rate": must be a number, not "7"`},
+		{"--config " + config("c4", `{"dir":7}`), codeUsage, `"dir": must be text, not 7`},
+		{"--config " + config("c5", `{"debug":"true"}`), codeUsage, `"debug": must be true or false`},
+		{"--config " + config("c6", `{"allow-origin":"https://a.example"}`), codeUsage, `must be an array of text`},
+		{"--config " + config("c7", `{"max-recovery":"soon"}`), codeUsage, `"max-recovery":`},
+		{"--config " + config("c8", `{"rate":1,"rate":2}`), codeUsage, "duplicate"},
+		{"--print-config=xml", codeUsage, "give table or json"},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			data := filepath.Join(t.TempDir(), "data")
+			args := append([]string{"serve", "--dir", data, "--listen", "127.0.0.1:0"}, strings.Fields(test.args)...)
+			if strings.Contains(test.args, `{"dir"`) || strings.Contains(test.args, "c4") {
+				args = append([]string{"serve", "--listen", "127.0.0.1:0"}, strings.Fields(test.args)...)
+			}
+			got := swooshRun(t, "", args...)
+			require.Equal(t, test.code, got.code, got.err)
+			require.Contains(t, got.err, test.want)
+			require.Equal(t, 1, strings.Count(got.err, "\n"), got.err)
+			require.NoDirExists(t, data)
+		})
+	}
+	got := swooshRun(t, "", "serve", "--dir", foreign, "--listen", "127.0.0.1:0")
+	require.Equal(t, codeFailed, got.code)
+	require.Contains(t, got.err, "not a swoosh directory (it holds letter)")
+	require.FileExists(t, filepath.Join(dir, "taken"), "a live server's socket stays")
+}
+
+// TestSettings: the flag wins, then the environment, then the file.
+func TestSettings(t *testing.T) {
+	file := writeFile(t, filepath.Join(t.TempDir(), "config"),
+		`{"node-id":"file","rate":1.5,"max-recovery":"3s","insecure":true,"allow-origin":["https://a.example","https://b.example"],"log-level":"debug"}`)
+	t.Setenv("SWOOSH_CONFIG", file)
+	t.Setenv("SWOOSH_RATE", "2.5")
+	t.Setenv("SWOOSH_NODE_ID", "env")
+	t.Setenv("SWOOSH_ADDR", "http://127.0.0.1:1")
+	t.Setenv("SWOOSH_LISEN", "127.0.0.1:0")
+	got := swooshRun(t, "", "serve", "--node-id", "flag", "--print-config=json")
+	require.Equal(t, codeGood, got.code, got.err)
+	require.Equal(t, "swoosh: the variable SWOOSH_LISEN means nothing here, did you mean SWOOSH_LISTEN?\n", got.err)
+	var rows map[string]struct{ Value, From string }
+	require.NoError(t, json.Unmarshal([]byte(got.out), &rows))
+	for name, want := range map[string][2]string{
+		"node-id": {"flag", "--node-id"}, "rate": {"2.5", "SWOOSH_RATE"}, "max-recovery": {"3s", file}, "insecure": {"true", file},
+		"allow-origin": {"[https://a.example,https://b.example]", file}, "dir": {"./swoosh-data", "default"},
+	} {
+		require.Equal(t, want, [2]string{rows[name].Value, rows[name].From}, name)
+	}
+	table := swooshRun(t, "", "serve", "--print-config")
+	require.Regexp(t, `(?m)^SETTING +VALUE +FROM$`, table.out)
+	require.Regexp(t, `(?m)^node-id +env +SWOOSH_NODE_ID$`, table.out)
+	require.NoDirExists(t, "swoosh-data")
+
+	t.Setenv("SWOOSH_MAX_RECOVERY", "soon")
+	got = swooshRun(t, "", "serve")
+	require.Equal(t, codeUsage, got.code)
+	require.Contains(t, got.err, `SWOOSH_MAX_RECOVERY="soon"`)
+}
+
+// TestUnixSocket: for this user only; a dead server's is replaced, and goes when
+// the server stops.
+func TestUnixSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "swoosh-unix-") // A test's own may be too long for a socket.
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "s")
+	p := launch(t, filepath.Join(dir, "data"), "--listen", unixPrefix+socket)
+	require.Equal(t, unixPrefix+socket, p.address(t))
+	p.kill()
+	require.FileExists(t, socket)
+	p = launch(t, filepath.Join(dir, "data"), "--listen", unixPrefix+socket)
+	p.address(t)
+	info, err := os.Stat(socket)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	r, err := c.Get("http://anything.example/livez")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, r.StatusCode)
+	require.NoError(t, r.Body.Close())
+	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
+	require.NoFileExists(t, socket)
+}
+
+// TestTokensOfTheProgram: made by swoosh token, they let in with their role, over
+// TLS; SIGHUP takes one away.
+func TestTokensOfTheProgram(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tokens")
+	secrets := map[string]string{}
+	for _, role := range []string{"read", "write", "admin"} {
+		got := swooshRun(t, "", "token", "a-"+role, role, "--token-file", file)
+		require.Equal(t, codeGood, got.code, got.err)
+		secrets[role] = strings.TrimSpace(got.out)
+	}
+	lines, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NotContains(t, string(lines), secrets["read"])
+	require.Equal(t, codeUsage, swooshRun(t, "", "token", "a", "reader").code)
+	require.Equal(t, codeUsage, swooshRun(t, "", "token", "A", "read").code)
+	printed := swooshRun(t, "", "token", "b", "read")
+	require.Contains(t, printed.err, "b read sha256:")
+
+	cert, key := certificate(t, dir, "server", time.Now().Add(time.Hour))
+	p := launch(t, filepath.Join(dir, "data"), "--token-file", file, "--tls-cert", cert, "--tls-key", key, "--debug")
+	address := p.address(t)
+	require.True(t, strings.HasPrefix(address, "https://"), address)
+	roots := x509.NewCertPool()
+	b, err := os.ReadFile(cert)
+	require.NoError(t, err)
+	require.True(t, roots.AppendCertsFromPEM(b))
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}
+	ask := func(method, path, token, body string) (int, string) {
+		q, err := http.NewRequest(method, address+path, strings.NewReader(body))
+		require.NoError(t, err)
+		q.Header.Set("Content-Type", "application/json")
+		if token != "" {
+			q.Header.Set("Authorization", "Bearer "+token)
+		}
+		r, err := client.Do(q)
+		require.NoError(t, err)
+		defer r.Body.Close()
+		require.Equal(t, "HTTP/2.0", r.Proto)
+		text, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		return r.StatusCode, string(text)
+	}
+	const create, pause = `{"command":"project.create","payload":{"project":"p","name":"P"}}`, `{"command":"control.pause","payload":{"reason":"r"}}`
+	for _, test := range []struct {
+		method, path, token, body string
+		status                    int
+	}{
+		{"GET", "/livez", "", "", 200},
+		{"GET", "/state", "", "", 401},
+		{"GET", "/state", "0123456789abcdef", "", 401},
+		{"GET", "/state", secrets["read"], "", 200},
+		{"POST", "/command", secrets["read"], create, 403},
+		{"POST", "/command", secrets["write"], create, 200},
+		{"POST", "/command", secrets["write"], pause, 403},
+		{"POST", "/command", secrets["admin"], pause, 200},
+		{"GET", "/debug/pprof", secrets["write"], "", 403},
+		{"GET", "/debug/pprof", secrets["admin"], "", 200},
+		{"GET", "/debug/pprof/goroutine?debug=1", secrets["admin"], "", 200},
+		{"GET", "/debug/pprof/none", secrets["admin"], "", 404},
+	} {
+		status, text := ask(test.method, test.path, test.token, test.body)
+		require.Equal(t, test.status, status, "%s %s: %s", test.method, test.path, text)
+	}
+	_, entry := ask("GET", "/log/1", secrets["read"], "")
+	require.Contains(t, entry, `"actor":"a-write"`)
+
+	kept := strings.SplitAfter(string(lines), "\n")
+	writeFile(t, file, kept[1]+kept[2])
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	require.Eventually(t, func() bool {
+		status, _ := ask("GET", "/state", secrets["read"], "")
+		return status == 401
+	}, 10*time.Second, 10*time.Millisecond)
+	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
+}
+
+// TestNotify: the service manager is told when the server is ready, reads its
+// files again, and stops; and that it is alive.
+func TestNotify(t *testing.T) {
+	dir, err := os.MkdirTemp("", "swoosh-notify-")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unixgram"})
+	require.NoError(t, err)
+	defer manager.Close()
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "s"))
+	t.Setenv("WATCHDOG_USEC", "200000")
+	next := func(want string) {
+		t.Helper()
+		b := make([]byte, 4096)
+		for {
+			require.NoError(t, manager.SetReadDeadline(time.Now().Add(startWait)))
+			n, err := manager.Read(b)
+			require.NoError(t, err, want)
+			if strings.Contains(string(b[:n]), want) {
+				return
+			}
+		}
+	}
+	p := launch(t, filepath.Join(dir, "data"))
+	next("READY=1\nSTATUS=commands are taken on 127.0.0.1:")
+	next("WATCHDOG=1")
+	next("WATCHDOG=1")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	next("RELOADING=1\nMONOTONIC_USEC=")
+	next("READY=1")
+	go func() { _ = p.cmd.Process.Signal(syscall.SIGTERM) }()
+	next("STOPPING=1")
+	<-p.ended
+	require.Zero(t, p.cmd.ProcessState.ExitCode())
+	p = launch(t, filepath.Join(dir, "data"), "--force-replay")
+	next("READY=1")
+	p.kill()
+}
