@@ -143,7 +143,7 @@ func (l lived) startExactly(t *testing.T, dir string) bool {
 
 func TestDamageInBadgersFiles(t *testing.T) {
 	crash, stopped := layered(t, false, 60), layered(t, true)
-	const nothing, aBlock = 0, 30 // entries that may be lost
+	const nothing, aBlock = 0, 90 // entries that may be lost
 	var spared atomic.Int64       // blocks that were hit, and of which most was found
 	t.Cleanup(func() { require.Positive(t, spared.Load()) })
 	for _, tc := range []struct {

@@ -1,7 +1,9 @@
 package swoosh
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"iter"
 )
 
@@ -25,9 +27,42 @@ func (e *Engine) Bounds() (first, last uint64) {
 }
 
 // Records gives the entries from one index to another, both included. Where
-// from is not kept it begins at the next one.
+// from is not kept it begins at the next one. It ends with an error where
+// entries are missing that no log.loss entry accounts for: a block that goes bad
+// under Badger shortens what it gives, without an error.
 func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
-	return e.wal.Read(from, min(to, e.View().Index()))
+	return func(yield func(Record, error) bool) {
+		first, last := e.Bounds()
+		next, to := max(from, first), min(to, last)
+		for r, err := range e.wal.Read(next, to) {
+			if err == nil && r.Index != next {
+				err = missing(next, r)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+			next = r.Index + 1
+		}
+		if next > to {
+			return
+		}
+		for r, err := range e.wal.Read(to+1, last) {
+			if err = cmp.Or(err, missing(next, r)); err != nil {
+				yield(Record{}, err)
+			}
+			return
+		}
+		yield(Record{}, fmt.Errorf("log: entries %d to %d are missing", next, last))
+	}
+}
+
+// missing is the error of a log that goes on at r where it should at next, unless
+// a repair left it so.
+func missing(next uint64, r Record) error {
+	if x, err := DecodeEntry(r); err != nil || x.Command != lossCommand {
+		return fmt.Errorf("log: entries %d to %d are missing: stop the server and run swoosh verify", next, r.Index-1)
+	}
+	return nil
 }
 
 // WaitIndex returns once entry n is durable and published.

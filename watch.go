@@ -155,7 +155,7 @@ func (e *Engine) nextRecords(ctx context.Context, next uint64) ([]Record, error)
 // known by then.
 func (e *Engine) readChunk(next uint64) (chunk []Record, err error) {
 	bytes := 0
-	for r, readErr := range e.wal.Read(next, e.View().Index()) {
+	for r, readErr := range e.Records(next, e.View().Index()) {
 		if err = readErr; err != nil {
 			break
 		}

@@ -223,7 +223,9 @@ func TestWatch(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWatched(1)
 					w.commit(watchGroup(1, 3, 10))
-					w.commit(watchGroup(9, 3, 10))
+					behind := watchGroup(9, 3, 10)
+					behind[0].JSON = (&Entry{Index: 9, HLC: Stamp{WallMS: 1, Node: "n"}, Command: lossCommand, Payload: []byte("{}")}).appendTo(nil)
+					w.commit(behind)
 					if restarted {
 						w.tail = newTail(12)
 					}

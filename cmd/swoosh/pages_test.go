@@ -64,7 +64,7 @@ curl() { # A watch has no end: two seconds of it are enough.
 	for _, b := range blocks {
 		text := strings.ReplaceAll(b[1], "8420", port)
 		text = strings.ReplaceAll(text, "/path/to/checkout", "$root")
-		if serves.MatchString(text) {
+		if serves.MatchString(text) && !strings.Contains(text, "--print-config") {
 			text = serves.ReplaceAllString(text, "$0 --listen 127.0.0.1:"+port)
 			fmt.Fprintf(&script, "(\n%s) >server.log 2>&1 &\n", text)
 			fmt.Fprintf(&script, "for ((i = 0; ; i++)); do command curl -sf http://127.0.0.1:%s/readyz >/dev/null && break; ((i < 600)) || { cat server.log; exit 1; }; sleep 0.1; done\n", port)
