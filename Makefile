@@ -1,12 +1,11 @@
 # Every target runs on a fresh machine with Go, gcc, git, bash, curl, jq and
-# python3.
+# python3; dist and dist-test need Debian, and dist-test root.
 GO ?= go
-LDFLAGS = -X main.commit=$(shell git rev-parse --short=12 HEAD 2>/dev/null)
 
-.PHONY: build check vet test race kill stream demo bench fuzz
+.PHONY: build check vet test race kill stream demo bench fuzz dist dist-test
 
 build: ## the program, in bin/swoosh
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/swoosh ./cmd/swoosh
+	$(GO) build -trimpath -o bin/swoosh ./cmd/swoosh
 
 check: vet race demo ## what a change must pass
 
@@ -38,3 +37,9 @@ bench: ## durable commands a second, beside what disk, Badger and HTTP do alone
 FUZZTIME ?= 30s
 fuzz: ## every decoder, FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)
+
+dist: ## what is released, in dist/: static programs, deb packages, SHA256SUMS
+	scripts/dist.sh
+
+dist-test: ## build it, install it on a new Debian, run it under systemd and in a container
+	scripts/dist_test.sh

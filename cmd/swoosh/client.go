@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,24 +9,18 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 )
 
-const defaultAddress = "http://127.0.0.1:8420"
-
 // client is a thin HTTP client: one request, no second attempt.
-type client struct {
-	address string // from the flag --addr; empty: SWOOSH_ADDR, else the default
-}
+type client struct{ connection }
 
-// newClient gives a client, and cmd the flag that tells it where the server is.
+// newClient gives a client, and cmd the flags that tell it where the server is.
 func newClient(cmd *cobra.Command) *client {
 	c := new(client)
-	cmd.Flags().StringVar(&c.address, "addr", "", "where the server is (default: SWOOSH_ADDR, else "+defaultAddress+")")
+	c.register(cmd.Flags())
 	return c
 }
 
@@ -47,13 +40,15 @@ type request struct {
 
 // send gives the server's answer if it is a good one; the caller closes it.
 func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
-	base, err := c.base()
-	if err != nil {
+	if err := c.open(); err != nil {
 		return nil, err
 	}
-	q, err := http.NewRequestWithContext(ctx, r.method, base+r.path, r.body)
+	q, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, r.body)
 	if err != nil {
-		return nil, exitf(codeUsage, "--addr %q: %w", base, err)
+		return nil, exitf(codeUsage, "--addr %q: %w", c.name(), err)
+	}
+	if c.bearing != "" {
+		q.Header.Set("Authorization", "Bearer "+c.bearing)
 	}
 	q.URL.RawQuery = r.query.Encode()
 	for name, value := range r.header {
@@ -62,43 +57,15 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 	if r.bytes > 0 {
 		q.ContentLength = r.bytes
 	}
-	answer, err := newHTTPClient().Do(q)
+	answer, err := c.http.Do(q)
 	if err != nil {
-		return nil, r.noAnswer(base, err)
+		return nil, r.noAnswer(c.name(), err)
 	}
 	if answer.StatusCode == http.StatusOK && answer.Header.Get("Swoosh-Index") != "" {
 		return answer, nil
 	}
 	defer answer.Body.Close()
-	return nil, r.refusal(base, answer)
-}
-
-// base is the server's address without a path.
-func (c *client) base() (string, error) {
-	address := cmp.Or(c.address, os.Getenv("SWOOSH_ADDR"), defaultAddress)
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return "", exitf(codeUsage, "%q is no address of a server: give one such as %s in --addr or SWOOSH_ADDR", address, defaultAddress)
-	}
-	return u.Scheme + "://" + u.Host, nil
-}
-
-// newHTTPClient has no limit of time for answers: a state of long ago takes as
-// long as its replay.
-func newHTTPClient() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			DisableKeepAlives:     true,
-			DisableCompression:    true,
-			ExpectContinueTimeout: 10 * time.Second,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return nil, r.refusal(c.name(), answer)
 }
 
 // noAnswer tells a server that is not there from one that went away.
@@ -122,6 +89,10 @@ type problem struct {
 	Code     string `json:"code"`
 	Detail   string `json:"detail"`
 	Happened string `json:"happened"`
+	Errors   []struct {
+		Pointer string `json:"pointer"`
+		Detail  string `json:"detail"`
+	} `json:"errors"`
 }
 
 const problemMaxBytes = 1 << 20
@@ -136,7 +107,23 @@ func (r request) refusal(base string, answer *http.Response) error {
 	if p.Happened == "unknown" {
 		return exitf(codeUnknown, "%s: %s%s", p.Code, p.Detail, r.hint)
 	}
-	return exitf(codeFailed, "%s: %s", p.Code, p.Detail)
+	if p.Code == "unauthorized" {
+		return exitf(codeFailed, "%s: %s: give your token in SWOOSH_TOKEN or --token-file", p.Code, p.Detail)
+	}
+	return exitf(codeFailed, "%s: %s%s", p.Code, p.Detail, fieldsOf(p))
+}
+
+// fieldsOf names what is wrong member by member, where the detail has room for
+// one only.
+func fieldsOf(p problem) string {
+	if len(p.Errors) < 2 {
+		return ""
+	}
+	var all []string
+	for _, f := range p.Errors {
+		all = append(all, f.Pointer+" "+f.Detail)
+	}
+	return " (" + strings.Join(all, "; ") + ")"
 }
 
 // cut is the error of an answer that ended too early.

@@ -216,11 +216,11 @@ func TestAddress(t *testing.T) {
 		"https://swoosh.example": "https://swoosh.example",
 	} {
 		t.Setenv("SWOOSH_ADDR", given)
-		got, err := new(client).base()
-		require.NoError(t, err)
-		require.Equal(t, want, got)
+		var c connection
+		require.NoError(t, c.open())
+		require.Equal(t, want, c.base)
 	}
-	got, err := (&client{address: "localhost:1"}).base()
-	require.NoError(t, err)
-	require.Equal(t, "http://localhost:1", got, "the flag wins")
+	c := connection{address: "localhost:1"}
+	require.NoError(t, c.open())
+	require.Equal(t, "http://localhost:1", c.base, "the flag wins")
 }

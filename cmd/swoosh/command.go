@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,15 +27,16 @@ const payloadMaxBytes = 2 << 20
 func newCommand(s streams) *cobra.Command {
 	var key string
 	cmd := &cobra.Command{
-		Use: "command NAME [JSON|-] [--key KEY]", Short: "Send one command and print the answer",
-		Long: `Sends one command; its payload is JSON, or - to read it from stdin, and {} if it
-is left out. The answer comes after the command is on disk, and is printed as
+		Use: "command NAME [JSON|@FILE|-] [--key KEY]", Short: "Send one command and print the answer",
+		Long: `Sends one command; its payload is JSON, @FILE to read it from a file, - to read
+it from stdin, and {} if it is left out. The answer comes after the command is on disk, and is printed as
 JSON. Nothing is retried: where the outcome is unknown (exit code 5) the message
 names the key, and the same command with that --key tells, and applies once.`,
 		Example: `  swoosh command project.create '{"project":"alpha","name":"Alpha"}'
   swoosh command ingestion.resolve - < payload.json`,
-		Args: takes("NAME", "[JSON|-]"),
+		Args: takes("NAME", "[JSON|@FILE|-]"),
 	}
+	cmd.ValidArgsFunction = completeCommand
 	c := newClient(cmd)
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key: the same one again applies once (default: a new random one)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -67,12 +70,9 @@ func commandBody(stdin io.Reader, args []string, key string) ([]byte, error) {
 		Key     string          `json:"idempotency_key"`
 	}{Command: args[0], Key: key}
 	if len(args) > 1 {
-		payload := []byte(args[1])
-		if args[1] == "-" {
-			var err error
-			if payload, err = io.ReadAll(io.LimitReader(stdin, payloadMaxBytes)); err != nil {
-				return nil, fmt.Errorf("the payload cannot be read from stdin: %w", err)
-			}
+		payload, err := readPayload(stdin, args[1])
+		if err != nil {
+			return nil, err
 		}
 		if !json.Valid(payload) {
 			return nil, exitf(codeUsage, "the payload is not JSON: give an object such as '{\"project\":\"alpha\"}', or - to read it from stdin")
@@ -80,6 +80,22 @@ func commandBody(stdin io.Reader, args []string, key string) ([]byte, error) {
 		envelope.Payload = payload
 	}
 	return json.Marshal(envelope)
+}
+
+func readPayload(stdin io.Reader, given string) (payload []byte, err error) {
+	if name, ok := strings.CutPrefix(given, "@"); ok {
+		if payload, err = os.ReadFile(name); err != nil {
+			return nil, exitf(codeUsage, "the payload cannot be read: %w", err)
+		}
+		return payload, nil
+	}
+	if given != "-" {
+		return []byte(given), nil
+	}
+	if payload, err = io.ReadAll(io.LimitReader(stdin, payloadMaxBytes)); err != nil {
+		return nil, exitf(codeFailed, "the payload cannot be read from stdin: %w", err)
+	}
+	return payload, nil
 }
 
 // newKey is a random key, in the form of a UUID (RFC 9562, version 4).

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -12,11 +16,16 @@ import (
 
 func newCommands(s streams) *cobra.Command {
 	return &cobra.Command{
-		Use: "commands", Short: "List the commands that a server takes",
-		Long: `Lists every command with the phases that it comes from and may end in. A
-running server says more: GET /commands gives their schemas and refusals too.`,
-		Args: takes(),
-		RunE: func(*cobra.Command, []string) error {
+		Use: "commands [NAME]", Short: "List the commands that a server takes, or explain one",
+		Long: `Lists every command with the phases that it comes from and may end in; with NAME,
+that one with its payload's JSON Schema. A running server says the same: GET
+/commands.`,
+		Args:              takes("[NAME]"),
+		ValidArgsFunction: completeCommand,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return explain(s.out, args[0])
+			}
 			w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "COMMAND\tFROM\tTO\tWHAT IT DOES")
 			for _, c := range swoosh.Describe(parts()...) {
@@ -25,6 +34,25 @@ running server says more: GET /commands gives their schemas and refusals too.`,
 			return w.Flush()
 		},
 	}
+}
+
+// explain prints all that is declared of a command.
+func explain(to io.Writer, name string) error {
+	var names []string
+	for _, c := range swoosh.Describe(parts()...) {
+		names = append(names, c.Name)
+		if c.Name != name {
+			continue
+		}
+		var schema bytes.Buffer
+		if err := json.Indent(&schema, c.Schema, "", "  "); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(to, "%s: %s\nrole:   %s\nregion: %s\nfrom:   %s\nto:     %s\n\npayload, a JSON Schema:\n%s\n",
+			c.Name, c.Summary, c.Role, cmp.Or(c.Region, "-"), phases(c.From), phases(ends(c)), schema.Bytes())
+		return err
+	}
+	return exitf(codeUsage, "there is no command %q%s: swoosh commands lists them all", name, meant(name, names, ""))
 }
 
 // ends are the phases that a command may end in.

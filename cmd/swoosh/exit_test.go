@@ -95,10 +95,9 @@ func TestHelpListsEverySubcommand(t *testing.T) {
 	for _, args := range [][]string{{"help"}, {"--help"}, {"-h"}} {
 		got := swooshRun(t, "", args...)
 		require.Equal(t, codeGood, got.code)
-		for _, name := range []string{"serve", "command", "state", "log", "import", "verify", "repair", "chart", "commands", "version", "help"} {
+		for _, name := range []string{"serve", "command", "state", "log", "watch", "health", "snapshot", "import", "token", "completion", "verify", "repair", "chart", "commands", "version", "help"} {
 			require.Regexp(t, `(?m)^  `+name+` +[A-Z]`, got.out, "a line for %s", name)
 		}
-		require.NotContains(t, got.out, "completion")
 	}
 	for _, args := range [][]string{{"help", "serve"}, {"serve", "--help"}} {
 		got := swooshRun(t, "", args...)

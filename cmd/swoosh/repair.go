@@ -18,6 +18,9 @@ into the log; nothing is deleted. While there is damage that was not accepted
 it ends with exit code 3.`,
 		Args: takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOwner(args[0], "repair"); err != nil {
+				return err
+			}
 			o, done := offline(s, args[0], "checking")
 			r, err := swoosh.Repair(cmd.Context(), o, accept, parts()...)
 			done()

@@ -22,7 +22,8 @@ Exit codes: 0 good, 1 refused or failed, 2 wrong usage, 3 damage found,
 // execute runs the subcommand that the arguments name.
 func execute(ctx context.Context, args []string, s streams) error {
 	root := newRoot(s)
-	if _, rest, err := root.Find(args); err != nil {
+	completing := len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd)
+	if _, rest, err := root.Find(args); err != nil && !completing {
 		return unknownCommand(root, rest)
 	}
 	root.SetArgs(args)
@@ -56,10 +57,10 @@ func newRoot(s streams) *cobra.Command {
 		}
 	}
 	add("server", newServe(s))
-	add("client", newCommand(s), newState(s), newLog(s), newImport(s))
+	add("client", newCommand(s), newState(s), newLog(s), newWatch(s), newHealth(s), newSnapshot(s), newImport(s))
 	help := newHelp(root)
 	root.SetHelpCommand(help)
-	add("offline", newVerify(s), newRepair(s), newToken(s), newChart(s), newCommands(s), newVersion(s), help)
+	add("offline", newVerify(s), newRepair(s), newToken(s), newChart(s), newCommands(s), newCompletion(root, s), newVersion(s), help)
 	return root
 }
 

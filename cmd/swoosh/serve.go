@@ -66,6 +66,9 @@ the environment, then the file.`,
 			if err != nil {
 				return err
 			}
+			if err := checkOwner(f.dir, "serve --dir"); err != nil {
+				return err
+			}
 			syscall.Umask(0o077)
 			boundGarbage()
 			return server.run(cmd.Context())

@@ -70,6 +70,9 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hangups := make(chan os.Signal, 1) // taken from here on: unhandled, one would end the boot
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	b := buildInfo()
 	metrics := newRegistry(b)
 	s.options.Metrics = metrics
@@ -87,7 +90,7 @@ func (s *server) run(ctx context.Context) error {
 		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
 	}
 	notify("READY=1\nSTATUS=commands are taken on %s", ln.Addr())
-	broken := s.serve(ctx, w, e)
+	broken := s.serve(ctx, hangups, w, e)
 	return errors.Join(broken, s.stop(api, w, e))
 }
 
@@ -104,13 +107,10 @@ func (s *server) apiOptions(b build, metrics *prometheus.Registry) swoosh.APIOpt
 }
 
 // serve waits for the end, and reads tokens and certificates again on SIGHUP.
-func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
+func (s *server) serve(ctx context.Context, hangups <-chan os.Signal, w *web, e *swoosh.Engine) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go watchdog(ctx, e)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	for {
 		select {
 		case <-ctx.Done():

@@ -20,6 +20,9 @@ directory that a server is using. Damage ends it with exit code 3, naming the
 first entry that is wrong and what differs.`,
 		Args: takes("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOwner(args[0], "verify"); err != nil {
+				return err
+			}
 			o, done := offline(s, args[0], "verifying")
 			r, err := swoosh.Verify(cmd.Context(), o, parts()...)
 			done()

@@ -10,7 +10,7 @@ import (
 
 // build says what the program was built from.
 type build struct {
-	version string // of the module; "(devel)" for a checkout
+	version string // the commit's tag, or Go's pseudo-version since the last one; "(devel)" where there was no repository
 	commit  string // "unknown" where there was no repository; "+changes" behind it if files were changed
 	goes    string // the Go release
 }

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestAskOverTLS: the commands that ask find a server that wants a token, over
+// TLS and over a socket.
+func TestAskOverTLS(t *testing.T) {
+	dir, err := os.MkdirTemp("", "swoosh-ask-")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	cert, key := certificate(t, dir, "server", time.Now().Add(time.Hour))
+	file, socket := filepath.Join(dir, "tokens"), filepath.Join(dir, "s")
+	token := strings.TrimSpace(swooshRun(t, "", "token", "boss", "admin", "--token-file", file).out)
+	mine := writeFile(t, filepath.Join(dir, "mine"), token+"\n")
+	payload := writeFile(t, filepath.Join(dir, "payload"), `{"project":"b","name":"B"}`)
+
+	p := launch(t, filepath.Join(dir, "data"), "--token-file", file, "--tls-cert", cert, "--tls-key", key)
+	t.Setenv("SWOOSH_ADDR", p.address(t))
+	got := swooshRun(t, "", "state")
+	require.Equal(t, codeUnreachable, got.code)
+	require.Contains(t, got.err, "certificate")
+	t.Setenv("SWOOSH_CA_FILE", cert)
+	got = swooshRun(t, "", "state")
+	require.Equal(t, codeFailed, got.code, got.err)
+	require.Contains(t, got.err, "give your token in SWOOSH_TOKEN or --token-file")
+	require.Equal(t, codeGood, swooshRun(t, "", "command", "project.create", `{"project":"a","name":"A"}`, "--token-file", mine).code)
+	t.Setenv("SWOOSH_TOKEN", token)
+	require.Equal(t, codeGood, swooshRun(t, "", "command", "project.create", "@"+payload).code)
+	state := swooshRun(t, "", "state", "--path", "/project/projects/b")
+	require.Contains(t, state.out, `"name":"B"`, state.err)
+	require.Contains(t, swooshRun(t, "", "log").out, `"actor":"boss"`)
+	for flags, want := range map[string]string{
+		"--token-file " + file:      "not the server's token file",
+		"--token-file missing":      "open missing",
+		"--ca-file missing":         "open missing",
+		"--ca-file " + mine:         "holds no certificate",
+		"--cert-file " + cert:       "go together",
+		"--addr unix:":              "no address of a server",
+		"--addr ftp://127.0.0.1:80": "no address of a server",
+	} {
+		got := swooshRun(t, "", append([]string{"state"}, strings.Fields(flags)...)...)
+		require.Equal(t, codeUsage, got.code, flags)
+		require.Contains(t, got.err, want)
+	}
+	got = swooshRun(t, "", "command", "project.create", "@missing")
+	require.Equal(t, codeUsage, got.code)
+	require.Contains(t, got.err, "open missing")
+	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
+
+	q := launch(t, filepath.Join(dir, "data"), "--listen", unixPrefix+socket)
+	t.Setenv("SWOOSH_ADDR", q.address(t))
+	state = swooshRun(t, "", "state", "--path", "/project/projects/a")
+	require.Equal(t, codeGood, state.code, state.err)
+	require.Equal(t, codeGood, q.stop(t, syscall.SIGTERM))
+	got = swooshRun(t, "", "state")
+	require.Equal(t, codeUnreachable, got.code)
+	require.Contains(t, got.err, "unix:"+socket)
+}
+
+// TestAskHowItIs: health, snapshot, one command explained, completion.
+func TestAskHowItIs(t *testing.T) {
+	p := launch(t, filepath.Join(t.TempDir(), "data"), "--node-id", "n-7")
+	t.Setenv("SWOOSH_ADDR", p.address(t))
+	require.Equal(t, codeGood, swooshRun(t, "", "command", "project.create", `{"project":"a","name":"A"}`).code)
+	health := swooshRun(t, "", "health")
+	require.Equal(t, codeGood, health.code, health.err)
+	require.Regexp(t, `(?m)^mode +ready$`, health.out)
+	require.Regexp(t, `(?m)^node +n-7$`, health.out)
+	var h struct{ Mode string }
+	require.NoError(t, json.Unmarshal([]byte(swooshRun(t, "", "health", "--json").out), &h))
+	require.Equal(t, "ready", h.Mode)
+	snapshot := swooshRun(t, "", "snapshot")
+	require.Equal(t, codeGood, snapshot.code, snapshot.err)
+	require.Contains(t, snapshot.out, `"index":1`)
+	require.Regexp(t, `(?m)^snapshot +1$`, swooshRun(t, "", "health").out)
+	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
+	require.Equal(t, codeUnreachable, swooshRun(t, "", "health").code)
+
+	one := swooshRun(t, "", "commands", "control.pause")
+	require.Contains(t, one.out, "role:   admin\n")
+	require.Contains(t, one.out, `"reason"`)
+	wrong := swooshRun(t, "", "commands", "control.paus")
+	require.Equal(t, codeUsage, wrong.code)
+	require.Contains(t, wrong.err, "did you mean control.pause?")
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		require.Contains(t, swooshRun(t, "", "completion", shell).out, "swoosh")
+	}
+	require.Contains(t, swooshRun(t, "", "completion", "bas").err, "did you mean bash?")
+	require.Contains(t, swooshRun(t, "", "__complete", "command", "contr").out, "control.pause\t")
+}
+
+func TestHealthOfAServerThatIsNotReady(t *testing.T) {
+	fake(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"mode":"read_only","reasons":["The disk failed."],"index":7,"hlc":"0197a2b4c6d8-0000-n1"}`)
+	})
+	got := swooshRun(t, "", "health")
+	require.Equal(t, codeFailed, got.code)
+	require.Regexp(t, `(?m)^mode +read_only$`, got.out)
+	require.Contains(t, got.err, "read_only: The disk failed.")
+}
+
+// TestWatchGoesOn over a restart of the server: each entry once, in order.
+func TestWatchGoesOn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	port := freePort(t)
+	address := "http://127.0.0.1:" + port
+	t.Setenv("SWOOSH_ADDR", address)
+	serve := func() *process {
+		p := launch(t, dir, "--listen", net.JoinHostPort("127.0.0.1", port))
+		p.address(t)
+		return p
+	}
+	create := func(n int) {
+		got := swooshRun(t, "", "command", "project.create", fmt.Sprintf(`{"project":"p%d","name":"P"}`, n))
+		require.Equal(t, codeGood, got.code, got.err)
+	}
+	require.Equal(t, codeUnreachable, swooshRun(t, "", "watch").code, "it is not there when it is first asked")
+	p := serve()
+	create(1)
+	ctx, cancel := context.WithCancel(context.Background())
+	seen := make(lineWriter, 100)
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"watch", "--from", "1"}, streams{nil, seen, os.Stderr}) }()
+	requireEntry := func(index int) {
+		t.Helper()
+		require.Contains(t, <-seen, fmt.Sprintf(`"index":%d,`, index))
+	}
+	requireEntry(1)
+	create(2)
+	requireEntry(2)
+	p.kill()
+	p = serve()
+	create(3)
+	create(4)
+	requireEntry(3)
+	requireEntry(4)
+	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
+	serve()
+	create(5)
+	requireEntry(5)
+	cancel()
+	require.Equal(t, codeGood, <-ended)
+	require.Empty(t, seen)
+	require.Equal(t, codeFailed, swooshRun(t, "", "watch", "--from", "99").code)
+	require.Equal(t, codeUsage, swooshRun(t, "", "watch", "--from", "0").code)
+}

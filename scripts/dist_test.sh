@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Builds the release twice, in two places, and tries what came out: the deb on a
+# Debian that is made for it and boots its own systemd, the image by buildah. It
+# needs root on Debian and leaves nothing behind but dist/ and Debian packages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ "$(id -u)" = 0 ] || { echo "dist_test.sh makes a Debian and boots it: run it as root" >&2; exit 1; }
+
+declare -A packages=([mmdebstrap]=mmdebstrap [systemd-nspawn]=systemd-container [buildah]=buildah [ip]=iproute2)
+need=()
+for tool in "${!packages[@]}"; do
+	command -v "$tool" >/dev/null || need+=("${packages[$tool]}")
+done
+if ((${#need[@]})); then
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends "${need[@]}"
+fi
+
+work=$(mktemp -d)
+hierarchies=(/sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified)
+group=swoosh-$$
+clean() {
+	wait # for the Debian that is still being made
+	for h in "${hierarchies[@]}"; do
+		[ ! -d "$h/$group" ] || find "$h/$group" -depth -type d -exec rmdir {} +
+	done
+	rmdir /run/systemd/nspawn/propagate/"${root##*/}" 2>/dev/null || true
+	rm -rf --one-file-system "$work"
+}
+trap clean EXIT
+arch=$(dpkg --print-architecture)
+root=$work/swoosh-$$
+
+# boot runs a program in the Debian at $root, as root under its own systemd, and
+# ends as the program does. Without a systemd here, the container gets a control
+# group of its own.
+boot() (
+	how=()
+	if [ ! -d /run/systemd/system ]; then
+		for h in "${hierarchies[@]}"; do
+			[ ! -e "$h/cgroup.procs" ] || { mkdir -p "$h/$group" && echo $BASHPID >"$h/$group/cgroup.procs"; }
+		done
+		how=(--register=no --keep-unit)
+	fi
+	timeout 170 systemd-nspawn -D "$root" "${how[@]}" --private-network --console=read-only -b \
+		systemd.run="$1" systemd.show_status=0 </dev/null >"$work/boot.log" 2>&1
+)
+
+echo "== two builds of one tree, in two places, are equal"
+mmdebstrap --quiet --variant=apt --include=systemd,systemd-sysv bookworm "$root" >"$work/debian.log" 2>&1 &
+debian=$!
+mkdir "$work/tree"
+tar -c --exclude=./dist --exclude=./bin . | tar -x -C "$work/tree"
+scripts/dist.sh
+"$work/tree/scripts/dist.sh" | cmp - dist/SHA256SUMS
+rm -rf "$work/tree"
+
+echo "== the programs are static, and know their version and commit"
+commit=$(git rev-parse HEAD)
+for program in dist/image/*/swoosh; do
+	go version -m "$program" | grep -q 'CGO_ENABLED=0' || { echo "FAILED: $program is linked with C"; exit 1; }
+	go version -m "$program" | grep -q "vcs.revision=$commit" || { echo "FAILED: $program has no commit"; exit 1; }
+done
+
+wait "$debian" || { cat "$work/debian.log"; exit 1; }
+cp dist/swoosh_*_"$arch".deb "$root/swoosh.deb"
+cp scripts/dist_deb.sh "$root"
+dist/image/"$arch"/swoosh version >"$root/swoosh.version"
+grep -q "$commit" "$root/swoosh.version"
+if ! boot /dist_deb.sh; then
+	cat "$work/boot.log"
+	exit 1
+fi
+sed -n 's/^.*dist_deb.sh\[[0-9]*\]: == /== /p' "$work/boot.log"
+
+mkdir "$work/image"
+timeout --signal=KILL 120 unshare --net --mount --pid --fork --mount-proc --kill-child scripts/dist_image.sh "$work/image"
+echo "the release is good"
