@@ -158,3 +158,39 @@ func TestWatchGoesOn(t *testing.T) {
 	require.Equal(t, codeFailed, swooshRun(t, "", "watch", "--from", "99").code)
 	require.Equal(t, codeUsage, swooshRun(t, "", "watch", "--from", "0").code)
 }
+
+// TestCommandStream: a line for each line, whether or not one is refused.
+func TestCommandStream(t *testing.T) {
+	p := launch(t, filepath.Join(t.TempDir(), "data"))
+	t.Setenv("SWOOSH_ADDR", p.address(t))
+	create := func(id string) string {
+		return fmt.Sprintf(`{"command":"project.create","payload":{"project":%q,"name":"P"}}`+"\n", id)
+	}
+	got := swooshRun(t, create("a")+create("b"), "command", "-")
+	require.Equal(t, codeGood, got.code, got.err)
+	require.Equal(t, 2, strings.Count(got.out, `"changed":true`))
+	got = swooshRun(t, create("c")+create("a")+"\n"+create("d"), "command", "-")
+	require.Equal(t, codeFailed, got.code)
+	require.Contains(t, got.err, "1 lines were refused")
+	lines := strings.Split(strings.TrimSpace(got.out), "\n")
+	require.Len(t, lines, 3)
+	require.Contains(t, lines[1], `"line":2`)
+	require.Contains(t, lines[2], `"index":4`)
+	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "{}").code)
+	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "--key", "k").code)
+	require.Equal(t, codeUsage, swooshRun(t, "", "log", "--follow", "--limit", "3").code)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	seen, ended := make(lineWriter, 100), make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"log", "--follow"}, streams{nil, seen, os.Stderr}) }()
+	for index := 1; index <= 4; index++ {
+		require.Contains(t, <-seen, fmt.Sprintf(`"index":%d,`, index))
+	}
+	cancel()
+	require.Equal(t, codeGood, <-ended)
+
+	fake(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `{"index":1}`+"\n"+`{"code":"timeout","happened":"unknown"}`+"\n")
+	})
+	require.Equal(t, codeUnknown, swooshRun(t, "{}\n{}\n", "command", "-").code)
+}

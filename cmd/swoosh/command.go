@@ -27,19 +27,31 @@ const payloadMaxBytes = 2 << 20
 func newCommand(s streams) *cobra.Command {
 	var key string
 	cmd := &cobra.Command{
-		Use: "command NAME [JSON|@FILE|-] [--key KEY]", Short: "Send one command and print the answer",
+		Use: "command NAME|- [JSON|@FILE|-] [--key KEY]", Short: "Send one command, or a stream of them, and print the answers",
 		Long: `Sends one command; its payload is JSON, @FILE to read it from a file, - to read
 it from stdin, and {} if it is left out. The answer comes after the command is on disk, and is printed as
 JSON. Nothing is retried: where the outcome is unknown (exit code 5) the message
-names the key, and the same command with that --key tells, and applies once.`,
+names the key, and the same command with that --key tells, and applies once.
+
+With - in the place of NAME each line of stdin is a whole command with its
+envelope, and is answered by a line as soon as it is durable. A refused line does
+not stop those after it; it makes the exit code 1, or 5 where the outcome of one is
+unknown.`,
 		Example: `  swoosh command project.create '{"project":"alpha","name":"Alpha"}'
-  swoosh command ingestion.resolve - < payload.json`,
+  swoosh command ingestion.resolve - < payload.json
+  swoosh command - < commands.ndjson`,
 		Args: takes("NAME", "[JSON|@FILE|-]"),
 	}
 	cmd.ValidArgsFunction = completeCommand
 	c := newClient(cmd)
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key: the same one again applies once (default: a new random one)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if args[0] == "-" {
+			if len(args) > 1 || cmd.Flags().Changed("key") {
+				return exitf(codeUsage, "payloads and keys of a stream stand in its lines: give - alone")
+			}
+			return c.stream(cmd.Context(), s.in, s.out)
+		}
 		if !cmd.Flags().Changed("key") {
 			key = newKey()
 		} else if err := swoosh.Key(key).Validate(); err != nil {

@@ -19,22 +19,34 @@ import (
 
 func newLog(s streams) *cobra.Command {
 	var from, limit uint64
+	var follow bool
 	cmd := &cobra.Command{
-		Use: "log [LOST-LOG] [--from INDEX] [--limit N]", Short: "Print the log's entries, a line each",
+		Use: "log [LOST-LOG] [--from INDEX] [--limit N] [--follow]", Short: "Print the log's entries, a line each",
 		Long: `Prints the entries as they were committed, a line of JSON each, to the end of
 the log as it is now. With a log that a repair took out, such as
-swoosh-data/lost/log-1, it prints that one; no server is needed.`,
+swoosh-data/lost/log-1, it prints that one; no server is needed. With --follow it
+goes on with entries as they come, as swoosh watch does.`,
 		Args: takes("[LOST-LOG]"),
 	}
 	c := newClient(cmd)
 	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first that is kept)")
 	cmd.Flags().Uint64Var(&limit, "limit", 0, "how many entries at most (default: all)")
+	cmd.Flags().BoolVar(&follow, "follow", false, "go on with entries as they come, until ^C")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if cmd.Flags().Changed("from") && from == 0 {
 			return exitf(codeUsage, "--from is 0: entries are counted from 1")
 		}
 		if cmd.Flags().Changed("limit") && limit == 0 {
 			return exitf(codeUsage, "--limit is 0: it must be 1 or more")
+		}
+		if follow && cmd.Flags().Changed("limit") {
+			return exitf(codeUsage, "--follow has no end, so it takes no --limit")
+		}
+		if follow && len(args) == 1 {
+			return exitf(codeUsage, "--follow is for a server's log: nothing comes behind %s", args[0])
+		}
+		if follow {
+			return c.follow(cmd.Context(), s.out, max(from, 1))
 		}
 		if len(args) == 1 {
 			return copyLost(s.out, args[0], from, limit)
