@@ -2,12 +2,12 @@
 # python3; dist and dist-test need Debian, and dist-test root.
 GO ?= go
 
-.PHONY: build check vet test race kill stream demo bench fuzz dist dist-test
+.PHONY: build check vet test race pages kill stream demo bench fuzz dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -trimpath -o bin/swoosh ./cmd/swoosh
 
-check: vet race demo ## what a change must pass
+check: vet race pages demo ## what a change must pass
 
 vet:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
@@ -19,6 +19,9 @@ test:
 
 race:
 	$(GO) test -race -timeout 20m ./...
+
+pages: ## every command of every page, read out of the pages
+	$(GO) test -count=1 -timeout 10m -run TestPages -v ./cmd/swoosh
 
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
