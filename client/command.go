@@ -1,0 +1,242 @@
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Command is something that is to happen. Only Name is required.
+type Command struct {
+	Name string // as GET /commands lists it, such as "project.create"
+	// Payload is a value that encodes to a JSON object, or that JSON as
+	// []byte, json.RawMessage or jsontext.Value; nil is {}. Lists and maps that
+	// are nil are encoded as empty ones.
+	Payload any
+
+	// Key makes the command happen once, however often it is sent: 1 to 255
+	// characters from ! to ~ without " and \. Empty: the client makes one, of 128
+	// random bits. KeySince is the newest hlc that was known when the key was
+	// made; empty: the newest that the client knows. Keep both to send the
+	// command again after a crash of the caller.
+	Key      string
+	KeySince string
+
+	Expect *Expect // what must hold; nil: nothing
+	After  string  // an hlc: the entry's will be greater; empty: none
+
+	Signer     string   // has the form of a key; empty: none
+	Signature  string   // base64; empty: none
+	WindowID   string   // has the form of a key; empty: none
+	InputsHash string   // empty: none
+	Evidence   []string // references; empty: none
+}
+
+// Expect is what must hold of the state for a command to be applied; else it is
+// refused with StaleState. What is empty or nil is not asked.
+type Expect struct {
+	StateHash string
+	Index     *uint64 // of the last entry
+	Path      string  // JSON Pointer of a table's row
+	Hash      string  // of the row at Path, as Meta.ETag gives it; empty: the row is not there
+}
+
+// Result is the answer to an accepted command. It is on disk.
+type Result struct {
+	Index     uint64 `json:"index"` // of its entry
+	HLC       string `json:"hlc"`
+	StateHash string `json:"state_hash"` // after it
+	Changed   bool   `json:"changed"`    // false: lawful, and altered nothing
+	Duplicate bool   `json:"duplicate"`  // it had landed before; this is the first answer
+}
+
+// Do applies one command. Sent again after a lost answer it happens once all
+// the same.
+func (c *Client) Do(ctx context.Context, command Command) (Result, error) {
+	command, err := c.keyed(ctx, command)
+	if err != nil {
+		return Result{}, err
+	}
+	raw, err := command.encode()
+	if err != nil {
+		return Result{}, err
+	}
+	var result Result
+	err = c.post(ctx, []Command{command}, raw, nil, &result)
+	return result, err
+}
+
+// Batch applies 1 to 1000 commands as one: in order, each seeing those before
+// it, in one durable write, or none of them. The first one's Key and KeySince
+// stand for the whole; the others have none. A refusal's Position says which
+// command was refused.
+func (c *Client) Batch(ctx context.Context, commands []Command) ([]Result, error) {
+	if len(commands) == 0 {
+		return nil, failure(MalformedRequest, No, nil, "a batch has 1 to 1000 commands, this one has none")
+	}
+	commands = slices.Clone(commands)
+	var err error
+	if commands[0], err = c.keyed(ctx, commands[0]); err != nil {
+		return nil, err
+	}
+	body := []byte{'['}
+	for i, command := range commands {
+		if i == 0 {
+			command.Key = "" // It stands in the header.
+		}
+		raw, err := command.encode()
+		if err != nil {
+			return nil, err
+		}
+		body = append(append(body, raw...), ',')
+	}
+	body[len(body)-1] = ']'
+	var answer struct {
+		Results []Result `json:"results"`
+	}
+	err = c.post(ctx, commands, body, map[string]string{"Idempotency-Key": commands[0].Key}, &answer)
+	return answer.Results, err
+}
+
+// keyed gives the command with a key, made where it has none.
+func (c *Client) keyed(ctx context.Context, command Command) (Command, error) {
+	command.Key = cmp.Or(command.Key, newKey())
+	var err error
+	if command.KeySince == "" {
+		command.KeySince, err = c.since(ctx)
+	}
+	return command, err
+}
+
+func newKey() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).
+	return hex.EncodeToString(b[:])
+}
+
+// commandMost is a little more than a server takes until it says that a command
+// is not durable yet. Who has not answered by then has gone.
+const commandMost = 65 * time.Second
+
+// post sends commands, the same bytes each time, until there is an answer that
+// will stay so.
+func (c *Client) post(ctx context.Context, commands []Command, body []byte, header map[string]string, v any) error {
+	mayHaveHappened := false
+	err := c.again(ctx, func() error {
+		err := c.postOnce(ctx, body, header, v)
+		if err == nil {
+			return nil
+		}
+		e := asError(err)
+		if mayHaveHappened && !e.metTheKey() {
+			e.Happened = Unknown // The server speaks of this attempt alone.
+		}
+		mayHaveHappened = e.Happened == Unknown
+		return e
+	})
+	if err != nil && mayHaveHappened {
+		asError(err).Again = commands
+	}
+	return err
+}
+
+func (c *Client) postOnce(ctx context.Context, body []byte, header map[string]string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, commandMost)
+	defer cancel()
+	r := request{method: http.MethodPost, path: "/command", header: header, body: bytes.NewReader(body), kind: "application/json", changes: true}
+	return c.ask(ctx, r, v)
+}
+
+// envelope is a command's JSON form.
+type envelope struct {
+	Command    string          `json:"command"`
+	Payload    jsontext.Value  `json:"payload,omitzero"`
+	Key        string          `json:"idempotency_key,omitzero"`
+	KeySince   string          `json:"key_since,omitzero"`
+	Expect     *expectEnvelope `json:"expect,omitzero"`
+	After      string          `json:"hlc,omitzero"`
+	Signer     string          `json:"signer,omitzero"`
+	Signature  string          `json:"signature,omitzero"`
+	WindowID   string          `json:"window_id,omitzero"`
+	InputsHash string          `json:"inputs_hash,omitzero"`
+	Evidence   []string        `json:"evidence,omitempty"`
+}
+
+// expectEnvelope is Expect's JSON form: an empty hash is one if there is a path.
+type expectEnvelope struct {
+	StateHash string  `json:"state_hash,omitzero"`
+	Index     *uint64 `json:"index,omitzero"`
+	Path      string  `json:"path,omitzero"`
+	Hash      *string `json:"hash,omitzero"`
+}
+
+// encode gives the command's JSON, on one line.
+func (command Command) encode() ([]byte, error) {
+	e := envelope{
+		Command: command.Name, Key: command.Key, KeySince: command.KeySince, After: command.After,
+		Signer: command.Signer, Signature: command.Signature, WindowID: command.WindowID, InputsHash: command.InputsHash, Evidence: command.Evidence,
+	}
+	if x := command.Expect; x != nil {
+		e.Expect = &expectEnvelope{StateHash: x.StateHash, Index: x.Index, Path: x.Path}
+		if x.Path != "" || x.Hash != "" {
+			e.Expect.Hash = &x.Hash
+		}
+	}
+	var err error
+	if e.Payload, err = encodePayload(command.Payload); err != nil {
+		return nil, failure(InvalidPayload, No, err, "the payload of %s cannot be encoded: %v", command.Name, err)
+	}
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return nil, failure(MalformedRequest, No, err, "the command %q cannot be encoded: %v", command.Name, err)
+	}
+	return raw, nil
+}
+
+// encodePayload gives a payload as one line of JSON. What is JSON already is
+// left as it is, but for white space: the server says what is wrong with it.
+func encodePayload(payload any) (jsontext.Value, error) {
+	var raw jsontext.Value
+	switch p := payload.(type) {
+	case nil:
+		return nil, nil
+	case []byte:
+		raw = bytes.Clone(p)
+	default:
+		var err error
+		if raw, err = json.Marshal(payload); err != nil {
+			return nil, err
+		}
+	}
+	return raw, raw.Compact()
+}
+
+// Import makes a document the state, as State with the empty pointer gives it:
+// on an empty log it becomes the genesis; later it replaces the state whose hash
+// is ifMatch. The document is sent once, and never again: where the answer is
+// lost, compare the state hash with that of the document.
+func (c *Client) Import(ctx context.Context, document io.Reader, ifMatch string) (Result, error) {
+	r := request{method: http.MethodPost, path: "/state", body: io.NopCloser(document), kind: "application/json", changes: true}
+	if ifMatch != "" {
+		r.header = map[string]string{"If-Match": `"` + ifMatch + `"`}
+	}
+	var result Result
+	err := c.ask(ctx, r, &result)
+	if err == nil {
+		return result, nil
+	}
+	e := asError(err)
+	if e.Happened == Unknown {
+		e.Next = "Compare the state hash that GET /state gives as its ETag with that of the document: if it differs, import again."
+	}
+	return Result{}, e
+}

@@ -1,0 +1,82 @@
+package client
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Retry is how long a call goes on asking until there is an answer that will
+// stay so. Between two attempts it waits for a random time, at most 100 ms at
+// first and twice as long each time, up to 5 s; and as long as the server's
+// Retry-After says. A stream and a log have the whole budget again with each
+// answer; a watch needs none.
+type Retry struct {
+	Attempts int           // most attempts; 0: as many as fit into For; 1: never ask again
+	For      time.Duration // no attempt begins later than that after the first; 0 means 1 min
+}
+
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+// backoff is one call's use of its budget.
+type backoff struct {
+	budget   Retry
+	endless  bool // there is no budget
+	began    time.Time
+	attempts int
+}
+
+func (c *Client) backoff() *backoff {
+	return &backoff{budget: c.retry, began: time.Now()}
+}
+
+// reset begins anew, since the server gave an answer.
+func (b *backoff) reset() { b.began, b.attempts = time.Now(), 0 }
+
+// again calls once until it succeeds, fails for good, or the budget ends.
+func (c *Client) again(ctx context.Context, once func() error) error {
+	b := c.backoff()
+	for {
+		err := once()
+		if err == nil {
+			return nil
+		}
+		if err = b.pause(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits until the next attempt. It gives err if there is to be none.
+func (b *backoff) pause(ctx context.Context, err error) error {
+	if e := asError(err); !e.passes() || e.givenUp && !b.endless {
+		return e
+	}
+	return b.wait(ctx, err)
+}
+
+// wait is pause for an error that calls for another attempt in any case.
+func (b *backoff) wait(ctx context.Context, err error) error {
+	e := asError(err)
+	pause := e.after + rand.N(min(firstPause<<min(b.attempts, 10), longestPause))
+	b.attempts++
+	switch {
+	case ctx.Err() != nil:
+		return e.because(context.Cause(ctx))
+	case b.endless:
+	case b.attempts == b.budget.Attempts, time.Since(b.began)+pause > b.budget.For:
+		e.givenUp = true
+		return e
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return e.because(context.Cause(ctx))
+	}
+}

@@ -1,0 +1,218 @@
+package client_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/client"
+	"github.com/chorus-services/swoosh/project"
+)
+
+// TestMain holds every test to leaving no goroutine behind.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Tallies is the state of a domain that counts.
+type Tallies struct {
+	Tallies swoosh.Table[swoosh.ID, Tally] `json:"tallies"`
+}
+
+// Tally is a row.
+type Tally struct {
+	Count uint32 `json:"count"`
+}
+
+// Add is a command.
+type Add struct {
+	Tally  swoosh.ID `json:"tally"`
+	Amount uint32    `json:"amount"`
+}
+
+func (c Add) Check(swoosh.View) error {
+	if c.Amount == 13 {
+		return swoosh.Errorf(swoosh.Conflict, "thirteen is too much: add less")
+	}
+	return nil
+}
+
+func (c Add) Apply(s *Tallies, at swoosh.Stamp) {
+	row, _ := s.Tallies.Get(c.Tally)
+	row.Count += c.Amount
+	s.Tallies.Put(c.Tally, row)
+}
+
+var tally = swoosh.NewDomain("tally", swoosh.On[Add]("add", "Count on.", swoosh.Refuses(swoosh.Conflict)))
+
+// add is a command for tests.
+func add(to string, amount uint32) client.Command {
+	return client.Command{Name: "tally.add", Payload: map[string]any{"tally": to, "amount": amount}}
+}
+
+// site is a server that can be restarted on its directory and its port.
+type site struct {
+	t       testing.TB
+	options swoosh.Options
+	addr    string
+	e       *swoosh.Engine
+	api     *swoosh.API
+	http    *http.Server
+}
+
+var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// newSite starts a server; an empty dir is one in memory.
+func newSite(t testing.TB, dir string) *site {
+	s := &site{t: t, addr: "127.0.0.1:0", options: swoosh.Options{Dir: dir, Node: "test", Logger: silent}}
+	s.start()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *site) start() {
+	ln, err := net.Listen("tcp", s.addr)
+	require.NoError(s.t, err)
+	s.addr = ln.Addr().String()
+	s.api = swoosh.NewAPI(swoosh.APIOptions{Node: "test", Loopback: true, Logger: silent})
+	s.http = s.api.Server()
+	go func() { _ = s.http.Serve(ln) }()
+	s.e, err = swoosh.Open(context.Background(), s.options, tally, project.Domain)
+	require.NoError(s.t, err)
+	s.api.Attach(s.e)
+}
+
+func (s *site) stop() {
+	s.api.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		require.NoError(s.t, s.http.Close())
+	}
+	require.NoError(s.t, s.e.Close(context.Background()))
+}
+
+// client gives a client of an address, by default the server's own.
+func (s *site) client(address ...string) *client.Client {
+	return newClient(s.t, append(address, "http://"+s.addr)[0], client.Options{})
+}
+
+func newClient(t testing.TB, address string, o client.Options) *client.Client {
+	c, err := client.New(address, o)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// log is the whole log, read past the API.
+func (s *site) log() (all []*swoosh.Entry) {
+	_, last := s.e.Bounds()
+	for r, err := range s.e.Records(1, last) {
+		require.NoError(s.t, err)
+		e, err := swoosh.DecodeEntry(r)
+		require.NoError(s.t, err)
+		all = append(all, e)
+	}
+	return all
+}
+
+// cutter is a proxy that cuts connections after so many bytes.
+type cutter struct {
+	ln   net.Listener
+	to   string
+	plan func() (up, down int64) // bytes that a connection may carry
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	cuts  int
+	wg    sync.WaitGroup
+}
+
+func newCutter(t testing.TB, to string, plan func() (up, down int64)) *cutter {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c := &cutter{ln: ln, to: to, plan: plan, conns: map[net.Conn]bool{}}
+	c.wg.Go(c.run)
+	t.Cleanup(func() {
+		_ = ln.Close()
+		c.mu.Lock()
+		for conn := range c.conns {
+			_ = conn.Close()
+		}
+		c.mu.Unlock()
+		c.wg.Wait()
+	})
+	return c
+}
+
+func (c *cutter) url() string { return "http://" + c.ln.Addr().String() }
+
+func (c *cutter) run() {
+	for {
+		in, err := c.ln.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", c.to)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		c.mu.Lock()
+		up, down := c.plan()
+		c.conns[in], c.conns[out] = true, true
+		c.mu.Unlock()
+		c.wg.Go(func() { c.carry(out, in, up) })
+		c.wg.Go(func() { c.carry(in, out, down) })
+	}
+}
+
+// carry ends both sides as soon as one ends, or enough was carried.
+func (c *cutter) carry(to, from net.Conn, most int64) {
+	n, _ := io.CopyN(to, from, most)
+	_, _ = to.Close(), from.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.conns, to)
+	delete(c.conns, from)
+	if n == most {
+		c.cuts++
+	}
+}
+
+// cutSoFar counts the connections that were cut.
+func (c *cutter) cutSoFar() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cuts
+}
+
+// cutNow ends every connection.
+func (c *cutter) cutNow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.conns {
+		_ = conn.Close()
+	}
+}
+
+// randomCuts cuts either way, somewhere up to so many bytes.
+func randomCuts(seed uint64, up, down int64) func() (int64, int64) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	return func() (int64, int64) { return 1 + r.Int64N(up), 1 + r.Int64N(down) }
+}
+
+// within bounds what a test waits for.
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}

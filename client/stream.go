@@ -1,0 +1,227 @@
+package client
+
+import (
+	"context"
+	"io"
+	"iter"
+	"net/http"
+	"time"
+)
+
+// Answer is the answer to a command of a stream.
+type Answer struct {
+	Line    int     // which command it is, from 1
+	Command Command // as it was sent, its key filled in
+	Result  Result
+	Refused *Error // the command was refused, and Result is zero; nil: it was accepted
+}
+
+// Stream applies commands in their order and gives their answers, in order,
+// each as soon as its command is durable, whether or not another follows. A
+// refused command is an answer too and does not stop those after it.
+//
+// A connection that breaks is taken up again with the commands that are not
+// answered, and their keys: each happens once. A command that the server cannot
+// take now, because it stops or its disk is full, is sent again likewise, with
+// those after it; what of these was taken already keeps its place in the log.
+// Bounded memory: at most 256 commands and 4 MiB are on their way.
+//
+// The sequence ends with the first error, whose Again has the commands that
+// were taken from commands and are not answered.
+//
+// commands is called on a goroutine of its own, so it may wait for more; once
+// the stream has ended it is left at the next command that it gives.
+func (c *Client) Stream(ctx context.Context, commands iter.Seq[Command]) iter.Seq2[Answer, error] {
+	return func(yield func(Answer, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		s := &stream{c: c, window: newWindow(), backoff: c.backoff(), yield: yield}
+		go s.take(ctx, commands)
+		for {
+			err := s.connect(ctx)
+			if err == nil || err == errEnough {
+				return
+			}
+			if err := s.backoff.pause(ctx, err); err != nil {
+				yield(Answer{}, s.failed(err))
+				return
+			}
+		}
+	}
+}
+
+// stream is a call of Stream. Three goroutines share its window: take puts the
+// commands there, send writes them, the caller's reads the answers.
+type stream struct {
+	c       *Client
+	window  *window
+	backoff *backoff
+	yield   func(Answer, error) bool
+}
+
+// take encodes the commands.
+func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
+	n := 0
+	for command := range commands {
+		n++
+		l := &line{n: n}
+		var err error
+		if l.command, err = s.c.keyed(ctx, command); err != nil {
+			s.window.end(err)
+			return
+		}
+		if raw, err := l.command.encode(); err != nil {
+			l.refused = asError(err)
+		} else {
+			l.raw = append(raw, '\n')
+		}
+		if !s.window.put(ctx, l) {
+			return
+		}
+	}
+	s.window.end(nil)
+}
+
+// connect sends all that is not answered, and what follows, over one
+// connection, and gives the answers on. It gives nil at the end of the stream.
+func (s *stream) connect(ctx context.Context) error {
+	if first, err := s.window.first(ctx); first == nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	body, out := io.Pipe()
+	s.window.rewind()
+	l := newLink(out)
+	go s.send(ctx, l)
+	defer func() {
+		cancel()
+		_ = body.Close() // It never fails (io.PipeReader).
+		<-l.sent
+	}()
+	r := request{method: http.MethodPost, path: "/command", body: body, kind: "application/x-ndjson", changes: true}
+	answer, err := s.c.send(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	close(l.begun)
+	return s.readAnswers(ctx, r, answer.Body, 1+<-l.blanks)
+}
+
+// link is a connection of a stream.
+type link struct {
+	out    *io.PipeWriter
+	begun  chan struct{} // closed when the answer has begun
+	blanks chan int      // gives how many blank lines were sent before the commands
+	sent   chan struct{} // closed when nothing more is sent
+}
+
+func newLink(out *io.PipeWriter) *link {
+	return &link{out, make(chan struct{}), make(chan int, 1), make(chan struct{})}
+}
+
+// blankEvery is how often a blank line is sent until the answer begins.
+const blankEvery = 250 * time.Millisecond
+
+// begin waits until the answer begins, which it does before the server reads
+// anything. Meanwhile it sends blank lines: net/http gives a connection that
+// broke up only when it can write no more.
+func (l *link) begin(ctx context.Context) bool {
+	ticker := time.NewTicker(blankEvery)
+	defer ticker.Stop()
+	blanks := 0
+	defer func() { l.blanks <- blanks }()
+	for ; ; blanks++ {
+		select {
+		case <-l.begun:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+			if _, err := l.out.Write([]byte{'\n'}); err != nil {
+				return false
+			}
+		}
+	}
+}
+
+// send writes lines until there are no more or nobody reads them.
+func (s *stream) send(ctx context.Context, l *link) {
+	defer close(l.sent)
+	if !l.begin(ctx) {
+		_ = l.out.CloseWithError(io.ErrUnexpectedEOF)
+		return
+	}
+	for next := s.window.send(ctx); next != nil; next = s.window.send(ctx) {
+		if _, err := l.out.Write(next.raw); err != nil {
+			return
+		}
+	}
+	_ = l.out.CloseWithError(ctx.Err()) // It never fails (io.PipeWriter).
+}
+
+// readAnswers gives the answers of one connection on.
+func (s *stream) readAnswers(ctx context.Context, r request, from io.Reader, due int) error {
+	lines := newLineReader(from)
+	for {
+		l, err := s.window.first(ctx)
+		if l == nil {
+			return err
+		}
+		a := Answer{Line: l.n, Command: l.command, Refused: l.refused}
+		if l.refused == nil {
+			if err := s.readAnswer(r, lines, due, &a); err != nil {
+				return r.cut(s.c.base, err)
+			}
+			l.complete(a.Refused)
+			due++
+		}
+		s.window.answered()
+		s.backoff.reset()
+		if !s.yield(a, nil) {
+			return errEnough
+		}
+	}
+}
+
+// readAnswer reads the answer to the line that has the number due on this
+// connection. A refusal that will pass is an error.
+func (s *stream) readAnswer(r request, lines *lineReader, due int, a *Answer) error {
+	raw, err := lines.next()
+	if err != nil {
+		return err
+	}
+	var kind struct {
+		Code string `json:"code"`
+	}
+	if err := r.decode(s.c.base, raw, &kind); err != nil {
+		return err
+	}
+	if kind.Code == "" {
+		if err := r.decode(s.c.base, raw, &a.Result); err != nil {
+			return err
+		}
+		s.c.learn(a.Result.HLC)
+		return nil
+	}
+	problem, err := parseProblem(raw)
+	switch {
+	case err != nil || problem.Line != due:
+		return failure(NotSwoosh, Unknown, err, "%s gave to line %d what is no answer to it: %s", s.c.base, due, raw)
+	case problem.passes():
+		return problem
+	}
+	problem.Line, a.Refused = a.Line, problem
+	return nil
+}
+
+// failed completes the error that ends the stream.
+func (s *stream) failed(err error) *Error {
+	e, sent := asError(err), false
+	e.Line = 0
+	e.Happened = No
+	if e.Again, sent = s.window.left(); sent {
+		e.Happened = Unknown
+	}
+	return e
+}
