@@ -57,7 +57,6 @@ type Error struct {
 	Again []Command `json:"-"`
 
 	after   time.Duration // what Retry-After said
-	givenUp bool          // a budget has ended with it
 	cause   error
 }
 

@@ -99,6 +99,21 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// TestLogThatIsCutOff takes a line without an end for none.
+func TestLogThatIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lines := func(body string) reply { return answers(200, "application/x-ndjson", body) }
+		c, s := scripted(t, client.Retry{}, lines("{\"index\":5}\n{\"ind"), lines("{\"index\":6}\n{\"index\":7}"), lines("{\"index\":7}\n"))
+		var indexes []uint64
+		for e, err := range c.Log(t.Context(), 5) {
+			require.NoError(t, err)
+			indexes = append(indexes, e.Index)
+		}
+		require.Equal(t, []uint64{5, 6, 7}, indexes)
+		require.Equal(t, []string{"GET /log?from=5 ", "GET /log?from=6 ", "GET /log?from=7 "}, s.bodies)
+	})
+}
+
 // events is an answer of GET /watch that ends.
 func events(parts ...string) reply {
 	return answers(200, "text/event-stream", "retry: 1000\n\n"+strings.Join(parts, ""))
@@ -197,7 +212,7 @@ func TestWatchBelievesNoOther(t *testing.T) {
 		"leaves out":    entry(6),
 		"no JSON":       "event: entry\ndata: {\n\n",
 		"no problem":    "event: problem\ndata: {}\n\n",
-		"too long":      "data: " + strings.Repeat("x", 3<<20) + "\n\n",
+		"too long":      strings.Repeat("x", 3<<20) + "\n\n",
 		"too much":      strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n", 3) + "\n",
 		"index is null": "event: entry\ndata: {}\n\n",
 	} {

@@ -52,7 +52,7 @@ func (c *Client) again(ctx context.Context, once func() error) error {
 
 // pause waits until the next attempt. It gives err if there is to be none.
 func (b *backoff) pause(ctx context.Context, err error) error {
-	if e := asError(err); !e.passes() || e.givenUp && !b.endless {
+	if e := asError(err); !e.passes() {
 		return e
 	}
 	return b.wait(ctx, err)
@@ -68,7 +68,6 @@ func (b *backoff) wait(ctx context.Context, err error) error {
 		return e.because(context.Cause(ctx))
 	case b.endless:
 	case b.attempts == b.budget.Attempts, time.Since(b.began)+pause > b.budget.For:
-		e.givenUp = true
 		return e
 	}
 	timer := time.NewTimer(pause)

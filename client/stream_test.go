@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -139,7 +140,7 @@ func TestStreamThatIsLeft(t *testing.T) {
 }
 
 // talks is a server of streams: it reads a line and gives an answer, until its
-// answers end. An empty answer ends the connection.
+// answers end. N in an answer stands for the number of the line.
 func talks(lines *[]string, given ...string) reply {
 	return func(r *http.Request) (*http.Response, error) {
 		answer, err := answers(200, "application/x-ndjson", "")(r)
@@ -147,6 +148,7 @@ func talks(lines *[]string, given ...string) reply {
 		answer.Body = pr
 		go func() {
 			var line []byte
+			n := 0
 			for one := []byte{0}; len(given) > 0; {
 				if _, err := r.Body.Read(one); err != nil {
 					break
@@ -154,13 +156,13 @@ func talks(lines *[]string, given ...string) reply {
 				if line = append(line, one[0]); one[0] != '\n' {
 					continue
 				}
-				if len(line) == 1 {
+				if n++; len(line) == 1 {
 					line = nil
 					continue
 				}
 				*lines = append(*lines, string(line))
 				line = nil
-				if _, err := io.WriteString(pw, given[0]+"\n"); err != nil {
+				if _, err := io.WriteString(pw, strings.ReplaceAll(given[0], "N", strconv.Itoa(n))+"\n"); err != nil {
 					break
 				}
 				given = given[1:]
@@ -191,6 +193,31 @@ func TestStreamGoesOn(t *testing.T) {
 		require.Len(t, lines, 4)
 		require.Equal(t, lines[1], lines[2], "the line that the disk had no room for is sent again")
 		require.NotEqual(t, lines[2], lines[3])
+	})
+}
+
+// TestStreamThatBeginsLate has an answer that takes its time to begin. Meanwhile
+// blank lines are sent, which the server counts.
+func TestStreamThatBeginsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines []string
+		refusal := `{"code":"conflict","status":409,"happened":"no","detail":"d","line":N}`
+		late := func(r *http.Request) (*http.Response, error) {
+			answer, err := talks(&lines, refusal, taken, refusal)(r)
+			time.Sleep(time.Second)
+			return answer, err
+		}
+		c, _ := scripted(t, client.Retry{}, answers(200, "application/json", "1"), late)
+		n := 0
+		for a, err := range c.Stream(t.Context(), adds(3)) {
+			require.NoError(t, err)
+			n++
+			require.Equal(t, n != 2, a.Refused != nil)
+			if a.Refused != nil {
+				require.Equal(t, n, a.Refused.Line, "the caller's number")
+			}
+		}
+		require.Equal(t, 3, n)
 	})
 }
 
