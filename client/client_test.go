@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -92,6 +93,7 @@ func TestTokenAndTLS(t *testing.T) {
 	for _, h2 := range []bool{false, true} {
 		server := httptest.NewUnstartedServer(api)
 		server.EnableHTTP2 = h2
+		server.Config.ErrorLog = slog.NewLogLogger(silent.Handler(), slog.LevelDebug)
 		server.StartTLS()
 		defer server.Close()
 		trusts := server.Client().Transport.(*http.Transport).TLSClientConfig

@@ -56,8 +56,8 @@ type Error struct {
 	// Client, and later; within a day, or the answer is KeyExpired.
 	Again []Command `json:"-"`
 
-	after   time.Duration // what Retry-After said
-	cause   error
+	after time.Duration // what Retry-After said
+	cause error
 }
 
 // FieldError is what is wrong with one member of a request. Its Pointer

@@ -140,7 +140,8 @@ func TestStreamThatIsLeft(t *testing.T) {
 }
 
 // talks is a server of streams: it reads a line and gives an answer, until its
-// answers end. N in an answer stands for the number of the line.
+// answers end. N in an answer stands for the number of the line;
+// an empty answer ends the connection.
 func talks(lines *[]string, given ...string) reply {
 	return func(r *http.Request) (*http.Response, error) {
 		answer, err := answers(200, "application/x-ndjson", "")(r)
@@ -162,6 +163,9 @@ func talks(lines *[]string, given ...string) reply {
 				}
 				*lines = append(*lines, string(line))
 				line = nil
+				if given[0] == "" {
+					break
+				}
 				if _, err := io.WriteString(pw, strings.ReplaceAll(given[0], "N", strconv.Itoa(n))+"\n"); err != nil {
 					break
 				}
@@ -221,6 +225,22 @@ func TestStreamThatBeginsLate(t *testing.T) {
 	})
 }
 
+// TestStreamWhetherItHappened holds a refusal to all attempts of its line.
+func TestStreamWhetherItHappened(t *testing.T) {
+	for code, happened := range map[string]string{client.Forbidden: client.Unknown, client.StaleState: client.No} {
+		synctest.Test(t, func(t *testing.T) {
+			var lines []string
+			refusal := `{"code":"` + code + `","status":400,"happened":"no","detail":"d","line":N}`
+			c, _ := scripted(t, client.Retry{}, answers(200, "application/json", "1"), talks(&lines, ""), talks(&lines, refusal))
+			for a, err := range c.Stream(t.Context(), adds(1)) {
+				require.NoError(t, err)
+				require.Equal(t, happened, a.Refused.Happened)
+				require.Equal(t, happened == client.Unknown, len(a.Refused.Again) == 1)
+			}
+		})
+	}
+}
+
 // TestStreamGivesUp hands back what is not answered.
 func TestStreamGivesUp(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -229,7 +249,7 @@ func TestStreamGivesUp(t *testing.T) {
 		happened string
 	}{
 		"no connection": {func(*[]string) reply { return isNotThere }, client.Unreachable, client.No},
-		"no answer":     {func(l *[]string) reply { return talks(l, taken, "") }, client.NotSwoosh, client.Unknown},
+		"no answer":     {func(l *[]string) reply { return talks(l, taken, "") }, client.NoAnswer, client.Unknown},
 		"another's":     {func(l *[]string) reply { return talks(l, taken, `{"code":"conflict","happened":"no","line":9}`) }, client.NotSwoosh, client.Unknown},
 		"at the door":   {func(*[]string) reply { return refuses("unauthorized", 401) }, client.Unauthorized, client.No},
 	} {
@@ -251,7 +271,7 @@ func TestStreamGivesUp(t *testing.T) {
 					require.NotEmpty(t, e.Again)
 					require.Len(t, e.Again[0].Key, 32)
 				}
-				require.Equal(t, strings.HasPrefix(test.code, "not"), answered == 1)
+				require.Equal(t, test.happened == client.Unknown, answered == 1)
 			})
 		})
 	}
