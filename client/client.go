@@ -29,11 +29,12 @@ type Options struct {
 
 // Client asks one server. It is for any number of goroutines.
 type Client struct {
-	base  string // the server's address without a path
-	token string
-	retry Retry
-	http  *http.Client
-	own   *http.Transport // nil: the caller's is used
+	address string // as it was given, for people
+	base    string // of the URLs
+	token   string
+	retry   Retry
+	http    *http.Client
+	own     *http.Transport // nil: the caller's is used
 
 	mu      sync.Mutex
 	newest  string    // the greatest Swoosh-HLC
@@ -66,7 +67,7 @@ func New(address string, o Options) (*Client, error) {
 		return nil, err
 	}
 	o.Retry.For = cmp.Or(o.Retry.For, time.Minute)
-	c := &Client{base: base, token: o.Token, retry: o.Retry}
+	c := &Client{address: address, base: base, token: o.Token, retry: o.Retry}
 	transport := o.Transport
 	if transport == nil {
 		c.own = newTransport(o.TLS, socket, isUnix)
@@ -136,7 +137,7 @@ type request struct {
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	q, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, r.body)
 	if err != nil {
-		return nil, r.noAnswer(c.base, err)
+		return nil, r.noAnswer(c.address, err)
 	}
 	q.URL.RawQuery = r.query.Encode()
 	if c.token != "" {
@@ -150,13 +151,13 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	answer, err := c.http.Do(q)
 	if err != nil {
-		return nil, r.noAnswer(c.base, err)
+		return nil, r.noAnswer(c.address, err)
 	}
-	answer.Body = &answerBody{answer.Body, r, c.base}
+	answer.Body = &answerBody{answer.Body, r, c.address}
 	isGood := answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusNotModified || answer.StatusCode == r.also
 	if _, err := position(answer); err != nil || !isGood {
 		defer answer.Body.Close()
-		return nil, r.refusal(c.base, answer)
+		return nil, r.refusal(c.address, answer)
 	}
 	if !r.probe {
 		c.learn(answer.Header.Get("Swoosh-HLC"))
@@ -173,14 +174,14 @@ func position(answer *http.Response) (uint64, error) {
 // answerBody gives errors that say whether the request may have happened.
 type answerBody struct {
 	io.ReadCloser
-	r    request
-	base string
+	r       request
+	address string
 }
 
 func (b *answerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = b.r.noAnswer(b.base, err)
+		err = b.r.noAnswer(b.address, err)
 	}
 	return n, err
 }
@@ -200,7 +201,7 @@ func (c *Client) ask(ctx context.Context, r request, v any) error {
 	if err != nil {
 		return err
 	}
-	return r.decode(c.base, raw, v)
+	return r.decode(c.address, raw, v)
 }
 
 // learn keeps the greatest stamp that an answer had.

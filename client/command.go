@@ -10,12 +10,10 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Command is something that is to happen. Only Name is required.
+// Command is something that is to happen. Only Name is required. Its JSON is what
+// POST /command takes, so that a command can be kept and sent later.
 type Command struct {
 	Name string // as GET /commands lists it, such as "project.create"
 	// Payload is a value that encodes to a JSON object, or that JSON as
@@ -66,7 +64,7 @@ func (c *Client) Do(ctx context.Context, command Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	raw, err := command.encode()
+	raw, err := command.MarshalJSON()
 	if err != nil {
 		return Result{}, err
 	}
@@ -93,7 +91,7 @@ func (c *Client) Batch(ctx context.Context, commands []Command) ([]Result, error
 		if i == 0 {
 			command.Key = "" // It stands in the header.
 		}
-		raw, err := command.encode()
+		raw, err := command.MarshalJSON()
 		if err != nil {
 			return nil, err
 		}
@@ -156,79 +154,18 @@ func (c *Client) postOnce(ctx context.Context, body []byte, header map[string]st
 	return c.ask(ctx, r, v)
 }
 
-// envelope is a command's JSON form.
-type envelope struct {
-	Command    string          `json:"command"`
-	Payload    jsontext.Value  `json:"payload,omitzero"`
-	Key        string          `json:"idempotency_key,omitzero"`
-	KeySince   string          `json:"key_since,omitzero"`
-	Expect     *expectEnvelope `json:"expect,omitzero"`
-	After      string          `json:"hlc,omitzero"`
-	Signer     string          `json:"signer,omitzero"`
-	Signature  string          `json:"signature,omitzero"`
-	WindowID   string          `json:"window_id,omitzero"`
-	InputsHash string          `json:"inputs_hash,omitzero"`
-	Evidence   []string        `json:"evidence,omitempty"`
-}
-
-// expectEnvelope is Expect's JSON form: an empty hash is one if there is a path.
-type expectEnvelope struct {
-	StateHash string  `json:"state_hash,omitzero"`
-	Index     *uint64 `json:"index,omitzero"`
-	Path      string  `json:"path,omitzero"`
-	Hash      *string `json:"hash,omitzero"`
-}
-
-// encode gives the command's JSON, on one line.
-func (command Command) encode() ([]byte, error) {
-	e := envelope{
-		Command: command.Name, Key: command.Key, KeySince: command.KeySince, After: command.After,
-		Signer: command.Signer, Signature: command.Signature, WindowID: command.WindowID, InputsHash: command.InputsHash, Evidence: command.Evidence,
-	}
-	if x := command.Expect; x != nil {
-		e.Expect = &expectEnvelope{StateHash: x.StateHash, Index: x.Index, Path: x.Path}
-		if x.Path != "" || x.Hash != "" {
-			e.Expect.Hash = &x.Hash
-		}
-	}
-	var err error
-	if e.Payload, err = encodePayload(command.Payload); err != nil {
-		return nil, failure(InvalidPayload, No, err, "the payload of %s cannot be encoded: %v", command.Name, err)
-	}
-	raw, err := json.Marshal(e)
-	if err != nil {
-		return nil, failure(MalformedRequest, No, err, "the command %q cannot be encoded: %v", command.Name, err)
-	}
-	return raw, nil
-}
-
-// encodePayload gives a payload as one line of JSON. What is JSON already is
-// left as it is, but for white space: the server says what is wrong with it.
-func encodePayload(payload any) (jsontext.Value, error) {
-	var raw jsontext.Value
-	switch p := payload.(type) {
-	case nil:
-		return nil, nil
-	case []byte:
-		raw = bytes.Clone(p)
-	default:
-		var err error
-		if raw, err = json.Marshal(payload); err != nil {
-			return nil, err
-		}
-	}
-	return raw, raw.Compact()
-}
-
 // Import makes a document the state, as State with the empty pointer gives it:
 // on an empty log it becomes the genesis; later it replaces the state whose hash
 // is ifMatch. The document is sent once, and never again: where the answer is
 // lost, compare the state hash with that of the document.
 func (c *Client) Import(ctx context.Context, document io.Reader, ifMatch string) (Result, error) {
-	r := request{method: http.MethodPost, path: "/state", body: io.NopCloser(document), kind: "application/json", changes: true}
+	// The server refuses most of what it refuses before it reads the body, so the
+	// body waits.
+	header := map[string]string{"Expect": "100-continue"}
 	if ifMatch != "" {
-		r.header = map[string]string{"If-Match": `"` + ifMatch + `"`}
+		header["If-Match"] = `"` + ifMatch + `"`
 	}
+	r := request{method: http.MethodPost, path: "/state", header: header, body: io.NopCloser(document), kind: "application/json", changes: true}
 	var result Result
 	err := c.ask(ctx, r, &result)
 	if err == nil {

@@ -22,30 +22,31 @@ const (
 )
 
 // Error is every refusal of the server and every failure to get its answer. The
-// members from Line on are there where they apply; API.md says when.
+// members from Line on are there where they apply; API.md says when. Its JSON is
+// the problem document.
 type Error struct {
-	Code     string       `json:"code"`     // one of the constants; a newer server may have more
-	Title    string       `json:"title"`    // a few fixed words; empty where no answer came
-	Status   int          `json:"status"`   // of HTTP; 0: no answer came
-	Detail   string       `json:"detail"`   // names the thing and the next step
-	Happened string       `json:"happened"` // No or Unknown; of the whole call, all its attempts
-	Errors   []FieldError `json:"errors"`   // what is wrong, member by member
+	Code     string       `json:"code"`            // one of the constants; a newer server may have more
+	Title    string       `json:"title,omitzero"`  // a few fixed words; empty where no answer came
+	Status   int          `json:"status,omitzero"` // of HTTP; 0: no answer came
+	Detail   string       `json:"detail"`          // names the thing and the next step
+	Happened string       `json:"happened"`        // No or Unknown; of the whole call, all its attempts
+	Errors   []FieldError `json:"errors,omitzero"` // what is wrong, member by member
 
-	Line        int       `json:"line"`     // of a stream, from 1
-	Position    *int      `json:"position"` // in an atomic batch, from 0
-	Index       *uint64   `json:"index"`    // with StateHash, Path and Hash: what was expected, as it is now
-	StateHash   string    `json:"state_hash"`
-	Path        string    `json:"path"`
-	Hash        *string   `json:"hash"` // of the row at Path; empty: it is not there
-	Guards      []Verdict `json:"guards"`
-	Region      string    `json:"region"`
-	Phase       string    `json:"phase"`
-	AllowedFrom []string  `json:"allowed_from"`
-	BlockedBy   []string  `json:"blocked_by"`
-	Applied     *uint64   `json:"applied"` // with Target: how far a starting server has come, in entries
-	Target      *uint64   `json:"target"`
-	HLC         string    `json:"hlc"`      // the server's, where the caller's was too far ahead
-	Instance    string    `json:"instance"` // names an internal error in the server's log
+	Line        int       `json:"line,omitzero"`     // of a stream, from 1
+	Position    *int      `json:"position,omitzero"` // in an atomic batch, from 0
+	Index       *uint64   `json:"index,omitzero"`    // with StateHash, Path and Hash: what was expected, as it is now
+	StateHash   string    `json:"state_hash,omitzero"`
+	Path        string    `json:"path,omitzero"`
+	Hash        *string   `json:"hash,omitzero"` // of the row at Path; empty: it is not there
+	Guards      []Verdict `json:"guards,omitzero"`
+	Region      string    `json:"region,omitzero"`
+	Phase       string    `json:"phase,omitzero"`
+	AllowedFrom []string  `json:"allowed_from,omitzero"`
+	BlockedBy   []string  `json:"blocked_by,omitzero"`
+	Applied     *uint64   `json:"applied,omitzero"` // with Target: how far a starting server has come, in entries
+	Target      *uint64   `json:"target,omitzero"`
+	HLC         string    `json:"hlc,omitzero"`      // the server's, where the caller's was too far ahead
+	Instance    string    `json:"instance,omitzero"` // names an internal error in the server's log
 
 	// Next is what to do now, for any error of this Code.
 	Next string `json:"-"`
@@ -140,7 +141,7 @@ func (e *Error) metTheKey() bool {
 }
 
 // noAnswer tells a server that is not there from one that went away.
-func (r request) noAnswer(base string, err error) *Error {
+func (r request) noAnswer(address string, err error) *Error {
 	var asked *url.Error
 	if errors.As(err, &asked) {
 		err = asked.Err
@@ -149,18 +150,18 @@ func (r request) noAnswer(base string, err error) *Error {
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &certificate):
-		return failure(Unreachable, No, err, "%s shows a certificate that is not trusted: %v: give its authority in Options.TLS", base, err)
+		return failure(Unreachable, No, err, "%s shows a certificate that is not trusted: %v: give its authority in Options.TLS", address, err)
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return failure(Unreachable, No, err, "%s cannot be reached: %v: start it with swoosh serve, or give another address", base, dial.Err)
+		return failure(Unreachable, No, err, "%s cannot be reached: %v: start it with swoosh serve, or give another address", address, dial.Err)
 	}
-	return failure(NoAnswer, r.happened(), err, "no whole answer came from %s: %v", base, err)
+	return failure(NoAnswer, r.happened(), err, "no whole answer came from %s: %v", address, err)
 }
 
 // cut gives err as it is, but the end of an answer, which came too early, as an
 // answer that did not come.
-func (r request) cut(base string, err error) error {
+func (r request) cut(address string, err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return r.noAnswer(base, io.ErrUnexpectedEOF)
+		return r.noAnswer(address, io.ErrUnexpectedEOF)
 	}
 	return err
 }
@@ -176,7 +177,7 @@ func (r request) happened() string {
 const problemMaxBytes = 1 << 20
 
 // refusal makes an Error of an answer that is not good.
-func (r request) refusal(base string, answer *http.Response) *Error {
+func (r request) refusal(address string, answer *http.Response) *Error {
 	raw, err := io.ReadAll(io.LimitReader(answer.Body, problemMaxBytes))
 	if err != nil {
 		return asError(err)
@@ -185,7 +186,7 @@ func (r request) refusal(base string, answer *http.Response) *Error {
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	e, err := parseProblem(raw)
 	if notSwoosh != nil || kind != "application/problem+json" || err != nil {
-		e = failure(NotSwoosh, r.happened(), nil, "%s answered %s, which is no answer of a swoosh server: does the address name another program?", base, answer.Status)
+		e = failure(NotSwoosh, r.happened(), nil, "%s answered %s, which is no answer of a swoosh server: does the address name another program?", address, answer.Status)
 	}
 	e.Status = answer.StatusCode
 	if seconds, err := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 31); err == nil {
@@ -208,9 +209,9 @@ func parseProblem(raw []byte) (*Error, error) {
 }
 
 // decode reads an answer.
-func (r request) decode(base string, raw []byte, v any) error {
+func (r request) decode(address string, raw []byte, v any) error {
 	if err := json.Unmarshal(raw, v); err != nil {
-		return failure(NotSwoosh, r.happened(), err, "%s gave to %s %s what is no answer of a swoosh server: %v: does the address name another program?", base, r.method, r.path, err)
+		return failure(NotSwoosh, r.happened(), err, "%s gave to %s %s what is no answer of a swoosh server: %v: does the address name another program?", address, r.method, r.path, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,8 @@ type Entry struct {
 	Changed   bool            `json:"changed"` // false: it altered nothing
 	StateHash string          `json:"state_hash"`
 	Chain     string          `json:"chain"` // links it to all entries before it
+
+	Raw json.RawMessage `json:"-"` // the whole entry as the server gave it: canonical JSON (RFC 8785)
 
 	IdempotencyKey string          `json:"idempotency_key"`
 	KeySince       string          `json:"key_since"`
@@ -103,11 +106,12 @@ func (f *follower) run(ctx context.Context, read func(context.Context) error) {
 // take gives an entry on. Entries may be missing only where log.loss says so.
 func (f *follower) take(r request, raw []byte) error {
 	var e Entry
-	if err := r.decode(f.c.base, raw, &e); err != nil {
+	if err := r.decode(f.c.address, raw, &e); err != nil {
 		return err
 	}
+	e.Raw = bytes.Clone(raw)
 	if e.Index == 0 || f.next != 0 && e.Index != f.next && (e.Index < f.next || e.Command != "log.loss") {
-		return failure(NotSwoosh, No, nil, "%s gave entry %d where %d is due, which no swoosh server does", f.c.base, e.Index, f.next)
+		return failure(NotSwoosh, No, nil, "%s gave entry %d where %d is due, which no swoosh server does", f.c.address, e.Index, f.next)
 	}
 	f.next, f.had = e.Index+1, true
 	f.backoff.reset()
@@ -141,7 +145,7 @@ func (f *follower) readLog(ctx context.Context) error {
 			err = f.take(r, raw)
 		}
 		if err != nil {
-			return r.cut(f.c.base, err)
+			return r.cut(f.c.address, err)
 		}
 	}
 }
@@ -180,7 +184,7 @@ func (f *follower) watch(ctx context.Context) error {
 			err = f.takeEvent(r, e)
 		}
 		if err != nil {
-			return r.cut(f.c.base, err)
+			return r.cut(f.c.address, err)
 		}
 	}
 }
@@ -203,7 +207,7 @@ func (f *follower) takeEvent(r request, e event) error {
 	case e.name == "problem":
 		problem, err := parseProblem(e.data)
 		if err != nil {
-			return failure(NotSwoosh, No, err, "%s sent an event that is no problem document: %v", f.c.base, err)
+			return failure(NotSwoosh, No, err, "%s sent an event that is no problem document: %v", f.c.address, err)
 		}
 		return problem
 	}

@@ -14,6 +14,10 @@ import (
 type Retry struct {
 	Attempts int           // most attempts; 0: as many as fit into For; 1: never ask again
 	For      time.Duration // no attempt begins later than that after the first; 0 means 1 min
+
+	// Notify is told why another attempt is made, before the pause; nil: nobody
+	// is. Calls of several goroutines come side by side.
+	Notify func(why *Error, pause time.Duration)
 }
 
 const (
@@ -69,6 +73,9 @@ func (b *backoff) wait(ctx context.Context, err error) error {
 	case b.endless:
 	case b.attempts == b.budget.Attempts, time.Since(b.began)+pause > b.budget.For:
 		return e
+	}
+	if b.budget.Notify != nil {
+		b.budget.Notify(e, pause)
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -191,7 +191,7 @@ func (c *Client) page(ctx context.Context, table, after string, options []ReadOp
 	}
 	raw, _, err := c.readAll(ctx, r)
 	if err == nil {
-		err = r.decode(c.base, raw, &p)
+		err = r.decode(c.address, raw, &p)
 	}
 	return p, err
 }

@@ -70,7 +70,7 @@ func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 			s.window.end(err)
 			return
 		}
-		if raw, err := l.command.encode(); err != nil {
+		if raw, err := l.command.MarshalJSON(); err != nil {
 			l.refused = asError(err)
 		} else {
 			l.raw = append(raw, '\n')
@@ -171,7 +171,7 @@ func (s *stream) readAnswers(ctx context.Context, r request, from io.Reader, due
 		a := Answer{Line: l.n, Command: l.command, Refused: l.refused}
 		if l.refused == nil {
 			if err := s.readAnswer(r, lines, due, &a); err != nil {
-				return r.cut(s.c.base, err)
+				return r.cut(s.c.address, err)
 			}
 			l.complete(a.Refused)
 			due++
@@ -194,11 +194,11 @@ func (s *stream) readAnswer(r request, lines *lineReader, due int, a *Answer) er
 	var kind struct {
 		Code string `json:"code"`
 	}
-	if err := r.decode(s.c.base, raw, &kind); err != nil {
+	if err := r.decode(s.c.address, raw, &kind); err != nil {
 		return err
 	}
 	if kind.Code == "" {
-		if err := r.decode(s.c.base, raw, &a.Result); err != nil {
+		if err := r.decode(s.c.address, raw, &a.Result); err != nil {
 			return err
 		}
 		s.c.learn(a.Result.HLC)
@@ -207,7 +207,7 @@ func (s *stream) readAnswer(r request, lines *lineReader, due int, a *Answer) er
 	problem, err := parseProblem(raw)
 	switch {
 	case err != nil || problem.Line != due:
-		return failure(NotSwoosh, Unknown, err, "%s gave to line %d what is no answer to it: %s", s.c.base, due, raw)
+		return failure(NotSwoosh, Unknown, err, "%s gave to line %d what is no answer to it: %s", s.c.address, due, raw)
 	case problem.passes():
 		return problem
 	}

@@ -1,0 +1,128 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// envelope is a command's JSON form.
+type envelope struct {
+	Command    string          `json:"command"`
+	Payload    jsontext.Value  `json:"payload,omitzero"`
+	Key        string          `json:"idempotency_key,omitzero"`
+	KeySince   string          `json:"key_since,omitzero"`
+	Expect     *expectEnvelope `json:"expect,omitzero"`
+	After      string          `json:"hlc,omitzero"`
+	Signer     string          `json:"signer,omitzero"`
+	Signature  string          `json:"signature,omitzero"`
+	WindowID   string          `json:"window_id,omitzero"`
+	InputsHash string          `json:"inputs_hash,omitzero"`
+	Evidence   []string        `json:"evidence,omitempty"`
+}
+
+// expectEnvelope is Expect's JSON form: an empty hash is one if there is a path.
+type expectEnvelope struct {
+	StateHash string  `json:"state_hash,omitzero"`
+	Index     *uint64 `json:"index,omitzero"`
+	Path      string  `json:"path,omitzero"`
+	Hash      *string `json:"hash,omitzero"`
+}
+
+// MarshalJSON gives the form that POST /command takes, on one line. Its error is
+// an *Error: InvalidPayload or MalformedRequest.
+func (command Command) MarshalJSON() ([]byte, error) {
+	e := envelope{
+		Command: command.Name, Key: command.Key, KeySince: command.KeySince, After: command.After,
+		Signer: command.Signer, Signature: command.Signature, WindowID: command.WindowID, InputsHash: command.InputsHash, Evidence: command.Evidence,
+	}
+	if x := command.Expect; x != nil {
+		e.Expect = &expectEnvelope{StateHash: x.StateHash, Index: x.Index, Path: x.Path}
+		if x.Path != "" || x.Hash != "" {
+			e.Expect.Hash = &x.Hash
+		}
+	}
+	var err error
+	if e.Payload, err = encodePayload(command.Payload); err != nil {
+		return nil, failure(InvalidPayload, No, err, "the payload of %s cannot be encoded: %v", command.Name, err)
+	}
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return nil, failure(MalformedRequest, No, err, "the command %q cannot be encoded: %v", command.Name, err)
+	}
+	return raw, nil
+}
+
+// encodePayload gives a payload as one line of JSON. What is JSON already is
+// left as it is, but for white space: the server says what is wrong with it.
+func encodePayload(payload any) (jsontext.Value, error) {
+	var raw jsontext.Value
+	switch p := payload.(type) {
+	case nil:
+		return nil, nil
+	case []byte:
+		raw = bytes.Clone(p)
+	default:
+		var err error
+		if raw, err = json.Marshal(payload); err != nil {
+			return nil, err
+		}
+	}
+	return raw, raw.Compact()
+}
+
+// UnmarshalJSON reads the form that POST /command takes, and is as strict: a member
+// that is unknown, null or there twice is an error. Payload becomes a
+// jsontext.Value.
+func (command *Command) UnmarshalJSON(raw []byte) error {
+	var e envelope
+	if err := refuseNulls(raw, "", "expect"); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &e, json.RejectUnknownMembers(true)); err != nil {
+		return err
+	}
+	*command = Command{
+		Name: e.Command, Key: e.Key, KeySince: e.KeySince, After: e.After,
+		Signer: e.Signer, Signature: e.Signature, WindowID: e.WindowID, InputsHash: e.InputsHash, Evidence: e.Evidence,
+	}
+	if e.Payload != nil {
+		command.Payload = e.Payload.Clone()
+	}
+	if x := e.Expect; x != nil {
+		if (x.Path == "") != (x.Hash == nil) {
+			return errors.New("/expect: path and hash go together")
+		}
+		command.Expect = &Expect{StateHash: x.StateHash, Index: x.Index, Path: x.Path}
+		if x.Hash != nil {
+			command.Expect.Hash = *x.Hash
+		}
+	}
+	return nil
+}
+
+// refuseNulls refuses members of an object that are null, which decoding takes
+// for absent; and those of the members that are named. The payload is the
+// server's to judge.
+func refuseNulls(raw jsontext.Value, at string, inside ...string) error {
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return err
+	}
+	for name, value := range members {
+		pointer := at + "/" + name
+		if value.Kind() == 'n' && pointer != "/payload" {
+			return fmt.Errorf("%s is null: leave it out", pointer)
+		}
+		if slices.Contains(inside, name) && value.Kind() == '{' {
+			if err := refuseNulls(value, pointer); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
