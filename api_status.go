@@ -123,6 +123,9 @@ func newCommandDocument(c CommandInfo) commandDocument {
 	}
 }
 
+// MarshalJSON gives what GET /commands/{name} answers.
+func (c CommandInfo) MarshalJSON() ([]byte, error) { return encode(newCommandDocument(c)), nil }
+
 // endings are all phases that the command may end in: those that it names, and
 // for one that may stay those that it comes from.
 func (c CommandInfo) endings() []string {

@@ -53,9 +53,9 @@ type Accept struct {
 
 // RepairReport says what is wrong, in sentences, and what was done.
 type RepairReport struct {
-	Findings []string
-	Next     string   // the command to run; empty if nothing is wrong or all was done
-	Wrote    []string // files and entries
+	Findings []string `json:"findings"`
+	Next     string   `json:"next"`  // the command to run; empty if nothing is wrong or all was done
+	Wrote    []string `json:"wrote"` // files and entries
 }
 
 // Repair explains what keeps the engine in o.Dir from starting, and mends what

@@ -15,13 +15,14 @@ import (
 
 // VerifyReport is what a verification found sound.
 type VerifyReport struct {
-	First, Last uint64 // of the log; 0 for an empty one
-	Base        uint64 // entries up to here were checked by their chain alone
-	Entries     uint64
-	Snapshots   int
-	HLC         Stamp
-	StateHash   Hash
-	Chain       Hash
+	First     uint64 `json:"first"` // of the log, with Last; 0 for an empty one
+	Last      uint64 `json:"last"`
+	Base      uint64 `json:"base"` // entries up to here were checked by their chain alone
+	Entries   uint64 `json:"entries"`
+	Snapshots int    `json:"snapshots"`
+	HLC       Stamp  `json:"hlc"`
+	StateHash Hash   `json:"state_hash"`
+	Chain     Hash   `json:"chain"`
 }
 
 // Verify checks everything in o.Dir, which no engine may have open: mark, each

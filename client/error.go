@@ -150,7 +150,7 @@ func (r request) noAnswer(address string, err error) *Error {
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &certificate):
-		return failure(Unreachable, No, err, "%s shows a certificate that is not trusted: %v: give its authority in Options.TLS", address, err)
+		return failure(Unreachable, No, err, "%s shows a certificate that is not trusted: %v: give its authority", address, err)
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return failure(Unreachable, No, err, "%s cannot be reached: %v: start it with swoosh serve, or give another address", address, dial.Err)
 	}

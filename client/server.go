@@ -29,7 +29,7 @@ type Health struct {
 	Reasons   []string `json:"reasons"` // sentences
 	Index     uint64   `json:"index"`
 	HLC       string   `json:"hlc"`
-	StateHash string   `json:"state_hash"` // empty while the server starts
+	StateHash string   `json:"state_hash,omitzero"` // empty while the server starts
 	Node      string   `json:"node"`
 	Snapshot  struct { // the newest good one; index 0 while there is none
 		Index uint64 `json:"index"`
@@ -44,7 +44,7 @@ type Health struct {
 		Reserve uint64 `json:"reserve"`
 	} `json:"disk"`
 	Keys struct { // Since is the hlc at which the key window begins; empty: it holds every key
-		Since string `json:"since"`
+		Since string `json:"since,omitzero"`
 	} `json:"keys"`
 	Clock struct { // how far the last stamp is ahead of the wall clock
 		AheadMS int64 `json:"ahead_ms"`

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"net/http"
@@ -88,18 +89,20 @@ func (s *stream) connect(ctx context.Context) error {
 	if first, err := s.window.first(ctx); first == nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	body, out := io.Pipe()
 	s.window.rewind()
 	l := newLink(out)
 	go s.send(ctx, l)
+	held := time.AfterFunc(heldMost, func() { cancel(errHeld) })
 	defer func() {
-		cancel()
+		cancel(nil)
 		_ = body.Close() // It never fails (io.PipeReader).
 		<-l.sent
 	}()
 	r := request{method: http.MethodPost, path: "/command", body: body, kind: "application/x-ndjson", changes: true}
 	answer, err := s.c.send(ctx, r)
+	held.Stop()
 	if err != nil {
 		return err
 	}
@@ -107,6 +110,12 @@ func (s *stream) connect(ctx context.Context) error {
 	close(l.begun)
 	return s.readAnswers(ctx, r, answer.Body, 1+<-l.blanks)
 }
+
+// heldMost is how long a stream waits for its answer to begin. A server begins at
+// once.
+const heldMost = 30 * time.Second
+
+var errHeld = errors.New("the answer has not begun for " + heldMost.String() + ": does a proxy hold the request back until it is whole?")
 
 // link is a connection of a stream.
 type link struct {

@@ -311,3 +311,20 @@ func TestStreamOverDeadConnections(t *testing.T) {
 		require.NotErrorIs(t, err, context.DeadlineExceeded)
 	}
 }
+
+// TestStreamThatIsHeldBack: a proxy that waits for the whole request would wait
+// for ever.
+func TestStreamThatIsHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := scripted(t, client.Retry{Attempts: 2}, func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			_ = r.Body.Close() // As a transport does.
+			return nil, context.Cause(r.Context())
+		})
+		for _, err := range c.Stream(t.Context(), slices.Values([]client.Command{keyed})) {
+			require.ErrorContains(t, err, "does a proxy hold the request back")
+			require.True(t, client.IsCode(err, client.NoAnswer))
+		}
+		require.Len(t, s.asked, 2)
+	})
+}

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -32,7 +33,7 @@ func TestAskOverTLS(t *testing.T) {
 	t.Setenv("SWOOSH_ADDR", p.address(t))
 	got := swooshRun(t, "", "state")
 	require.Equal(t, codeUnreachable, got.code)
-	require.Contains(t, got.err, "certificate")
+	require.Contains(t, got.err, "give its authority: --ca-file or SWOOSH_CA_FILE names it")
 	t.Setenv("SWOOSH_CA_FILE", cert)
 	got = swooshRun(t, "", "state")
 	require.Equal(t, codeFailed, got.code, got.err)
@@ -41,15 +42,15 @@ func TestAskOverTLS(t *testing.T) {
 	t.Setenv("SWOOSH_TOKEN", token)
 	require.Equal(t, codeGood, swooshRun(t, "", "command", "project.create", "@"+payload).code)
 	state := swooshRun(t, "", "state", "--path", "/project/projects/b")
-	require.Contains(t, state.out, `"name":"B"`, state.err)
-	require.Contains(t, swooshRun(t, "", "log").out, `"actor":"boss"`)
+	require.Contains(t, state.out, `"name": "B"`, state.err)
+	require.Contains(t, swooshRun(t, "", "log", "--json").out, `"actor":"boss"`)
 	for flags, want := range map[string]string{
 		"--token-file " + file:      "not the server's token file",
 		"--token-file missing":      "open missing",
 		"--ca-file missing":         "open missing",
 		"--ca-file " + mine:         "holds no certificate",
 		"--cert-file " + cert:       "go together",
-		"--addr unix:":              "no address of a server",
+		"--addr unix:":              "unix: names no socket",
 		"--addr ftp://127.0.0.1:80": "no address of a server",
 	} {
 		got := swooshRun(t, "", append([]string{"state"}, strings.Fields(flags)...)...)
@@ -80,12 +81,9 @@ func TestAskHowItIs(t *testing.T) {
 	require.Equal(t, codeGood, health.code, health.err)
 	require.Regexp(t, `(?m)^mode +ready$`, health.out)
 	require.Regexp(t, `(?m)^node +n-7$`, health.out)
-	var h struct{ Mode string }
-	require.NoError(t, json.Unmarshal([]byte(swooshRun(t, "", "health", "--json").out), &h))
-	require.Equal(t, "ready", h.Mode)
 	snapshot := swooshRun(t, "", "snapshot")
 	require.Equal(t, codeGood, snapshot.code, snapshot.err)
-	require.Contains(t, snapshot.out, `"index":1`)
+	require.Regexp(t, `(?m)^entry +1$`, snapshot.out)
 	require.Regexp(t, `(?m)^snapshot +1$`, swooshRun(t, "", "health").out)
 	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
 	require.Equal(t, codeUnreachable, swooshRun(t, "", "health").code)
@@ -134,7 +132,7 @@ func TestWatchGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	seen := make(lineWriter, 100)
 	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"watch", "--from", "1"}, streams{nil, seen, os.Stderr}) }()
+	go func() { ended <- run(ctx, []string{"watch", "--from", "1", "--json"}, streams{nil, seen, os.Stderr}) }()
 	requireEntry := func(index int) {
 		t.Helper()
 		require.Contains(t, <-seen, fmt.Sprintf(`"index":%d,`, index))
@@ -166,23 +164,34 @@ func TestCommandStream(t *testing.T) {
 	create := func(id string) string {
 		return fmt.Sprintf(`{"command":"project.create","payload":{"project":%q,"name":"P"}}`+"\n", id)
 	}
-	got := swooshRun(t, create("a")+create("b"), "command", "-")
+	got := swooshRun(t, create("a")+create("b"), "command", "-", "--json")
 	require.Equal(t, codeGood, got.code, got.err)
 	require.Equal(t, 2, strings.Count(got.out, `"changed":true`))
-	got = swooshRun(t, create("c")+create("a")+"\n"+create("d"), "command", "-")
+	wrong := `["no command"]` + "\n" + `{"command":"project.create","paylod":{}}` + "\n" + strings.Repeat("x", lineMaxBytes+9) + "\n"
+	got = swooshRun(t, create("c")+create("a")+" \n"+wrong+strings.TrimSpace(create("d")), "command", "-", "--json")
 	require.Equal(t, codeFailed, got.code)
-	require.Contains(t, got.err, "1 lines were refused")
+	require.Contains(t, got.err, "of 6 commands 4 were refused")
 	lines := strings.Split(strings.TrimSpace(got.out), "\n")
-	require.Len(t, lines, 3)
-	require.Contains(t, lines[1], `"line":2`)
-	require.Contains(t, lines[2], `"index":4`)
+	require.Len(t, lines, 6)
+	for i, want := range []string{`"index":3`, `"code":"conflict"`, `"code":"malformed_request"`, `paylod`, `more than 1048576 bytes`, `"index":4`} {
+		require.Contains(t, lines[i], want)
+	}
+	for i, line := range []int{2, 4, 5, 6} {
+		require.Contains(t, lines[i+1], fmt.Sprintf(`"line":%d`, line))
+	}
+	require.Equal(t, strings.Join([]string{
+		"   LINE     ENTRY  OUTCOME             COMMAND",
+		"      1         5  changed             project.create",
+		"      3         -  malformed_request   the line is no command: jsontext: invalid character 'x' at start of value",
+		"      4         -  unknown_command     x: ",
+	}, "\n"), shorten(swooshRun(t, create("e")+"\nx\n"+`{"command":"x"}`, "command", "-").out, "x: "))
 	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "{}").code)
 	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "--key", "k").code)
 	require.Equal(t, codeUsage, swooshRun(t, "", "log", "--follow", "--limit", "3").code)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	seen, ended := make(lineWriter, 100), make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"log", "--follow"}, streams{nil, seen, os.Stderr}) }()
+	go func() { ended <- run(ctx, []string{"log", "--follow", "--json"}, streams{nil, seen, os.Stderr}) }()
 	for index := 1; index <= 4; index++ {
 		require.Contains(t, <-seen, fmt.Sprintf(`"index":%d,`, index))
 	}
@@ -190,7 +199,87 @@ func TestCommandStream(t *testing.T) {
 	require.Equal(t, codeGood, <-ended)
 
 	fake(t, func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, `{"index":1}`+"\n"+`{"code":"timeout","happened":"unknown"}`+"\n")
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).EnableFullDuplex() // The test sees it if it fails.
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, `{"index":1}`+"\n"+`{"code":"key_expired","line":2,"happened":"unknown"}`+"\n")
 	})
-	require.Equal(t, codeUnknown, swooshRun(t, "{}\n{}\n", "command", "-").code)
+	unknown := swooshRun(t, `{"command":"a"}`+"\n"+`{"command":"b"}`, "command", "-")
+	require.Equal(t, codeUnknown, unknown.code, unknown.err)
+	require.Contains(t, unknown.err, "of 2 commands the outcome of 1 is unknown")
+}
+
+// shorten cuts text behind the first mark.
+func shorten(text, mark string) string {
+	before, _, _ := strings.Cut(text, mark)
+	return before + mark
+}
+
+// TestCommandStreamGoesOn over a kill of the server: each line is answered, in
+// order, and is in the log once.
+func TestCommandStreamGoesOn(t *testing.T) {
+	dir, port := filepath.Join(t.TempDir(), "data"), freePort(t)
+	t.Setenv("SWOOSH_ADDR", "http://127.0.0.1:"+port)
+	serve := func() *process {
+		p := launch(t, dir, "--listen", net.JoinHostPort("127.0.0.1", port))
+		p.address(t)
+		return p
+	}
+	p := serve()
+	stdin, lines := io.Pipe()
+	answers, ended := make(lineWriter, 1000), make(chan int, 1)
+	var said bytes.Buffer
+	go func() {
+		ended <- run(t.Context(), []string{"command", "-", "--json"}, streams{stdin, answers, &said})
+	}()
+	send := func(n int) {
+		_, err := fmt.Fprintf(lines, `{"command":"project.create","payload":{"project":"p%d","name":"P"}}`+"\n", n)
+		require.NoError(t, err)
+	}
+	for n := 1; n <= 20; n++ {
+		send(n)
+		if n == 10 {
+			require.Contains(t, <-answers, `"index":1,`)
+			p.kill()
+			p = serve()
+		}
+	}
+	require.NoError(t, lines.Close())
+	require.Equal(t, codeGood, <-ended, said.String())
+	require.Contains(t, said.String(), "swoosh: asking again: ")
+	for n := 2; n <= 20; n++ {
+		require.Contains(t, <-answers, fmt.Sprintf(`"index":%d,`, n))
+	}
+	require.Equal(t, 20, strings.Count(swooshRun(t, "", "log", "--json").out, "\n"))
+	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
+}
+
+// TestCommandStreamThatIsLost names the first line that has no answer.
+func TestCommandStreamThatIsLost(t *testing.T) {
+	for _, test := range []struct {
+		handler http.HandlerFunc
+		code    int
+		says    string
+	}{
+		{goAway, codeUnknown, "line 3 and those after it have no answer"},
+		{refuse(http.StatusForbidden, "forbidden", "no"), codeFailed, "line 2 and those after it have not happened"},
+	} {
+		fake(t, test.handler)
+		got := swooshRun(t, "\n"+`{"command":"a"}`+"\n"+`{"command":"b"}`, "command", "-")
+		require.Equal(t, test.code, got.code, got.err)
+		require.Contains(t, got.err, test.says)
+		require.Equal(t, 1, strings.Count(got.err, "\n"), got.err)
+	}
+}
+
+// goAway answers a line of a stream and is gone.
+func goAway(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	_ = rc.EnableFullDuplex() // The test sees it if anything here fails.
+	_ = rc.Flush()
+	_, _ = r.Body.Read(make([]byte, 1))
+	fmt.Fprintln(w, `{"index":1}`)
+	_ = rc.Flush()
+	panic(http.ErrAbortHandler)
 }

@@ -10,20 +10,33 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// fake is a server that answers one way.
+const fakeHLC = "0197a2b4c6d8-0003-n1"
+
+// fake is a server that is one as far as anybody asks whether it is, and answers
+// everything else one way. It is asked once.
 func fake(t *testing.T, handler http.HandlerFunc) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Swoosh-Index", "7")
-		handler(w, r)
+		w.Header().Set("Swoosh-HLC", fakeHLC)
+		switch r.RequestURI {
+		case "/version":
+			fmt.Fprint(w, `{"version":"v1"}`)
+		case "/state?path=%2Fmeta%2Fversion": // where the log stands
+			fmt.Fprint(w, "1")
+		default:
+			handler(w, r)
+		}
 	}))
 	t.Cleanup(s.Close)
 	t.Setenv("SWOOSH_ADDR", s.URL)
+	t.Setenv("SWOOSH_RETRY", "0")
 }
 
 func hangUp(w http.ResponseWriter, r *http.Request) {
@@ -42,6 +55,7 @@ func cutOff(w http.ResponseWriter, r *http.Request) {
 func refuse(status int, code, happened string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Connection", "close") // Else the rest of a stream would be read first.
 		w.WriteHeader(status)
 		fmt.Fprintf(w, `{"code":%q,"detail":"the\nreason","happened":%q}`, code, happened)
 	}
@@ -51,11 +65,14 @@ func TestClientExitCodes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.json")
 	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
 	commands := map[string][]string{
-		"command": {"command", "project.create", `{"project":"a"}`, "--key", "k-1"},
-		"state":   {"state", "--path", "/project"},
-		"log":     {"log", "--from", "3"},
-		"import":  {"import", file},
+		"command":  {"command", "project.create", `{"project":"a"}`, "--key", "k-1", "--json"},
+		"state":    {"state", "--path", "/project", "--json"},
+		"log":      {"log", "--from", "7", "--json"},
+		"import":   {"import", file, "--json"},
+		"snapshot": {"snapshot", "--json"},
+		"health":   {"health", "--json"},
 	}
+	changing := map[string]int{"command": codeUnknown, "import": codeUnknown}
 	for _, test := range []struct {
 		what    string
 		handler http.HandlerFunc
@@ -63,17 +80,17 @@ func TestClientExitCodes(t *testing.T) {
 		code    int
 		says    string
 	}{
-		{"good", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"index":7}`) }, nil, codeGood, ""},
+		{"good", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"index":7,"mode":"ready"}`) }, nil, codeGood, ""},
 		{"refused", refuse(http.StatusConflict, "conflict", "no"), nil, codeFailed, "swoosh: conflict: the; reason\n"},
 		{"starting", refuse(http.StatusServiceUnavailable, "starting", "no"), nil, codeFailed, "swoosh: starting: the; reason\n"},
 		{"unknown", refuse(http.StatusInternalServerError, "outcome_unknown", "unknown"), nil, codeUnknown, "swoosh: outcome_unknown: the; reason"},
-		{"hung up", hangUp, map[string]int{"command": codeUnknown, "import": codeUnknown}, codeUnreachable, "no answer came from http://127.0.0.1"},
-		{"cut off", cutOff, map[string]int{"command": codeUnknown, "import": codeUnknown}, codeFailed, "the answer was cut off"},
-		{"redirected", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, nil, codeFailed, "is no answer of a swoosh server"},
+		{"hung up", hangUp, changing, codeUnreachable, "no whole answer came from http://127.0.0.1"},
+		{"cut off", cutOff, changing, codeUnreachable, "no whole answer came from http://127.0.0.1"},
+		{"redirected", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, changing, codeFailed, "is no answer of a swoosh server"},
 		{"another program", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Del("Swoosh-Index")
 			fmt.Fprintln(w, "<html>")
-		}, nil, codeFailed, "is no answer of a swoosh server"},
+		}, changing, codeFailed, "is no answer of a swoosh server"},
 	} {
 		for name, args := range commands {
 			t.Run(test.what+" "+name, func(t *testing.T) {
@@ -86,10 +103,11 @@ func TestClientExitCodes(t *testing.T) {
 				require.Equal(t, want, got.code, got.err)
 				require.Contains(t, got.err, test.says)
 				if want == codeUnknown && name == "command" {
-					require.Contains(t, got.err, "--key k-1", "the key is needed to find out")
+					require.Contains(t, got.err, "--key k-1 --key-since "+fakeHLC, "the key is needed to find out")
+					require.Contains(t, got.out, `"happened":"unknown"`)
 				}
 				if want == codeGood {
-					require.Equal(t, "{\"index\":7}\n", got.out)
+					require.Contains(t, got.out, `"index":7`)
 					require.Empty(t, got.err)
 				} else {
 					require.Equal(t, 1, strings.Count(got.err, "\n"), "one plain line: %s", got.err)
@@ -105,8 +123,44 @@ func TestClientExitCodes(t *testing.T) {
 			got := swooshRun(t, "", append(args, "--addr", ln.Addr().String())...)
 			require.Equal(t, codeUnreachable, got.code, got.err)
 			require.Contains(t, got.err, "swoosh serve")
+			require.Contains(t, got.err, "SWOOSH_ADDR")
+			require.NotContains(t, got.err, "asking again", "who is not there at first is not waited for")
 		})
 	}
+}
+
+// TestTheAddressOfAnotherProgram is told before anything is sent there.
+func TestTheAddressOfAnotherProgram(t *testing.T) {
+	var posts atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			posts.Add(1)
+		}
+		fmt.Fprintln(w, "<html>")
+	}))
+	defer s.Close()
+	got := swooshRun(t, "", "command", "x.y", "--addr", s.URL)
+	require.Equal(t, codeFailed, got.code)
+	require.Contains(t, got.err, "does the address name another program?")
+	require.Contains(t, got.err, "--addr")
+	require.Zero(t, posts.Load())
+}
+
+// TestAskedAgain: what passes is waited for, and said once.
+func TestAskedAgain(t *testing.T) {
+	calls := 0
+	fake(t, func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls < 3 {
+			refuse(http.StatusServiceUnavailable, "starting", "no")(w, r)
+			return
+		}
+		fmt.Fprint(w, `{"index":8,"changed":true}`)
+	})
+	got := swooshRun(t, "", "command", "x.y", "--retry", "1m")
+	require.Equal(t, codeGood, got.code, got.err)
+	require.Equal(t, "swoosh: asking again: starting: the; reason\n", got.err)
+	require.Regexp(t, `(?m)^entry +8$`, got.out)
+	require.Equal(t, 3, calls)
 }
 
 func TestCommandSends(t *testing.T) {
@@ -114,6 +168,7 @@ func TestCommandSends(t *testing.T) {
 		Command string          `json:"command"`
 		Payload json.RawMessage `json:"payload"`
 		Key     string          `json:"idempotency_key"`
+		Since   string          `json:"key_since"`
 	}
 	calls, asked, wrong := 0, "", error(nil)
 	fake(t, func(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +193,8 @@ func TestCommandSends(t *testing.T) {
 		require.Equal(t, 1, calls)
 		require.Equal(t, "POST /command application/json", asked)
 		require.Equal(t, "x.y", got.Command)
-		require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, got.Key)
+		require.Regexp(t, `^[0-9a-f]{32}$`, got.Key)
+		require.Equal(t, fakeHLC, got.Since)
 		if test.want == "" {
 			require.Empty(t, got.Payload)
 		} else {
@@ -148,8 +204,9 @@ func TestCommandSends(t *testing.T) {
 	first := got.Key
 	swooshRun(t, "", "command", "x.y")
 	require.NotEqual(t, first, got.Key, "each command has a new key")
-	swooshRun(t, "", "command", "x.y", "--key", "mine")
+	swooshRun(t, "", "command", "x.y", "--key", "mine", "--key-since", "000000000000-0000-n1")
 	require.Equal(t, "mine", got.Key)
+	require.Equal(t, "000000000000-0000-n1", got.Since)
 }
 
 func TestQuestionsSent(t *testing.T) {
@@ -158,42 +215,50 @@ func TestQuestionsSent(t *testing.T) {
 	fake(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body) // What is missing is missed below.
 		asked, body = r, string(b)
-		fmt.Fprint(w, "{\"index\":1}\n{\"index\":2}\n{\"index\":3}\n")
+		fmt.Fprint(w, "{\"index\":7}\n{\"index\":8}\n{\"index\":9}\n")
 	})
 	require.Equal(t, codeGood, swooshRun(t, "", "state").code)
 	require.Equal(t, "/state", asked.RequestURI)
 	swooshRun(t, "", "state", "--path", "", "--at", "4")
-	require.Equal(t, "/state?at=4&path=", asked.RequestURI)
+	require.Equal(t, "/state?at=4", asked.RequestURI)
+	swooshRun(t, "", "state", "--path", "/a b", "--at", fakeHLC)
+	require.Equal(t, "/state?at="+fakeHLC+"&path=%2Fa+b", asked.RequestURI)
 
-	all := swooshRun(t, "", "log")
+	all := swooshRun(t, "", "log", "--json")
 	require.Equal(t, "/log", asked.RequestURI)
 	require.Equal(t, "application/x-ndjson", asked.Header.Get("Accept"))
-	require.Equal(t, 3, strings.Count(all.out, "\n"))
-	two := swooshRun(t, "", "log", "--from", "7", "--limit", "2")
+	require.Equal(t, "{\"index\":7}\n{\"index\":8}\n{\"index\":9}\n", all.out)
+	two := swooshRun(t, "", "log", "--from", "7", "--limit", "2", "--json")
 	require.Equal(t, "/log?from=7", asked.RequestURI)
-	require.Equal(t, "{\"index\":1}\n{\"index\":2}\n", two.out)
-	require.Equal(t, all.out, swooshRun(t, "", "log", "--limit", "100000").out)
+	require.Equal(t, "{\"index\":7}\n{\"index\":8}\n", two.out)
+	require.Equal(t, all.out, swooshRun(t, "", "log", "--limit", "100000", "--json").out)
 
 	file := filepath.Join(t.TempDir(), "state.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"meta":{}}`), 0o600))
 	hash := strings.Repeat("ab", 32)
-	for _, given := range []string{hash, `"` + hash + `"`} {
+	fake(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		asked, body = r, string(b)
+		fmt.Fprint(w, `{"index":1}`)
+	})
+	for _, given := range []string{hash, `"` + hash + `"`, hash + "\n"} {
 		require.Equal(t, codeGood, swooshRun(t, "", "import", file, "--if-match", given).code)
 		require.Equal(t, "POST /state", asked.Method+" "+asked.RequestURI)
 		require.Equal(t, `"`+hash+`"`, asked.Header.Get("If-Match"))
 		require.Equal(t, `{"meta":{}}`, body)
-		require.EqualValues(t, len(body), asked.ContentLength)
 	}
-	swooshRun(t, "", "import", file)
-	require.Empty(t, asked.Header.Get("If-Match"))
+	require.Equal(t, codeGood, swooshRun(t, "from stdin", "import", "-").code)
+	require.Equal(t, "from stdin", body)
+	require.Empty(t, asked.Header.Values("If-Match"))
 }
 
+// TestImportRefusedBeforeTheBody: a server that refuses without reading is heard.
 func TestImportRefusedBeforeTheBody(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "large.json")
+	file := filepath.Join(t.TempDir(), "state.json")
 	require.NoError(t, os.WriteFile(file, make([]byte, 8<<20), 0o600))
 	fake(t, refuse(http.StatusPreconditionFailed, "stale_state", "no"))
 	got := swooshRun(t, "", "import", file)
-	require.Equal(t, codeFailed, got.code)
+	require.Equal(t, codeFailed, got.code, got.err)
 	require.Contains(t, got.err, "swoosh: stale_state:")
 }
 
@@ -208,19 +273,23 @@ func TestImportOfWrongFiles(t *testing.T) {
 	require.Zero(t, calls, "nothing is sent")
 }
 
+// TestAddress: flag and variable, with and without a scheme.
 func TestAddress(t *testing.T) {
-	for given, want := range map[string]string{
-		"":                       defaultAddress,
-		"127.0.0.1:9":            "http://127.0.0.1:9",
-		"http://[::1]:9/":        "http://[::1]:9",
-		"https://swoosh.example": "https://swoosh.example",
-	} {
+	fake(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"mode":"ready"}`) })
+	whole := os.Getenv("SWOOSH_ADDR")
+	for _, given := range []string{whole, whole + "/", strings.TrimPrefix(whole, "http://")} {
 		t.Setenv("SWOOSH_ADDR", given)
-		var c connection
-		require.NoError(t, c.open())
-		require.Equal(t, want, c.base)
+		require.Equal(t, codeGood, swooshRun(t, "", "health").code, given)
+		t.Setenv("SWOOSH_ADDR", "ftp://nowhere")
+		require.Equal(t, codeGood, swooshRun(t, "", "health", "--addr", given).code, "the flag wins")
 	}
-	c := connection{address: "localhost:1"}
-	require.NoError(t, c.open())
-	require.Equal(t, "http://localhost:1", c.base, "the flag wins")
+	for variable, wrong := range map[string]string{"SWOOSH_ADDR": "ftp://nowhere", "SWOOSH_RETRY": "soon"} {
+		t.Setenv("SWOOSH_ADDR", whole)
+		t.Setenv("SWOOSH_RETRY", "0")
+		t.Setenv(variable, wrong)
+		got := swooshRun(t, "", "health")
+		require.Equal(t, codeUsage, got.code)
+		require.Contains(t, got.err, variable)
+	}
+	require.Contains(t, swooshRun(t, "", "health", "--retry", "-1s").err, "--retry is -1s")
 }

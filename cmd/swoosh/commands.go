@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -15,40 +14,52 @@ import (
 )
 
 func newCommands(s streams) *cobra.Command {
-	return &cobra.Command{
-		Use: "commands [NAME]", Short: "List the commands that a server takes, or explain one",
+	cmd := &cobra.Command{
+		Use: "commands [NAME] [--json]", Short: "List the commands that a server takes, or explain one",
 		Long: `Lists every command with the phases that it comes from and may end in; with NAME,
 that one with its payload's JSON Schema. A running server says the same: GET
 /commands.`,
+		Example:           `  swoosh commands project.create --json | jq .schema`,
 		Args:              takes("[NAME]"),
 		ValidArgsFunction: completeCommand,
-		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				return explain(s.out, args[0])
-			}
-			w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "COMMAND\tFROM\tTO\tWHAT IT DOES")
-			for _, c := range swoosh.Describe(parts()...) {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Name, phases(c.From), phases(ends(c)), c.Summary)
-			}
-			return w.Flush()
-		},
 	}
+	out := newOutput(cmd, s.out)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		all := swoosh.Describe(parts()...)
+		switch {
+		case len(args) == 1:
+			return explain(out, args[0], all)
+		case out.json:
+			return out.printJSON(struct {
+				Commands []swoosh.CommandInfo `json:"commands"`
+			}{all})
+		}
+		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "COMMAND\tFROM\tTO\tWHAT IT DOES")
+		for _, c := range all {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Name, phases(c.From), phases(ends(c)), c.Summary)
+		}
+		return w.Flush()
+	}
+	return cmd
 }
 
 // explain prints all that is declared of a command.
-func explain(to io.Writer, name string) error {
+func explain(out *output, name string, all []swoosh.CommandInfo) error {
 	var names []string
-	for _, c := range swoosh.Describe(parts()...) {
+	for _, c := range all {
 		names = append(names, c.Name)
 		if c.Name != name {
 			continue
+		}
+		if out.json {
+			return out.printJSON(c)
 		}
 		var schema bytes.Buffer
 		if err := json.Indent(&schema, c.Schema, "", "  "); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(to, "%s: %s\nrole:   %s\nregion: %s\nfrom:   %s\nto:     %s\n\npayload, a JSON Schema:\n%s\n",
+		_, err := fmt.Fprintf(out.w, "%s: %s\nrole:   %s\nregion: %s\nfrom:   %s\nto:     %s\n\npayload, a JSON Schema:\n%s\n",
 			c.Name, c.Summary, c.Role, cmp.Or(c.Region, "-"), phases(c.From), phases(ends(c)), schema.Bytes())
 		return err
 	}

@@ -19,9 +19,6 @@ import (
 // --max-recovery as SWOOSH_MAX_RECOVERY, and in a JSON file, as "max-recovery".
 // The flag wins, then the environment, then the file.
 
-// clientVariables are for the commands that ask a server.
-var clientVariables = []string{"SWOOSH_ADDR", "SWOOSH_TOKEN", "SWOOSH_CA_FILE", "SWOOSH_CERT_FILE", "SWOOSH_KEY_FILE"}
-
 // onlyFlags are flags that are no settings.
 var onlyFlags = []string{"help", "config", "print-config"}
 

@@ -5,132 +5,206 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
-	"net/http"
-	"net/url"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/chorus-services/swoosh/client"
 )
 
 const defaultAddress = "http://127.0.0.1:8420"
 
-// connection says where the server is and who asks. What a flag does not say
-// stands in the environment.
+// connection says where the server is, who asks, and how patiently.
 type connection struct {
-	address         string
-	tokenFile       string
-	ca, cert, key   string
-	http            *http.Client // made with the first question
-	base            string       // of the URLs, made likewise
-	socket, bearing string       // path of a unix socket; the token
+	flags         *pflag.FlagSet
+	address       string
+	tokenFile     string
+	ca, cert, key string
+	retry         time.Duration
+
+	log  io.Writer // is told why a question is asked again
+	mu   sync.Mutex
+	said string // the code that was told last
 }
 
-func (c *connection) register(flags *pflag.FlagSet) {
-	flags.StringVar(&c.address, "addr", "", "where the server is: http://, https:// or unix:PATH (default: SWOOSH_ADDR, else "+defaultAddress+")")
-	flags.StringVar(&c.tokenFile, "token-file", "", "file that holds your token, alone (default: the token in SWOOSH_TOKEN)")
-	flags.StringVar(&c.ca, "ca-file", "", "authorities (PEM) of the server's certificate (default: SWOOSH_CA_FILE, else the machine's)")
-	flags.StringVar(&c.cert, "cert-file", "", "your certificate (PEM) (default: SWOOSH_CERT_FILE)")
-	flags.StringVar(&c.key, "key-file", "", "its key (PEM) (default: SWOOSH_KEY_FILE)")
+// clientFlags are the flags that may stand in the environment.
+var clientFlags = []string{"addr", "ca-file", "cert-file", "key-file", "retry"}
+
+// clientVariables are for the commands that ask a server.
+var clientVariables = []string{"SWOOSH_TOKEN", variable("addr"), variable("ca-file"), variable("cert-file"), variable("key-file"), variable("retry")}
+
+// newConnection gives a connection, and cmd the flags that describe it.
+func newConnection(cmd *cobra.Command, log io.Writer) *connection {
+	c := &connection{flags: cmd.Flags(), log: log}
+	c.flags.StringVar(&c.address, "addr", defaultAddress, "where the server is: http://, https:// or unix:PATH (also SWOOSH_ADDR)")
+	c.flags.StringVar(&c.tokenFile, "token-file", "", "file that holds your token, alone (default: the token in SWOOSH_TOKEN)")
+	c.flags.StringVar(&c.ca, "ca-file", "", "authorities (PEM) of the server's certificate (also SWOOSH_CA_FILE; default: the machine's)")
+	c.flags.StringVar(&c.cert, "cert-file", "", "your certificate (PEM) (also SWOOSH_CERT_FILE)")
+	c.flags.StringVar(&c.key, "key-file", "", "its key (PEM) (also SWOOSH_KEY_FILE)")
+	c.flags.DurationVar(&c.retry, "retry", 30*time.Second, "how long to go on asking a server that starts, stops, is overloaded or goes away; 0: ask once (also SWOOSH_RETRY)")
+	return c
 }
 
-// open reads what the flags and the environment name.
-func (c *connection) open() error {
-	if c.http != nil {
-		return nil
-	}
-	if err := c.findServer(); err != nil {
-		return err
-	}
-	if err := c.findToken(); err != nil {
-		return err
-	}
-	config, err := c.tlsConfig()
-	if err != nil {
-		return err
-	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	dial := dialer.DialContext
-	if c.socket != "" {
-		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", c.socket)
+// open gives a client as the flags and the environment describe it.
+func (c *connection) open() (*client.Client, error) {
+	for _, name := range clientFlags {
+		f := c.flags.Lookup(name)
+		if value, given := os.LookupEnv(variable(name)); given && value != "" && !f.Changed {
+			if err := f.Value.Set(value); err != nil {
+				return nil, exitf(codeUsage, "%s=%q: %w", variable(name), value, err)
+			}
 		}
 	}
-	// Answers have no limit of time: a state of long ago takes as long as its
-	// replay.
-	c.http = &http.Client{
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dial, TLSClientConfig: config, ForceAttemptHTTP2: true,
-			DisableKeepAlives: true, DisableCompression: true, ExpectContinueTimeout: 10 * time.Second,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	if c.retry < 0 {
+		return nil, exitf(codeUsage, "--retry is %s: give how long to go on asking, or 0 to ask once", c.retry)
 	}
-	return nil
+	o := client.Options{Retry: client.Retry{For: c.retry, Notify: c.notify}}
+	if c.retry == 0 {
+		o.Retry.Attempts = 1
+	}
+	var err error
+	if o.Token, err = c.token(); err != nil {
+		return nil, err
+	}
+	if o.TLS, err = c.tlsConfig(); err != nil {
+		return nil, err
+	}
+	switch isUnix := strings.HasPrefix(c.address, unixPrefix); {
+	case isUnix && !c.flags.Changed("ca-file"):
+		o.TLS = nil // A socket has TLS only if one says so for it; SWOOSH_CA_FILE is for other servers too.
+	case !isUnix && !strings.Contains(c.address, "://"):
+		c.address = "http://" + c.address
+	}
+	api, err := client.New(c.address, o)
+	if err != nil {
+		return nil, exitf(codeUsage, "--addr or SWOOSH_ADDR: %w", err)
+	}
+	return api, nil
 }
 
-func (c *connection) findServer() error {
-	address := cmp.Or(c.address, os.Getenv("SWOOSH_ADDR"), defaultAddress)
-	if path, ok := strings.CutPrefix(address, unixPrefix); ok && path != "" {
-		c.socket, c.base = path, "http://localhost"
-		return nil
+// reach is open, and asks whether a swoosh server is there: who gave a wrong
+// address is told at once, and not asked to wait.
+func (c *connection) reach(ctx context.Context) (*client.Client, error) {
+	api, err := c.open()
+	if err != nil {
+		return nil, err
 	}
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
+	if _, err := api.Version(ctx); err != nil {
+		return nil, failed(err)
 	}
-	u, err := url.Parse(address)
-	if err != nil || address == "http://"+unixPrefix || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return exitf(codeUsage, "%q is no address of a server: give one such as %s or unix:PATH in --addr or SWOOSH_ADDR", address, defaultAddress)
-	}
-	c.base = u.Scheme + "://" + u.Host
-	return nil
+	return api, nil
 }
 
-// name is the server's address for people.
-func (c *connection) name() string {
-	if c.socket != "" {
-		return unixPrefix + c.socket
+// notify says why a question is asked again, once for each reason in a row.
+func (c *connection) notify(why *client.Error, _ time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.said != why.Code {
+		c.said = why.Code
+		fmt.Fprintf(c.log, "swoosh: asking again: %s\n", oneLine(why))
 	}
-	return c.base
 }
 
-func (c *connection) findToken() error {
-	c.bearing = os.Getenv("SWOOSH_TOKEN")
+func (c *connection) token() (string, error) {
+	token := os.Getenv("SWOOSH_TOKEN")
 	if c.tokenFile != "" {
 		b, err := os.ReadFile(c.tokenFile)
 		if err != nil {
-			return exitf(codeUsage, "--token-file: %w", err)
+			return "", exitf(codeUsage, "--token-file: %w", err)
 		}
-		c.bearing = strings.TrimSpace(string(b))
+		token = strings.TrimSpace(string(b))
 	}
-	if strings.ContainsAny(c.bearing, " \t\r\n") {
-		return exitf(codeUsage, "the token has white space in it: --token-file and SWOOSH_TOKEN hold your token alone, not the server's token file")
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", exitf(codeUsage, "the token has a character that no token has, such as a space: --token-file and SWOOSH_TOKEN hold your token alone, not the server's token file")
 	}
-	return nil
+	return token, nil
 }
 
 func (c *connection) tlsConfig() (*tls.Config, error) {
+	if (c.cert == "") != (c.key == "") {
+		return nil, exitf(codeUsage, "--cert-file and --key-file go together: give both")
+	}
+	if c.ca == "" && c.cert == "" {
+		return nil, nil
+	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca := cmp.Or(c.ca, os.Getenv("SWOOSH_CA_FILE")); ca != "" {
-		b, err := os.ReadFile(ca)
+	if c.ca != "" {
+		b, err := os.ReadFile(c.ca)
 		if err != nil {
 			return nil, exitf(codeUsage, "--ca-file: %w", err)
 		}
 		if config.RootCAs = x509.NewCertPool(); !config.RootCAs.AppendCertsFromPEM(b) {
-			return nil, exitf(codeUsage, "--ca-file: %s holds no certificate in PEM", ca)
+			return nil, exitf(codeUsage, "--ca-file: %s holds no certificate in PEM", c.ca)
 		}
 	}
-	cert, key := cmp.Or(c.cert, os.Getenv("SWOOSH_CERT_FILE")), cmp.Or(c.key, os.Getenv("SWOOSH_KEY_FILE"))
-	if (cert == "") != (key == "") {
-		return nil, exitf(codeUsage, "--cert-file and --key-file go together: give both")
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
+	if c.cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 		if err != nil {
-			return nil, exitf(codeUsage, "--cert-file %s with --key-file %s: %w", cert, key, err)
+			return nil, exitf(codeUsage, "--cert-file %s with --key-file %s: %w", c.cert, c.key, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, nil
+}
+
+// failed gives a client's error the exit code that it means, and says what to do
+// on this command line.
+func failed(err error) error {
+	var e *client.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	text := cmp.Or(e.Code, client.NoAnswer) + ": " + e.Detail + fieldsOf(e) + reasonsOf(e) + flagsOf(e)
+	switch {
+	case e.Happened == client.Unknown:
+		return exitf(codeUnknown, "%s", text)
+	case e.Code == client.Unreachable || e.Code == client.NoAnswer:
+		return exitf(codeUnreachable, "%s", text)
+	}
+	return exitf(codeFailed, "%s", text)
+}
+
+// fieldsOf names what is wrong member by member, where the detail has room for
+// one only.
+func fieldsOf(e *client.Error) string {
+	if len(e.Errors) < 2 {
+		return ""
+	}
+	var all []string
+	for _, f := range e.Errors {
+		all = append(all, f.Pointer+" "+f.Detail)
+	}
+	return " (" + strings.Join(all, "; ") + ")"
+}
+
+// reasonsOf gives what the guards said that said no.
+func reasonsOf(e *client.Error) string {
+	text := ""
+	for _, g := range e.Guards {
+		if !g.Allowed && !strings.Contains(e.Detail, g.Reason) {
+			text += fmt.Sprintf(" (%s: %s)", g.Guard, g.Reason)
+		}
+	}
+	return text
+}
+
+// flagsOf names the flags that may put it right.
+func flagsOf(e *client.Error) string {
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(e, &certificate):
+		return ": --ca-file or SWOOSH_CA_FILE names it"
+	case e.Code == client.Unreachable || e.Code == client.NotSwoosh:
+		return ": --addr or SWOOSH_ADDR names it"
+	case e.Code == client.Unauthorized:
+		return ": give your token in SWOOSH_TOKEN or --token-file"
+	}
+	return ""
 }

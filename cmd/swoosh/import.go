@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"net/http"
+	"io"
 	"os"
 	"strings"
 
@@ -14,42 +14,53 @@ import (
 func newImport(s streams) *cobra.Command {
 	var ifMatch string
 	cmd := &cobra.Command{
-		Use: "import FILE [--if-match HASH]", Short: "Replace the whole state by that of a file",
-		Long: `Replaces the whole state by a document as swoosh state prints it. On an empty log
-it becomes the first state; later --if-match must name the state hash that it
-replaces.`,
-		Args: takes("FILE"),
+		Use: "import FILE|- [flags]", Short: "Replace the whole state by that of a file",
+		Long: `Replaces the whole state by a document as swoosh state prints it, from a file or
+from stdin. On an empty log it becomes the first state; later --if-match must name
+the state hash that it replaces. It is sent once: where the outcome is unknown
+(exit code 5) compare what swoosh state --path /meta/state_hash prints.`,
+		Example: `  swoosh import state-2.json --if-match "$(swoosh state --path /meta/state_hash)"`,
+		Args:    takes("FILE"),
 	}
-	c := newClient(cmd)
+	connection, out := newConnection(cmd, s.err), newOutput(cmd, s.out)
 	cmd.Flags().StringVar(&ifMatch, "if-match", "", "the state hash that is replaced")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		r := request{
-			method: http.MethodPost, path: "/state",
-			// The server refuses before it reads the body, so the body waits.
-			header: map[string]string{"Content-Type": "application/json", "Expect": "100-continue"},
-			lost:   codeUnknown, hint: "; to find out, compare what swoosh state --path /meta/state_hash prints",
-		}
 		if cmd.Flags().Changed("if-match") {
-			hash, err := swoosh.ParseHash(strings.Trim(ifMatch, `"`))
+			hash, err := swoosh.ParseHash(strings.Trim(strings.TrimSpace(ifMatch), `"`))
 			if err != nil {
 				return exitf(codeUsage, "--if-match: %w", err)
 			}
-			r.header["If-Match"] = fmt.Sprintf("%q", hash.String())
+			ifMatch = hash.String()
 		}
-		f, size, err := openDocument(args[0])
+		document, size, err := openDocument(s.in, args[0])
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		r.body, r.bytes = f, size
-		return c.printJSON(cmd.Context(), s.out, r)
+		defer document.Close()
+		api, err := connection.reach(cmd.Context())
+		if err != nil {
+			return err
+		}
+		bar := &progress{line: newStatus(s.err), what: "importing"}
+		result, err := api.Import(cmd.Context(), &reading{Reader: document, progress: bar, bytes: size}, ifMatch)
+		bar.clear()
+		if end := failed(err); exitCode(end) == codeUnknown {
+			return exitf(codeUnknown, "%w; to find out, compare what swoosh state --path /meta/state_hash prints", end)
+		} else if end != nil {
+			return end
+		}
+		return out.print(result, "entry", fmt.Sprint(result.Index), "outcome", outcomeOf(result),
+			"hlc", printable(result.HLC), "state hash", printable(result.StateHash))
 	}
 	return cmd
 }
 
-// openDocument opens a file to read, and says how long it is: 0 if that is not
-// known.
-func openDocument(name string) (*os.File, int64, error) {
+// openDocument opens a file to read, or stdin, and says how long it is: -1 if that
+// is not known.
+func openDocument(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
+	if name == "-" {
+		return io.NopCloser(stdin), -1, nil
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, fmt.Errorf("the state cannot be read: %w", err)
@@ -62,7 +73,7 @@ func openDocument(name string) (*os.File, int64, error) {
 		return nil, 0, fmt.Errorf("the state cannot be read: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return f, 0, nil
+		return f, -1, nil
 	}
 	return f, info.Size(), nil
 }

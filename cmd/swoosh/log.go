@@ -2,119 +2,163 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"math"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/client"
 )
 
 func newLog(s streams) *cobra.Command {
 	var from, limit uint64
 	var follow bool
 	cmd := &cobra.Command{
-		Use: "log [LOST-LOG] [--from INDEX] [--limit N] [--follow]", Short: "Print the log's entries, a line each",
-		Long: `Prints the entries as they were committed, a line of JSON each, to the end of
-the log as it is now. With a log that a repair took out, such as
-swoosh-data/lost/log-1, it prints that one; no server is needed. With --follow it
-goes on with entries as they come, as swoosh watch does.`,
+		Use: "log [LOST-LOG] [flags]", Short: "Print the log's entries, a line each",
+		Long: `Prints the entries as they were committed, to the end of the log as it is now.
+With a log that a repair took out, such as swoosh-data/lost/log-1, it prints that
+one; no server is needed. With --follow it goes on with entries as they come, as
+swoosh watch does.`,
+		Example: `  swoosh log --from 2 --limit 3
+  swoosh log --json | jq -c '{index, command}'`,
 		Args: takes("[LOST-LOG]"),
 	}
-	c := newClient(cmd)
+	connection, out := newConnection(cmd, s.err), newOutput(cmd, s.out)
 	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first that is kept)")
-	cmd.Flags().Uint64Var(&limit, "limit", 0, "how many entries at most (default: all)")
+	cmd.Flags().Uint64Var(&limit, "limit", math.MaxUint64, "how many entries at most (default: all)")
+	cmd.Flags().Lookup("limit").DefValue = "0"
 	cmd.Flags().BoolVar(&follow, "follow", false, "go on with entries as they come, until ^C")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if cmd.Flags().Changed("from") && from == 0 {
+		switch {
+		case cmd.Flags().Changed("from") && from == 0:
 			return exitf(codeUsage, "--from is 0: entries are counted from 1")
-		}
-		if cmd.Flags().Changed("limit") && limit == 0 {
+		case limit == 0:
 			return exitf(codeUsage, "--limit is 0: it must be 1 or more")
-		}
-		if follow && cmd.Flags().Changed("limit") {
+		case follow && cmd.Flags().Changed("limit"):
 			return exitf(codeUsage, "--follow has no end, so it takes no --limit")
-		}
-		if follow && len(args) == 1 {
+		case follow && len(args) == 1:
 			return exitf(codeUsage, "--follow is for a server's log: nothing comes behind %s", args[0])
+		case len(args) == 1:
+			return printEntries(out, lostEntries(args[0], from), limit)
 		}
-		if follow {
-			return c.follow(cmd.Context(), s.out, max(from, 1))
-		}
-		if len(args) == 1 {
-			return copyLost(s.out, args[0], from, limit)
-		}
-		query := url.Values{}
-		if cmd.Flags().Changed("from") {
-			query.Set("from", strconv.FormatUint(from, 10))
-		}
-		r := request{
-			method: http.MethodGet, path: "/log", query: query, lost: codeUnreachable,
-			header: map[string]string{"Accept": "application/x-ndjson"},
-		}
-		if !cmd.Flags().Changed("limit") {
-			return c.copyTo(cmd.Context(), s.out, r)
-		}
-		answer, err := c.send(cmd.Context(), r)
+		api, err := connection.reach(cmd.Context())
 		if err != nil {
 			return err
 		}
-		defer answer.Body.Close()
-		return r.copyLines(s.out, answer.Body, limit)
+		if follow {
+			return printComing(cmd.Context(), out, api, max(from, 1))
+		}
+		return failed(printEntries(out, api.Log(cmd.Context(), from), limit))
 	}
 	return cmd
 }
 
-// copyLost prints a log that a repair took out. Another one is refused: only a
-// server's start may open it, since it copies what Badger might cut off.
-func copyLost(w io.Writer, dir string, from, limit uint64) error {
-	whole, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() || filepath.Base(filepath.Dir(whole)) != "lost" {
-		return exitf(codeUsage, "%s is not a log that a repair took out: name one such as swoosh-data/lost/log-1", dir)
-	}
-	wal, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return exitf(codeFailed, "%s cannot be read: %w", dir, err)
-	}
-	out := bufio.NewWriter(w)
-	n := uint64(0)
-	for record, err := range wal.Read(from, math.MaxUint64) {
+// printEntries prints at most limit entries.
+func printEntries(out *output, entries iter.Seq2[client.Entry, error], limit uint64) error {
+	w := bufio.NewWriter(out.w)
+	rows := entryRows{out: out, w: w}
+	for entry, err := range entries {
+		if err == nil {
+			err = rows.print(entry)
+		}
 		if err != nil {
-			return errors.Join(exitf(codeDamaged, "%s: %w", dir, err), out.Flush(), wal.Close())
+			return errors.Join(err, w.Flush())
 		}
-		if _, err := out.Write(append(record.AppendJSON(nil), '\n')); err != nil {
-			return errors.Join(err, wal.Close())
-		}
-		if n++; n == limit {
+		if limit--; limit == 0 {
 			break
 		}
 	}
-	return errors.Join(out.Flush(), wal.Close())
+	return w.Flush()
 }
 
-// copyLines writes at most n lines.
-func (r request) copyLines(w io.Writer, answer io.Reader, n uint64) error {
-	lines := bufio.NewReader(answer)
-	for range n {
-		line, err := lines.ReadBytes('\n')
-		if _, err := w.Write(line); err != nil {
-			return err
+// entryRows prints entries, a line each.
+type entryRows struct {
+	out   *output
+	w     io.Writer
+	begun bool
+}
+
+const entryForm = "%8s  %-24s  %-24s  %-12s  %s"
+
+func (r *entryRows) print(e client.Entry) error {
+	if r.out.json {
+		_, err := fmt.Fprintf(r.w, "%s\n", e.Raw)
+		return err
+	}
+	if !r.begun {
+		r.begun = true
+		fmt.Fprintln(r.w, r.out.paint(bold, fmt.Sprintf(entryForm, "INDEX", "TIME", "COMMAND", "ACTOR", "PAYLOAD")))
+	}
+	line := r.out.fit(fmt.Sprintf(entryForm, fmt.Sprint(e.Index), timeOf(e.HLC), printable(e.Command), printable(e.Actor), printable(string(e.Payload))))
+	if !e.Changed {
+		line = r.out.paint(dim, line)
+	}
+	_, err := fmt.Fprintln(r.w, line)
+	return err
+}
+
+// lostEntries reads a log that a repair took out. Another one is refused: only a
+// server's start may open it, since it copies what Badger might cut off.
+func lostEntries(dir string, from uint64) iter.Seq2[client.Entry, error] {
+	return func(yield func(client.Entry, error) bool) {
+		wal, err := openLost(dir)
+		if err != nil {
+			yield(client.Entry{}, err)
+			return
 		}
-		if errors.Is(err, io.EOF) {
+		defer wal.Close()
+		for record, err := range wal.Read(from, math.MaxUint64) {
+			var e client.Entry
+			if err != nil {
+				err = exitf(codeDamaged, "%s: %w", dir, err)
+			} else {
+				e.Raw = record.AppendJSON(nil)
+				err = json.Unmarshal(e.Raw, &e)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func openLost(dir string) (swoosh.WAL, error) {
+	whole, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() || filepath.Base(filepath.Dir(whole)) != "lost" {
+		return nil, exitf(codeUsage, "%s is not a log that a repair took out: name one such as swoosh-data/lost/log-1", dir)
+	}
+	wal, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, exitf(codeFailed, "%s cannot be read: %w", dir, err)
+	}
+	return wal, nil
+}
+
+// printComing prints entries from an index on, 0 for the next one, until ctx
+// ends, which is no failure.
+func printComing(ctx context.Context, out *output, api *client.Client, from uint64) error {
+	rows := entryRows{out: out, w: out.w}
+	for entry, err := range api.Watch(ctx, from) {
+		if ctx.Err() != nil {
 			return nil
 		}
+		if err == nil {
+			err = rows.print(entry)
+		}
 		if err != nil {
-			return r.cut(err)
+			return failed(err)
 		}
 	}
 	return nil

@@ -19,11 +19,11 @@ func TestLogThatARepairTookOut(t *testing.T) {
 	require.Contains(t, refused.err, "lost/log-1")
 	require.NoError(t, os.Rename(filepath.Join(dir, "log"), lost))
 
-	all := swooshRun(t, "", "log", lost)
+	all := swooshRun(t, "", "log", lost, "--json")
 	require.Equal(t, codeGood, all.code, all.err)
 	require.Equal(t, 3, strings.Count(all.out, "\n"))
 	require.Contains(t, all.out, `"chain":"`)
-	second := swooshRun(t, "", "log", lost, "--from", "2", "--limit", "1")
+	second := swooshRun(t, "", "log", lost, "--from", "2", "--limit", "1", "--json")
 	require.Equal(t, codeGood, second.code, second.err)
 	require.Equal(t, strings.SplitAfter(all.out, "\n")[1], second.out)
 }

@@ -11,7 +11,7 @@ func newRegistry(b build) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "swoosh_build_info", Help: "1, with the program's build as labels.",
-		ConstLabels: prometheus.Labels{"version": b.version, "commit": b.commit, "go": b.goes},
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": b.Go},
 	})
 	info.Set(1)
 	r.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -1,18 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,6 +49,35 @@ func TestPages(t *testing.T) {
 			require.NoError(t, err, string(out))
 		})
 	}
+}
+
+// TestExamplesOfHelp runs the examples that the commands' help gives.
+func TestExamplesOfHelp(t *testing.T) {
+	p := launch(t, filepath.Join(t.TempDir(), "data"))
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "payload.json"), `{"project":"alpha","sources":["oci://registry/app:v1"]}`)
+	writeFile(t, filepath.Join(dir, "commands.ndjson"), `{"command":"project.create","payload":{"project":"beta","name":"Beta"}}`)
+	script, examples := "set -euo pipefail\n", 0
+	commands := newRoot(streams{nil, io.Discard, io.Discard}).Commands()
+	slices.SortStableFunc(commands, func(a, b *cobra.Command) int { // What state prints is imported.
+		return cmp.Compare(strings.Count(a.Name(), "import"), strings.Count(b.Name(), "import"))
+	})
+	for _, c := range commands {
+		for line := range strings.Lines(c.Example) {
+			examples++
+			script += strings.Replace(strings.TrimSpace(line), "swoosh watch", "timeout 2 swoosh watch", 1)
+			if c.Name() == "watch" {
+				script += " || (($? == 124))" // It has no end.
+			}
+			script += "\n"
+		}
+	}
+	require.Greater(t, examples, 9)
+	cmd := exec.Command("bash", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program(t))+":"+os.Getenv("PATH"), "SWOOSH_ADDR="+p.address(t))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s\n%s", script, out)
 }
 
 var serves = regexp.MustCompile(`(?m)^(?:go run \./cmd/)?swoosh serve\b[^#\n]*`)

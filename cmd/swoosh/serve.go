@@ -131,7 +131,7 @@ func (f *serveFlags) server(line *status, out io.Writer) (*server, error) {
 		options: swoosh.Options{
 			Dir: f.dir, Node: f.node, SkewMax: f.skewMax, MaxRecovery: f.recoveryMax,
 			MaxStateBytes: f.stateMaxBytes, ForceReplay: f.forceReplay, Logger: log,
-			ReducerVersion: reducerVersion, Version: b.version, Commit: b.commit,
+			ReducerVersion: reducerVersion, Version: b.Version, Commit: b.Commit,
 		},
 	}, nil
 }

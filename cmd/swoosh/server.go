@@ -96,7 +96,7 @@ func (s *server) run(ctx context.Context) error {
 
 func (s *server) apiOptions(b build, metrics *prometheus.Registry) swoosh.APIOptions {
 	o := swoosh.APIOptions{
-		Node: s.options.Node, Version: b.version, Commit: b.commit, Logger: s.options.Logger, Metrics: metrics,
+		Node: s.options.Node, Version: b.Version, Commit: b.Commit, Logger: s.options.Logger, Metrics: metrics,
 		Loopback: !strings.HasPrefix(s.door.listen, unixPrefix) && !isOpenToOthers(s.door.listen),
 		Origins:  s.door.origins, Rate: s.door.rate, Debug: s.door.debug,
 	}

@@ -1,23 +1,30 @@
 package main
 
 import (
-	"net/http"
+	"fmt"
 
 	"github.com/spf13/cobra"
 )
 
 func newSnapshot(s streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "snapshot", Short: "Have the server save a snapshot",
-		Long: `Has the server save a snapshot now, and prints what it saved as JSON once that is
-durable. It does so by itself when a restart would take longer than --max-recovery.`,
+		Use: "snapshot [flags]", Short: "Have the server save a snapshot",
+		Long: `Has the server save a snapshot now, and says what it saved once that is durable. It
+does so by itself when a restart would take longer than --max-recovery.`,
 		Args: takes(),
 	}
-	c := newClient(cmd)
+	connection, out := newConnection(cmd, s.err), newOutput(cmd, s.out)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return c.printJSON(cmd.Context(), s.out, request{
-			method: http.MethodPost, path: "/snapshot", lost: codeUnknown, hint: "; asking again does no harm",
-		})
+		api, err := connection.reach(cmd.Context())
+		if err != nil {
+			return err
+		}
+		saved, err := api.Snapshot(cmd.Context())
+		if err != nil {
+			return failed(err)
+		}
+		return out.print(saved, "entry", fmt.Sprint(saved.Index), "hlc", printable(saved.HLC),
+			"state hash", printable(saved.StateHash), "bytes", fmt.Sprint(saved.Bytes))
 	}
 	return cmd
 }

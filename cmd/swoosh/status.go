@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -33,8 +30,7 @@ type status struct {
 
 // newStatus writes to w; the line is drawn if w is a terminal.
 func newStatus(w io.Writer) *status {
-	f, ok := w.(*os.File)
-	return &status{terminal: ok && term.IsTerminal(int(f.Fd())), now: time.Now, w: w, said: time.Now()}
+	return &status{terminal: terminalWidth(w) > 0, now: time.Now, w: w, said: time.Now()}
 }
 
 // Write writes whole lines of a log above the line.
@@ -50,30 +46,26 @@ func (s *status) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// progress gives what swoosh.Options.Progress takes: on a terminal the line
-// shows how far it is, elsewhere the log says so every few seconds.
+// progress gives what swoosh.Options.Progress takes: on a terminal a bar shows how
+// far it is, elsewhere the log says so every few seconds.
 func (s *status) progress(log *slog.Logger, what string) func(swoosh.Progress) {
+	bar := &progress{line: s, what: what, unit: "entries"}
 	return func(p swoosh.Progress) {
 		if s.terminal {
-			s.draw(fmt.Sprintf("%s: %d of %d entries, %d %%", what, p.Applied, p.Target, percent(p)))
+			bar.show(int64(p.Applied), int64(p.Target))
 		} else if s.due() {
 			log.Info(what, "applied", p.Applied, "target", p.Target, "index", p.Index)
 		}
 	}
 }
 
-func percent(p swoosh.Progress) uint64 {
-	if p.Target == 0 {
-		return 100
-	}
-	return uint64(100 * float64(p.Applied) / float64(p.Target))
-}
-
 func (s *status) draw(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.line = line
-	fmt.Fprint(s.w, clearLine+line)
+	if line != s.line {
+		s.line = line
+		fmt.Fprint(s.w, clearLine+line)
+	}
 }
 
 func (s *status) due() bool {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,15 +16,19 @@ func TestProgressOnATerminal(t *testing.T) {
 	var w bytes.Buffer
 	s := &status{terminal: true, now: time.Now, w: &w}
 	show := s.progress(slog.New(slog.NewTextHandler(s, nil)), "verifying")
+	show(swoosh.Progress{})
+	require.Empty(t, w.String(), "nobody knows yet how much it is")
 	show(swoosh.Progress{Applied: 1, Target: 4})
-	show(swoosh.Progress{Applied: 2, Target: 4})
-	require.Equal(t, clearLine+"verifying: 1 of 4 entries, 25 %"+clearLine+"verifying: 2 of 4 entries, 50 %", w.String())
+	require.Regexp(t, `^\r\x1b\[Kverifying +25% \[=+>\.+\] \(1/4[^\n\r]*$`, w.String())
+	show(swoosh.Progress{Applied: 4, Target: 4})
+	require.Regexp(t, `\r\x1b\[Kverifying 100% \[=+\] \(4/4[^\n\r]*$`, w.String())
+	line := s.line
 
 	w.Reset()
 	n, err := s.Write([]byte("a log line\n"))
 	require.NoError(t, err)
 	require.Equal(t, len("a log line\n"), n)
-	require.Equal(t, clearLine+"a log line\nverifying: 2 of 4 entries, 50 %", w.String(), "the line stays under the log")
+	require.Equal(t, clearLine+"a log line\n"+line, w.String(), "the bar stays under the log")
 
 	w.Reset()
 	s.clear()
@@ -33,6 +38,22 @@ func TestProgressOnATerminal(t *testing.T) {
 	_, err = s.Write([]byte("x\n"))
 	require.NoError(t, err)
 	require.Equal(t, "x\n", w.String())
+}
+
+// TestProgressOfUnknownLength has no percentage, and is drawn now and then.
+func TestProgressOfUnknownLength(t *testing.T) {
+	var w bytes.Buffer
+	p := &progress{line: &status{terminal: true, now: time.Now, w: &w}, what: "sending", unit: "commands"}
+	for n := range int64(1000) {
+		p.show(n+1, -1)
+	}
+	require.Contains(t, w.String(), "sending")
+	require.NotContains(t, w.String(), "%")
+	require.Less(t, strings.Count(w.String(), clearLine), 500)
+	p = &progress{line: newStatus(&w), what: "sending"}
+	w.Reset()
+	p.show(1, 2)
+	require.Empty(t, w.String(), "what is no terminal gets no bar")
 }
 
 func TestProgressElsewhere(t *testing.T) {
@@ -48,10 +69,4 @@ func TestProgressElsewhere(t *testing.T) {
 	}
 	require.Equal(t, 2, bytes.Count(w.Bytes(), []byte("msg=starting applied=3 target=4 index=9")), w.String())
 	require.NotContains(t, w.String(), "\r")
-}
-
-func TestPercent(t *testing.T) {
-	require.EqualValues(t, 100, percent(swoosh.Progress{}))
-	require.EqualValues(t, 99, percent(swoosh.Progress{Applied: 999, Target: 1000}))
-	require.EqualValues(t, 100, percent(swoosh.Progress{Applied: 1 << 62, Target: 1 << 62}))
 }

@@ -2,54 +2,170 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
-	"net/http"
+	"iter"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/chorus-services/swoosh/client"
 )
 
-// stream sends lines of commands and prints a line for each. It fails if one was
-// refused, or if its outcome is unknown.
-func (c *client) stream(ctx context.Context, in io.Reader, out io.Writer) error {
-	r := request{
-		method: http.MethodPost, path: "/command", body: in, header: map[string]string{"Content-Type": "application/x-ndjson"},
-		lost: codeUnknown, hint: "; lines with an idempotency_key may be sent again: they apply once",
-	}
-	answer, err := c.send(ctx, r)
+// sendLines sends lines of commands and prints a line for each. It fails if one
+// was refused, or if the outcome of one is unknown.
+func sendLines(ctx context.Context, c *connection, s streams, out *output) error {
+	api, err := c.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	refused, unknown := 0, 0
-	lines := bufio.NewReader(answer.Body)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) && len(line) == 0 {
-			return streamEnd(refused, unknown)
-		}
+	in := &commandLines{r: bufio.NewReader(s.in), numbers: make(chan int, linesMost)}
+	told := &tally{out: out, progress: &progress{line: newStatus(s.err), what: "sending", unit: "commands"}}
+	defer told.progress.clear()
+	for a, err := range api.Stream(ctx, in.all()) {
 		if err != nil {
-			return r.cut(err)
+			return in.unanswered(failed(err))
 		}
-		var p problem
-		if json.Unmarshal(line, &p) == nil && p.Code != "" {
-			refused++
-			if p.Happened == "unknown" {
-				unknown++
-			}
-		}
-		if _, err := out.Write(line); err != nil {
+		if err := told.print(<-in.numbers, a); err != nil {
 			return err
+		}
+	}
+	if in.err != nil {
+		return exitf(codeFailed, "stdin cannot be read any further: %w", in.err)
+	}
+	return told.end()
+}
+
+// linesMost is more than the commands that a client has on their way.
+const linesMost = 1024
+
+// lineMaxBytes is more than a server takes of a line, so that the server refuses.
+const lineMaxBytes = 1 << 20
+
+// commandLines reads commands, a line each.
+type commandLines struct {
+	r       *bufio.Reader
+	numbers chan int // of the lines whose commands are on their way, from 1
+	err     error    // why reading has ended, but for the end; read after the stream
+}
+
+// all gives the commands. A line that is none is given as one that cannot be
+// sent, so that it is answered in its turn.
+func (l *commandLines) all() iter.Seq[client.Command] {
+	return func(yield func(client.Command) bool) {
+		for number := 1; ; number++ {
+			line, err := l.next()
+			if text := bytes.TrimSpace(line); len(text) > 0 {
+				l.numbers <- number
+				if !yield(parseCommand(text)) {
+					return
+				}
+			}
+			if err != nil {
+				if err != io.EOF {
+					l.err = err
+				}
+				return
+			}
 		}
 	}
 }
 
-func streamEnd(refused, unknown int) error {
+// next reads a line. Of one that is too long it gives as much as shows that.
+func (l *commandLines) next() ([]byte, error) {
+	var line []byte
+	for {
+		piece, err := l.r.ReadSlice('\n')
+		if len(line) <= lineMaxBytes {
+			line = append(line, piece...)
+		}
+		if err != bufio.ErrBufferFull {
+			return line, err
+		}
+	}
+}
+
+func parseCommand(line []byte) client.Command {
+	var command client.Command
+	if len(line) > lineMaxBytes {
+		return client.Command{Payload: noCommand{fmt.Errorf("it has more than %d bytes", lineMaxBytes)}}
+	}
+	if err := json.Unmarshal(line, &command); err != nil {
+		return client.Command{Payload: noCommand{err}}
+	}
+	return command
+}
+
+// noCommand is the payload of a line that is no command: it says why.
+type noCommand struct{ error }
+
+// MarshalJSON fails, so that the client refuses the line.
+func (n noCommand) MarshalJSON() ([]byte, error) { return nil, n.error }
+
+// unanswered says which lines have no answer.
+func (l *commandLines) unanswered(end error) error {
+	select {
+	case first := <-l.numbers:
+		what := "have not happened"
+		if exitCode(end) == codeUnknown {
+			what = "have no answer: those with an idempotency_key can be sent again, and apply once"
+		}
+		return exitf(exitCode(end), "%w; line %d and those after it %s", end, first, what)
+	default:
+		return end
+	}
+}
+
+// tally prints the answers of a stream and counts them.
+type tally struct {
+	out                        *output
+	progress                   *progress
+	answered, refused, unknown int64
+}
+
+func (t *tally) print(line int, a client.Answer) error {
+	t.answered++
+	if t.out.width == 0 { // Else the answers themselves are on the terminal.
+		t.progress.show(t.answered, -1)
+	}
+	if a.Refused == nil {
+		if t.out.json {
+			return t.out.printJSON(a.Result)
+		}
+		return t.row(line, fmt.Sprint(a.Result.Index), green, outcomeOf(a.Result), a.Command.Name, "")
+	}
+	refused := *a.Refused
+	if n, ok := a.Command.Payload.(noCommand); ok {
+		refused = client.Error{Code: client.MalformedRequest, Detail: "the line is no command: " + n.Error(), Happened: client.No}
+	}
+	t.refused++
+	if refused.Happened == client.Unknown {
+		t.unknown++
+	}
+	if t.out.json {
+		refused.Line = line
+		return t.out.printJSON(&refused)
+	}
+	return t.row(line, "-", red, refused.Code, a.Command.Name, refused.Detail+fieldsOf(&refused))
+}
+
+func (t *tally) row(line int, entry, colour, outcome, command, detail string) error {
+	if t.answered == 1 {
+		fmt.Fprintln(t.out.w, t.out.paint(bold, fmt.Sprintf("%7s  %8s  %-18s  %s", "LINE", "ENTRY", "OUTCOME", "COMMAND")))
+	}
+	_, err := fmt.Fprintf(t.out.w, "%7d  %8s  %s  %s\n", line, entry,
+		t.out.paint(colour, fmt.Sprintf("%-18s", printable(outcome))), printable(strings.Trim(command+": "+detail, ": ")))
+	return err
+}
+
+func (t *tally) end() error {
 	switch {
-	case unknown > 0:
-		return exitf(codeUnknown, "the outcome of %d lines is unknown: send them again with the same keys", unknown)
-	case refused > 0:
-		return exitf(codeFailed, "%d lines were refused; the answers say why", refused)
+	case t.unknown > 0:
+		return exitf(codeUnknown, "of %d commands the outcome of %d is unknown: send them again with the same keys", t.answered, t.unknown)
+	case t.refused > 0:
+		return exitf(codeFailed, "of %d commands %d were refused; the answers say why", t.answered, t.refused)
 	}
 	return nil
 }

@@ -17,10 +17,9 @@ func newToken(s streams) *cobra.Command {
 		Use: "token NAME ROLE [--token-file FILE]", Short: "Make a token",
 		Long: `Makes a token for a caller, with the role read, write or admin, and prints it on
 stdout; it can be seen only now. With --token-file the line that lets it in is
-put at the end of that file; without, it is printed on stderr.
-
-  swoosh token ingest write --token-file tokens`,
-		Args: takes("NAME", "ROLE"),
+put at the end of that file; without, it is printed on stderr.`,
+		Example: `  swoosh token ingest write --token-file tokens`,
+		Args:    takes("NAME", "ROLE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			role, err := swoosh.ParseRole(args[1])
 			if err != nil {

@@ -12,26 +12,31 @@ import (
 )
 
 func newVerify(s streams) *cobra.Command {
-	return &cobra.Command{
-		Use: "verify DIR", Short: "Check a directory: every entry, its chain and its state hash",
+	cmd := &cobra.Command{
+		Use: "verify DIR [--json]", Short: "Check a directory: every entry, its chain and its state hash",
 		Long: `Replays the whole log and holds every entry's chain and state hash, every
 snapshot and the mark against it. It mends and moves nothing, and refuses a
 directory that a server is using. Damage ends it with exit code 3, naming the
 first entry that is wrong and what differs.`,
 		Args: takes("DIR"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkOwner(args[0], "verify"); err != nil {
-				return err
-			}
-			o, done := offline(s, args[0], "verifying")
-			r, err := swoosh.Verify(cmd.Context(), o, parts()...)
-			done()
-			if err != nil {
-				return err
-			}
-			return printReport(s.out, r)
-		},
 	}
+	out := newOutput(cmd, s.out)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkOwner(args[0], "verify"); err != nil {
+			return err
+		}
+		o, done := offline(s, args[0], "verifying")
+		r, err := swoosh.Verify(cmd.Context(), o, parts()...)
+		done()
+		if err != nil {
+			return err
+		}
+		if out.json {
+			return out.printJSON(r)
+		}
+		return printReport(s.out, r)
+	}
+	return cmd
 }
 
 // offline gives the options for work on a directory without a server, and a
@@ -44,7 +49,7 @@ func offline(s streams, dir, what string) (swoosh.Options, func()) {
 	b := buildInfo()
 	return swoosh.Options{
 		Dir: dir, Logger: log, Progress: line.progress(log, what),
-		ReducerVersion: reducerVersion, Version: b.version, Commit: b.commit,
+		ReducerVersion: reducerVersion, Version: b.Version, Commit: b.Commit,
 	}, line.clear
 }
 

@@ -10,9 +10,9 @@ import (
 
 // build says what the program was built from.
 type build struct {
-	version string // the commit's tag, or Go's pseudo-version since the last one; "(devel)" where there was no repository
-	commit  string // "unknown" where there was no repository; "+changes" behind it if files were changed
-	goes    string // the Go release
+	Version string `json:"version"` // the commit's tag, or Go's pseudo-version since the last one; "(devel)" where there was no repository
+	Commit  string `json:"commit"`  // "unknown" where there was no repository; "+changes" behind it if files were changed
+	Go      string `json:"go"`      // the Go release
 }
 
 func buildInfo() build {
@@ -21,28 +21,33 @@ func buildInfo() build {
 	if !ok {
 		return b
 	}
-	b.version, b.goes = cmp.Or(info.Main.Version, b.version), info.GoVersion
+	b.Version, b.Go = cmp.Or(info.Main.Version, b.Version), info.GoVersion
 	changes := ""
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			b.commit = s.Value
+			b.Commit = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			changes = "+changes"
 		}
 	}
-	b.commit += changes
+	b.Commit += changes
 	return b
 }
 
 func newVersion(s streams) *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Say which version this is",
+	cmd := &cobra.Command{
+		Use: "version [--json]", Short: "Say which version this is",
 		Args: takes(),
-		RunE: func(*cobra.Command, []string) error {
-			b := buildInfo()
-			_, err := fmt.Fprintf(s.out, "swoosh %s, commit %s, %s\n", b.version, b.commit, b.goes)
-			return err
-		},
 	}
+	out := newOutput(cmd, s.out)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		b := buildInfo()
+		if out.json {
+			return out.printJSON(b)
+		}
+		_, err := fmt.Fprintf(s.out, "swoosh %s, commit %s, %s\n", b.Version, b.Commit, b.Go)
+		return err
+	}
+	return cmd
 }
