@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Builds the release twice, in two places, and tries what came out: the deb on a
-# Debian that is made for it and boots its own systemd, the image by buildah. It
-# needs root on Debian and leaves nothing behind but dist/ and Debian packages.
+# Debian that is made for it and boots its own systemd, the image by buildah, the
+# other architecture's program under qemu. It needs root on Debian and leaves
+# nothing behind but dist/ and Debian packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "dist_test.sh makes a Debian and boots it: run it as root" >&2; exit 1; }
 
-declare -A packages=([mmdebstrap]=mmdebstrap [systemd-nspawn]=systemd-container [buildah]=buildah [ip]=iproute2)
+arch=$(dpkg --print-architecture)
+declare -A others=([amd64]=arm64 [arm64]=amd64) emulators=([amd64]=qemu-x86_64 [arm64]=qemu-aarch64)
+other=${others[$arch]}
+declare -A packages=([mmdebstrap]=mmdebstrap [systemd-nspawn]=systemd-container [buildah]=buildah [ip]=iproute2 [${emulators[$other]}]=qemu-user)
 need=()
 for tool in "${!packages[@]}"; do
 	command -v "$tool" >/dev/null || need+=("${packages[$tool]}")
@@ -27,7 +31,6 @@ clean() {
 	rm -rf --one-file-system "$work"
 }
 trap clean EXIT
-arch=$(dpkg --print-architecture)
 root=$work/swoosh-$$
 
 # boot runs a program in the Debian at $root, as root under its own systemd, and
@@ -60,6 +63,9 @@ for program in dist/image/*/swoosh; do
 	go version -m "$program" | grep -q 'CGO_ENABLED=0' || { echo "FAILED: $program is linked with C"; exit 1; }
 	go version -m "$program" | grep -q "vcs.revision=$commit" || { echo "FAILED: $program has no commit"; exit 1; }
 done
+
+echo "== the $other program, emulated, finds the same hashes"
+timeout 120 scripts/dist_emulated.sh "$other" "${emulators[$other]}"
 
 wait "$debian" || { cat "$work/debian.log"; exit 1; }
 cp dist/swoosh_*_"$arch".deb "$root/swoosh.deb"

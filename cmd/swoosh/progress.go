@@ -39,7 +39,7 @@ func (p *progress) options(steps int64) []progressbar.Option {
 	all := []progressbar.Option{
 		progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetDescription(p.what), progressbar.OptionThrottle(drawEvery),
 		progressbar.OptionSetTheme(progressbar.ThemeASCII), progressbar.OptionSetWidth(24), progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(steps > 0), progressbar.OptionSetSpinnerChangeInterval(0),
+		progressbar.OptionSetPredictTime(steps > 0), progressbar.OptionShowTotalBytes(steps > 0), progressbar.OptionSetSpinnerChangeInterval(0),
 	}
 	if p.unit == "" {
 		return append(all, progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true))
