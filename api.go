@@ -29,10 +29,13 @@ type APIOptions struct {
 	// as a browser gives it, such as https://console.example; no pattern.
 	Origins []string
 
-	// Authenticate finds out who sent a request, once at its beginning: a stream
-	// or a watch goes on as it began. Its error is for the client: it says what
-	// is missing or wrong, and no secret. Nil: everybody is an admin without a
-	// name. Routes that are open to anybody do not ask.
+	// Authenticate finds out who sent a request, at its beginning, and again
+	// every second while a stream or a watch goes on, with the same request and
+	// from another goroutine: it leaves the body alone and answers without delay.
+	// A stream's further lines are sent by whom it names then; with an error or
+	// too small a role both end. Its error is for the client: it says what is
+	// missing or wrong, and no secret. Nil: everybody is an admin without a name.
+	// Routes that are open to anybody do not ask.
 	Authenticate func(*http.Request) (Caller, error)
 
 	// Rate is how many requests a second one caller may send, with bursts of as
@@ -71,6 +74,7 @@ type API struct {
 	stopOnce sync.Once
 
 	heartbeat  time.Duration // between the comments of a watch
+	askEvery   time.Duration // how often it is asked who sent a stream or a watch
 	unreadMost time.Duration // how long a stream's answers may lie unread
 	stopGrace  time.Duration // for the last answers of streams and watches
 }
@@ -83,7 +87,7 @@ func NewAPI(o APIOptions) *API {
 	a := &API{
 		o: o, routes: routes(), rates: newRates(o.Rate), router: mux.NewRouter().SkipClean(true).UseEncodedPath(),
 		metrics: newMetricsHandler(o.Metrics), refusals: newRefusals(),
-		stopping: make(chan struct{}), heartbeat: 15 * time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
+		stopping: make(chan struct{}), heartbeat: 15 * time.Second, askEvery: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}
 	o.Metrics.MustRegister(a.refusals)
 	byPath := map[string][]route{}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"net"
 	"strconv"
+	"sync"
+	"time"
 )
 
 // Role is what a caller may do. Each role includes those before it.
@@ -56,17 +58,11 @@ func (x *exchange) admit() error {
 	if x.route.role == NoRole {
 		return nil
 	}
-	x.caller = Caller{Role: RoleAdmin}
-	if ask := x.api.o.Authenticate; ask != nil {
-		var err error
-		if x.caller, err = ask(x.r); err != nil {
-			return asError(err, Unauthorized)
-		}
-	}
-	if err := x.caller.may(x.route.method+" "+x.route.path, x.route.role); err != nil {
+	var err error
+	if x.caller, err = x.identify(); err != nil {
 		return err
 	}
-	wait := x.api.rates.take(x.bucket())
+	wait := x.api.rates.take(x.bucket(x.caller))
 	if wait == 0 {
 		return nil
 	}
@@ -75,11 +71,68 @@ func (x *exchange) admit() error {
 	return Errorf(RateLimited, "one caller may send %v requests a second: send it again in %s s", x.api.o.Rate, seconds)
 }
 
-// bucket is what the caller's requests are counted by: its name, or where it
+// identify finds out who asks, and whether that caller may.
+func (x *exchange) identify() (Caller, error) {
+	c := Caller{Role: RoleAdmin}
+	if ask := x.api.o.Authenticate; ask != nil {
+		var err error
+		if c, err = ask(x.r); err != nil {
+			return c, asError(err, Unauthorized)
+		}
+	}
+	return c, c.may(x.route.method+" "+x.route.path, x.route.role)
+}
+
+// askAgain asks again and again who sent a request whose answer has no end, so
+// that a caller who may no longer ask is not served on: told gets the caller as
+// it is now or, the last time, why it has to go; then the answer has grace to
+// end by itself, as at a stop. done ends the asking.
+func (x *exchange) askAgain(told func(Caller, error)) (done func()) {
+	if x.api.o.Authenticate == nil {
+		return func() {}
+	}
+	over := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		tick := time.NewTicker(x.api.askEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-tick.C:
+			}
+			c, err := x.identifyAgain()
+			if err != nil {
+				_ = x.rc.SetWriteDeadline(time.Now().Add(x.api.stopGrace)) // A connection without deadlines is not ours to cut.
+			}
+			if told(c, err); err != nil {
+				return
+			}
+		}
+	})
+	return func() {
+		close(over)
+		asking.Wait() // Not a word to a connection that serves another request.
+	}
+}
+
+// identifyAgain is identify outside of the request's own goroutine, where
+// nobody else would catch a panic.
+func (x *exchange) identifyAgain() (c Caller, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = x.panicked(p)
+		}
+	}()
+	return x.identify()
+}
+
+// bucket is what a caller's requests are counted by: its name, or where it
 // asks from.
-func (x *exchange) bucket() bucketKey {
-	if x.caller.Name != "" {
-		return bucketKey{name: x.caller.Name}
+func (x *exchange) bucket(c Caller) bucketKey {
+	if c.Name != "" {
+		return bucketKey{name: c.Name}
 	}
 	address, _, err := net.SplitHostPort(x.r.RemoteAddr)
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 // SetHeartbeat changes how often a watch gets a comment.
 func (a *API) SetHeartbeat(d time.Duration) { a.heartbeat = d }
 
+// SetAskEvery changes how often it is asked who sent a stream or a watch.
+func (a *API) SetAskEvery(d time.Duration) { a.askEvery = d }
+
 // SetUnreadMost changes how long a stream's answers may lie unread.
 func (a *API) SetUnreadMost(d time.Duration) { a.unreadMost = d }
 

@@ -160,17 +160,24 @@ func (x *exchange) getWatch() error {
 	}
 	defer x.api.deadlines.write(x.rc, x.api.stopGrace)()
 	x.w.Header().Set("Content-Type", typeEvents)
+	ctx, end := context.WithCancelCause(x.r.Context())
+	defer end(nil)
+	defer x.askAgain(func(_ Caller, err error) {
+		if err != nil {
+			end(err)
+		}
+	})()
 	if x.event([]byte("retry: 1000\n\n")) != nil {
 		return nil
 	}
 	for {
-		err := x.watch(&next)
+		err := x.watch(ctx, &next)
 		switch {
 		case x.r.Context().Err() != nil && !x.api.isStopping():
 			return nil
 		case !errors.Is(err, context.DeadlineExceeded):
 			var e *Error
-			if errors.As(err, &e) {
+			if errors.As(errors.Join(err, context.Cause(ctx)), &e) {
 				_ = x.event(append(append([]byte("event: problem\ndata: "), encode(x.problem(x.asError(e)))...), '\n'))
 			}
 			return nil
@@ -200,11 +207,11 @@ func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 
 // watch sends entries from *next on until a comment is due, the client is
 // gone, or the watch has come to its end.
-func (x *exchange) watch(next *uint64) error {
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.api.heartbeat)
+func (x *exchange) watch(ctx context.Context, next *uint64) error {
+	due, cancel := context.WithTimeout(ctx, x.api.heartbeat)
 	defer cancel()
 	var b []byte
-	for r, err := range x.engine.Watch(ctx, *next) {
+	for r, err := range x.engine.Watch(due, *next) {
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -34,6 +35,7 @@ type stream struct {
 	window *semaphore.Weighted
 	asked  chan asked
 	out    *outbox
+	caller atomic.Pointer[Caller] // of the next line
 
 	haltOnce sync.Once
 	halted   *Error // why no more lines are taken; read after ctx has ended
@@ -70,6 +72,8 @@ func (x *exchange) stream() error {
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(x.r.Context()))
 	defer s.cancel()
 	s.out = newOutbox(x.api.unreadMost, func() { _ = x.rc.SetWriteDeadline(longAgo) })
+	s.caller.Store(&x.caller)
+	defer x.askAgain(s.identified)()
 	go s.read()
 	settled := make(chan struct{})
 	go func() {
@@ -101,6 +105,16 @@ func (s *stream) halt(why *Error) {
 		s.cancel()
 		s.x.api.deadlines.cutRead(s.x.rc)
 	})
+}
+
+// identified notes who sends the lines from now on, or ends the stream of a
+// caller who may send none any more.
+func (s *stream) identified(c Caller, err error) {
+	if err != nil {
+		s.halt(s.x.asError(err))
+		return
+	}
+	s.caller.Store(&c)
 }
 
 // read takes the lines until the body ends, or nobody is to be served.
@@ -155,7 +169,7 @@ func (s *stream) take(raw []byte) bool {
 func (s *stream) pace() bool {
 	rates := s.x.api.rates
 	for {
-		wait := rates.take(s.x.bucket())
+		wait := rates.take(s.x.bucket(*s.caller.Load()))
 		if wait == 0 {
 			return true
 		}
@@ -181,7 +195,7 @@ func (s *stream) submit(raw []byte) (wait func(context.Context) (Result, error),
 	if err != nil {
 		return nil, err
 	}
-	s.x.caller.sign(&r)
+	s.caller.Load().sign(&r)
 	return s.x.engine.submitWaiting(s.ctx, r)
 }
 

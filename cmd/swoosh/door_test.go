@@ -196,7 +196,7 @@ func TestUnixSocket(t *testing.T) {
 }
 
 // TestTokensOfTheProgram: made by swoosh token, they let in with their role, over
-// TLS; SIGHUP takes one away.
+// TLS; SIGHUP takes one away, and the role of another, from those who are in too.
 func TestTokensOfTheProgram(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "tokens")
@@ -262,13 +262,33 @@ func TestTokensOfTheProgram(t *testing.T) {
 	_, entry := ask("GET", "/log/1", secrets["read"], "")
 	require.Contains(t, entry, `"actor":"a-write"`)
 
+	begin := func(method, path, token string, body io.Reader) *http.Response {
+		q, err := http.NewRequest(method, address+path, body)
+		require.NoError(t, err)
+		q.Header.Set("Authorization", "Bearer "+token)
+		q.Header.Set("Content-Type", "application/x-ndjson")
+		r, err := client.Do(q)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, r.Body.Close()) })
+		require.Equal(t, http.StatusOK, r.StatusCode)
+		return r
+	}
+	body, send := io.Pipe()
+	defer send.Close()
+	stream, watch := begin("POST", "/command", secrets["write"], body), begin("GET", "/watch", secrets["read"], nil)
+
 	kept := strings.SplitAfter(string(lines), "\n")
-	writeFile(t, file, kept[1]+kept[2])
+	writeFile(t, file, strings.Replace(kept[1], " write ", " read ", 1)+kept[2])
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	require.Eventually(t, func() bool {
 		status, _ := ask("GET", "/state", secrets["read"], "")
 		return status == 401
 	}, 10*time.Second, 10*time.Millisecond)
+	for answer, want := range map[*http.Response]string{stream: `"code":"forbidden","happened":"no","line":1}`, watch: `"code":"unauthorized"`} {
+		text, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(text), want)
+	}
 	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
 }
 
