@@ -144,8 +144,8 @@ func TestOperationsNamesEachMetric(t *testing.T) {
 	r := newRig(t, swoosh.Options{Metrics: registry})
 	swoosh.NewAPI(swoosh.APIOptions{Metrics: registry})
 	r.must(opening("a"))
-	// The first has no row before a refusal, the second is the program's.
-	shown := map[string]bool{"swoosh_refusals_total": true, "swoosh_build_info": true}
+	// The first has no row before a refusal, the others are the program's.
+	shown := map[string]bool{"swoosh_refusals_total": true, "swoosh_build_info": true, "swoosh_tls_certificate_expiry_timestamp_seconds": true}
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	for _, f := range families {

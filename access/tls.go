@@ -29,6 +29,10 @@ func OpenCertificates(cert, key, clientCA string, log *slog.Logger) (*Certificat
 // Reload reads the files now. With an error all is as before.
 func (c *Certificates) Reload() error { return c.config.Reload() }
 
+// Expiry is when the certificate in use ends to hold. Clients refuse it then; the
+// server goes on with it until the files change.
+func (c *Certificates) Expiry() time.Time { return c.config.get().Certificates[0].Leaf.NotAfter }
+
 // Config is for http.Server: TLS 1.2 or later, HTTP/2 and 1.1.
 func (c *Certificates) Config() *tls.Config {
 	return &tls.Config{

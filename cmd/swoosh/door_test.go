@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -214,7 +215,8 @@ func TestTokensOfTheProgram(t *testing.T) {
 	printed := swooshRun(t, "", "token", "b", "read")
 	require.Contains(t, printed.err, "b read sha256:")
 
-	cert, key := certificate(t, dir, "server", time.Now().Add(time.Hour))
+	until := time.Now().Add(time.Hour)
+	cert, key := certificate(t, dir, "server", until)
 	p := launch(t, filepath.Join(dir, "data"), "--token-file", file, "--tls-cert", cert, "--tls-key", key, "--debug")
 	address := p.address(t)
 	require.True(t, strings.HasPrefix(address, "https://"), address)
@@ -259,6 +261,8 @@ func TestTokensOfTheProgram(t *testing.T) {
 		status, text := ask(test.method, test.path, test.token, test.body)
 		require.Equal(t, test.status, status, "%s %s: %s", test.method, test.path, text)
 	}
+	_, figures := ask("GET", "/metrics", secrets["read"], "")
+	require.Contains(t, figures, fmt.Sprintf("\nswoosh_tls_certificate_expiry_timestamp_seconds %v\n", float64(until.Unix())))
 	_, entry := ask("GET", "/log/1", secrets["read"], "")
 	require.Contains(t, entry, `"actor":"a-write"`)
 
@@ -290,6 +294,7 @@ func TestTokensOfTheProgram(t *testing.T) {
 		require.Contains(t, string(text), want)
 	}
 	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
+	require.Contains(t, p.stderr.String(), "the certificate expires soon")
 }
 
 // TestNotify: the service manager is told when the server is ready, reads its

@@ -76,6 +76,13 @@ func (s *server) run(ctx context.Context) error {
 	b := buildInfo()
 	metrics := newRegistry(b)
 	s.options.Metrics = metrics
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.door.certificates != nil {
+		e := &expiry{s.door.certificates.Expiry, s.options.Logger, time.Now, time.After}
+		metrics.MustRegister(e.gauge())
+		go e.watch(ctx)
+	}
 	api := swoosh.NewAPI(s.apiOptions(b, metrics))
 	w := serveHTTP(ln, api.Server(), s.door.certificates)
 	e, err := s.boot(ctx, api)
