@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/url"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -54,6 +55,9 @@ SWOOSH_MAX_RECOVERY, and in a JSON file, as "max-recovery". The flag wins, then
 the environment, then the file.`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			hangups := make(chan os.Signal, 1) // Unhandled, one would end the start; it is taken after it.
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer signal.Stop(hangups)
 			line := newStatus(s.err)
 			given, err := readSettings(cmd.Flags(), os.Environ(), func(text string) { fmt.Fprintln(line, "swoosh: "+text) })
 			if err != nil {
@@ -69,6 +73,7 @@ the environment, then the file.`,
 			if err := checkOwner(f.dir, "serve --dir"); err != nil {
 				return err
 			}
+			server.hangups = hangups
 			syscall.Umask(0o077)
 			boundGarbage()
 			return server.run(cmd.Context())

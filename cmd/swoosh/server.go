@@ -9,10 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +27,7 @@ type server struct {
 	parts           []swoosh.Part
 	out             io.Writer // gets one line, once commands are taken
 	line            *status   // shows the boot's progress
+	hangups         <-chan os.Signal
 }
 
 // door is how one comes in.
@@ -70,9 +69,6 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hangups := make(chan os.Signal, 1) // taken from here on: unhandled, one would end the boot
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	b := buildInfo()
 	metrics := newRegistry(b)
 	s.options.Metrics = metrics
@@ -97,7 +93,7 @@ func (s *server) run(ctx context.Context) error {
 		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
 	}
 	notify("READY=1\nSTATUS=commands are taken on %s", ln.Addr())
-	broken := s.serve(ctx, hangups, w, e)
+	broken := s.serve(ctx, w, e)
 	return errors.Join(broken, s.stop(api, w, e))
 }
 
@@ -114,7 +110,7 @@ func (s *server) apiOptions(b build, metrics *prometheus.Registry) swoosh.APIOpt
 }
 
 // serve waits for the end, and reads tokens and certificates again on SIGHUP.
-func (s *server) serve(ctx context.Context, hangups <-chan os.Signal, w *web, e *swoosh.Engine) error {
+func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go watchdog(ctx, e)
@@ -124,7 +120,7 @@ func (s *server) serve(ctx context.Context, hangups <-chan os.Signal, w *web, e 
 			return nil
 		case err := <-w.ended:
 			return err
-		case <-hangups:
+		case <-s.hangups:
 			notifyReload()
 			if err := s.door.reload(); err != nil {
 				s.options.Logger.Error("what was there before stays in use", "why", err)
