@@ -55,7 +55,7 @@ func openHome(dir string, fsys FS) (*home, error) {
 func makeDir(fsys FS, dir string) error {
 	info, err := fsys.Stat(dir)
 	if err == nil && !info.IsDir() {
-		return errors.New("it is a file")
+		return errors.New("it is a file: name a directory")
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

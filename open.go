@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -145,7 +146,7 @@ func (e *Engine) recovery() *recovery {
 func (e *Engine) checkMark() (clean bool, err error) {
 	rec, found, damage := readMark(e.home.fs, e.home.path("mark"))
 	switch {
-	case errors.Is(damage, errMarkNewer):
+	case errors.Is(damage, errMarkNewer), errors.Is(damage, fs.ErrPermission):
 		return false, damage
 	case damage != nil:
 		e.log.Warn("the mark cannot be read and will be written anew", "file", e.home.path("mark"), "why", damage)

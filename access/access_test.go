@@ -84,6 +84,38 @@ func TestTokens(t *testing.T) {
 	require.Error(t, err, "the token was taken away")
 }
 
+// TestAddToken: what it adds lets in, also behind a last line without its end.
+func TestAddToken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	first, err := access.AddToken(file, "a", swoosh.RoleRead)
+	require.NoError(t, err)
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	write(t, file, string(b)+"b write 0123456789abcdef")
+	second, err := access.AddToken(file, "a", swoosh.RoleRead)
+	require.NoError(t, err)
+	tokens, err := access.OpenTokens(file, quiet)
+	require.NoError(t, err)
+	for token, name := range map[string]string{first: "a", second: "a", "0123456789abcdef": "b"} {
+		c, err := tokens.Authenticate(bearer(token))
+		require.NoError(t, err)
+		require.Equal(t, name, c.Name)
+	}
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NotContains(t, string(before), first)
+	_, err = access.AddToken(file, "a", swoosh.RoleWrite)
+	require.ErrorContains(t, err, file+", line 4: a has another role")
+	_, err = access.AddToken(file, "A", swoosh.RoleRead)
+	require.ErrorContains(t, err, "a node is 1 to 63 characters")
+	after, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
 // TestTokenFileIsReadAgain without being asked, also where a link points
 // elsewhere.
 func TestTokenFileIsReadAgain(t *testing.T) {

@@ -46,12 +46,12 @@ func (c *Certificates) Config() *tls.Config {
 func readConfig(cert, key, clientCA string) (*tls.Config, error) {
 	for _, file := range []string{cert, key} {
 		if _, err := os.ReadFile(file); err != nil {
-			return nil, fmt.Errorf("TLS: %w", err)
+			return nil, fmt.Errorf("TLS: %w: name a PEM file", err)
 		}
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("TLS: %s with %s: %w", cert, key, err)
+		return nil, fmt.Errorf("TLS: %s with %s: %w: name a certificate and its key, both in PEM", cert, key, err)
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
 		return nil, fmt.Errorf("TLS: the certificate %s holds from %s to %s, now is %s: get a new one", cert,
@@ -63,11 +63,11 @@ func readConfig(cert, key, clientCA string) (*tls.Config, error) {
 	}
 	b, err := os.ReadFile(clientCA)
 	if err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
+		return nil, fmt.Errorf("TLS: %w: name a PEM file", err)
 	}
 	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
 	if !config.ClientCAs.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("TLS: %s holds no certificate in PEM", clientCA)
+		return nil, fmt.Errorf("TLS: %s holds no certificate in PEM: name a file that does", clientCA)
 	}
 	return config, nil
 }

@@ -13,9 +13,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/chorus-services/swoosh"
@@ -94,12 +96,17 @@ func (r *roll) byName(name string) (swoosh.Caller, error) {
 	return swoosh.Caller{Name: name, Role: role}, nil
 }
 
-// readRoll reads a token file. Its errors name file and line, and no token.
 func readRoll(file string) (*roll, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("the token file cannot be read: %w", err)
+		return nil, fmt.Errorf("the token file cannot be read: %w: name one that swoosh token has made", err)
 	}
+	return parseRoll(file, b)
+}
+
+// parseRoll reads what a token file holds. Its errors name file and line, and no
+// token.
+func parseRoll(file string, b []byte) (*roll, error) {
 	r := &roll{roles: map[string]swoosh.Role{}}
 	plain := false
 	lines := bufio.NewScanner(bytes.NewReader(b))
@@ -193,4 +200,38 @@ func NewToken(name string, role swoosh.Role) (secret, line string, err error) {
 	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).
 	secret = "swoosh_" + base64.RawURLEncoding.EncodeToString(b[:])
 	return secret, fmt.Sprintf("%s %s sha256:%x", name, role, sha256.Sum256([]byte(secret))), nil
+}
+
+// AddToken makes a token as NewToken does, and puts its line at the end of a token
+// file, which is made, for this user only, if it is missing. A file that no
+// server would read, with the line or without it, is left as it is.
+func AddToken(file, name string, role swoosh.Role) (secret string, err error) {
+	secret, line, err := NewToken(name, role)
+	if err != nil {
+		return "", err
+	}
+	before, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("the token file cannot be read: %w: name another one", err)
+	}
+	line += "\n"
+	if len(before) > 0 && !bytes.HasSuffix(before, []byte("\n")) {
+		line = "\n" + line
+	}
+	if _, err := parseRoll(file, slices.Concat(before, []byte(line))); err != nil {
+		return "", err
+	}
+	if err := appendTo(file, line); err != nil {
+		return "", fmt.Errorf("the token file cannot be written: %w: see to its directory", err)
+	}
+	return secret, nil
+}
+
+func appendTo(file, text string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -100,7 +100,7 @@ func readConfigFile(name string) (*configFile, error) {
 	}
 	b, err := os.ReadFile(name)
 	if err != nil {
-		return nil, exitf(codeUsage, "--config: %w", err)
+		return nil, exitf(codeUsage, "--config: %w: name a JSON file of settings", err)
 	}
 	if err := json.Unmarshal(b, &c.members); err != nil {
 		return nil, exitf(codeUsage, "%s is not a JSON object of settings: %w", name, err)

@@ -65,79 +65,6 @@ func certificate(t testing.TB, dir, name string, until time.Time) (cert, key str
 	return cert, key
 }
 
-// TestServeIsRefused: wrong settings are one line that names the thing and the
-// next step, and nothing is changed on the disk.
-func TestServeIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	good, goodKey := certificate(t, dir, "good", time.Now().Add(time.Hour))
-	old, oldKey := certificate(t, dir, "old", time.Now().Add(-time.Hour))
-	tokens := writeFile(t, filepath.Join(dir, "tokens"), "boss admin 0123456789abcdef\n")
-	badTokens := writeFile(t, filepath.Join(dir, "bad-tokens"), "boss admin 0123456789abcdef\nboss\n")
-	openTokens := writeFile(t, filepath.Join(dir, "open-tokens"), "boss admin 0123456789abcdef\n")
-	require.NoError(t, os.Chmod(openTokens, 0o644))
-	config := func(name, text string) string { return writeFile(t, filepath.Join(dir, name), text) }
-	plain := config("plain", "")
-	taken, err := net.Listen("unix", filepath.Join(dir, "taken"))
-	require.NoError(t, err)
-	defer taken.Close()
-	foreign := filepath.Join(dir, "foreign")
-	require.NoError(t, os.Mkdir(foreign, 0o700))
-	writeFile(t, filepath.Join(foreign, "letter"), "dear")
-
-	for _, test := range []struct {
-		args string
-		code int
-		want string
-	}{
-		{"--listen 0.0.0.0:0", codeUsage, "or --insecure"},
-		{"--listen 0.0.0.0:0 --token-file " + tokens, codeUsage, "--tls-cert and --tls-key"},
-		{"--listen 0.0.0.0:0 --tls-cert " + good + " --tls-key " + goodKey, codeUsage, "--token-file"},
-		{"--tls-cert " + good, codeUsage, "--tls-cert and --tls-key go together"},
-		{"--tls-key " + goodKey, codeUsage, "--tls-cert and --tls-key go together"},
-		{"--tls-client-ca " + good, codeUsage, "--tls-client-ca needs"},
-		{"--tls-cert " + good + " --tls-key " + oldKey, codeUsage, "private key does not match"},
-		{"--tls-cert " + old + " --tls-key " + oldKey, codeUsage, "get a new one"},
-		{"--tls-cert missing --tls-key " + goodKey, codeUsage, "open missing"},
-		{"--token-file missing", codeUsage, "cannot be read: open missing"},
-		{"--token-file " + badTokens, codeUsage, "bad-tokens, line 2: it has 1 words"},
-		{"--token-file " + openTokens, codeUsage, "chmod 600"},
-		{"--rate -1", codeUsage, "--rate is -1"},
-		{"--rate NaN", codeUsage, "--rate is NaN"},
-		{"--allow-origin *", codeUsage, "is no origin"},
-		{"--allow-origin https://a.example/", codeUsage, "is no origin"},
-		{"--listen unix:" + filepath.Join(dir, "taken"), codeFailed, "is taken by another program"},
-		{"--listen unix:" + plain, codeFailed, "is no socket"},
-		{"--listen unix:" + filepath.Join(dir, "nowhere", "s"), codeFailed, "make it first"},
-		{"--config missing", codeUsage, "--config: open missing"},
-		{"--config " + config("c1", "listen: x"), codeUsage, "is not a JSON object of settings"},
-		{"--config " + config("c2", `{"lisen":"127.0.0.1:0"}`), codeUsage, `no setting "lisen", did you mean listen?`},
-		{"--config " + config("c3", `{"rate":"7"}`), codeUsage, `"rate": must be a number, not "7"`},
-		{"--config " + config("c4", `{"dir":7}`), codeUsage, `"dir": must be text, not 7`},
-		{"--config " + config("c5", `{"debug":"true"}`), codeUsage, `"debug": must be true or false`},
-		{"--config " + config("c6", `{"allow-origin":"https://a.example"}`), codeUsage, `must be an array of text`},
-		{"--config " + config("c7", `{"max-recovery":"soon"}`), codeUsage, `"max-recovery":`},
-		{"--config " + config("c8", `{"rate":1,"rate":2}`), codeUsage, "duplicate"},
-		{"--print-config=xml", codeUsage, "give table or json"},
-	} {
-		t.Run(test.args, func(t *testing.T) {
-			data := filepath.Join(t.TempDir(), "data")
-			args := append([]string{"serve", "--dir", data, "--listen", "127.0.0.1:0"}, strings.Fields(test.args)...)
-			if strings.Contains(test.args, `{"dir"`) || strings.Contains(test.args, "c4") {
-				args = append([]string{"serve", "--listen", "127.0.0.1:0"}, strings.Fields(test.args)...)
-			}
-			got := swooshRun(t, "", args...)
-			require.Equal(t, test.code, got.code, got.err)
-			require.Contains(t, got.err, test.want)
-			require.Equal(t, 1, strings.Count(got.err, "\n"), got.err)
-			require.NoDirExists(t, data)
-		})
-	}
-	got := swooshRun(t, "", "serve", "--dir", foreign, "--listen", "127.0.0.1:0")
-	require.Equal(t, codeFailed, got.code)
-	require.Contains(t, got.err, "not a swoosh directory (it holds letter)")
-	require.FileExists(t, filepath.Join(dir, "taken"), "a live server's socket stays")
-}
-
 // TestSettings: the flag wins, then the environment, then the file.
 func TestSettings(t *testing.T) {
 	file := writeFile(t, filepath.Join(t.TempDir(), "config"),
@@ -210,8 +137,6 @@ func TestTokensOfTheProgram(t *testing.T) {
 	lines, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.NotContains(t, string(lines), secrets["read"])
-	require.Equal(t, codeUsage, swooshRun(t, "", "token", "a", "reader").code)
-	require.Equal(t, codeUsage, swooshRun(t, "", "token", "A", "read").code)
 	printed := swooshRun(t, "", "token", "b", "read")
 	require.Contains(t, printed.err, "b read sha256:")
 

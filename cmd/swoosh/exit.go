@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"unicode"
 
@@ -50,10 +52,15 @@ func exitCode(err error) int {
 
 // oneLine gives an error's text for a person: one line, without the name of
 // the library, which is the program's too, and without anything that a
-// terminal would obey.
+// terminal would obey. What this user may not do has one way out, wherever it
+// comes from.
 func oneLine(err error) string {
 	text := strings.TrimPrefix(err.Error(), "swoosh: ")
+	text = strings.ReplaceAll(text, ": swoosh: ", ": ")
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	if errors.Is(err, fs.ErrPermission) {
+		text += fmt.Sprintf(": run it as the owner, or let the user with id %d do that", os.Geteuid())
+	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '

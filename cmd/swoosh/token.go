@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -25,14 +23,12 @@ put at the end of that file; without, it is printed on stderr.`,
 			if err != nil {
 				return exitf(codeUsage, "%w", err)
 			}
-			secret, line, err := access.NewToken(args[0], role)
-			if err != nil {
+			if err := swoosh.CheckNodeID(args[0]); err != nil {
 				return exitf(codeUsage, "NAME %q: %w", args[0], err)
 			}
-			if file == "" {
-				fmt.Fprintf(s.err, "put this line into the server's token file:\n%s\n", line)
-			} else if err := appendLine(file, line); err != nil {
-				return exitf(codeFailed, "the token file: %w", err)
+			secret, err := makeToken(s, file, args[0], role)
+			if err != nil {
+				return exitf(codeFailed, "%w", err)
 			}
 			_, err = fmt.Fprintln(s.out, secret)
 			return err
@@ -42,11 +38,12 @@ put at the end of that file; without, it is printed on stderr.`,
 	return cmd
 }
 
-func appendLine(file, line string) error {
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
+// makeToken puts the token's line where it belongs, and gives the token.
+func makeToken(s streams, file, name string, role swoosh.Role) (secret string, err error) {
+	if file != "" {
+		return access.AddToken(file, name, role)
 	}
-	_, err = fmt.Fprintln(f, line)
-	return errors.Join(err, f.Sync(), f.Close())
+	secret, line, err := access.NewToken(name, role)
+	fmt.Fprintf(s.err, "put this line into the server's token file:\n%s\n", line)
+	return secret, err
 }
