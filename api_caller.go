@@ -122,7 +122,9 @@ func (x *exchange) askAgain(told func(Caller, error)) (done func()) {
 func (x *exchange) identifyAgain() (c Caller, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = x.panicked(p)
+			e := x.panicked(p)
+			e.Unknown = false // Nothing was taken.
+			err = e
 		}
 	}()
 	return x.identify()

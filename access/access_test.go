@@ -147,6 +147,8 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 		"a reader 0123456789abcdef\n":   "line 1: the role",
 		"a read secretsecret\n":         "line 1: its token has 12 characters",
 		"a read sha256:secretsecrets\n": "64 lower-case hex digits",
+		"a read sha256:" + strings.Repeat("ab", 31) + "\n":                    "64 lower-case hex digits",
+		"a read sha256:" + strings.Repeat("ab", 32) + "a\n":                   "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("AB", 32) + "\n":                    "64 lower-case hex digits",
 		"a read 0123456789abcdef\na write fedcba9876543210\n":                 "line 2: a has another role",
 		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token stands in a line before",
@@ -262,7 +264,8 @@ func TestCertificates(t *testing.T) {
 	_, body, err = ask()
 	require.NoError(t, err)
 	require.Contains(t, body, "send the header")
-	foreign, foreignKey := newAuthority(t).sign("node-7", later)
+	other := newAuthority(t)
+	foreign, foreignKey := other.sign("node-7", later)
 	_, _, err = ask(foreign, foreignKey)
 	require.Error(t, err, "another authority's certificate")
 
@@ -277,6 +280,11 @@ func TestCertificates(t *testing.T) {
 		server, _, err := ask()
 		return err == nil && server == "second"
 	}, 10*time.Second, 50*time.Millisecond, "the files are looked at again")
+	write(t, files[2], ca.pem+other.pem)
+	require.Eventually(t, func() bool {
+		_, body, err := ask(foreign, foreignKey)
+		return err == nil && strings.HasPrefix(body, "node-7 read")
+	}, 10*time.Second, 50*time.Millisecond, "the authorities too")
 }
 
 func TestCertificatesThatAreRefused(t *testing.T) {

@@ -1,0 +1,65 @@
+package access
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestReloaded: files are looked at when somebody asks, once a second at most,
+// read when they look otherwise, and the log says what came of it.
+func TestReloaded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	put := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	put("one")
+	reads, now := 0, time.Unix(1000, 0)
+	var log bytes.Buffer
+	r, err := newReloaded(slog.New(slog.NewTextHandler(&log, nil)), func() (string, error) {
+		reads++
+		b, err := os.ReadFile(file)
+		if string(b) == "broken" {
+			err = errors.New("it is broken")
+		}
+		return string(b), err
+	}, file)
+	require.NoError(t, err)
+	r.now, r.looked = func() time.Time { return now }, now
+	for _, step := range []struct {
+		put   string
+		after time.Duration
+		want  string
+		reads int
+		says  string
+	}{
+		{"", time.Hour, "one", 1, ""},
+		{"second", lookEvery - 1, "one", 1, ""},
+		{"", 1, "second", 2, "read again"},
+		{"", lookEvery, "second", 2, ""},
+		{"broken", lookEvery, "second", 3, "it is broken"},
+		{"", lookEvery, "second", 3, ""},
+		{"third", lookEvery, "third", 4, "read again"},
+	} {
+		if step.put != "" {
+			put(step.put)
+		}
+		now = now.Add(step.after)
+		require.Equal(t, step.want, r.get())
+		require.Equal(t, step.reads, reads, step)
+		require.Contains(t, log.String(), step.says)
+		require.Equal(t, step.says == "", log.Len() == 0, log.String())
+		log.Reset()
+	}
+	put("fourth")
+	require.NoError(t, r.Reload())
+	require.Equal(t, "fourth", r.value, "not only when somebody asks")
+	require.NoError(t, os.Remove(file))
+	now = now.Add(lookEvery)
+	require.Equal(t, "fourth", r.get())
+	require.Contains(t, log.String(), "no such file")
+}
