@@ -19,6 +19,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -57,7 +58,8 @@ func OpenTokens(file string, log *slog.Logger) (*Tokens, error) {
 func (t *Tokens) Reload() error { return t.roll.Reload() }
 
 // Authenticate is for swoosh.APIOptions: it takes a bearer token, or else a
-// client certificate that TLS has verified, whose common name is the caller's.
+// client certificate that TLS has verified and that still holds, whose common name
+// is the caller's.
 func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 	now := t.roll.get()
 	if given := r.Header.Values("Authorization"); len(given) > 0 {
@@ -68,7 +70,11 @@ func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 		return now.byToken(strings.TrimSpace(secret))
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		return now.byName(r.TLS.VerifiedChains[0][0].Subject.CommonName)
+		c := r.TLS.VerifiedChains[0][0]
+		if t.roll.now().After(c.NotAfter) { // A connection may outlive what it began with.
+			return swoosh.Caller{}, fmt.Errorf("the certificate of %q has expired, at %s: connect again with a new one", c.Subject.CommonName, c.NotAfter.UTC().Format(time.RFC3339))
+		}
+		return now.byName(c.Subject.CommonName)
 	}
 	return swoosh.Caller{}, errors.New("this server asks who you are: send the header Authorization: Bearer <token>")
 }

@@ -26,7 +26,7 @@ import (
 )
 
 func TestWhoReachesAnAddress(t *testing.T) {
-	for _, ours := range []string{"127.0.0.1:8420", "127.9.9.9:0", "[::1]:1", "localhost:65535", "[::ffff:127.0.0.1]:1", "unix:/tmp/s"} {
+	for _, ours := range []string{"127.0.0.1:8420", "127.9.9.9:0", "[::1]:1", "localhost:65535", "[::ffff:127.0.0.1]:1", "unix:/tmp/s", "unix:" + strings.Repeat("x", 107)} {
 		require.NoError(t, checkListen(ours), ours)
 		require.False(t, isOpenToOthers(ours), ours)
 	}
@@ -37,6 +37,21 @@ func TestWhoReachesAnAddress(t *testing.T) {
 	for _, none := range []string{"", "127.0.0.1", "127.0.0.1:-1", "127.0.0.1:65536", "unix:", "unix:" + strings.Repeat("x", 108)} {
 		require.Equal(t, codeUsage, exitCode(checkListen(none)), none)
 	}
+}
+
+// TestListenOnWhatANameStandsFor: an address that other machines reach has to be
+// meant.
+func TestListenOnWhatANameStandsFor(t *testing.T) {
+	ln, err := listenOn("0.0.0.0:0", true)
+	require.NoError(t, err)
+	at := ln.Addr().String()
+	require.NoError(t, ln.Close())
+	_, err = listenOn(at, false)
+	require.Equal(t, codeUsage, exitCode(err))
+	require.ErrorContains(t, err, "which other machines reach: give 127.0.0.1 in its place")
+	ln, err = listenOn(at, true)
+	require.NoError(t, err, "it was not kept")
+	require.NoError(t, ln.Close())
 }
 
 // writeFile writes a file for this user only.

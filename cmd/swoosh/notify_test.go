@@ -63,7 +63,8 @@ func TestNotify(t *testing.T) {
 	m.next("STOPPING=1")
 	<-p.ended
 	require.Zero(t, p.cmd.ProcessState.ExitCode())
-	p = launch(t, dir, "--force-replay")
+	p = launch(t, directory(t), "--force-replay")
+	m.next("STATUS=replaying 3 of 3 entries\nEXTEND_TIMEOUT_USEC=30000000")
 	m.next("READY=1")
 	p.kill()
 }
