@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // manager is a service manager of the test's servers.
@@ -32,18 +33,24 @@ func newManager(t *testing.T) *manager {
 	return &manager{t, conn}
 }
 
-// next waits until it is told something.
-func (m *manager) next(want string) {
+// next waits until it is told something, and gives what follows that.
+func (m *manager) next(want string) string {
 	m.t.Helper()
 	b := make([]byte, 4096)
 	for {
 		require.NoError(m.t, m.conn.SetReadDeadline(time.Now().Add(startWait)))
 		n, err := m.conn.Read(b)
 		require.NoError(m.t, err, want)
-		if strings.Contains(string(b[:n]), want) {
-			return
+		if _, rest, found := strings.Cut(string(b[:n]), want); found {
+			return rest
 		}
 	}
+}
+
+func monotonicUsec(t *testing.T) int64 {
+	var now unix.Timespec
+	require.NoError(t, unix.ClockGettime(unix.CLOCK_MONOTONIC, &now))
+	return now.Nano() / 1000
 }
 
 // TestNotify: the service manager is told when the server is ready, reads its
@@ -56,8 +63,12 @@ func TestNotify(t *testing.T) {
 	m.next("READY=1\nSTATUS=commands are taken on 127.0.0.1:")
 	m.next("WATCHDOG=1")
 	m.next("WATCHDOG=1")
+	before := monotonicUsec(t)
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
-	m.next("RELOADING=1\nMONOTONIC_USEC=")
+	at, err := strconv.ParseInt(m.next("RELOADING=1\nMONOTONIC_USEC="), 10, 64)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, at, before)
+	require.LessOrEqual(t, at, monotonicUsec(t))
 	m.next("READY=1")
 	go func() { _ = p.cmd.Process.Signal(syscall.SIGTERM) }()
 	m.next("STOPPING=1")
