@@ -83,7 +83,7 @@ func certificate(t testing.TB, dir, name string, until time.Time) (cert, key str
 // TestSettings: the flag wins, then the environment, then the file.
 func TestSettings(t *testing.T) {
 	file := writeFile(t, filepath.Join(t.TempDir(), "config"),
-		`{"node-id":"file","rate":1.5,"max-recovery":"3s","insecure":true,"allow-origin":["https://a.example","https://b.example"],"log-level":"debug"}`)
+		`{"node-id":"file","rate":1.5,"max-recovery":"3s","insecure":true,"debug":false,"allow-origin":["https://a.example","https://b.example"],"log-level":"debug"}`)
 	t.Setenv("SWOOSH_CONFIG", file)
 	t.Setenv("SWOOSH_RATE", "2.5")
 	t.Setenv("SWOOSH_NODE_ID", "env")
@@ -95,7 +95,7 @@ func TestSettings(t *testing.T) {
 	var rows map[string]struct{ Value, From string }
 	require.NoError(t, json.Unmarshal([]byte(got.out), &rows))
 	for name, want := range map[string][2]string{
-		"node-id": {"flag", "--node-id"}, "rate": {"2.5", "SWOOSH_RATE"}, "max-recovery": {"3s", file}, "insecure": {"true", file},
+		"node-id": {"flag", "--node-id"}, "rate": {"2.5", "SWOOSH_RATE"}, "max-recovery": {"3s", file}, "insecure": {"true", file}, "debug": {"false", file},
 		"allow-origin": {"[https://a.example,https://b.example]", file}, "dir": {"./swoosh-data", "default"},
 	} {
 		require.Equal(t, want, [2]string{rows[name].Value, rows[name].From}, name)

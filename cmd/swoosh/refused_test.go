@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -159,6 +161,8 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	closed := func(name string, mode fs.FileMode) func(*testing.T, string) {
 		return data(func(t *testing.T, at string) { require.NoError(t, os.Chmod(filepath.Join(at, name), mode)) })
 	}
+	owner, err := user.LookupId(strconv.Itoa(nobody))
+	require.NoError(t, err)
 	for _, d := range []struct {
 		name    string
 		prepare func(*testing.T, string)
@@ -172,7 +176,7 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		{name: "a file", prepare: file("data", "x", 0o600), code: codeFailed, says: "a directory"},
 		{name: "not ours", prepare: all(folder("data", 0o700), file("data/letter", "dear", 0o600)), code: codeFailed, says: "not a swoosh directory (it holds letter): name another one"},
 		{name: "in use by a server", prepare: func(t *testing.T, dir string) { launch(t, filepath.Join(dir, "data")).address(t) }, code: codeFailed, says: "data is in use by another swoosh: stop that one first"},
-		{name: "of another user's", prepare: data(func(t *testing.T, at string) { own(t, at, nobody) }), code: codeFailed, says: "runuser -u "},
+		{name: "of another user's", prepare: data(func(t *testing.T, at string) { own(t, at, nobody) }), code: codeFailed, says: "runuser -u " + owner.Username + " -- swoosh "},
 		{name: "closed", prepare: closed(".", 0), as: nobody, code: codeFailed, says: "open data: " + denied},
 		{name: "with a closed lock", prepare: closed("lock", 0), as: nobody, code: codeFailed, says: "open data/lock: " + denied},
 		{name: "with a closed mark", prepare: closed("mark", 0), as: nobody, code: codeFailed, says: "open data/mark: " + denied},
