@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -111,6 +112,21 @@ func TestSettings(t *testing.T) {
 	require.Contains(t, got.err, `SWOOSH_MAX_RECOVERY="soon"`)
 }
 
+// TestReloadTellsWhatCannotBeRead of both, tokens and certificates.
+func TestReloadTellsWhatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	f := serveFlags{tokenFile: writeFile(t, filepath.Join(dir, "tokens"), "boss admin 0123456789abcdef\n")}
+	f.cert, f.key = certificate(t, dir, "good", time.Now().Add(time.Hour))
+	d, err := f.door(slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.NoError(t, d.reload())
+	writeFile(t, f.tokenFile, "boss\n")
+	writeFile(t, f.key, "")
+	err = d.reload()
+	require.ErrorContains(t, err, "tokens, line 1: it has 1 words")
+	require.ErrorContains(t, err, "good.cert with "+f.key)
+}
+
 // TestUnixSocket: for this user only; a dead server's is replaced, and goes when
 // the server stops.
 func TestUnixSocket(t *testing.T) {
@@ -203,6 +219,7 @@ func TestTokensOfTheProgram(t *testing.T) {
 	}
 	_, figures := ask("GET", "/metrics", secrets["read"], "")
 	require.Contains(t, figures, fmt.Sprintf("\nswoosh_tls_certificate_expiry_timestamp_seconds %v\n", float64(until.Unix())))
+	require.Contains(t, figures, "\nswoosh_index 2\n", "the engine's are there too")
 	_, entry := ask("GET", "/log/1", secrets["read"], "")
 	require.Contains(t, entry, `"actor":"a-write"`)
 
