@@ -252,4 +252,5 @@ func TestTokensOfTheProgram(t *testing.T) {
 	}
 	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
 	require.Contains(t, p.stderr.String(), "the certificate expires soon")
+	require.NotContains(t, p.stderr.String(), "could not be printed")
 }

@@ -151,6 +151,25 @@ func TestServeAnswersWhileItStarts(t *testing.T) {
 	require.NoError(t, <-r.outcome)
 }
 
+// TestForeignHost: a web page must not reach a local server by rebinding DNS; one
+// that other machines reach has any name.
+func TestForeignHost(t *testing.T) {
+	for listen, want := range map[string]int{"127.0.0.1:0": http.StatusForbidden, "0.0.0.0:0": http.StatusOK} {
+		r := startOn(t, listen, swoosh.Options{}, time.Minute)
+		_, port, err := net.SplitHostPort(strings.TrimPrefix(r.address(), "http://"))
+		require.NoError(t, err)
+		q, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+port+"/state", nil)
+		require.NoError(t, err)
+		q.Host = "swoosh.example"
+		answer, err := http.DefaultClient.Do(q)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, want, answer.StatusCode, listen)
+		r.stop()
+		require.NoError(t, <-r.outcome)
+	}
+}
+
 func TestStopWhileStarting(t *testing.T) {
 	dir := directory(t)
 	ctx, cancel := context.WithCancel(context.Background())
