@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/access"
 )
 
 func TestWhoReachesAnAddress(t *testing.T) {
@@ -125,6 +127,19 @@ func TestReloadTellsWhatCannotBeRead(t *testing.T) {
 	err = d.reload()
 	require.ErrorContains(t, err, "tokens, line 1: it has 1 words")
 	require.ErrorContains(t, err, "good.cert with "+f.key)
+}
+
+// TestGreeting is a line that can be run, whatever the door.
+func TestGreeting(t *testing.T) {
+	tcp, socket := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, &net.UnixAddr{Name: "/run/s", Net: "unix"}
+	open, closed := door{}, door{tokens: &access.Tokens{}, certificates: &access.Certificates{}}
+	for want, got := range map[string]string{
+		"listening on http://127.0.0.1:1 try: curl -H 'Content-Type: application/json' http://127.0.0.1:1/command -d ":                                            open.greeting(tcp),
+		`listening on https://127.0.0.1:1 try: curl -H "Authorization: Bearer $SWOOSH_TOKEN" -H 'Content-Type: application/json' https://127.0.0.1:1/command -d `: closed.greeting(tcp),
+		"listening on unix:/run/s try: curl --unix-socket /run/s -H 'Content-Type: application/json' http://localhost/command -d ":                                open.greeting(socket),
+	} {
+		require.True(t, strings.HasPrefix(got, want), got)
+	}
 }
 
 // TestUnixSocket: for this user only; a dead server's is replaced, and goes when
