@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,15 +155,6 @@ func damagedDirectory(t *testing.T) string {
 }
 
 func TestOfflineExitCodes(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	require.NoError(t, os.WriteFile(file, []byte("x"), 0o600))
-	missing, foreign := filepath.Join(t.TempDir(), "none"), t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(foreign, "diary"), nil, 0o600))
-	used := directory(t)
-	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: used, ReducerVersion: reducerVersion}, parts()...)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, e.Close(context.Background())) }()
-
 	for _, test := range []struct {
 		what string
 		dir  string
@@ -172,10 +162,6 @@ func TestOfflineExitCodes(t *testing.T) {
 		says string
 	}{
 		{"good", directory(t), codeGood, ""},
-		{"in use", used, codeFailed, "in use"},
-		{"a file", file, codeFailed, file},
-		{"foreign", foreign, codeFailed, "not a swoosh directory"},
-		{"missing", missing, codeFailed, missing},
 		{"damaged", damagedDirectory(t), codeDamaged, "repair"},
 	} {
 		for _, command := range []string{"verify", "repair"} {
@@ -189,7 +175,6 @@ func TestOfflineExitCodes(t *testing.T) {
 			})
 		}
 	}
-	require.NoDirExists(t, missing, "looking makes nothing")
 }
 
 func TestVerifyReports(t *testing.T) {
@@ -325,41 +310,6 @@ func TestRepairExplainsThenMends(t *testing.T) {
 	require.Contains(t, mended.out, "written: ")
 	require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
 	require.Equal(t, codeGood, swooshRun(t, "", "repair", dir).code)
-}
-
-func TestServeExitCodes(t *testing.T) {
-	t.Run("port taken", func(t *testing.T) {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer ln.Close()
-		dir := filepath.Join(t.TempDir(), "data")
-		got := swooshRun(t, "", "serve", "--dir", dir, "--listen", ln.Addr().String())
-		require.Equal(t, codeFailed, got.code)
-		require.Contains(t, got.err, ln.Addr().String()+" is taken by another program")
-		require.NoDirExists(t, dir, "it listens before it touches the directory")
-	})
-	t.Run("directory in use", func(t *testing.T) {
-		dir := directory(t)
-		e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, ReducerVersion: reducerVersion}, parts()...)
-		require.NoError(t, err)
-		defer func() { require.NoError(t, e.Close(context.Background())) }()
-		got := swooshRun(t, "", "serve", "--dir", dir, "--listen", "127.0.0.1:0")
-		require.Equal(t, codeFailed, got.code)
-		require.Contains(t, got.err, "in use by another swoosh")
-	})
-	t.Run("a file", func(t *testing.T) {
-		file := filepath.Join(t.TempDir(), "file")
-		require.NoError(t, os.WriteFile(file, nil, 0o600))
-		got := swooshRun(t, "", "serve", "--dir", file, "--listen", "127.0.0.1:0")
-		require.Equal(t, codeFailed, got.code)
-		require.Contains(t, got.err, file)
-	})
-	t.Run("damaged", func(t *testing.T) {
-		got := swooshRun(t, "", "serve", "--dir", damagedDirectory(t), "--listen", "127.0.0.1:0")
-		require.Equal(t, codeDamaged, got.code)
-		require.Contains(t, got.err, "swoosh repair ")
-		require.Empty(t, got.out, "no address: commands are not taken")
-	})
 }
 
 func TestOneLine(t *testing.T) {
