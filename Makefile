@@ -1,8 +1,9 @@
 # Every target runs on a fresh machine with Go, gcc, git, bash, curl, jq and
-# python3; dist and dist-test need Debian, and dist-test root.
+# python3; alerts needs Prometheus; dist and dist-test need Debian, and dist-test
+# root.
 GO ?= go
 
-.PHONY: build check vet test race pages kill stream demo bench fuzz dist dist-test
+.PHONY: build check vet test race pages kill stream demo bench fuzz alerts dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -trimpath -o bin/swoosh ./cmd/swoosh
@@ -40,6 +41,9 @@ bench: ## durable commands a second, beside what disk, Badger and HTTP do alone
 FUZZTIME ?= 30s
 fuzz: ## every decoder, FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)
+
+alerts: build ## the alert rules and the dashboard, in a real Prometheus
+	scripts/alerts_test.sh
 
 dist: ## what is released, in dist/: static programs, deb packages, SHA256SUMS
 	scripts/dist.sh

@@ -9,11 +9,16 @@ import (
 )
 
 // newRefusals counts problem documents, of streams' lines and watches' ends
-// too.
+// too. Every code is there from the start: of a counter that begins with 1 nobody
+// sees that it has grown.
 func newRefusals() *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{
+	all := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "swoosh_refusals_total", Help: "Problem documents by code.",
 	}, []string{"code"})
+	for _, k := range kinds {
+		all.WithLabelValues(k.code)
+	}
+	return all
 }
 
 // newMetricsHandler serves the registry, uncompressed as all answers.

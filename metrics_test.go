@@ -109,6 +109,30 @@ func TestMetrics(t *testing.T) {
 }
 
 // TestTraces: a span of each submission, below the caller's.
+// TestRefusalsCountFromZero: a rate over a counter that begins with 1 misses the
+// first refusal.
+func TestRefusalsCountFromZero(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	swoosh.NewAPI(swoosh.APIOptions{Metrics: registry})
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	lines, _ := contract(t, "testdata/api_codes.txt")
+	counted := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() == "swoosh_refusals_total" {
+			for _, m := range f.GetMetric() {
+				counted[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	for _, line := range lines {
+		code, _, _ := strings.Cut(line, " ")
+		require.Contains(t, counted, code)
+		require.Zero(t, counted[code])
+	}
+	require.Len(t, counted, len(lines))
+}
+
 func TestTraces(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
