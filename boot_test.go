@@ -256,6 +256,26 @@ func TestOpenRefuses(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, files, 1, "nothing was put there")
 		require.ErrorContains(t, open(filepath.Join(dir, "letter.txt"), nil), "it is a file")
+		for _, name := range []string{"lock", "log", "mark", "node", "snapshots"} { // Others have such names too.
+			require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+			require.ErrorContains(t, open(dir, nil), "not a swoosh directory (it holds letter.txt)")
+		}
+	})
+	t.Run("ours, with something of somebody else's", func(t *testing.T) {
+		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+		r.must(opening("a"))
+		r.stop()
+		require.NoError(t, os.WriteFile(filepath.Join(r.o.Dir, "letter.txt"), nil, 0o600))
+		require.NoError(t, open(r.o.Dir, nil))
+		require.NoError(t, os.Remove(filepath.Join(r.o.Dir, "mark")))
+		require.NoError(t, open(r.o.Dir, nil), "the log tells")
+		require.NoError(t, os.RemoveAll(filepath.Join(r.o.Dir, "log")))
+		require.ErrorContains(t, open(r.o.Dir, nil), "swoosh repair", "so does the mark")
+	})
+	t.Run("a volume of its own", func(t *testing.T) {
+		dir := t.TempDir()
+		require.NoError(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o700))
+		require.NoError(t, open(dir, nil))
 	})
 	t.Run("options that cannot work", func(t *testing.T) {
 		require.ErrorContains(t, open("", func(o *swoosh.Options) { o.Node = "Node 1" }), "node id")

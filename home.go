@@ -66,17 +66,30 @@ func makeDir(fsys FS, dir string) error {
 	return fsys.SyncDir(filepath.Dir(dir))
 }
 
-// recognise refuses a directory that holds other things than ours.
+// ours are the names that a directory may hold. A file system's own is among
+// them, since a volume of its own is a good place.
+var ours = []string{"lock", "node", "mark", "log", "snapshots", "imports", "aside", "unclean", "lost", "lost+found"}
+
+// recognise refuses a directory that holds other things than ours, unless what
+// only a swoosh writes is there too: a name such as log or lock says nothing.
 func (h *home) recognise() error {
 	entries, err := h.fs.ReadDir(h.dir)
 	if err != nil {
 		return fmt.Errorf("swoosh: directory %s cannot be read: %w", h.dir, err)
 	}
-	ours := []string{"lock", "node", "mark", "log", "snapshots"}
-	if len(entries) == 0 || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return slices.Contains(ours, e.Name()) }) {
+	foreign := slices.IndexFunc(entries, func(e fs.DirEntry) bool {
+		return !slices.Contains(ours, strings.TrimSuffix(e.Name(), durable.TempSuffix))
+	})
+	if foreign < 0 {
 		return nil
 	}
-	return fmt.Errorf("swoosh: %s is not empty and not a swoosh directory (it holds %s): name another one", h.dir, entries[0].Name())
+	if info, err := h.fs.Stat(h.path("mark")); err == nil && info.Mode().IsRegular() && info.Size() == 2*markSlotBytes {
+		return nil
+	}
+	if _, err := h.fs.Stat(h.path("log/MANIFEST")); err == nil {
+		return nil
+	}
+	return fmt.Errorf("swoosh: %s is not empty and not a swoosh directory (it holds %s): name another one", h.dir, entries[foreign].Name())
 }
 
 // nodeID gives the id kept in the directory, and makes one the first time.
