@@ -53,7 +53,7 @@ type Batch struct {
 // than one beyond the end.
 func (c *Client) Log(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		f := &follower{c: c, next: from, yield: yield, backoff: c.backoff()}
+		f := &follower{c: c, next: from, yield: yield, backoff: c.patience()}
 		f.run(ctx, f.readLog)
 	}
 }
@@ -71,7 +71,7 @@ func (c *Client) Log(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
 // beyond the end.
 func (c *Client) Watch(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		f := &follower{c: c, next: from, yield: yield, backoff: c.backoff()}
+		f := &follower{c: c, next: from, yield: yield, backoff: c.patience()}
 		f.backoff.endless = true
 		f.run(ctx, f.watch)
 	}

@@ -9,8 +9,8 @@ import (
 // Retry is how long a call goes on asking until there is an answer that will
 // stay so. Between two attempts it waits for a random time, at most 100 ms at
 // first and twice as long each time, up to 5 s; and as long as the server's
-// Retry-After says. A stream and a log have the whole budget again with each
-// answer; a watch needs none.
+// Retry-After says. A stream and a log begin their budget with a failure, and
+// have the whole of it again after each answer; a watch needs none.
 type Retry struct {
 	Attempts int           // most attempts; 0: as many as fit into For; 1: never ask again
 	For      time.Duration // no attempt begins later than that after the first; 0 means 1 min
@@ -29,7 +29,7 @@ const (
 type backoff struct {
 	budget   Retry
 	endless  bool // there is no budget
-	began    time.Time
+	began    time.Time // zero: with the next failure
 	attempts int
 }
 
@@ -37,8 +37,12 @@ func (c *Client) backoff() *backoff {
 	return &backoff{budget: c.retry, began: time.Now()}
 }
 
+// patience is a backoff for what may last: the budget is for failures alone, not
+// for the time that commands take to come, or entries to be worked on.
+func (c *Client) patience() *backoff { return &backoff{budget: c.retry} }
+
 // reset begins anew, since the server gave an answer.
-func (b *backoff) reset() { b.began, b.attempts = time.Now(), 0 }
+func (b *backoff) reset() { b.began, b.attempts = time.Time{}, 0 }
 
 // again calls once until it succeeds, fails for good, or the budget ends.
 func (c *Client) again(ctx context.Context, once func() error) error {
@@ -66,7 +70,9 @@ func (b *backoff) pause(ctx context.Context, err error) error {
 func (b *backoff) wait(ctx context.Context, err error) error {
 	e := asError(err)
 	pause := e.after + rand.N(min(firstPause<<min(b.attempts, 10), longestPause))
-	b.attempts++
+	if b.attempts++; b.began.IsZero() {
+		b.began = time.Now()
+	}
 	switch {
 	case ctx.Err() != nil:
 		return e.because(context.Cause(ctx))

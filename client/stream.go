@@ -36,17 +36,11 @@ func (c *Client) Stream(ctx context.Context, commands iter.Seq[Command]) iter.Se
 	return func(yield func(Answer, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		s := &stream{c: c, window: newWindow(), backoff: c.backoff(), yield: yield}
+		s := &stream{c: c, window: newWindow(), backoff: c.patience(), yield: yield}
 		go s.take(ctx, commands)
-		for {
-			err := s.connect(ctx)
-			if err == nil || err == errEnough {
-				return
-			}
-			if err := s.backoff.pause(ctx, err); err != nil {
-				yield(Answer{}, s.failed(err))
-				return
-			}
+		if err := s.run(ctx); err != nil {
+			cancel() // What is taken from now on would be missing in Again.
+			yield(Answer{}, s.failed(err))
 		}
 	}
 }
@@ -58,6 +52,25 @@ type stream struct {
 	window  *window
 	backoff *backoff
 	yield   func(Answer, error) bool
+}
+
+// run sends with one connection after the other until everything is answered.
+func (s *stream) run(ctx context.Context) error {
+	for {
+		if first, err := s.window.first(ctx); first == nil {
+			return err
+		}
+		err := s.connect(ctx)
+		if err == errEnough {
+			return nil
+		}
+		if err != nil {
+			err = s.backoff.pause(ctx, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // take encodes the commands.
@@ -73,6 +86,7 @@ func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 		}
 		if raw, err := l.command.MarshalJSON(); err != nil {
 			l.refused = asError(err)
+			l.refused.Line = n
 		} else {
 			l.raw = append(raw, '\n')
 		}
@@ -84,11 +98,9 @@ func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 }
 
 // connect sends all that is not answered, and what follows, over one
-// connection, and gives the answers on. It gives nil at the end of the stream.
+// connection, and gives the answers on. It gives nil when nothing more is to be
+// answered.
 func (s *stream) connect(ctx context.Context) error {
-	if first, err := s.window.first(ctx); first == nil {
-		return err
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	body, out := io.Pipe()
 	s.window.rewind()
@@ -173,9 +185,9 @@ func (s *stream) send(ctx context.Context, l *link) {
 func (s *stream) readAnswers(ctx context.Context, r request, from io.Reader, due int) error {
 	lines := newLineReader(from)
 	for {
-		l, err := s.window.first(ctx)
+		l, _ := s.window.first(ctx)
 		if l == nil {
-			return err
+			return nil // run finds out why.
 		}
 		a := Answer{Line: l.n, Command: l.command, Refused: l.refused}
 		if l.refused == nil {

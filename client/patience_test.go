@@ -1,0 +1,107 @@
+package client_test
+
+import (
+	"iter"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/client"
+)
+
+// slowly gives commands, with a key_since, long after each other.
+func slowly(n int, pause time.Duration) iter.Seq[client.Command] {
+	return func(yield func(client.Command) bool) {
+		for range n {
+			time.Sleep(pause)
+			if command := add("a", 1); !yield(withSince(command)) {
+				return
+			}
+		}
+	}
+}
+
+func withSince(command client.Command) client.Command {
+	command.KeySince = hlc
+	return command
+}
+
+// TestStreamIsPatientAfterSilence: the time that commands take to come is not
+// taken from the budget, neither before the first nor between two.
+func TestStreamIsPatientAfterSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines []string
+		c, s := scripted(t, client.Retry{For: time.Minute}, isNotThere, talks(&lines, taken, ""), isNotThere, talks(&lines, taken))
+		n := 0
+		for _, err := range c.Stream(t.Context(), slowly(2, time.Hour)) {
+			require.NoError(t, err)
+			n++
+		}
+		require.Equal(t, 2, n)
+		require.Len(t, s.asked, 4)
+	})
+}
+
+// TestLogIsPatientWithItsReader, who works long on an entry and then finds the
+// connection gone.
+func TestLogIsPatientWithItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := scripted(t, client.Retry{For: time.Minute}, answers(200, "application/x-ndjson", "{\"index\":1}\n{"), isNotThere, answers(200, "application/x-ndjson", "{\"index\":2}\n"))
+		n := 0
+		for _, err := range c.Log(t.Context(), 1) {
+			require.NoError(t, err)
+			time.Sleep(time.Hour)
+			n++
+		}
+		require.Equal(t, 2, n)
+		require.Len(t, s.asked, 3)
+	})
+}
+
+// TestStreamSpendsOneBudget where it cannot learn key_since: what it gave up on
+// is not begun anew, and nobody is told of an attempt that is not made.
+func TestStreamSpendsOneBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		c, s := scripted(t, client.Retry{Attempts: 3, Notify: func(*client.Error, time.Duration) { told++ }}, isNotThere)
+		for _, err := range c.Stream(t.Context(), adds(5)) {
+			require.True(t, client.IsCode(err, client.Unreachable), err)
+		}
+		require.Len(t, s.asked, 3)
+		require.Equal(t, 2, told)
+	})
+}
+
+// TestStreamThatFailsTakesNoMore: each command that was taken was answered, or is
+// in Again.
+func TestStreamThatFailsTakesNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := scripted(t, client.Retry{Attempts: 1}, isNotThere)
+		given := 0
+		commands := func(yield func(client.Command) bool) {
+			for yield(withSince(add("a", 1))) {
+				given++
+				time.Sleep(time.Second)
+			}
+		}
+		for _, err := range c.Stream(t.Context(), commands) {
+			var e *client.Error
+			require.ErrorAs(t, err, &e)
+			time.Sleep(time.Minute)
+			require.Len(t, e.Again, given)
+		}
+	})
+}
+
+// TestLineOfWhatCannotBeSent: also a command that cannot be encoded has its line.
+func TestLineOfWhatCannotBeSent(t *testing.T) {
+	wrong := withSince(client.Command{Name: "tally.add", Payload: func() {}})
+	c, s := scripted(t, client.Retry{}, talks(new([]string)))
+	for a, err := range c.Stream(t.Context(), func(yield func(client.Command) bool) { _ = yield(wrong) && yield(wrong) }) {
+		require.NoError(t, err)
+		require.Equal(t, a.Line, a.Refused.Line)
+	}
+	require.LessOrEqual(t, len(s.asked), 1)
+}
