@@ -86,20 +86,10 @@ type follower struct {
 	backoff *backoff
 }
 
-// errEnough says that the caller wants no more.
-var errEnough = errors.New("the caller wants no more")
-
 // run reads with one connection after the other until the end.
 func (f *follower) run(ctx context.Context, read func(context.Context) error) {
-	for {
-		err := read(ctx)
-		if err == nil || err == errEnough {
-			return
-		}
-		if err := f.backoff.pause(ctx, err); err != nil {
-			f.yield(Entry{}, err)
-			return
-		}
+	if err := f.backoff.again(ctx, func() error { return read(ctx) }); err != nil {
+		f.yield(Entry{}, err)
 	}
 }
 
@@ -175,11 +165,10 @@ func (f *follower) watch(ctx context.Context) error {
 		return err
 	}
 	defer answer.Body.Close()
-	events := eventReader{lines: newLineReader(answer.Body)}
+	quiet.Stop()
+	events := eventReader{lines: newLineReader(listenTo(answer.Body, quietMost, cancel, errQuiet))}
 	for {
-		quiet.Reset(quietMost)
 		e, err := events.next()
-		quiet.Stop()
 		if err == nil {
 			err = f.takeEvent(r, e)
 		}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -28,7 +29,7 @@ const (
 // backoff is one call's use of its budget.
 type backoff struct {
 	budget   Retry
-	endless  bool // there is no budget
+	endless  bool      // there is no budget
 	began    time.Time // zero: with the next failure
 	attempts int
 }
@@ -44,12 +45,20 @@ func (c *Client) patience() *backoff { return &backoff{budget: c.retry} }
 // reset begins anew, since the server gave an answer.
 func (b *backoff) reset() { b.began, b.attempts = time.Time{}, 0 }
 
+// errEnough says that the caller wants no more.
+var errEnough = errors.New("the caller wants no more")
+
 // again calls once until it succeeds, fails for good, or the budget ends.
 func (c *Client) again(ctx context.Context, once func() error) error {
-	b := c.backoff()
+	return c.backoff().again(ctx, once)
+}
+
+// again calls once until it succeeds, is enough, fails for good, or the budget
+// ends.
+func (b *backoff) again(ctx context.Context, once func() error) error {
 	for {
 		err := once()
-		if err == nil {
+		if err == nil || err == errEnough {
 			return nil
 		}
 		if err = b.pause(ctx, err); err != nil {

@@ -1,17 +1,14 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"io"
-	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Meta says which state was read.
@@ -122,76 +119,4 @@ func decodeInto[T any](raw []byte, pointer string, value *T) error {
 		return failure(Mistyped, No, err, "what stands at %q does not fit %T: %v", pointer, *value, err)
 	}
 	return nil
-}
-
-// Row is a row of a table.
-type Row[T any] struct {
-	Key   string
-	Value T
-}
-
-// rowsAtOnce is how many rows of a table are held at a time.
-const rowsAtOnce = 500
-
-// Rows reads a table, in the order of its keys, some rows at a time. Rows that
-// change meanwhile may be seen or not, unless AtIndex or AtHLC says which state
-// is meant. The sequence ends with the first error.
-func Rows[T any](ctx context.Context, c *Client, table string, options ...ReadOption) iter.Seq2[Row[T], error] {
-	return func(yield func(Row[T], error) bool) {
-		for after := ""; ; {
-			p, err := c.page(ctx, table, after, options)
-			if err != nil {
-				yield(Row[T]{}, err)
-				return
-			}
-			for key, raw := range p.all() {
-				row := Row[T]{Key: key}
-				err := decodeInto(raw, table+"/"+key, &row.Value)
-				if !yield(row, err) || err != nil {
-					return
-				}
-			}
-			if after = p.Next; after == "" {
-				return
-			}
-		}
-	}
-}
-
-// page is some rows of a table.
-type page struct {
-	Rows jsontext.Value `json:"rows"` // in the order of their keys
-	Next string         `json:"next"` // empty: there are no more
-}
-
-// all gives the rows in the order in which they stand there.
-func (p page) all() iter.Seq2[string, jsontext.Value] {
-	return func(yield func(string, jsontext.Value) bool) {
-		d := jsontext.NewDecoder(bytes.NewReader(p.Rows))
-		_, err := d.ReadToken()
-		for err == nil && d.PeekKind() == '"' {
-			var key jsontext.Token
-			if key, err = d.ReadToken(); err != nil {
-				return
-			}
-			name := key.String()
-			var row jsontext.Value
-			if row, err = d.ReadValue(); err != nil || !yield(name, row) {
-				return
-			}
-		}
-	}
-}
-
-func (c *Client) page(ctx context.Context, table, after string, options []ReadOption) (p page, err error) {
-	r := newRead(table, options)
-	r.query.Set("limit", strconv.Itoa(rowsAtOnce))
-	if after != "" {
-		r.query.Set("after", after)
-	}
-	raw, _, err := c.readAll(ctx, r)
-	if err == nil {
-		err = r.decode(c.address, raw, &p)
-	}
-	return p, err
 }

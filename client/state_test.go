@@ -131,7 +131,7 @@ func TestRows(t *testing.T) {
 		require.True(t, client.IsCode(err, client.Mistyped), err)
 	}
 	for _, err := range client.Rows[Tally](within(t), c, "/tally/none") {
-		require.True(t, client.IsCode(err, client.MalformedRequest), err)
+		require.True(t, client.IsCode(err, client.NotFound), err)
 	}
 }
 

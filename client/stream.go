@@ -120,8 +120,10 @@ func (s *stream) connect(ctx context.Context) error {
 	}
 	defer answer.Body.Close()
 	close(l.begun)
-	return s.readAnswers(ctx, r, answer.Body, 1+<-l.blanks)
+	return s.readAnswers(ctx, r, listenTo(answer.Body, commandMost, cancel, errSilent), 1+<-l.blanks)
 }
+
+var errSilent = errors.New("the server has not answered for " + commandMost.String())
 
 // heldMost is how long a stream waits for its answer to begin. A server begins at
 // once.

@@ -1,0 +1,108 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Row is a row of a table.
+type Row[T any] struct {
+	Key   string
+	Value T
+}
+
+// Rows reads a table, in the order of its keys, holding a row at a time. All rows
+// are of one state, however long the reading takes: a connection that breaks is
+// taken up again after the row that came last, in that state. Compacted: it is
+// no longer kept then. IfNoneMatch has no effect. The sequence ends with the
+// first error.
+func Rows[T any](ctx context.Context, c *Client, table string, options ...ReadOption) iter.Seq2[Row[T], error] {
+	return func(yield func(Row[T], error) bool) {
+		t := &tableReader{c: c, read: newRead(table, options), backoff: c.patience()}
+		delete(t.read.header, "If-None-Match")
+		t.give = func(key string, raw []byte) bool {
+			row := Row[T]{Key: key}
+			err := decodeInto(raw, table+"/"+key, &row.Value)
+			return yield(row, err) && err == nil
+		}
+		err := t.backoff.again(ctx, func() error { return t.once(ctx) })
+		if err != nil {
+			yield(Row[T]{}, err)
+		}
+	}
+}
+
+// tableReader gives the rows of a table and knows which came last.
+type tableReader struct {
+	c       *Client
+	read    request
+	backoff *backoff
+	give    func(key string, raw []byte) bool
+	had     bool // a row has come
+	last    string
+}
+
+// once reads with one connection.
+func (t *tableReader) once(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // What the caller does not want need not come.
+	answer, err := t.c.send(ctx, t.read)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if !t.read.query.Has("at") {
+		t.read.query.Set("at", strconv.FormatUint(newMeta(answer).Index, 10))
+		t.read.query.Del("min_index")
+	}
+	err = t.rows(answer.Body)
+	var bad *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return t.read.cut(t.c.address, io.ErrUnexpectedEOF)
+	case errors.As(err, &bad):
+		return failure(NotSwoosh, No, err, "%s gave what is no table: %v", t.c.address, err)
+	}
+	return err
+}
+
+// rows gives those that have not come yet.
+func (t *tableReader) rows(from io.Reader) error {
+	d := jsontext.NewDecoder(from, jsontext.AllowDuplicateNames(true)) // Else it would hold every key.
+	switch begin, err := d.ReadToken(); {
+	case err != nil:
+		return err
+	case begin.Kind() != '{':
+		return &jsontext.SyntacticError{Err: errors.New("it is no object")}
+	}
+	for isNew := !t.had; d.PeekKind() == '"'; {
+		name, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		key := name.String()
+		raw, err := d.ReadValue()
+		switch {
+		case err != nil:
+			return err
+		case !isNew:
+			isNew = key == t.last
+			continue
+		}
+		t.had, t.last = true, key
+		t.backoff.reset()
+		if !t.give(key, raw) {
+			return errEnough
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, from) // Read to its end the connection is good for another request.
+	return nil
+}
