@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -28,9 +29,24 @@ type envelope struct {
 // expectEnvelope is Expect's JSON form: an empty hash is one if there is a path.
 type expectEnvelope struct {
 	StateHash string  `json:"state_hash,omitzero"`
-	Index     *uint64 `json:"index,omitzero"`
+	Index     *index  `json:"index,omitzero"`
 	Path      string  `json:"path,omitzero"`
 	Hash      *string `json:"hash,omitzero"`
+}
+
+// index is a number that may be written in any form that JSON has for it, such
+// as 7.0.
+type index uint64
+
+// UnmarshalJSON refuses what is no integer.
+func (i *index) UnmarshalJSON(raw []byte) error {
+	number := jsontext.Value(raw).Clone()
+	if err := number.Canonicalize(); err != nil {
+		return err
+	}
+	n, err := strconv.ParseUint(string(number), 10, 53)
+	*i = index(n)
+	return err
 }
 
 // MarshalJSON gives the form that POST /command takes, on one line. Its error is
@@ -41,7 +57,7 @@ func (command Command) MarshalJSON() ([]byte, error) {
 		Signer: command.Signer, Signature: command.Signature, WindowID: command.WindowID, InputsHash: command.InputsHash, Evidence: command.Evidence,
 	}
 	if x := command.Expect; x != nil {
-		e.Expect = &expectEnvelope{StateHash: x.StateHash, Index: x.Index, Path: x.Path}
+		e.Expect = &expectEnvelope{StateHash: x.StateHash, Index: (*index)(x.Index), Path: x.Path}
 		if x.Path != "" || x.Hash != "" {
 			e.Expect.Hash = &x.Hash
 		}
@@ -76,11 +92,11 @@ func encodePayload(payload any) (jsontext.Value, error) {
 }
 
 // UnmarshalJSON reads the form that POST /command takes, and is as strict: a member
-// that is unknown, null or there twice is an error. Payload becomes a
+// that is unknown, null, empty or there twice is an error. Payload becomes a
 // jsontext.Value.
 func (command *Command) UnmarshalJSON(raw []byte) error {
 	var e envelope
-	if err := refuseNulls(raw, "", "expect"); err != nil {
+	if err := refuseEmpty(raw, ""); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(raw, &e, json.RejectUnknownMembers(true)); err != nil {
@@ -97,7 +113,7 @@ func (command *Command) UnmarshalJSON(raw []byte) error {
 		if (x.Path == "") != (x.Hash == nil) {
 			return errors.New("/expect: path and hash go together")
 		}
-		command.Expect = &Expect{StateHash: x.StateHash, Index: x.Index, Path: x.Path}
+		command.Expect = &Expect{StateHash: x.StateHash, Index: (*uint64)(x.Index), Path: x.Path}
 		if x.Hash != nil {
 			command.Expect.Hash = *x.Hash
 		}
@@ -105,24 +121,38 @@ func (command *Command) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// refuseNulls refuses members of an object that are null, which decoding takes
-// for absent; and those of the members that are named. The payload is the
-// server's to judge.
-func refuseNulls(raw jsontext.Value, at string, inside ...string) error {
+// mayBeEmpty are the members that mean something when they are empty, or where
+// the server takes that for absent.
+var mayBeEmpty = []string{"/command", "/expect/path", "/expect/hash"}
+
+// refuseEmpty refuses members of an object that are null or empty, which would be
+// left out when the command is sent, with what they ask for; and those of expect.
+func refuseEmpty(raw jsontext.Value, at string) error {
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(raw, &members); err != nil {
 		return err
 	}
+	if _, isNamed := members["command"]; !isNamed && at == "" {
+		return errors.New("/command is required")
+	}
 	for name, value := range members {
 		pointer := at + "/" + name
-		if value.Kind() == 'n' && pointer != "/payload" {
+		switch {
+		case pointer == "/payload": // The server's to judge.
+		case value.Kind() == 'n':
 			return fmt.Errorf("%s is null: leave it out", pointer)
-		}
-		if slices.Contains(inside, name) && value.Kind() == '{' {
-			if err := refuseNulls(value, pointer); err != nil {
+		case isEmpty(value) && !slices.Contains(mayBeEmpty, pointer):
+			return fmt.Errorf("%s is empty: leave it out", pointer)
+		case pointer == "/expect" && value.Kind() == '{':
+			if err := refuseEmpty(value, pointer); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// isEmpty knows texts and lists.
+func isEmpty(value jsontext.Value) bool {
+	return string(value) == `""` || value.Kind() == '[' && len(bytes.TrimSpace(value[1:len(value)-1])) == 0
 }
