@@ -157,7 +157,8 @@ func (c *Client) postOnce(ctx context.Context, body []byte, header map[string]st
 // Import makes a document the state, as State with the empty pointer gives it:
 // on an empty log it becomes the genesis; later it replaces the state whose hash
 // is ifMatch. The document is sent once, and never again: where the answer is
-// lost, compare the state hash with that of the document.
+// lost, compare the state hash with that of the document. It may still be read
+// from when Import has returned an error, once.
 func (c *Client) Import(ctx context.Context, document io.Reader, ifMatch string) (Result, error) {
 	// The server refuses most of what it refuses before it reads the body, so the
 	// body waits.
@@ -165,7 +166,14 @@ func (c *Client) Import(ctx context.Context, document io.Reader, ifMatch string)
 	if ifMatch != "" {
 		header["If-Match"] = `"` + ifMatch + `"`
 	}
-	r := request{method: http.MethodPost, path: "/state", header: header, body: io.NopCloser(document), kind: "application/json", changes: true}
+	body, out := io.Pipe() // net/http waits for its reader, also when ctx has ended.
+	defer body.Close()
+	defer context.AfterFunc(ctx, func() { _ = body.CloseWithError(context.Cause(ctx)) })()
+	go func() {
+		_, err := io.Copy(out, document)
+		_ = out.CloseWithError(err) // It never fails (io.PipeWriter).
+	}()
+	r := request{method: http.MethodPost, path: "/state", header: header, body: body, kind: "application/json", changes: true}
 	var result Result
 	err := c.ask(ctx, r, &result)
 	if err == nil {

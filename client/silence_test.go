@@ -54,3 +54,17 @@ func TestQuietStreamIsLeftAlone(t *testing.T) {
 		require.Len(t, s.asked, 1)
 	})
 }
+
+// TestImportEndsWithItsContext, though nothing comes of the document.
+func TestImportEndsWithItsContext(t *testing.T) {
+	s := newSite(t, "")
+	ctx, cancel := context.WithCancel(within(t))
+	document, never := io.Pipe()
+	defer never.Close()
+	go func() {
+		_, _ = io.WriteString(never, "{") // The server has asked for the body.
+		cancel()
+	}()
+	_, err := s.client().Import(ctx, document, "")
+	require.ErrorIs(t, err, context.Canceled)
+}

@@ -54,7 +54,7 @@ and each command happens once.`,
 			return exitf(codeUsage, "--key %q is no key: it %w", key, err)
 		}
 		if len(args) > 1 {
-			payload, err := readPayload(s.in, args[1])
+			payload, err := readPayload(cmd.Context(), s.in, args[1])
 			if err != nil {
 				return err
 			}
@@ -67,19 +67,40 @@ and each command happens once.`,
 
 // readPayload reads a payload. What it says is for the server to judge; here it
 // must be one JSON value.
-func readPayload(stdin io.Reader, given string) (payload []byte, err error) {
+func readPayload(ctx context.Context, stdin io.Reader, given string) (payload []byte, err error) {
 	payload = []byte(given)
 	if name, ok := strings.CutPrefix(given, "@"); ok {
 		if payload, err = os.ReadFile(name); err != nil {
 			return nil, exitf(codeUsage, "the payload cannot be read: %w", err)
 		}
 	} else if given == "-" {
-		if payload, err = io.ReadAll(io.LimitReader(stdin, payloadMaxBytes)); err != nil {
-			return nil, exitf(codeFailed, "the payload cannot be read from stdin: %w", err)
+		if payload, err = readStdin(ctx, stdin); err != nil {
+			return nil, err
 		}
+	}
+	if len(payload) > payloadMaxBytes {
+		return nil, exitf(codeUsage, "the payload has more than %d bytes, which no server takes: make it smaller, or several commands", payloadMaxBytes)
 	}
 	if !json.Valid(payload) {
 		return nil, exitf(codeUsage, "the payload is not JSON: give an object such as '{\"project\":\"alpha\"}', @FILE, or - to read it from stdin")
+	}
+	return payload, nil
+}
+
+// readStdin ends with ctx, though nobody can end a read of a terminal.
+func readStdin(ctx context.Context, stdin io.Reader) (payload []byte, err error) {
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		payload, err = io.ReadAll(io.LimitReader(stdin, payloadMaxBytes+1))
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, exitf(codeFailed, "it was stopped")
+	case <-read:
+	}
+	if err != nil {
+		return nil, exitf(codeFailed, "the payload cannot be read from stdin: %w", err)
 	}
 	return payload, nil
 }
@@ -92,13 +113,10 @@ func sendOne(ctx context.Context, c *connection, out *output, command client.Com
 	result, err := api.Do(ctx, command)
 	var refused *client.Error
 	if !errors.As(err, &refused) {
-		return out.print(result, "entry", fmt.Sprint(result.Index), "outcome", outcomeOf(result),
-			"hlc", printable(result.HLC), "state hash", printable(result.StateHash))
+		return printResult(out, result)
 	}
 	if out.json {
-		if err := out.printJSON(refused); err != nil {
-			return err
-		}
+		_ = out.printJSON(refused) // The error says the same.
 	}
 	end := failed(refused)
 	if len(refused.Again) == 1 {
@@ -106,6 +124,16 @@ func sendOne(ctx context.Context, c *connection, out *output, command client.Com
 		end = exitf(exitCode(end), "%w; to find out, send the same again with --key %s --key-since %s", end, again.Key, again.KeySince)
 	}
 	return end
+}
+
+// printResult prints the answer to an accepted command. Where that fails the
+// command has happened all the same.
+func printResult(out *output, r client.Result) error {
+	err := out.print(r, "entry", fmt.Sprint(r.Index), "outcome", outcomeOf(r), "hlc", printable(r.HLC), "state hash", printable(r.StateHash))
+	if err != nil {
+		return exitf(codeUnknown, "it is entry %d, but the answer cannot be printed: %w", r.Index, err)
+	}
+	return nil
 }
 
 // outcomeOf is what an accepted command did, in a word.

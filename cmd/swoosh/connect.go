@@ -77,8 +77,8 @@ func (c *connection) open() (*client.Client, error) {
 		return nil, err
 	}
 	switch isUnix := strings.HasPrefix(c.address, unixPrefix); {
-	case isUnix && !c.flags.Changed("ca-file"):
-		o.TLS = nil // A socket has TLS only if one says so for it; SWOOSH_CA_FILE is for other servers too.
+	case isUnix && !c.flags.Changed("ca-file") && !c.flags.Changed("cert-file"):
+		o.TLS = nil // A socket has TLS only if one says so for it; the variables are for other servers too.
 	case !isUnix && !strings.Contains(c.address, "://"):
 		c.address = "http://" + c.address
 	}
@@ -101,6 +101,9 @@ func (c *connection) reach(ctx context.Context) (*client.Client, error) {
 	}
 	return api, nil
 }
+
+// under has what is said stand above a bar.
+func (c *connection) under(bar *progress) { c.log = bar.line }
 
 // notify says why a question is asked again, once for each reason in a row.
 func (c *connection) notify(why *client.Error, _ time.Duration) {
@@ -165,6 +168,8 @@ func failed(err error) error {
 	switch {
 	case e.Happened == client.Unknown:
 		return exitf(codeUnknown, "%s", text)
+	case errors.Is(e, context.Canceled):
+		return exitf(codeFailed, "it was stopped")
 	case e.Code == client.Unreachable || e.Code == client.NoAnswer:
 		return exitf(codeUnreachable, "%s", text)
 	}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"unicode"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -62,7 +61,7 @@ func oneLine(err error) string {
 		text += fmt.Sprintf(": run it as the owner, or let the user with id %d do that", os.Geteuid())
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if isCommanding(r) {
 			return ' '
 		}
 		return r

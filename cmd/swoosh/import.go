@@ -49,8 +49,7 @@ the state hash that it replaces. It is sent once: where the outcome is unknown
 		} else if end != nil {
 			return end
 		}
-		return out.print(result, "entry", fmt.Sprint(result.Index), "outcome", outcomeOf(result),
-			"hlc", printable(result.HLC), "state hash", printable(result.StateHash))
+		return printResult(out, result)
 	}
 	return cmd
 }

@@ -55,11 +55,25 @@ swoosh watch does.`,
 			return err
 		}
 		if follow {
-			return printComing(cmd.Context(), out, api, max(from, 1))
+			if from == 0 {
+				from, err = firstKept(cmd.Context(), api)
+			}
+			if err != nil {
+				return failed(err)
+			}
+			return printComing(cmd.Context(), out, api, from)
 		}
 		return failed(printEntries(out, api.Log(cmd.Context(), from), limit))
 	}
 	return cmd
+}
+
+// firstKept gives the index of the log's first entry, or of the one to come.
+func firstKept(ctx context.Context, api *client.Client) (uint64, error) {
+	for entry, err := range api.Log(ctx, 0) {
+		return entry.Index, err
+	}
+	return 1, nil
 }
 
 // printEntries prints at most limit entries.
@@ -67,11 +81,11 @@ func printEntries(out *output, entries iter.Seq2[client.Entry, error], limit uin
 	w := bufio.NewWriter(out.w)
 	rows := entryRows{out: out, w: w}
 	for entry, err := range entries {
-		if err == nil {
-			err = rows.print(entry)
-		}
 		if err != nil {
 			return errors.Join(err, w.Flush())
+		}
+		if err := rows.print(entry); err != nil {
+			return err
 		}
 		if limit--; limit == 0 {
 			break

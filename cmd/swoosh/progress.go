@@ -47,8 +47,8 @@ func (p *progress) options(steps int64) []progressbar.Option {
 	return append(all, progressbar.OptionShowIts(), progressbar.OptionSetItsString(p.unit))
 }
 
-// clear takes the bar away.
-func (p *progress) clear() { p.line.clear() }
+// clear takes the bar away for good: who reads may go on for a moment.
+func (p *progress) clear() { p.line.end() }
 
 // reading shows how much of r is read.
 type reading struct {

@@ -25,6 +25,7 @@ type status struct {
 	mu   sync.Mutex
 	w    io.Writer
 	line string
+	over bool // it is not drawn again
 	said time.Time
 }
 
@@ -62,7 +63,7 @@ func (s *status) progress(log *slog.Logger, what string) func(swoosh.Progress) {
 func (s *status) draw(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if line != s.line {
+	if line != s.line && !s.over {
 		s.line = line
 		fmt.Fprint(s.w, clearLine+line)
 	}
@@ -77,6 +78,14 @@ func (s *status) due() bool {
 	}
 	s.said = now
 	return true
+}
+
+// end takes the line away for good.
+func (s *status) end() {
+	s.clear()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
 }
 
 // clear takes the line away.

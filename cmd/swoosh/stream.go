@@ -24,12 +24,14 @@ func sendLines(ctx context.Context, c *connection, s streams, out *output) error
 	in := &commandLines{r: bufio.NewReader(s.in), numbers: make(chan int, linesMost)}
 	told := &tally{out: out, progress: &progress{line: newStatus(s.err), what: "sending", unit: "commands"}}
 	defer told.progress.clear()
+	c.under(told.progress)
 	for a, err := range api.Stream(ctx, in.all()) {
 		if err != nil {
 			return in.unanswered(failed(err))
 		}
-		if err := told.print(<-in.numbers, a); err != nil {
-			return err
+		number := <-in.numbers
+		if err := told.print(number, a); err != nil {
+			return exitf(codeUnknown, "the answer to line %d cannot be printed: %w; it and those after it may have happened", number, err)
 		}
 	}
 	if in.err != nil {

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/client"
+)
+
+// TestBarStaysAway: an import that was refused may still be read for a moment.
+func TestBarStaysAway(t *testing.T) {
+	var w bytes.Buffer
+	p := &progress{line: &status{terminal: true, now: time.Now, w: &w}, what: "importing"}
+	p.show(1, 2)
+	p.clear()
+	w.Reset()
+	p.show(2, 2)
+	require.Empty(t, w.String())
+}
+
+// TestReasonStandsAboveTheBar: why a question is asked again does not run into
+// the bar.
+func TestReasonStandsAboveTheBar(t *testing.T) {
+	var w bytes.Buffer
+	p := &progress{line: &status{terminal: true, now: time.Now, w: &w}, what: "sending", unit: "commands"}
+	c := &connection{log: &w}
+	c.under(p)
+	p.show(1, -1)
+	w.Reset()
+	c.notify(&client.Error{Code: client.NoAnswer, Detail: "gone"}, 0)
+	require.Equal(t, clearLine+"swoosh: asking again: no_answer: gone\n"+p.line.line, w.String())
+}
+
+// TestErrorsCommandNoTerminal: neither does it what a control says, nor does it
+// show another order.
+func TestErrorsCommandNoTerminal(t *testing.T) {
+	require.Equal(t, "a b c d", oneLine(errors.New("a\x1bb\u202ec\u009bd")))
+}
+
+// TestCertificateForASocket: who gives a certificate for a socket means TLS.
+func TestCertificateForASocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "swoosh-tls-")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	cert, key := certificate(t, dir, "server", time.Now().Add(time.Hour))
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	require.NoError(t, err)
+	socket := filepath.Join(dir, "s")
+	ln, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	server := &http.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}}
+	go func() { _ = server.ServeTLS(ln, "", "") }()
+	defer server.Close()
+	got := swooshRun(t, "", "health", "--addr", unixPrefix+socket, "--cert-file", cert, "--key-file", key)
+	require.Equal(t, codeUnreachable, got.code)
+	require.Contains(t, got.err, "shows a certificate that is not trusted")
+}
