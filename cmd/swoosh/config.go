@@ -38,7 +38,7 @@ func readSettings(flags *pflag.FlagSet, environ []string, warn func(string)) (*s
 	s := &settings{flags, map[string]string{}}
 	env := map[string]string{}
 	for _, e := range environ {
-		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, "SWOOSH_") {
+		if name, value, _ := strings.Cut(e, "="); value != "" && strings.HasPrefix(name, "SWOOSH_") { // An empty one says nothing.
 			env[name] = value
 		}
 	}
@@ -74,12 +74,12 @@ func (s *settings) fill(f *pflag.Flag, env map[string]string, file *configFile) 
 	case inEnv:
 		s.from[f.Name] = variable(f.Name)
 		if err := f.Value.Set(value); err != nil {
-			return exitf(codeUsage, "%s=%q: %w", variable(f.Name), value, err)
+			return exitf(codeUsage, "%s=%q: %w: swoosh serve --help says what --%s takes", variable(f.Name), value, err, f.Name)
 		}
 	case inFile:
 		s.from[f.Name] = file.name
 		if err := setFromJSON(f, raw); err != nil {
-			return exitf(codeUsage, "%s: %q: %w", file.name, f.Name, err)
+			return exitf(codeUsage, "%s: %q: %w: swoosh serve --help says what it takes", file.name, f.Name, err)
 		}
 	default:
 		s.from[f.Name] = "default"

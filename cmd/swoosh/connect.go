@@ -58,7 +58,7 @@ func (c *connection) open() (*client.Client, error) {
 		f := c.flags.Lookup(name)
 		if value, given := os.LookupEnv(variable(name)); given && value != "" && !f.Changed {
 			if err := f.Value.Set(value); err != nil {
-				return nil, exitf(codeUsage, "%s=%q: %w", variable(name), value, err)
+				return nil, exitf(codeUsage, "%s=%q: %w: --help says what --%s takes", variable(name), value, err, name)
 			}
 		}
 	}

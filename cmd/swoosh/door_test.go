@@ -90,6 +90,7 @@ func TestSettings(t *testing.T) {
 	t.Setenv("SWOOSH_CONFIG", file)
 	t.Setenv("SWOOSH_RATE", "2.5")
 	t.Setenv("SWOOSH_NODE_ID", "env")
+	t.Setenv("SWOOSH_LOG_LEVEL", "") // as if it were not there
 	t.Setenv("SWOOSH_ADDR", "http://127.0.0.1:1")
 	t.Setenv("SWOOSH_LISEN", "127.0.0.1:0")
 	got := swooshRun(t, "", "serve", "--node-id", "flag", "--print-config=json")
@@ -99,7 +100,7 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(got.out), &rows))
 	for name, want := range map[string][2]string{
 		"node-id": {"flag", "--node-id"}, "rate": {"2.5", "SWOOSH_RATE"}, "max-recovery": {"3s", file}, "insecure": {"true", file}, "debug": {"false", file},
-		"allow-origin": {"[https://a.example,https://b.example]", file}, "dir": {"./swoosh-data", "default"},
+		"allow-origin": {"[https://a.example,https://b.example]", file}, "dir": {"./swoosh-data", "default"}, "log-level": {"debug", file},
 	} {
 		require.Equal(t, want, [2]string{rows[name].Value, rows[name].From}, name)
 	}
