@@ -168,12 +168,12 @@ func (c *Client) Import(ctx context.Context, document io.Reader, ifMatch string)
 	}
 	body, out := io.Pipe() // net/http waits for its reader, also when ctx has ended.
 	defer body.Close()
-	defer context.AfterFunc(ctx, func() { _ = body.CloseWithError(context.Cause(ctx)) })()
+	defer context.AfterFunc(ctx, func() { _ = out.CloseWithError(context.Cause(ctx)) })()
 	go func() {
 		_, err := io.Copy(out, document)
 		_ = out.CloseWithError(err) // It never fails (io.PipeWriter).
 	}()
-	r := request{method: http.MethodPost, path: "/state", header: header, body: body, kind: "application/json", changes: true}
+	r := request{method: http.MethodPost, path: "/state", header: header, body: io.NopCloser(body), kind: "application/json", changes: true}
 	var result Result
 	err := c.ask(ctx, r, &result)
 	if err == nil {

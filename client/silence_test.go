@@ -62,7 +62,9 @@ func TestImportEndsWithItsContext(t *testing.T) {
 	document, never := io.Pipe()
 	defer never.Close()
 	go func() {
-		_, _ = io.WriteString(never, "{") // The server has asked for the body.
+		for _, piece := range []string{"{", "", ""} {
+			_, _ = io.WriteString(never, piece) // Until it is read, and the next is waited for.
+		}
 		cancel()
 	}()
 	_, err := s.client().Import(ctx, document, "")
