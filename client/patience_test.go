@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"iter"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,10 +80,10 @@ func TestStreamSpendsOneBudget(t *testing.T) {
 func TestStreamThatFailsTakesNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := scripted(t, client.Retry{Attempts: 1}, isNotThere)
-		given := 0
+		var given atomic.Int64
 		commands := func(yield func(client.Command) bool) {
 			for yield(withSince(add("a", 1))) {
-				given++
+				given.Add(1)
 				time.Sleep(time.Second)
 			}
 		}
@@ -90,7 +91,7 @@ func TestStreamThatFailsTakesNoMore(t *testing.T) {
 			var e *client.Error
 			require.ErrorAs(t, err, &e)
 			time.Sleep(time.Minute)
-			require.Len(t, e.Again, given)
+			require.Len(t, e.Again, int(given.Load()))
 		}
 	})
 }
