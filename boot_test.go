@@ -260,6 +260,9 @@ func TestOpenRefuses(t *testing.T) {
 			require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
 			require.ErrorContains(t, open(dir, nil), "not a swoosh directory (it holds letter.txt)")
 		}
+		require.NoError(t, os.Remove(filepath.Join(dir, "mark")))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "mark"), []byte("a program"), 0o700))
+		require.ErrorContains(t, open(dir, nil), "not a swoosh directory (it holds letter.txt)")
 	})
 	t.Run("ours, with something of somebody else's", func(t *testing.T) {
 		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
