@@ -124,3 +124,13 @@ func TestNotify(t *testing.T) {
 		require.Equal(t, pauses, s.asked[2].Sub(s.asked[0]))
 	})
 }
+
+// TestCommandIsGivenWhole: a hash without a path, which the server refuses, is not
+// left out; and the caller's bytes stay as they are.
+func TestCommandIsGivenWhole(t *testing.T) {
+	payload := []byte("{ }")
+	raw, err := json.Marshal(client.Command{Name: "x", Payload: payload, Expect: &client.Expect{Hash: "h"}})
+	require.NoError(t, err)
+	require.Equal(t, `{"command":"x","payload":{},"expect":{"hash":"h"}}`, string(raw))
+	require.Equal(t, "{ }", string(payload))
+}

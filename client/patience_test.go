@@ -1,7 +1,9 @@
 package client_test
 
 import (
+	"context"
 	"iter"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -105,4 +107,33 @@ func TestLineOfWhatCannotBeSent(t *testing.T) {
 		require.Equal(t, a.Line, a.Refused.Line)
 	}
 	require.LessOrEqual(t, len(s.asked), 1)
+}
+
+// TestBudgetOfWhatLasts ends as long after the first failure as it says.
+func TestBudgetOfWhatLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := scripted(t, client.Retry{For: 20 * time.Second}, isNotThere)
+		began := time.Now()
+		for _, err := range c.Stream(t.Context(), slowly(1, time.Hour)) {
+			require.True(t, client.IsCode(err, client.Unreachable), err)
+			require.InDelta(t, 15*time.Second, time.Since(began)-time.Hour, float64(5*time.Second))
+		}
+		began = time.Now()
+		for _, err := range c.Log(t.Context(), 1) {
+			require.True(t, client.IsCode(err, client.Unreachable), err)
+			require.InDelta(t, 15*time.Second, time.Since(began), float64(5*time.Second))
+		}
+	})
+}
+
+// TestContextThatEndsWithTheAnswer is named beside the refusal.
+func TestContextThatEndsWithTheAnswer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c, _ := scripted(t, client.Retry{}, func(r *http.Request) (*http.Response, error) {
+		cancel()
+		return refuses("starting", 503)(r)
+	})
+	_, err := c.Do(ctx, keyed)
+	require.True(t, client.IsCode(err, client.Starting), err)
+	require.ErrorIs(t, err, context.Canceled)
 }

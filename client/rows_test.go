@@ -23,7 +23,7 @@ func TestRowsAreOfOneState(t *testing.T) {
 		return 1 << 20, 20_000
 	})
 	n, last := 0, ""
-	for row, err := range client.Rows[Tally](within(t), s.client(proxy.url()), "/tally/tallies", client.MinIndex(1500), client.IfNoneMatch("x")) {
+	for row, err := range client.Rows[Tally](within(t), s.client(proxy.url()), "/tally/tallies", client.MinIndex(1500), client.IfNoneMatch(s.e.View().StateHash().String())) {
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprintf("t%d", row.Value.Count-100), row.Key)
 		require.Greater(t, row.Key, last)

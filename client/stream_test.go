@@ -326,5 +326,6 @@ func TestStreamThatIsHeldBack(t *testing.T) {
 			require.True(t, client.IsCode(err, client.NoAnswer))
 		}
 		require.Len(t, s.asked, 2)
+		require.InDelta(t, 30*time.Second, s.waits()[0], float64(500*time.Millisecond))
 	})
 }
