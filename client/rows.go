@@ -100,9 +100,6 @@ func (t *tableReader) rows(from io.Reader) error {
 			return errEnough
 		}
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return err
-	}
-	_, _ = io.Copy(io.Discard, from) // Read to its end the connection is good for another request.
-	return nil
+	_, err := d.ReadToken()
+	return err
 }

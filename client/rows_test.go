@@ -49,7 +49,7 @@ func TestRowsGoOnWhereTheyWere(t *testing.T) {
 		{[]client.ReadOption{client.AtIndex(2)}, "GET /state?at=2&path=%2Fa%2Fb ", "GET /state?at=2&path=%2Fa%2Fb "},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, s := scripted(t, client.Retry{}, isNotThere, table(`{"k":1,"l":`), table(`{"k"`), table(`{"k":1,"l":2,"m":3`), table(`{"k":1,"l":2,"m":3}`))
+			c, s := scripted(t, client.Retry{Attempts: 3}, isNotThere, table(`{"k":1,"l":`), table(`{"k"`), table(`{"k":1,"l":2,"m":3`), table(`{"k":1,"l":2,"m":3}`))
 			var keys []string
 			for row, err := range client.Rows[int](t.Context(), c, "/a/b", test.options...) {
 				require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -136,4 +137,21 @@ func TestPayloadThatIsTooLong(t *testing.T) {
 	got := swooshRun(t, `{"a":"`+string(bytes.Repeat([]byte("x"), payloadMaxBytes))+`"}`, "command", "x.y", "-")
 	require.Equal(t, codeUsage, got.code)
 	require.Equal(t, "swoosh: the payload has more than 2097152 bytes, which no server takes: make it smaller, or several commands\n", got.err)
+}
+
+// TestStdinThatFails is not taken for its end.
+func TestStdinThatFails(t *testing.T) {
+	fake(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // The test sees it if anything here fails.
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprintln(w, `{"index":7}`)
+	})
+	for _, args := range [][]string{{"command", "-", "--json"}, {"command", "x.y", "-"}} {
+		var out, said bytes.Buffer
+		stdin := io.MultiReader(bytes.NewReader([]byte(`{"command":"x.y"}`+"\n")), iotest.ErrReader(errors.New("torn")))
+		require.Equal(t, codeFailed, run(t.Context(), args, streams{stdin, &out, &said}))
+		require.Contains(t, said.String(), "stdin")
+		require.Contains(t, said.String(), "torn")
+	}
 }
