@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -57,10 +60,44 @@ func TestCertificateForASocket(t *testing.T) {
 	socket := filepath.Join(dir, "s")
 	ln, err := net.Listen("unix", socket)
 	require.NoError(t, err)
-	server := &http.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}}
+	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}}
 	go func() { _ = server.ServeTLS(ln, "", "") }()
 	defer server.Close()
 	got := swooshRun(t, "", "health", "--addr", unixPrefix+socket, "--cert-file", cert, "--key-file", key)
 	require.Equal(t, codeUnreachable, got.code)
 	require.Contains(t, got.err, "shows a certificate that is not trusted")
+	got = swooshRun(t, "", "health", "--addr", unixPrefix+socket, "--ca-file", cert)
+	require.Contains(t, got.err, "localhost", "the certificate is for another name")
+}
+
+// TestRefusedLineForPeople has every reason, and nothing that a terminal obeys.
+func TestRefusedLineForPeople(t *testing.T) {
+	fake(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // The test sees it if anything here fails.
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprintln(w, `{"code":"conf\u001blict","detail":"d\u009b","happened":"no","line":1,"errors":[{"pointer":"/a","detail":"one"},{"pointer":"/b","detail":"two"}]}`)
+	})
+	got := swooshRun(t, `{"command":"x.y"}`, "command", "-")
+	require.Equal(t, codeFailed, got.code)
+	require.Contains(t, got.err, "of 1 commands 1 were refused")
+	require.Contains(t, got.out, `      1         -  conf\u001blict      x.y: d\u009b (/a one; /b two)`)
+}
+
+// TestRetryEnds when the flag says so, and an empty variable says nothing.
+func TestRetryEnds(t *testing.T) {
+	calls := 0
+	fake(t, func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		refuse(http.StatusServiceUnavailable, "starting", "no")(w, r)
+	})
+	began := time.Now()
+	got := swooshRun(t, "", "snapshot", "--retry", "300ms")
+	require.Equal(t, codeFailed, got.code, got.err)
+	require.Contains(t, got.err, "swoosh: starting: ")
+	require.Less(t, time.Since(began), 10*time.Second)
+	require.Greater(t, calls, 1)
+	t.Setenv("SWOOSH_RETRY", "")
+	t.Setenv("SWOOSH_CA_FILE", "")
+	require.Equal(t, codeFailed, swooshRun(t, "", "health").code)
 }
