@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -100,4 +101,44 @@ func TestRetryEnds(t *testing.T) {
 	t.Setenv("SWOOSH_RETRY", "")
 	t.Setenv("SWOOSH_CA_FILE", "")
 	require.Equal(t, codeFailed, swooshRun(t, "", "health").code)
+}
+
+// TestCertificateOfTheCaller is shown to the server.
+func TestCertificateOfTheCaller(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := certificate(t, dir, "server", time.Now().Add(time.Hour))
+	mine, myKey := certificate(t, dir, "worker", time.Now().Add(time.Hour))
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	require.NoError(t, err)
+	shown := ""
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown = r.TLS.PeerCertificates[0].Subject.CommonName
+		w.Header().Set("Swoosh-Index", "7")
+		fmt.Fprint(w, `{"mode":"ready"}`)
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	defer server.Close()
+	args := []string{"health", "--addr", server.URL, "--ca-file", cert, "--cert-file", mine}
+	got := swooshRun(t, "", append(args, "--key-file", myKey)...)
+	require.Equal(t, codeGood, got.code, got.err)
+	require.Equal(t, "worker", shown)
+	got = swooshRun(t, "", append(args, "--key-file", key)...)
+	require.Equal(t, codeUsage, got.code)
+	require.Contains(t, got.err, "--cert-file "+mine)
+}
+
+// TestRefusalHasItsReasons: those of the guards that said no, and each member that
+// is wrong; none twice.
+func TestRefusalHasItsReasons(t *testing.T) {
+	guards := []client.Verdict{{Guard: "budget", Reason: "spent"}, {Guard: "clock", Allowed: true, Reason: "noon"}, {Guard: "door", Reason: "shut"}}
+	fields := []client.FieldError{{Pointer: "/a", Detail: "one"}, {Pointer: "/b", Detail: "two"}}
+	for want, e := range map[string]*client.Error{
+		"c: shut (budget: spent)":                       {Code: "c", Detail: "shut", Guards: guards},
+		"c: /a one (/a one; /b two)":                    {Code: "c", Detail: "/a one", Errors: fields},
+		"c: /a one":                                     {Code: "c", Detail: "/a one", Errors: fields[:1]},
+		"not_swoosh: d: --addr or SWOOSH_ADDR names it": {Code: client.NotSwoosh, Detail: "d"},
+	} {
+		require.EqualError(t, failed(e), want)
+	}
 }
