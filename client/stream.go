@@ -21,14 +21,14 @@ type Answer struct {
 // each as soon as its command is durable, whether or not another follows. A
 // refused command is an answer too and does not stop those after it.
 //
-// A connection that breaks is taken up again with the commands that are not
-// answered, and their keys: each happens once. A command that the server cannot
+// A connection that breaks, or leaves an answer due for 65 s, is taken up again with
+// the commands that are not answered, and their keys: each happens once. A command that the server cannot
 // take now, because it stops or its disk is full, is sent again likewise, with
 // those after it; what of these was taken already keeps its place in the log.
 // Bounded memory: at most 256 commands and 4 MiB are on their way.
 //
 // The sequence ends with the first error, whose Again has the commands that
-// were taken from commands and are not answered.
+// were taken from commands and are not answered; none is taken after it.
 //
 // commands is called on a goroutine of its own, so it may wait for more; once
 // the stream has ended it is left at the next command that it gives.
