@@ -187,6 +187,7 @@ func TestCommandStream(t *testing.T) {
 	}, "\n"), shorten(swooshRun(t, create("e")+"\nx\n"+`{"command":"x"}`, "command", "-").out, "x: "))
 	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "{}").code)
 	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "--key", "k").code)
+	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "--key-since", fakeHLC).code)
 	require.Equal(t, codeUsage, swooshRun(t, "", "log", "--follow", "--limit", "3").code)
 
 	ctx, cancel := context.WithCancel(context.Background())
