@@ -46,8 +46,9 @@ func TestAskOverTLS(t *testing.T) {
 	require.Contains(t, swooshRun(t, "", "log", "--json").out, `"actor":"boss"`)
 	for flags, want := range map[string]string{
 		"--token-file " + file:      "not the server's token file",
-		"--token-file missing":      "open missing",
-		"--ca-file missing":         "open missing",
+		"--token-file missing":      "open missing: no such file or directory: check the path",
+		"--token-file " + dir:       "is a directory: name a file",
+		"--ca-file missing":         "open missing: no such file or directory: check the path",
 		"--ca-file " + mine:         "holds no certificate",
 		"--cert-file " + cert:       "go together",
 		"--addr unix:":              "unix: names no socket",

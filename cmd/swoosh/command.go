@@ -71,7 +71,7 @@ func readPayload(ctx context.Context, stdin io.Reader, given string) (payload []
 	payload = []byte(given)
 	if name, ok := strings.CutPrefix(given, "@"); ok {
 		if payload, err = os.ReadFile(name); err != nil {
-			return nil, exitf(codeUsage, "the payload cannot be read: %w", err)
+			return nil, exitf(codeUsage, "%w", unread("the payload cannot be read", err))
 		}
 	} else if given == "-" {
 		if payload, err = readStdin(ctx, stdin); err != nil {

@@ -120,7 +120,7 @@ func (c *connection) token() (string, error) {
 	if c.tokenFile != "" {
 		b, err := os.ReadFile(c.tokenFile)
 		if err != nil {
-			return "", exitf(codeUsage, "--token-file: %w", err)
+			return "", exitf(codeUsage, "%w", unread("--token-file", err))
 		}
 		token = strings.TrimSpace(string(b))
 	}
@@ -141,16 +141,16 @@ func (c *connection) tlsConfig() (*tls.Config, error) {
 	if c.ca != "" {
 		b, err := os.ReadFile(c.ca)
 		if err != nil {
-			return nil, exitf(codeUsage, "--ca-file: %w", err)
+			return nil, exitf(codeUsage, "%w", unread("--ca-file", err))
 		}
 		if config.RootCAs = x509.NewCertPool(); !config.RootCAs.AppendCertsFromPEM(b) {
-			return nil, exitf(codeUsage, "--ca-file: %s holds no certificate in PEM", c.ca)
+			return nil, exitf(codeUsage, "--ca-file: %s holds no certificate in PEM: name one that does", c.ca)
 		}
 	}
 	if c.cert != "" {
 		pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 		if err != nil {
-			return nil, exitf(codeUsage, "--cert-file %s with --key-file %s: %w", c.cert, c.key, err)
+			return nil, exitf(codeUsage, "%w", unread(fmt.Sprintf("--cert-file %s with --key-file %s", c.cert, c.key), err))
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

@@ -62,7 +62,7 @@ func openDocument(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("the state cannot be read: %w", err)
+		return nil, 0, unread("the state cannot be read", err)
 	}
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {
