@@ -109,6 +109,9 @@ func TestSettings(t *testing.T) {
 	require.Regexp(t, `(?m)^node-id +env +SWOOSH_NODE_ID$`, table.out)
 	require.NoDirExists(t, "swoosh-data")
 
+	require.Equal(t, codeGood, swooshRun(t, "", "serve", "--listen", "0.0.0.0:0", "--print-config").code, "the file says insecure")
+	require.Equal(t, codeUsage, swooshRun(t, "", "serve", "--listen", "0.0.0.0:0", "--print-config", "--insecure=false").code)
+
 	t.Setenv("SWOOSH_MAX_RECOVERY", "soon")
 	got = swooshRun(t, "", "serve")
 	require.Equal(t, codeUsage, got.code)
