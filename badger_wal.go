@@ -17,6 +17,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"golang.org/x/sys/unix"
+
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // badgerWAL is the log in Badger, in managed mode: a group commits at the
@@ -26,7 +28,8 @@ type badgerWAL struct {
 	db          *badger.DB
 	first, last atomic.Uint64
 	fault       *badgerLogger
-	fresh       int // bytes appended since the tables were paged out; Append's
+	unlock      func() error // of the file LOCK
+	fresh       int          // bytes appended since the tables were paged out; Append's
 
 	// Badger unmaps its files when it closes: nobody may be reading then.
 	closing sync.Mutex
@@ -41,23 +44,33 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := removeEmptyFiles(dir); err != nil {
-		return nil, err
-	}
-	if err := checkBadgerFiles(dir); err != nil {
-		return nil, err
-	}
-	fault := &badgerLogger{log: logger}
-	db, err := openChecked(dir, fault)
+	unlock, err := durable.Lock(filepath.Join(dir, "LOCK"))
 	if err != nil {
 		return nil, err
 	}
-	w := &badgerWAL{db: db, fault: fault}
+	w := &badgerWAL{fault: &badgerLogger{log: logger}, unlock: unlock}
+	if err := w.open(dir); err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	return w, nil
+}
+
+func (w *badgerWAL) open(dir string) error {
+	if err := removeEmptyFiles(dir); err != nil {
+		return err
+	}
+	if err := checkBadgerFiles(dir); err != nil {
+		return err
+	}
+	var err error
+	if w.db, err = openChecked(dir, w.fault); err != nil {
+		return err
+	}
 	if err := cmp.Or(w.findBounds(), w.dropUnnamed(dir)); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return errors.Join(err, w.db.Close())
 	}
 	pageOutTables() // Opening has read them all.
-	return w, nil
+	return nil
 }
 
 // removeEmptyFiles removes memtable and value log files without a byte. A kill
@@ -109,6 +122,7 @@ func badgerOptions(dir string) badger.Options {
 		WithNumCompactors(2).
 		WithBlockCacheSize(4 << 20).
 		WithIndexCacheSize(0).
+		WithBypassLockGuard(true). // Badger's lock outlives its Close while a child is being started; see OpenBadgerWAL's.
 		WithMetricsEnabled(false)
 	o.TableSizeMultiplier = 1
 	return o
@@ -303,7 +317,7 @@ func (w *badgerWAL) Close() error {
 	w.closed = true
 	w.closing.Unlock()
 	w.readers.Wait()
-	return w.db.Close()
+	return errors.Join(w.db.Close(), w.unlock())
 }
 
 // badgerLogger is Badger's logger. Badger only logs some failures that put the

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // markIsClean tells whether a slot of the mark says that the last stop was in
@@ -197,4 +201,31 @@ func TestImportPanics(t *testing.T) {
 	_, err = e.Import(context.Background(), nil, strings.NewReader(document(t, e.View())))
 	requireKind(t, swoosh.Internal, err)
 	submit(t, e, "trap.set", nil)
+}
+
+// TestReopenedWhileChildrenStart: a child that is being started holds copies of
+// all files for a moment, locks included.
+func TestReopenedWhileChildrenStart(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var starters sync.WaitGroup
+	for range 4 {
+		starters.Go(func() {
+			for ctx.Err() == nil {
+				_ = exec.Command("true").Run() // That it starts is all that matters.
+			}
+		})
+	}
+	defer starters.Wait()
+	defer cancel()
+	dir := t.TempDir()
+	for range 60 {
+		wal, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		require.NoError(t, wal.Close())
+	}
+	wal, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, wal.Close()) }()
+	_, err = swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+	require.ErrorIs(t, err, durable.ErrLocked)
 }

@@ -28,7 +28,7 @@ until_said() {
 	done
 	fail "the journal does not say: $1"
 }
-alpha() { swoosh state --path /project/projects/alpha; }
+alpha() { swoosh state --path /project/projects/alpha --json; }
 answers() { alpha | grep -q '"name":"Alpha"' || fail "the project is not there $1"; }
 drop_in() {
 	mkdir -p /etc/systemd/system/swoosh.service.d
