@@ -260,6 +260,11 @@ func TestImportRefusedBeforeTheBody(t *testing.T) {
 	got := swooshRun(t, "", "import", file)
 	require.Equal(t, codeFailed, got.code, got.err)
 	require.Contains(t, got.err, "swoosh: stale_state:")
+
+	fake(t, refuse(http.StatusPreconditionRequired, "precondition_required", "no"))
+	got = swooshRun(t, "", "import", file)
+	require.Equal(t, codeFailed, got.code, got.err)
+	require.Regexp(t, `^swoosh: precondition_required: .*: give it by --if-match\n$`, got.err)
 }
 
 func TestImportOfWrongFiles(t *testing.T) {

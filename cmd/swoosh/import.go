@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/client"
 )
 
 func newImport(s streams) *cobra.Command {
@@ -46,6 +47,8 @@ the state hash that it replaces. It is sent once: where the outcome is unknown
 		bar.clear()
 		if end := failed(err); exitCode(end) == codeUnknown {
 			return exitf(codeUnknown, "%w; to find out, compare what swoosh state --path /meta/state_hash prints", end)
+		} else if client.IsCode(err, client.PreconditionRequired) {
+			return exitf(codeFailed, "%w: give it by --if-match", end)
 		} else if end != nil {
 			return end
 		}

@@ -101,6 +101,10 @@ func flagError(cmd *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return exitf(codeUsage, "--%s is %q: give %s", invalid.GetFlag().Name, invalid.GetValue(), kindOf(invalid.GetFlag()))
+	}
 	hint := ""
 	var missing *pflag.NotExistError
 	if errors.As(err, &missing) {
@@ -109,6 +113,21 @@ func flagError(cmd *cobra.Command, err error) error {
 		hint = meant(missing.GetSpecifiedName(), names, "--")
 	}
 	return exitf(codeUsage, "%w%s: %s --help lists the flags", err, hint, cmd.CommandPath())
+}
+
+// kindOf says what a flag takes, in words.
+func kindOf(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "duration":
+		return "a duration, such as 500ms, 30s or 2m"
+	case "bool":
+		return "true or false"
+	case "float64":
+		return "a number"
+	case "uint64":
+		return "a whole number, 0 or more"
+	}
+	return "a whole number"
 }
 
 func meant(word string, names []string, prefix string) string {
