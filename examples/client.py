@@ -15,7 +15,7 @@ class Client:
         for attempt in range(patience):
             try:
                 return once()
-            except OSError as e:  # an HTTPError is one
+            except (OSError, http.client.HTTPException) as e:  # an HTTPError is the first
                 if getattr(e, "code", 500) < 500 and e.code != 429:
                     raise ValueError(json.load(e))  # the problem: branch on its "code"
             time.sleep(random.uniform(0, min(10, 0.1 * 2**attempt)))
