@@ -45,7 +45,7 @@ func openHome(dir string, fsys FS) (*home, error) {
 		return nil, fmt.Errorf("swoosh: %s is in use by another swoosh: stop that one first, or use another directory: %w", dir, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("swoosh: directory %s cannot be locked: %w", dir, err)
+		return nil, fmt.Errorf("swoosh: directory %s cannot be locked: %w: it must be writable, also to be looked at", dir, err)
 	}
 	h.unlock = unlock
 	return h, nil
@@ -68,7 +68,7 @@ func makeDir(fsys FS, dir string) error {
 
 // ours are the names that a directory may hold. A file system's own is among
 // them, since a volume of its own is a good place.
-var ours = []string{"lock", "node", "mark", "log", "snapshots", "imports", "aside", "unclean", "lost", "lost+found"}
+var ours = []string{"lock", "node", "mark", "log", "log.new", "snapshots", "imports", "aside", "unclean", "lost", "lost+found"}
 
 // recognise refuses a directory that holds other things than ours, unless what
 // only a swoosh writes is there too: a name such as log or lock says nothing.
@@ -90,6 +90,16 @@ func (h *home) recognise() error {
 		return nil
 	}
 	return fmt.Errorf("swoosh: %s is not empty and not a swoosh directory (it holds %s): name another one", h.dir, entries[foreign].Name())
+}
+
+// hasAny tells whether there is something of one of these names.
+func (h *home) hasAny(names ...string) (bool, error) {
+	for _, name := range names {
+		if there, err := h.has(name); err != nil || there {
+			return there, err
+		}
+	}
+	return false, nil
 }
 
 // nodeID gives the id kept in the directory, and makes one the first time.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/durable"
@@ -477,7 +478,7 @@ func (e *Engine) writeMark(rec markRecord) error {
 // has tells whether there is something of that name.
 func (h *home) has(name string) (bool, error) {
 	_, err := h.fs.Stat(h.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return false, nil
 	}
 	return err == nil, err

@@ -539,7 +539,7 @@ func TestRepairOfASoundDirectory(t *testing.T) {
 	require.Equal(t, swoosh.RepairReport{}, report)
 	requireGoesOn(t, l.dir, 30, l.hash(30))
 	_, err := swoosh.Repair(t.Context(), vault(t.TempDir()), acceptLoss, ledger)
-	require.ErrorContains(t, err, "is empty")
+	require.ErrorContains(t, err, "not a swoosh directory")
 	missing := filepath.Join(t.TempDir(), "missing")
 	_, err = swoosh.Repair(t.Context(), vault(missing), acceptLoss, ledger)
 	require.ErrorContains(t, err, "is not a directory")

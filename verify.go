@@ -52,11 +52,21 @@ func visit(o Options, parts []Part) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := e.o.FS.ReadDir(o.Dir)
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("swoosh: %s is empty: name the directory that serve was given by --dir", o.Dir)
+	return e, e.ours()
+}
+
+// ours refuses a directory that has nothing to look at: what is said of it would
+// be said of an empty log, such as that it is sound.
+func (e *Engine) ours() error {
+	h := &home{dir: e.o.Dir, fs: e.o.FS}
+	there, err := h.hasAny("log", "mark", "snapshots")
+	if err != nil {
+		return err
 	}
-	return e, err
+	if there {
+		return h.recognise()
+	}
+	return fmt.Errorf("swoosh: %s is not a swoosh directory, it has neither a log nor a mark: name the directory that serve was given by --dir", e.o.Dir)
 }
 
 func (e *Engine) verify(ctx context.Context) (VerifyReport, error) {

@@ -40,7 +40,7 @@ func TestVerifyReportsWhatIsSound(t *testing.T) {
 func TestVerifyOfWhatIsNoDirectory(t *testing.T) {
 	empty, missing := t.TempDir(), filepath.Join(t.TempDir(), "missing")
 	_, err := swoosh.Verify(t.Context(), vault(empty), ledger)
-	require.ErrorContains(t, err, empty+" is empty: name the directory")
+	require.ErrorContains(t, err, empty+" is not a swoosh directory, it has neither a log nor a mark: name the directory")
 	require.Empty(t, listing(t, empty)["lock"])
 	_, err = swoosh.Verify(t.Context(), vault(missing), ledger)
 	require.ErrorContains(t, err, missing+" is not a directory: name the directory")
@@ -49,6 +49,23 @@ func TestVerifyOfWhatIsNoDirectory(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(other, "notes.txt"), nil, 0o600))
 	_, err = swoosh.Verify(t.Context(), vault(other), ledger)
 	require.ErrorContains(t, err, "not a swoosh directory")
+}
+
+// TestVerifyOfALookAlike: a name of ours in a directory that is not ours, and a
+// copy that lost log and mark, are not called a sound and empty log.
+func TestVerifyOfALookAlike(t *testing.T) {
+	for _, names := range [][]string{{"node"}, {"lock", "node"}, {"node", "ls"}, {"log", "ls"}, {"snapshots", "ls"}} {
+		dir := t.TempDir()
+		for _, name := range names {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
+		}
+		before := listing(t, dir)
+		_, err := swoosh.Verify(t.Context(), vault(dir), ledger)
+		require.ErrorContains(t, err, "not a swoosh directory", "%v", names)
+		_, err = swoosh.Repair(t.Context(), vault(dir), swoosh.Accept{}, ledger)
+		require.ErrorContains(t, err, "not a swoosh directory", "%v", names)
+		require.Equal(t, before, listing(t, dir))
+	}
 }
 
 func TestVerifyOfAnEmptyLog(t *testing.T) {
