@@ -18,7 +18,7 @@ func newCompletion(root *cobra.Command, s streams) *cobra.Command {
 	names := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use: "completion SHELL", Short: "Print what makes a shell complete commands and flags",
-		Long:      "Prints a script for " + strings.Join(names, ", ") + ".",
+		Long:      "Prints a script for " + strings.Join(names, ", ") + ". That of bash needs the package\nbash-completion.",
 		Example:   "  source <(swoosh completion bash)",
 		Args:      takes("SHELL"),
 		ValidArgs: names,
@@ -30,6 +30,22 @@ func newCompletion(root *cobra.Command, s streams) *cobra.Command {
 			return generate()
 		},
 	}
+}
+
+// completeRole completes the role of a token; its name is new.
+func completeRole(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 1 {
+		return []string{"read", "write", "admin"}, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeDirectory completes the one argument DIR.
+func completeDirectory(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
 // completeCommand completes the name of a command of the built-in domains.

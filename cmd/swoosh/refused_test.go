@@ -172,15 +172,15 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		serves  bool // serve makes it
 	}{
 		{name: "missing", code: codeFailed, says: "data is not a directory: name the directory that serve was given by --dir", serves: true},
-		{name: "empty", prepare: folder("data", 0o700), code: codeFailed, says: "data is empty: name the directory that serve was given by --dir", serves: true},
+		{name: "empty", prepare: folder("data", 0o700), code: codeFailed, says: "data is not a swoosh directory, it has neither a log nor a mark: name the directory that serve was given by --dir", serves: true},
 		{name: "a file", prepare: file("data", "x", 0o600), code: codeFailed, says: "a directory"},
 		{name: "not ours", prepare: all(folder("data", 0o700), file("data/letter", "dear", 0o600)), code: codeFailed, says: "not a swoosh directory (it holds letter): name another one"},
 		{name: "in use by a server", prepare: func(t *testing.T, dir string) { launch(t, filepath.Join(dir, "data")).address(t) }, code: codeFailed, says: "data is in use by another swoosh: stop that one first"},
 		{name: "of another user's", prepare: data(func(t *testing.T, at string) { own(t, at, nobody) }), code: codeFailed, says: "runuser -u " + owner.Username + " -- swoosh "},
 		{name: "closed", prepare: closed(".", 0), as: nobody, code: codeFailed, says: "open data: " + denied},
-		{name: "with a closed lock", prepare: closed("lock", 0), as: nobody, code: codeFailed, says: "open data/lock: " + denied},
+		{name: "with a closed lock", prepare: closed("lock", 0), as: nobody, code: codeFailed, says: "open data/lock: permission denied: it must be writable, also to be looked at: run it as the owner"},
 		{name: "with a closed mark", prepare: closed("mark", 0), as: nobody, code: codeFailed, says: "open data/mark: " + denied},
-		{name: "with a closed log", prepare: closed("log", 0), as: nobody, code: codeFailed, says: "open data/log: permission denied"},
+		{name: "with a closed log", prepare: closed("log", 0), as: nobody, code: codeFailed, says: "open data/log/LOCK: permission denied"},
 		{name: "with closed snapshots", prepare: closed("snapshots", 0), as: nobody, code: codeFailed, says: "open data/snapshots: " + denied},
 		{name: "with a newer mark", prepare: data(newerMark), code: codeFailed, says: "use the newer swoosh"},
 		{name: "with a newer snapshot", prepare: data(newerSnapshot), code: codeFailed, says: "use the newer swoosh"},

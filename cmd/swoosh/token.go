@@ -17,7 +17,7 @@ func newToken(s streams) *cobra.Command {
 stdout; it can be seen only now. With --token-file the line that lets it in is
 put at the end of that file; without, it is printed on stderr.`,
 		Example: `  swoosh token ingest write --token-file tokens`,
-		Args:    takes("NAME", "ROLE"),
+		Args:    takes("NAME", "ROLE"), ValidArgsFunction: completeRole,
 		RunE: func(_ *cobra.Command, args []string) error {
 			role, err := swoosh.ParseRole(args[1])
 			if err != nil {
