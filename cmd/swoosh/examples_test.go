@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -16,7 +17,7 @@ import (
 )
 
 // lossy forwards to a server and loses answers: of the commands it delivers, the
-// first two answers never come, the third is a 503; each watch ends after four
+// first answer never comes, the second breaks off, the third is a 503; each watch ends after four
 // entries.
 type lossy struct {
 	to       http.Handler
@@ -46,8 +47,15 @@ func (l *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch l.commands.Add(1) {
-	case 1, 2:
+	case 1:
 		l.to.ServeHTTP(httptest.NewRecorder(), r)
+		panic(http.ErrAbortHandler)
+	case 2:
+		answer := httptest.NewRecorder()
+		l.to.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		_, _ = w.Write(answer.Body.Bytes()[:answer.Body.Len()/2])
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case 3:
 		w.Header().Set("Content-Type", "application/problem+json")
