@@ -17,8 +17,8 @@ import (
 )
 
 // lossy forwards to a server and loses answers: of the commands it delivers, the
-// first answer never comes, the second breaks off, the third is a 503; each watch ends after four
-// entries.
+// first answer never comes, the second breaks off, the third is a 503; each watch
+// ends after four entries.
 type lossy struct {
 	to       http.Handler
 	commands atomic.Int64
