@@ -280,26 +280,6 @@ func TestOpenRefuses(t *testing.T) {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o700))
 		require.NoError(t, open(dir, nil))
 	})
-	t.Run("somebody else's, with names of ours", func(t *testing.T) {
-		dir := t.TempDir()
-		require.NoError(t, os.Mkdir(filepath.Join(dir, "log"), 0o700))
-		for _, name := range []string{"lock", "node", "syslog"} {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
-		}
-		require.ErrorContains(t, open(dir, nil), "not a swoosh directory (it holds syslog)")
-		files, err := os.ReadDir(dir)
-		require.NoError(t, err)
-		require.Len(t, files, 4, "nothing was put there")
-	})
-	t.Run("ours, with a file of somebody else's, and the root of a volume", func(t *testing.T) {
-		dir := t.TempDir()
-		require.NoError(t, os.Mkdir(filepath.Join(dir, "lost+found"), 0o700))
-		require.NoError(t, open(dir, nil))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "letter.txt"), nil, 0o600))
-		require.NoError(t, open(dir, nil))
-		require.NoError(t, os.Remove(filepath.Join(dir, "mark")))
-		require.NoError(t, open(dir, nil), "the log is enough")
-	})
 	t.Run("options that cannot work", func(t *testing.T) {
 		require.ErrorContains(t, open("", func(o *swoosh.Options) { o.Node = "Node 1" }), "node id")
 		require.ErrorContains(t, open("", func(o *swoosh.Options) { o.SkewMax = -1 }), "cannot be negative")
