@@ -12,7 +12,7 @@ import (
 // Kind is Internal, so what nobody classified is a fault of ours.
 type Kind uint8
 
-// The kinds, in the order of API.md's table. kinds says what each means.
+// The kinds, in the order of the contract. kinds says what each means.
 const (
 	Internal Kind = iota
 	MalformedRequest

@@ -45,7 +45,7 @@ type importing struct {
 
 // Import replaces the whole state by a document as View.WriteTo gives it. On
 // an empty log it is the genesis; later ifMatch must be the state hash. The
-// order of the refusals is API.md's: they cost no more than is needed.
+// order of the refusals is the contract's: they cost no more than is needed.
 func (e *Engine) Import(ctx context.Context, ifMatch *Hash, body io.Reader) (Result, error) {
 	return e.importFor(ctx, "", ifMatch, body)
 }

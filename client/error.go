@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ const (
 )
 
 // Error is every refusal of the server and every failure to get its answer. The
-// members from Line on are there where they apply; API.md says when. Its JSON is
+// members from Line on are there where they apply; GET /openapi.json says when. Its JSON is
 // the problem document.
 type Error struct {
 	Code     string       `json:"code"`            // one of the constants; a newer server may have more
@@ -187,6 +188,9 @@ func (r request) refusal(address string, answer *http.Response) *Error {
 	e, err := parseProblem(raw)
 	if notSwoosh != nil || kind != "application/problem+json" || err != nil {
 		e = failure(NotSwoosh, r.happened(), nil, "%s answered %s, which is no answer of a swoosh server: does the address name another program?", address, answer.Status)
+		if answer.StatusCode == http.StatusBadRequest && bytes.Contains(raw, []byte("HTTPS server")) { // net/http's words
+			e.Detail = fmt.Sprintf("%s speaks TLS: give an address that begins with https://", address)
+		}
 	}
 	e.Status = answer.StatusCode
 	if seconds, err := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 31); err == nil {

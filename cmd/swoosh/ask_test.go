@@ -31,6 +31,7 @@ func TestAskOverTLS(t *testing.T) {
 
 	p := launch(t, filepath.Join(dir, "data"), "--token-file", file, "--tls-cert", cert, "--tls-key", key)
 	t.Setenv("SWOOSH_ADDR", p.address(t))
+	require.Contains(t, swooshRun(t, "", "state", "--addr", strings.Replace(os.Getenv("SWOOSH_ADDR"), "https", "http", 1)).err, "speaks TLS: give an address that begins with https://")
 	got := swooshRun(t, "", "state")
 	require.Equal(t, codeUnreachable, got.code)
 	require.Contains(t, got.err, "give its authority: --ca-file or SWOOSH_CA_FILE names it")

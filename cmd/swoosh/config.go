@@ -73,7 +73,7 @@ func (s *settings) fill(f *pflag.Flag, env map[string]string, file *configFile) 
 		s.from[f.Name] = "--" + f.Name
 	case inEnv:
 		s.from[f.Name] = variable(f.Name)
-		if err := f.Value.Set(value); err != nil {
+		if err := setFromText(f, value); err != nil {
 			return exitf(codeUsage, "%s=%q: %w: swoosh serve --help says what --%s takes", variable(f.Name), value, err, f.Name)
 		}
 	case inFile:
@@ -85,6 +85,15 @@ func (s *settings) fill(f *pflag.Flag, env map[string]string, file *configFile) 
 		s.from[f.Name] = "default"
 	}
 	return nil
+}
+
+// setFromText sets a flag from a variable, in which a comma parts the values of a
+// flag that may be repeated.
+func setFromText(f *pflag.Flag, text string) error {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return list.Replace(strings.Split(text, ","))
+	}
+	return f.Value.Set(text)
 }
 
 // configFile holds the members of a file that no flag has taken.

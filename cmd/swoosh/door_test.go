@@ -112,6 +112,8 @@ func TestSettings(t *testing.T) {
 	require.Equal(t, codeGood, swooshRun(t, "", "serve", "--listen", "0.0.0.0:0", "--print-config").code, "the file says insecure")
 	require.Equal(t, codeUsage, swooshRun(t, "", "serve", "--listen", "0.0.0.0:0", "--print-config", "--insecure=false").code)
 
+	t.Setenv("SWOOSH_ALLOW_ORIGIN", "https://c.example,https://d.example")
+	require.Regexp(t, `(?m)^allow-origin +\[https://c.example,https://d.example\] +SWOOSH_ALLOW_ORIGIN$`, swooshRun(t, "", "serve", "--print-config").out)
 	t.Setenv("SWOOSH_MAX_RECOVERY", "soon")
 	got = swooshRun(t, "", "serve")
 	require.Equal(t, codeUsage, got.code)

@@ -107,7 +107,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.key, "tls-key", "", "its key (PEM)")
 	flags.StringVar(&f.clientCA, "tls-client-ca", "", "authorities (PEM) of client certificates, whose common names the token file gives roles")
 	flags.BoolVar(&f.insecure, "insecure", false, "listen for other machines also without tokens or TLS")
-	flags.StringArrayVar(&f.origins, "allow-origin", nil, "a web origin whose pages may ask, such as https://console.example; may be repeated")
+	flags.StringArrayVar(&f.origins, "allow-origin", nil, "a web origin whose pages may ask, such as https://console.example; may be repeated (with commas in SWOOSH_ALLOW_ORIGIN)")
 	flags.Float64Var(&f.rate, "rate", 0, "requests a second that one caller may send; 0: any number")
 	flags.BoolVar(&f.debug, "debug", false, "serve /debug/pprof to admins")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
