@@ -28,7 +28,7 @@ type badgerWAL struct {
 	db          *badger.DB
 	first, last atomic.Uint64
 	fault       *badgerLogger
-	unlock      func() error // of the file LOCK
+	unlock      func() error // of the directory
 	fresh       int          // bytes appended since the tables were paged out; Append's
 
 	// Badger unmaps its files when it closes: nobody may be reading then.
@@ -44,7 +44,7 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	unlock, err := durable.Lock(filepath.Join(dir, "LOCK"))
+	unlock, err := durable.LockDir(dir) // as Badger does, which other programs use
 	if err != nil {
 		return nil, err
 	}

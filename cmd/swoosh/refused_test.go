@@ -180,7 +180,7 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		{name: "closed", prepare: closed(".", 0), as: nobody, code: codeFailed, says: denied},
 		{name: "with a closed lock", prepare: closed("lock", 0), as: nobody, code: codeFailed, says: "open data/lock: permission denied: it must be writable, also to be looked at: run it as the owner"},
 		{name: "with a closed mark", prepare: closed("mark", 0), as: nobody, code: codeFailed, says: "open data/mark: " + denied},
-		{name: "with a closed log", prepare: closed("log", 0), as: nobody, code: codeFailed, says: "open data/log/LOCK: permission denied"},
+		{name: "with a closed log", prepare: closed("log", 0), as: nobody, code: codeFailed, says: "open data/log: permission denied"},
 		{name: "with closed snapshots", prepare: closed("snapshots", 0), as: nobody, code: codeFailed, says: "open data/snapshots: " + denied},
 		{name: "with a newer mark", prepare: data(newerMark), code: codeFailed, says: "use the newer swoosh"},
 		{name: "with a newer snapshot", prepare: data(newerSnapshot), code: codeFailed, says: "use the newer swoosh"},

@@ -35,6 +35,25 @@ func TestLock(t *testing.T) {
 	require.NotErrorIs(t, err, ErrLocked)
 }
 
+func TestLockDir(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := LockDir(dir)
+	require.NoError(t, err)
+	_, err = LockDir(dir)
+	require.ErrorIs(t, err, ErrLocked)
+	require.ErrorContains(t, err, dir)
+	require.NoError(t, unlock())
+	unlock, err = LockDir(dir)
+	require.NoError(t, err)
+	require.NoError(t, unlock())
+
+	inside, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, inside, "a directory is locked as it is")
+	_, err = LockDir(filepath.Join(dir, "none"))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
 const lockName = "DURABLE_TEST_LOCK"
 
 // lockElsewhere takes the lock in a process of its own, this test binary.

@@ -20,7 +20,20 @@ func Lock(name string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	fd := int(f.Fd())
+	return lock(f)
+}
+
+// LockDir is Lock for a directory, which must be there.
+func LockDir(name string) (unlock func() error, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return lock(f)
+}
+
+func lock(f *os.File) (unlock func() error, err error) {
+	name, fd := f.Name(), int(f.Fd())
 	err = uninterrupted(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 	if err == nil {
 		return func() error { return release(f) }, nil
