@@ -48,7 +48,7 @@ func TestTokens(t *testing.T) {
 	require.NotContains(t, line, secret)
 	file := filepath.Join(t.TempDir(), "tokens")
 	write(t, file, "# callers\n\n"+line+"\nboss admin 0123456789abcdef\nboss admin fedcba9876543210\nnode-7 read\n")
-	tokens, err := access.OpenTokens(file, quiet)
+	tokens, err := access.OpenTokens(file, nil, quiet)
 	require.NoError(t, err)
 	for token, want := range map[string]swoosh.Caller{
 		secret:             {Name: "ingest", Role: swoosh.RoleWrite},
@@ -97,7 +97,7 @@ func TestAddToken(t *testing.T) {
 	write(t, file, string(b)+"b write 0123456789abcdef")
 	second, err := access.AddToken(file, "a", swoosh.RoleRead)
 	require.NoError(t, err)
-	tokens, err := access.OpenTokens(file, quiet)
+	tokens, err := access.OpenTokens(file, nil, quiet)
 	require.NoError(t, err)
 	for token, name := range map[string]string{first: "a", second: "a", "0123456789abcdef": "b"} {
 		c, err := tokens.Authenticate(bearer(token))
@@ -124,7 +124,7 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 	write(t, filepath.Join(dir, "two"), "b read 1111111111111111\n")
 	link := filepath.Join(dir, "tokens")
 	require.NoError(t, os.Symlink("one", link))
-	tokens, err := access.OpenTokens(link, quiet)
+	tokens, err := access.OpenTokens(link, nil, quiet)
 	require.NoError(t, err)
 	require.NoError(t, os.Symlink("two", link+".new"))
 	require.NoError(t, os.Rename(link+".new", link))
@@ -154,19 +154,19 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token stands in a line before",
 		"a read 0123456789abcdef\n" + strings.Repeat("x", 70_000) + " read\n": "token too long",
 	} {
-		_, err := access.OpenTokens(write(t, file, text), quiet)
+		_, err := access.OpenTokens(write(t, file, text), nil, quiet)
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, file)
 		require.NotContains(t, err.Error(), "secret")
 	}
-	_, err := access.OpenTokens(file+"-that-is-missing", quiet)
+	_, err := access.OpenTokens(file+"-that-is-missing", nil, quiet)
 	require.ErrorContains(t, err, "cannot be read")
 	write(t, file, "a read 0123456789abcdef\n")
 	require.NoError(t, os.Chmod(file, 0o644))
-	_, err = access.OpenTokens(file, quiet)
+	_, err = access.OpenTokens(file, nil, quiet)
 	require.ErrorContains(t, err, "chmod 600")
 	write(t, file, "a read sha256:"+strings.Repeat("ab", 32)+"\n")
-	_, err = access.OpenTokens(file, quiet)
+	_, err = access.OpenTokens(file, nil, quiet)
 	require.NoError(t, err, "hashes may be seen")
 }
 
@@ -186,6 +186,17 @@ func newAuthority(t testing.TB) *authority {
 	}
 	a.pem, _ = a.sign("authority", time.Now().Add(time.Hour))
 	return a
+}
+
+// under gives an authority that this one vouches for.
+func (a *authority) under() *authority {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(a.t, err)
+	c := *a.cert
+	c.SerialNumber, c.Subject.CommonName = big.NewInt(2), "under"
+	der, err := x509.CreateCertificate(rand.Reader, &c, a.cert, &k.PublicKey, a.key)
+	require.NoError(a.t, err)
+	return &authority{t: a.t, cert: &c, key: k, pem: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
 }
 
 // sign gives a certificate and its key, in PEM.
@@ -219,7 +230,7 @@ func TestCertificates(t *testing.T) {
 	}
 	certificates, err := access.OpenCertificates(files[0], files[1], files[2], quiet)
 	require.NoError(t, err)
-	tokens, err := access.OpenTokens(write(t, filepath.Join(dir, "tokens"), "node-7 read\n"), quiet)
+	tokens, err := access.OpenTokens(write(t, filepath.Join(dir, "tokens"), "node-7 read\n"), certificates, quiet)
 	require.NoError(t, err)
 
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -285,6 +296,55 @@ func TestCertificates(t *testing.T) {
 		_, body, err := ask(foreign, foreignKey)
 		return err == nil && strings.HasPrefix(body, "node-7 read")
 	}, 10*time.Second, 50*time.Millisecond, "the authorities too")
+}
+
+// TestCertificateOnALongConnection: what was good when a connection began lets
+// nobody in once it has expired, or nobody trusts who signed it.
+func TestCertificateOnALongConnection(t *testing.T) {
+	ca, other, dir := newAuthority(t), newAuthority(t), t.TempDir()
+	cert, key := ca.sign("server", time.Now().Add(time.Hour))
+	authorities := write(t, filepath.Join(dir, "ca"), ca.pem+other.pem)
+	certificates, err := access.OpenCertificates(write(t, filepath.Join(dir, "cert"), cert), write(t, filepath.Join(dir, "key"), key), authorities, quiet)
+	require.NoError(t, err)
+	tokens, err := access.OpenTokens(write(t, filepath.Join(dir, "tokens"), "node-7 read\n"), certificates, quiet)
+	require.NoError(t, err)
+	end := time.Now().Add(time.Minute)
+	ask := func(by *authority, between ...*authority) error {
+		chain, _ := by.sign("node-7", end)
+		for _, b := range between {
+			chain += b.pem
+		}
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.TLS = &tls.ConnectionState{}
+		for block, rest := pem.Decode([]byte(chain)); block != nil; block, rest = pem.Decode(rest) {
+			c, err := x509.ParseCertificate(block.Bytes)
+			require.NoError(t, err)
+			r.TLS.PeerCertificates = append(r.TLS.PeerCertificates, c)
+		}
+		caller, err := tokens.Authenticate(r)
+		require.Equal(t, err == nil, caller.Name == "node-7")
+		return err
+	}
+	require.NoError(t, ask(ca))
+	require.NoError(t, ask(other))
+	under := other.under()
+	require.NoError(t, ask(under, under))
+	write(t, authorities, ca.pem)
+	require.NoError(t, certificates.Reload())
+	require.NoError(t, ask(ca))
+	require.Error(t, ask(under, under))
+	require.ErrorContains(t, ask(other), `the certificate of "node-7" is not good any more: x509: certificate signed by unknown authority`)
+	tokens.SetNow(end.Add(time.Second))
+	require.ErrorContains(t, ask(ca), "certificate has expired")
+
+	certificates, err = access.OpenCertificates(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), "", quiet)
+	require.NoError(t, err)
+	tokens, err = access.OpenTokens(filepath.Join(dir, "tokens"), certificates, quiet)
+	require.NoError(t, err)
+	require.ErrorContains(t, ask(ca), "takes no client certificates", "whatever the machine trusts")
+	tokens, err = access.OpenTokens(filepath.Join(dir, "tokens"), nil, quiet)
+	require.NoError(t, err)
+	require.ErrorContains(t, ask(ca), "send the header Authorization")
 }
 
 func TestCertificatesThatAreRefused(t *testing.T) {

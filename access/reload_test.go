@@ -2,13 +2,8 @@ package access
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -67,22 +62,4 @@ func TestReloaded(t *testing.T) {
 	now = now.Add(lookEvery)
 	require.Equal(t, "fourth", r.get())
 	require.Contains(t, log.String(), "no such file")
-}
-
-// TestCertificateThatExpiresOnItsConnection lets nobody in any more.
-func TestCertificateThatExpiresOnItsConnection(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "tokens")
-	require.NoError(t, os.WriteFile(file, []byte("node-7 read\n"), 0o600))
-	tokens, err := OpenTokens(file, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	end := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{Subject: pkix.Name{CommonName: "node-7"}, NotAfter: end}}}}
-	tokens.roll.now = func() time.Time { return end }
-	c, err := tokens.Authenticate(r)
-	require.NoError(t, err)
-	require.Equal(t, "node-7", c.Name)
-	tokens.roll.now = func() time.Time { return end.Add(time.Second) }
-	_, err = tokens.Authenticate(r)
-	require.EqualError(t, err, `the certificate of "node-7" has expired, at 2026-03-01T12:00:00Z: connect again with a new one`)
 }

@@ -3,6 +3,7 @@ package access
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -41,6 +42,20 @@ func (c *Certificates) Config() *tls.Config {
 		// http.Server asks for one, and the configuration above always has it.
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &c.config.get().Certificates[0], nil },
 	}
+}
+
+// verify tells whether a client's chain, its own certificate first, is good now. A
+// connection may outlive its certificate, and the trust in who signed it.
+func (c *Certificates) verify(chain []*x509.Certificate, now time.Time) error {
+	o := x509.VerifyOptions{Roots: c.config.get().ClientCAs, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	if o.Roots == nil {
+		return errors.New("this server takes no client certificates") // Verify would ask the machine's authorities.
+	}
+	for _, between := range chain[1:] {
+		o.Intermediates.AddCert(between)
+	}
+	_, err := chain[0].Verify(o)
+	return err
 }
 
 func readConfig(cert, key, clientCA string) (*tls.Config, error) {

@@ -19,7 +19,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -31,7 +30,10 @@ import (
 // read, write and admin. A name has the form of a node's id; it may stand in
 // several lines, with one role, so that a token can be exchanged without a gap.
 // Empty lines and those that begin with # are passed over.
-type Tokens struct{ roll *reloaded[*roll] }
+type Tokens struct {
+	roll         *reloaded[*roll]
+	certificates *Certificates // nil: no client has one
+}
 
 // roll is what a token file says. Tokens are held as their SHA-256.
 type roll struct {
@@ -47,19 +49,19 @@ type token struct {
 // tokenMin is the shortest token that is taken, in characters.
 const tokenMin = 16
 
-// OpenTokens reads a token file. The logger is told when a changed file cannot
-// be read; the tokens before stay in use then.
-func OpenTokens(file string, log *slog.Logger) (*Tokens, error) {
+// OpenTokens reads a token file. The certificates, nil without TLS, tell which
+// client certificates are good. The logger is told when a changed file cannot be
+// read; the tokens before stay in use then.
+func OpenTokens(file string, certificates *Certificates, log *slog.Logger) (*Tokens, error) {
 	r, err := newReloaded(log, func() (*roll, error) { return readRoll(file) }, file)
-	return &Tokens{r}, err
+	return &Tokens{r, certificates}, err
 }
 
 // Reload reads the file now. With an error the tokens are as before.
 func (t *Tokens) Reload() error { return t.roll.Reload() }
 
 // Authenticate is for swoosh.APIOptions: it takes a bearer token, or else a
-// client certificate that TLS has verified and that still holds, whose common name
-// is the caller's.
+// client certificate that is good now, whose common name is the caller's.
 func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 	now := t.roll.get()
 	if given := r.Header.Values("Authorization"); len(given) > 0 {
@@ -69,12 +71,12 @@ func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 		}
 		return now.byToken(strings.TrimSpace(secret))
 	}
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		c := r.TLS.VerifiedChains[0][0]
-		if t.roll.now().After(c.NotAfter) { // A connection may outlive what it began with.
-			return swoosh.Caller{}, fmt.Errorf("the certificate of %q has expired, at %s: connect again with a new one", c.Subject.CommonName, c.NotAfter.UTC().Format(time.RFC3339))
+	if t.certificates != nil && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		name := r.TLS.PeerCertificates[0].Subject.CommonName
+		if err := t.certificates.verify(r.TLS.PeerCertificates, t.roll.now()); err != nil {
+			return swoosh.Caller{}, fmt.Errorf("the certificate of %q is not good any more: %w: connect again with a new one", name, err)
 		}
-		return now.byName(c.Subject.CommonName)
+		return now.byName(name)
 	}
 	return swoosh.Caller{}, errors.New("this server asks who you are: send the header Authorization: Bearer <token>")
 }

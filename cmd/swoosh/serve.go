@@ -196,14 +196,14 @@ func (f *serveFlags) checkDoor() error {
 // door reads who may come in, and how.
 func (f *serveFlags) door(log *slog.Logger) (d door, err error) {
 	d = door{listen: f.listen, origins: f.origins, rate: f.rate, debug: f.debug}
-	if f.tokenFile != "" {
-		if d.tokens, err = access.OpenTokens(f.tokenFile, log); err != nil {
-			return d, exitf(codeUsage, "--token-file: %w", err)
-		}
-	}
 	if f.cert != "" {
 		if d.certificates, err = access.OpenCertificates(f.cert, f.key, f.clientCA, log); err != nil {
 			return d, exitf(codeUsage, "%w", err)
+		}
+	}
+	if f.tokenFile != "" {
+		if d.tokens, err = access.OpenTokens(f.tokenFile, d.certificates, log); err != nil {
+			return d, exitf(codeUsage, "--token-file: %w", err)
 		}
 	}
 	return d, nil
