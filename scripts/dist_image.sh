@@ -56,5 +56,5 @@ start
 inside command project.create '{"project":"alpha","name":"Alpha"}' >/dev/null
 stop
 start
-inside state --path /project/projects/alpha | grep -q '"name":"Alpha"' || fail "the project is gone after a restart"
+inside state --path /project/projects/alpha --json | grep -q '"name":"Alpha"' || fail "the project is gone after a restart"
 stop
