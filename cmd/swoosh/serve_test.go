@@ -63,6 +63,7 @@ func TestServeFromStartToStop(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
+			defer syscall.Umask(syscall.Umask(0)) // What is closed to others is the server's own doing.
 			p := launch(t, dir, "--log-format", "json", "--node-id", "n-7")
 			address := p.address(t)
 			answer, err := post(address)
