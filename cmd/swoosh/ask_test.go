@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -157,6 +158,18 @@ func TestWatchGoesOn(t *testing.T) {
 	require.Empty(t, seen)
 	require.Equal(t, codeFailed, swooshRun(t, "", "watch", "--from", "99").code)
 	require.Equal(t, codeUsage, swooshRun(t, "", "watch", "--from", "0").code)
+}
+
+// TestLinesAreBounded: of a line that is too long no more is kept than shows it.
+func TestLinesAreBounded(t *testing.T) {
+	in := &commandLines{r: bufio.NewReader(strings.NewReader(strings.Repeat("x", 9*lineMaxBytes) + "\nnext\n"))}
+	line, err := in.next()
+	require.NoError(t, err)
+	require.Greater(t, len(line), lineMaxBytes)
+	require.Less(t, len(line), lineMaxBytes+1<<16)
+	line, err = in.next()
+	require.NoError(t, err)
+	require.Equal(t, "next\n", string(line))
 }
 
 // TestCommandStream: a line for each line, whether or not one is refused.

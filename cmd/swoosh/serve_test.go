@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,6 +153,31 @@ func TestServeAnswersWhileItStarts(t *testing.T) {
 	require.NoError(t, <-r.outcome)
 }
 
+// TestBootTellsHowFarItIs: before the engine is attached the API knows of it.
+func TestBootTellsHowFarItIs(t *testing.T) {
+	s := &server{options: swoosh.Options{Dir: directory(t), ForceReplay: true, Logger: slog.New(slog.DiscardHandler)}, parts: parts(), line: newStatus(io.Discard)}
+	api := swoosh.NewAPI(swoosh.APIOptions{})
+	e, err := s.boot(context.Background(), api)
+	require.NoError(t, err)
+	defer e.Close(context.Background())
+	ready := httptest.NewRecorder()
+	api.Server().Handler.ServeHTTP(ready, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	require.JSONEq(t, `{"ready":false,"reason":"starting","applied":3,"target":3}`, ready.Body.String())
+}
+
+// TestBootError: only a start that was stopped, and failed for that, is good.
+func TestBootError(t *testing.T) {
+	s := &server{options: swoosh.Options{Logger: slog.New(slog.DiscardHandler)}}
+	stopped, cancel := context.WithCancel(context.Background())
+	cancel()
+	full := errors.New("the disk is full")
+	require.NoError(t, s.bootError(stopped, fmt.Errorf("replay: %w", context.Canceled)))
+	require.ErrorIs(t, s.bootError(stopped, full), full)
+	require.ErrorIs(t, s.bootError(context.Background(), context.Canceled), context.Canceled)
+	damage := &swoosh.DamageError{}
+	require.ErrorIs(t, s.bootError(stopped, errors.Join(context.Canceled, damage)), damage)
+}
+
 // TestForeignHost: a web page must not reach a local server by rebinding DNS; one
 // that other machines reach has any name.
 func TestForeignHost(t *testing.T) {
@@ -251,6 +277,36 @@ func TestStopEndsStreamsAndWatches(t *testing.T) {
 	events, err := io.ReadAll(watch.Body)
 	require.NoError(t, err)
 	require.Contains(t, string(events), "event: problem")
+}
+
+// TestStopWithASlowReader: who does not take an answer is cut off in time for the
+// engine to be closed in order.
+func TestStopWithASlowReader(t *testing.T) {
+	r := start(t, swoosh.Options{}, time.Second)
+	address := r.address()
+	var lines strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&lines, `{"command":"project.create","payload":{"project":"p%d","name":"P"}}`+"\n", i)
+		fmt.Fprintf(&lines, `{"command":"ingestion.resolve","payload":{"project":"p%d","sources":["oci://r/%s:v1"]}}`+"\n", i, strings.Repeat("x", 1000))
+	}
+	answer, err := http.Post(address+"/command", "application/x-ndjson", strings.NewReader(lines.String()))
+	require.NoError(t, err)
+	answers, err := io.ReadAll(answer.Body)
+	require.NoError(t, errors.Join(err, answer.Body.Close()))
+	require.Equal(t, 400, strings.Count(string(answers), `"changed":true`), string(answers[:min(400, len(answers))]))
+
+	conn, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	for range 200 { // Each answer is of 300 KB.
+		_, err = io.WriteString(conn, "GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		require.NoError(t, err)
+	}
+	time.Sleep(200 * time.Millisecond) // By then the server waits for this reader.
+	begun := time.Now()
+	r.stop()
+	require.NoError(t, <-r.outcome)
+	require.Greater(t, time.Since(begun), 100*time.Millisecond, "it was waited for")
 }
 
 func TestStopThatCannotEnd(t *testing.T) {
