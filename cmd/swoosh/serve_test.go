@@ -284,10 +284,13 @@ func TestStopEndsStreamsAndWatches(t *testing.T) {
 func TestStopWithASlowReader(t *testing.T) {
 	r := start(t, swoosh.Options{}, time.Second)
 	address := r.address()
-	var lines strings.Builder
+	var lines, sources strings.Builder
+	for i := range 64 {
+		fmt.Fprintf(&sources, `,"oci://r/%s:v%d"`, strings.Repeat("x", 900), i)
+	}
 	for i := range 200 {
 		fmt.Fprintf(&lines, `{"command":"project.create","payload":{"project":"p%d","name":"P"}}`+"\n", i)
-		fmt.Fprintf(&lines, `{"command":"ingestion.resolve","payload":{"project":"p%d","sources":["oci://r/%s:v1"]}}`+"\n", i, strings.Repeat("x", 1000))
+		fmt.Fprintf(&lines, `{"command":"ingestion.resolve","payload":{"project":"p%d","sources":[%s]}}`+"\n", i, sources.String()[1:])
 	}
 	answer, err := http.Post(address+"/command", "application/x-ndjson", strings.NewReader(lines.String()))
 	require.NoError(t, err)
@@ -298,11 +301,11 @@ func TestStopWithASlowReader(t *testing.T) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
 	require.NoError(t, err)
 	defer conn.Close()
-	for range 200 { // Each answer is of 300 KB.
-		_, err = io.WriteString(conn, "GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		require.NoError(t, err)
-	}
-	time.Sleep(200 * time.Millisecond) // By then the server waits for this reader.
+	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(1<<16))
+	_, err = io.WriteString(conn, "GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, err)
+	_, err = conn.Read(make([]byte, 1)) // The rest, 12 MB, fits into no buffer.
+	require.NoError(t, err)
 	begun := time.Now()
 	r.stop()
 	require.NoError(t, <-r.outcome)
