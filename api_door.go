@@ -65,7 +65,7 @@ func (x *exchange) checkStarted() error {
 	if slices.ContainsFunc(x.api.routes, func(r route) bool { return r.while == always && r.path == path }) {
 		return nil
 	}
-	err := Errorf(Starting, "the server is replaying its log: ask again in a moment, GET /readyz tells how far it is")
+	err := Errorf(Starting, "the server is starting: ask again in a moment, GET /health tells how far it is")
 	if p := x.api.progress.Load(); p != nil {
 		err.Applied, err.Target = p.Applied, p.Target
 	}

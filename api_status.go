@@ -72,6 +72,16 @@ func (a *API) booting() Progress {
 	return Progress{}
 }
 
+func (p Progress) sentence() string {
+	switch {
+	case p.Bytes > 0:
+		return fmt.Sprintf("A snapshot is being loaded: %d of %d bytes are read.", p.Read, p.Bytes)
+	case p.Target > 0:
+		return fmt.Sprintf("The log is being replayed: %d of %d entries are done.", p.Applied, p.Target)
+	}
+	return "The log is being opened."
+}
+
 // startingHealth is a Health whose state hash is not known yet.
 type startingHealth struct {
 	Health
@@ -86,7 +96,7 @@ func (x *exchange) getHealth() error {
 	index, hlc := x.api.position()
 	return x.json(http.StatusOK, startingHealth{Health: Health{
 		Mode:    Starting.Code(),
-		Reasons: []string{fmt.Sprintf("The log is being replayed: %d of %d entries are done.", p.Applied, p.Target)},
+		Reasons: []string{p.sentence()},
 		Index:   index, HLC: hlc, Node: x.api.node(), Snapshot: HealthSnapshot{HLC: Stamp{Node: x.api.node()}},
 		SetAside: []Aside{},
 	}})

@@ -38,17 +38,19 @@ func (t Stamp) append(b []byte) []byte {
 
 // ParseStamp reads the form that String gives and refuses every other.
 func ParseStamp(s string) (Stamp, error) {
-	wrong := fmt.Errorf("an hlc is <12 hex digits>-<4 hex digits>-<node>, not %q", s)
+	wrong := func() (Stamp, error) {
+		return Stamp{}, fmt.Errorf("an hlc is <12 hex digits>-<4 hex digits>-<node>, not %q", s)
+	}
 	if len(s) < 19 || s[12] != '-' || s[17] != '-' || strings.ToLower(s) != s {
-		return Stamp{}, wrong
+		return wrong()
 	}
 	wall, err := strconv.ParseUint(s[:12], 16, 48)
 	if err != nil || s[0] == '+' {
-		return Stamp{}, wrong
+		return wrong()
 	}
 	counter, err := strconv.ParseUint(s[13:17], 16, 16)
 	if err != nil || s[13] == '+' {
-		return Stamp{}, wrong
+		return wrong()
 	}
 	if err := CheckNodeID(s[18:]); err != nil {
 		return Stamp{}, fmt.Errorf("hlc %q: %w", s, err)

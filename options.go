@@ -51,8 +51,11 @@ type Options struct {
 	Assert bool
 }
 
-// Progress is how far a boot has come.
+// Progress is how far a boot has come: through a snapshot at first, then through
+// the entries behind it.
 type Progress struct {
+	Read    int64  // bytes of the snapshot that is being loaded, with Bytes
+	Bytes   int64  // of it; 0: none is being loaded
 	Applied uint64 // entries replayed
 	Target  uint64 // entries to replay
 	Index   uint64 // of the last entry replayed

@@ -179,7 +179,7 @@ func (r *recovery) newestGood() (start *replay, same bool, err error) {
 // and for one that does not fit the domains.
 func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 	name := snapshotName(index)
-	f, _, err := r.store.Open(name)
+	f, bytes, err := r.store.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, snapshotHead{}, nil // Removed by the keeper since it was listed.
 	}
@@ -187,7 +187,8 @@ func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 		return nil, snapshotHead{}, fmt.Errorf("swoosh: %s cannot be opened: %w", name, err)
 	}
 	s := newState(r.defs, r.o.Node)
-	head, err := readSnapshot(f, s)
+	at := Progress{Bytes: bytes, HLC: Stamp{Node: r.o.Node}}
+	head, err := readSnapshot(&loading{Reader: f, at: at, tell: r.o.Progress, told: time.Now()}, s)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -326,6 +327,9 @@ func (r *recovery) from(s *State) *replay {
 	return &replay{r: r, state: s}
 }
 
+// tellEvery is how often a boot's progress is told.
+const tellEvery = 200 * time.Millisecond
+
 // run replays the entries up to an index. The state hash is held against the
 // entry's after every n entries and at the end; where it differs the entries
 // since the last check that held are replayed again, one by one, to name the
@@ -360,7 +364,7 @@ func (p *replay) run(ctx context.Context, to uint64, n uint64) error {
 				good = p.state.thaw()
 			}
 		}
-		if p.progress != nil && time.Since(told) > 200*time.Millisecond {
+		if p.progress != nil && time.Since(told) > tellEvery {
 			told = time.Now()
 			p.tell(to)
 		}

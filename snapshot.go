@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -161,6 +162,24 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 	}
 	n, err := c.w.Write(b)
 	c.n, c.err = c.n+int64(n), err
+	return n, err
+}
+
+// loading tells how far a snapshot is read.
+type loading struct {
+	io.Reader
+	at   Progress
+	tell func(Progress)
+	told time.Time
+}
+
+func (l *loading) Read(b []byte) (int, error) {
+	n, err := l.Reader.Read(b)
+	l.at.Read += int64(n)
+	if time.Since(l.told) > tellEvery || l.at.Read == l.at.Bytes && n > 0 {
+		l.told = time.Now()
+		l.tell(l.at)
+	}
 	return n, err
 }
 

@@ -73,7 +73,7 @@ var nextSteps = map[string]string{
 	PreconditionRequired: "Send If-Match with the ETag of the GET /state that is to be replaced.",
 	RateLimited:          "Wait for as many seconds as Retry-After says, then send the same again.",
 	OutcomeUnknown:       "Restart the server, then send the same again with the same key: duplicate says whether it had landed.",
-	Starting:             "Send the same again in a moment; GET /readyz tells how far the server is.",
+	Starting:             "Send the same again in a moment; GET /health tells how far the server is.",
 	ShuttingDown:         "Send the same again after its restart.",
 	ReadOnly:             "See to the disk, restart the server, then send the same again.",
 	Overloaded:           "Send the same again, and wait longer each time; a stream waits by itself.",

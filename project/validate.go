@@ -45,10 +45,10 @@ func (s State) Validate() error {
 	return s.faults().refuse(swoosh.InvalidState)
 }
 
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
 // rowAt is the JSON Pointer (RFC 6901) of a row.
-func rowAt(table, key string) string {
-	return "/" + table + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-}
+func rowAt(table, key string) string { return "/" + table + "/" + pointerEscapes.Replace(key) }
 
 func (s State) faults() faults {
 	var f faults

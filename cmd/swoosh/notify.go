@@ -22,7 +22,11 @@ func notify(format string, args ...any) {
 const extendStart = 30 * time.Second
 
 func notifyProgress(p swoosh.Progress) {
-	notify("STATUS=replaying %d of %d entries\nEXTEND_TIMEOUT_USEC=%d", p.Applied, p.Target, extendStart.Microseconds())
+	done := fmt.Sprintf("replaying: %d of %d entries", p.Applied, p.Target)
+	if p.Bytes > 0 {
+		done = fmt.Sprintf("loading a snapshot: %d of %d bytes", p.Read, p.Bytes)
+	}
+	notify("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d", done, extendStart.Microseconds())
 }
 
 // notifyReload tells that the settings are being read again, until the next

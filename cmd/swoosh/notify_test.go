@@ -75,7 +75,12 @@ func TestNotify(t *testing.T) {
 	<-p.ended
 	require.Zero(t, p.cmd.ProcessState.ExitCode())
 	p = launch(t, directory(t), "--force-replay")
-	m.next("STATUS=replaying 3 of 3 entries\nEXTEND_TIMEOUT_USEC=30000000")
+	m.next("STATUS=replaying: 3 of 3 entries\nEXTEND_TIMEOUT_USEC=30000000")
+	m.next("READY=1")
+	p.kill()
+	p = launch(t, directory(t))
+	m.next("STATUS=loading a snapshot: ")
+	m.next("STATUS=replaying: ")
 	m.next("READY=1")
 	p.kill()
 }

@@ -50,11 +50,18 @@ func (s *status) Write(b []byte) (int, error) {
 // progress gives what swoosh.Options.Progress takes: on a terminal a bar shows how
 // far it is, elsewhere the log says so every few seconds.
 func (s *status) progress(log *slog.Logger, what string) func(swoosh.Progress) {
-	bar := &progress{line: s, what: what, unit: "entries"}
+	loading, replaying := &progress{line: s, what: "loading a snapshot"}, &progress{line: s, what: what, unit: "entries"}
 	return func(p swoosh.Progress) {
-		if s.terminal {
-			bar.show(int64(p.Applied), int64(p.Target))
-		} else if s.due() {
+		isLoading := p.Bytes > 0
+		switch {
+		case s.terminal && isLoading:
+			loading.show(p.Read, p.Bytes)
+		case s.terminal:
+			replaying.show(int64(p.Applied), int64(p.Target))
+		case !s.due():
+		case isLoading:
+			log.Info("loading a snapshot", "read", p.Read, "bytes", p.Bytes)
+		default:
 			log.Info(what, "applied", p.Applied, "target", p.Target, "index", p.Index)
 		}
 	}

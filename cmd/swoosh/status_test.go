@@ -18,6 +18,9 @@ func TestProgressOnATerminal(t *testing.T) {
 	show := s.progress(slog.New(slog.NewTextHandler(s, nil)), "verifying")
 	show(swoosh.Progress{})
 	require.Empty(t, w.String(), "nobody knows yet how much it is")
+	show(swoosh.Progress{Read: 512, Bytes: 1024})
+	require.Regexp(t, `^\r\x1b\[Kloading a snapshot +50% .*1\.0 KiB`, w.String())
+	w.Reset()
 	show(swoosh.Progress{Applied: 1, Target: 4})
 	require.Regexp(t, `^\r\x1b\[Kverifying +25% \[=+>\.+\] \(1/4[^\n\r]*$`, w.String())
 	show(swoosh.Progress{Applied: 4, Target: 4})
@@ -68,5 +71,8 @@ func TestProgressElsewhere(t *testing.T) {
 		now = now.Add(500 * time.Millisecond)
 	}
 	require.Equal(t, 2, bytes.Count(w.Bytes(), []byte("msg=starting applied=3 target=4 index=9")), w.String())
+	now = now.Add(sayEvery)
+	show(swoosh.Progress{Read: 5, Bytes: 9})
+	require.Contains(t, w.String(), `msg="loading a snapshot" read=5 bytes=9`)
 	require.NotContains(t, w.String(), "\r")
 }
