@@ -95,8 +95,7 @@ func parseAddress(address string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// newTransport has no limit of time for answers: a state of long ago takes as
-// long as its replay.
+// newTransport has no limit of time for answers: each request has its own.
 func newTransport(config *tls.Config, socket string, isUnix bool) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	t := &http.Transport{
@@ -127,14 +126,32 @@ type request struct {
 	body         io.Reader
 	kind         string // media type of the body
 
-	changes bool // what gets no answer may have happened
-	probe   bool // its answer may come from a server that is replaying, and says nothing of where the log ends
-	also    int  // a status beside 200 and 304 that is an answer, no refusal
+	quiet   time.Duration // for so long the server may say nothing; 0: for ever
+	changes bool          // what gets no answer may have happened
+	probe   bool          // its answer may come from a server that is replaying, and says nothing of where the log ends
+	also    int           // a status beside 200 and 304 that is an answer, no refusal
 }
+
+// probeMost is how long a server may take for what costs it nothing.
+const probeMost = 10 * time.Second
 
 // send gives the server's answer if it is a good one; the caller closes it. Any
 // error is an *Error, also that of reading the body.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	if ctx.Err() != nil {
+		return nil, failure(NoAnswer, No, context.Cause(ctx), "%s was not asked: %v", c.address, context.Cause(ctx))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	answer, err := c.sendUntil(ctx, cancel, r)
+	if err != nil {
+		cancel(nil)
+	}
+	return answer, err
+}
+
+// sendUntil is send with a context that it cancels when the server says nothing
+// for too long, and when the answer is closed.
+func (c *Client) sendUntil(ctx context.Context, cancel context.CancelCauseFunc, r request) (*http.Response, error) {
 	q, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, r.body)
 	if err != nil {
 		return nil, r.noAnswer(c.address, err)
@@ -149,11 +166,14 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	for name, value := range r.header {
 		q.Header.Set(name, value)
 	}
+	silence := newSilence(r.quiet, cancel)
+	silence.begin()
 	answer, err := c.http.Do(q)
+	silence.end()
 	if err != nil {
 		return nil, r.noAnswer(c.address, err)
 	}
-	answer.Body = &answerBody{answer.Body, r, c.address}
+	answer.Body = &answerBody{answer.Body, silence, cancel, r, c.address}
 	isGood := answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusNotModified || answer.StatusCode == r.also
 	if _, err := position(answer); err != nil || !isGood {
 		defer answer.Body.Close()
@@ -174,12 +194,21 @@ func position(answer *http.Response) (uint64, error) {
 // answerBody gives errors that say whether the request may have happened.
 type answerBody struct {
 	io.ReadCloser
+	silence *silence
+	cancel  context.CancelCauseFunc
 	r       request
 	address string
 }
 
+func (b *answerBody) Close() error {
+	b.cancel(nil) // What the caller does not want need not come.
+	return b.ReadCloser.Close()
+}
+
 func (b *answerBody) Read(p []byte) (int, error) {
+	b.silence.begin()
 	n, err := b.ReadCloser.Read(p)
+	b.silence.end()
 	if err != nil && err != io.EOF {
 		err = b.r.noAnswer(b.address, err)
 	}
@@ -238,7 +267,9 @@ func (c *Client) since(ctx context.Context) (string, error) {
 // log does not know it yet, and is asked again.
 func (c *Client) last(ctx context.Context) (last uint64, err error) {
 	err = c.again(ctx, func() error {
-		answer, err := c.send(ctx, newRead("/meta/version", nil)) // The smallest answer there is.
+		r := newRead("/meta/version", nil) // The smallest answer there is.
+		r.quiet = probeMost
+		answer, err := c.send(ctx, r)
 		if err != nil {
 			return err
 		}

@@ -121,9 +121,10 @@ func newKey() string {
 	return hex.EncodeToString(b[:])
 }
 
-// commandMost is a little more than a server takes until it says that a command
-// is not durable yet. Who has not answered by then has gone.
-const commandMost = 65 * time.Second
+// quietMost is a little more than a server takes until it says that a command is
+// not durable yet, or that what is waited for has not come. Who has said nothing by
+// then has gone.
+const quietMost = 65 * time.Second
 
 // post sends commands, the same bytes each time, until there is an answer that
 // will stay so.
@@ -148,9 +149,7 @@ func (c *Client) post(ctx context.Context, commands []Command, body []byte, head
 }
 
 func (c *Client) postOnce(ctx context.Context, body []byte, header map[string]string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, commandMost)
-	defer cancel()
-	r := request{method: http.MethodPost, path: "/command", header: header, body: bytes.NewReader(body), kind: "application/json", changes: true}
+	r := request{method: http.MethodPost, path: "/command", header: header, body: bytes.NewReader(body), kind: "application/json", quiet: quietMost, changes: true}
 	return c.ask(ctx, r, v)
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -155,7 +156,10 @@ func (r request) noAnswer(address string, err error) *Error {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return failure(Unreachable, No, err, "%s cannot be reached: %v: start it with swoosh serve, or give another address", address, dial.Err)
 	}
-	return failure(NoAnswer, r.happened(), err, "no whole answer came from %s: %v", address, err)
+	if strings.Contains(err.Error(), "HTTP response to HTTPS client") { // net/http's words
+		return failure(NotSwoosh, No, err, "%s speaks no TLS: give an address that begins with http://", address)
+	}
+	return failure(NoAnswer, r.happened(), err, "no whole answer came from %s: %v: see whether the server is well", address, err)
 }
 
 // cut gives err as it is, but the end of an answer, which came too early, as an

@@ -3,31 +3,8 @@ package client
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"io"
-	"time"
 )
-
-// listening reads from a connection that counts as dead when a read takes too
-// long.
-type listening struct {
-	io.Reader
-	most  time.Duration
-	timer *time.Timer
-}
-
-// listenTo has cancel end a read that takes longer than most.
-func listenTo(r io.Reader, most time.Duration, cancel context.CancelCauseFunc, why error) *listening {
-	timer := time.AfterFunc(most, func() { cancel(why) })
-	timer.Stop()
-	return &listening{r, most, timer}
-}
-
-func (l *listening) Read(b []byte) (int, error) {
-	l.timer.Reset(l.most)
-	defer l.timer.Stop()
-	return l.Reader.Read(b)
-}
 
 // lineMaxBytes is more than any line of a swoosh server takes.
 const lineMaxBytes = 2 << 20

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"iter"
 	"net/http"
@@ -114,12 +113,10 @@ func (f *follower) take(r request, raw []byte) error {
 
 // readLog reads to the end of the log, as of the request.
 func (f *follower) readLog(ctx context.Context) error {
-	r := request{method: http.MethodGet, path: "/log", query: url.Values{}, header: map[string]string{"Accept": "application/x-ndjson"}}
+	r := request{method: http.MethodGet, path: "/log", query: url.Values{}, header: map[string]string{"Accept": "application/x-ndjson"}, quiet: quietMost}
 	if f.next > 0 {
 		r.query.Set("from", strconv.FormatUint(f.next, 10))
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // What the caller does not want need not come.
 	answer, err := f.c.send(ctx, r)
 	if err != nil {
 		return err
@@ -140,11 +137,8 @@ func (f *follower) readLog(ctx context.Context) error {
 	}
 }
 
-// quietMost is how long a watch may say nothing until its connection counts as
-// dead. The server says something every 15 s.
-const quietMost = 45 * time.Second
-
-var errQuiet = errors.New("the server has said nothing for " + quietMost.String())
+// watchQuietMost is quietMost for a watch: the server says something every 15 s.
+const watchQuietMost = 45 * time.Second
 
 // watch reads entries as they come. It never ends without an error.
 func (f *follower) watch(ctx context.Context) error {
@@ -155,18 +149,13 @@ func (f *follower) watch(ctx context.Context) error {
 		}
 		f.next = last + 1
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	quiet := time.AfterFunc(quietMost, func() { cancel(errQuiet) })
-	defer quiet.Stop()
 	r := f.watchRequest()
 	answer, err := f.c.send(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
-	quiet.Stop()
-	events := eventReader{lines: newLineReader(listenTo(answer.Body, quietMost, cancel, errQuiet))}
+	events := eventReader{lines: newLineReader(answer.Body)}
 	for {
 		e, err := events.next()
 		if err == nil {
@@ -179,7 +168,7 @@ func (f *follower) watch(ctx context.Context) error {
 }
 
 func (f *follower) watchRequest() request {
-	r := request{method: http.MethodGet, path: "/watch", query: url.Values{}, header: map[string]string{"Accept": "text/event-stream"}}
+	r := request{method: http.MethodGet, path: "/watch", query: url.Values{}, header: map[string]string{"Accept": "text/event-stream"}, quiet: watchQuietMost}
 	r.query.Set("from", strconv.FormatUint(f.next, 10))
 	if f.had {
 		r.header["Last-Event-ID"] = strconv.FormatUint(f.next-1, 10)

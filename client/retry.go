@@ -12,6 +12,10 @@ import (
 // first and twice as long each time, up to 5 s; and as long as the server's
 // Retry-After says. A stream and a log begin their budget with a failure, and
 // have the whole of it again after each answer; a watch needs none.
+//
+// An attempt has failed when the server says nothing for 65 s; 45 s in a watch, 10 s
+// for Version, Ready, Health and where the log ends. Snapshot, Import and a state of
+// long ago take as long as they take.
 type Retry struct {
 	Attempts int           // most attempts; 0: as many as fit into For; 1: never ask again
 	For      time.Duration // no attempt begins later than that after the first; 0 means 1 min

@@ -53,7 +53,7 @@ type Health struct {
 
 // Health asks once how the server is; also while it starts.
 func (c *Client) Health(ctx context.Context) (h Health, err error) {
-	err = c.ask(ctx, request{method: http.MethodGet, path: "/health", probe: true}, &h)
+	err = c.ask(ctx, request{method: http.MethodGet, path: "/health", quiet: probeMost, probe: true}, &h)
 	return h, err
 }
 
@@ -68,7 +68,7 @@ type Readiness struct {
 // Ready asks once whether the server takes commands. That it does not is no
 // error.
 func (c *Client) Ready(ctx context.Context) (r Readiness, err error) {
-	err = c.ask(ctx, request{method: http.MethodGet, path: "/readyz", probe: true, also: http.StatusServiceUnavailable}, &r)
+	err = c.ask(ctx, request{method: http.MethodGet, path: "/readyz", quiet: probeMost, probe: true, also: http.StatusServiceUnavailable}, &r)
 	return r, err
 }
 
@@ -82,7 +82,7 @@ type Version struct {
 
 // Version asks once what runs there.
 func (c *Client) Version(ctx context.Context) (v Version, err error) {
-	err = c.ask(ctx, request{method: http.MethodGet, path: "/version", probe: true}, &v)
+	err = c.ask(ctx, request{method: http.MethodGet, path: "/version", quiet: probeMost, probe: true}, &v)
 	return v, err
 }
 
@@ -105,7 +105,7 @@ func (c *Client) Commands(ctx context.Context) ([]CommandInfo, error) {
 		Commands []CommandInfo `json:"commands"`
 	}
 	err := c.again(ctx, func() error {
-		return c.ask(ctx, request{method: http.MethodGet, path: "/commands"}, &all)
+		return c.ask(ctx, request{method: http.MethodGet, path: "/commands", quiet: quietMost}, &all)
 	})
 	return all.Commands, err
 }
@@ -113,7 +113,7 @@ func (c *Client) Commands(ctx context.Context) ([]CommandInfo, error) {
 // CommandInfo gives one command that the server knows; NotFound: it does not.
 func (c *Client) CommandInfo(ctx context.Context, name string) (i CommandInfo, err error) {
 	err = c.again(ctx, func() error {
-		return c.ask(ctx, request{method: http.MethodGet, path: "/commands/" + url.PathEscape(name)}, &i)
+		return c.ask(ctx, request{method: http.MethodGet, path: "/commands/" + url.PathEscape(name), quiet: quietMost}, &i)
 	})
 	return i, err
 }

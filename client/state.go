@@ -60,7 +60,11 @@ func newRead(pointer string, options []ReadOption) request {
 	if pointer != "" {
 		r.query.Set("path", pointer)
 	}
-	return request{method: http.MethodGet, path: "/state", query: r.query, header: r.header}
+	quiet := quietMost
+	if r.query.Has("at") {
+		quiet = 0 // A state of long ago takes as long as its replay.
+	}
+	return request{method: http.MethodGet, path: "/state", query: r.query, header: r.header, quiet: quiet}
 }
 
 // State gives what stands at a JSON Pointer (RFC 6901) as canonical JSON
@@ -103,8 +107,9 @@ func (c *Client) readAll(ctx context.Context, r request) (raw []byte, m Meta, er
 
 // Get reads what stands at a JSON Pointer into a T. Members that T does not
 // have are passed over; those with a zero value are left out by the server, and
-// keep their zero value. NotFound: nothing stands there. Mistyped: it does not
-// fit T.
+// keep their zero value. A struct needs tags, such as `json:"name"`: names are
+// compared to the letter. NotFound: nothing stands there. Mistyped: it does not fit
+// T.
 func Get[T any](ctx context.Context, c *Client, pointer string, options ...ReadOption) (T, Meta, error) {
 	var value T
 	raw, m, err := c.readAll(ctx, newRead(pointer, options))

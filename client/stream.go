@@ -112,7 +112,7 @@ func (s *stream) connect(ctx context.Context) error {
 		_ = body.Close() // It never fails (io.PipeReader).
 		<-l.sent
 	}()
-	r := request{method: http.MethodPost, path: "/command", body: body, kind: "application/x-ndjson", changes: true}
+	r := request{method: http.MethodPost, path: "/command", body: body, kind: "application/x-ndjson", quiet: quietMost, changes: true}
 	answer, err := s.c.send(ctx, r)
 	held.Stop()
 	if err != nil {
@@ -120,10 +120,8 @@ func (s *stream) connect(ctx context.Context) error {
 	}
 	defer answer.Body.Close()
 	close(l.begun)
-	return s.readAnswers(ctx, r, listenTo(answer.Body, commandMost, cancel, errSilent), 1+<-l.blanks)
+	return s.readAnswers(ctx, r, answer.Body, 1+<-l.blanks)
 }
-
-var errSilent = errors.New("the server has not answered for " + commandMost.String())
 
 // heldMost is how long a stream waits for its answer to begin. A server begins at
 // once.

@@ -90,16 +90,29 @@ func (c *connection) open() (*client.Client, error) {
 }
 
 // reach is open, and asks whether a swoosh server is there: who gave a wrong
-// address is told at once, and not asked to wait.
+// address is told at once, and not asked to wait. A connection that breaks, and a
+// proxy that has no server behind it for a moment, are.
 func (c *connection) reach(ctx context.Context) (*client.Client, error) {
 	api, err := c.open()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := api.Version(ctx); err != nil {
-		return nil, failed(err)
+	const pause = time.Second
+	for began := time.Now(); ; {
+		_, err := api.Version(ctx)
+		var e *client.Error
+		if !errors.As(err, &e) {
+			return api, err
+		}
+		if e.Code != client.NoAnswer && e.Status < 500 || ctx.Err() != nil || time.Since(began)+pause > c.retry {
+			return nil, failed(err)
+		}
+		c.notify(e, pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
 	}
-	return api, nil
 }
 
 // under has what is said stand above a bar.
