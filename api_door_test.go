@@ -7,6 +7,8 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -285,4 +287,33 @@ func (w *brokenWAL) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 			}
 		}
 	}
+}
+
+// TestRefusalsKeepAnHTTP2Connection: curl takes a server that takes leave of the
+// connection for one that does not finish its answer.
+func TestRefusalsKeepAnHTTP2Connection(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	server := httptest.NewUnstartedServer(s.api.Server().Handler)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	ask := func(kind string, body io.Reader, want int) (reused bool) {
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/command", body)
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", kind)
+		answer, err := server.Client().Do(r)
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		require.Equal(t, 2, answer.ProtoMajor)
+		require.Equal(t, want, answer.StatusCode)
+		text, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(text), `"code"`)
+		return reused
+	}
+	ask("text/plain", strings.NewReader("x"), http.StatusUnsupportedMediaType)
+	require.True(t, ask("text/plain", strings.NewReader(strings.Repeat("x", 30_000)), http.StatusUnsupportedMediaType))
+	require.True(t, ask("application/json", strings.NewReader(strings.Repeat(" ", swoosh.BatchBodyMaxBytes+1)), http.StatusRequestEntityTooLarge))
+	require.True(t, ask("application/json", strings.NewReader("{"), http.StatusBadRequest))
 }

@@ -126,10 +126,7 @@ func (x *exchange) refuse(err error) {
 	if after, ok := retryAfter[e.Kind]; ok {
 		h.Set("Retry-After", after)
 	}
-	switch e.Kind {
-	case TooLarge:
-		h.Set("Connection", "close")
-	case Unauthorized:
+	if e.Kind == Unauthorized {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	x.leaveBody()
@@ -188,9 +185,10 @@ func (x *exchange) write(b []byte) { _, _ = x.w.Write(b) }
 
 // leaveBody lets an answer go out before the body was read: at once, and the
 // connection is closed after it. Without it the server would first wait for
-// what the client may never send.
+// what the client may never send. HTTP/2 does all that by itself, a stream at a
+// time, and anything more would take the answer from the client.
 func (x *exchange) leaveBody() {
-	if x.bodyRead {
+	if x.bodyRead || x.r.ProtoMajor > 1 {
 		return
 	}
 	x.bodyRead = true
