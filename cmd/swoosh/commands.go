@@ -63,7 +63,7 @@ func explain(out *output, name string, all []swoosh.CommandInfo) error {
 			c.Name, c.Summary, c.Role, cmp.Or(c.Region, "-"), phases(c.From), phases(ends(c)), schema.Bytes())
 		return err
 	}
-	return exitf(codeUsage, "there is no command %q%s: swoosh commands lists them all", name, meant(name, names, ""))
+	return exitf(codeUsage, "there is no command %q%s", name, meant(name, names, "swoosh commands lists them all"))
 }
 
 // ends are the phases that a command may end in.

@@ -59,7 +59,7 @@ func readSettings(flags *pflag.FlagSet, environ []string, warn func(string)) (*s
 	})
 	for name := range env {
 		if !slices.Contains(known, name) {
-			warn(fmt.Sprintf("the variable %s means nothing here%s", name, meant(name, known, "")))
+			warn(fmt.Sprintf("the variable %s means nothing here%s", name, meant(name, known, "--help names those that do")))
 		}
 	}
 	return s, err
@@ -160,7 +160,7 @@ func (c *configFile) checkNames(flags *pflag.FlagSet) error {
 	})
 	for m := range c.members {
 		if !slices.Contains(names, m) {
-			return exitf(codeUsage, "%s: there is no setting %q%s", c.name, m, meant(m, names, ""))
+			return exitf(codeUsage, "%s: there is no setting %q%s", c.name, m, meant(m, names, "swoosh serve --help lists them all"))
 		}
 	}
 	return nil

@@ -95,7 +95,7 @@ func TestSettings(t *testing.T) {
 	t.Setenv("SWOOSH_LISEN", "127.0.0.1:0")
 	got := swooshRun(t, "", "serve", "--node-id", "flag", "--print-config=json")
 	require.Equal(t, codeGood, got.code, got.err)
-	require.Equal(t, "swoosh: the variable SWOOSH_LISEN means nothing here, did you mean SWOOSH_LISTEN?\n", got.err)
+	require.Equal(t, "swoosh: the variable SWOOSH_LISEN means nothing here, did you mean SWOOSH_LISTEN? --help names those that do\n", got.err)
 	var rows map[string]struct{ Value, From string }
 	require.NoError(t, json.Unmarshal([]byte(got.out), &rows))
 	for name, want := range map[string][2]string{

@@ -21,13 +21,13 @@ func TestUsage(t *testing.T) {
 		args string
 		says string
 	}{
-		{"serv", "did you mean serve?"},
-		{"nonsense", `there is no command "nonsense"`},
+		{"serv", `there is no command "serv", did you mean serve? swoosh help lists them all`},
+		{"nonsense", `there is no command "nonsense": swoosh help lists them all`},
 		{"help comand", "did you mean command?"},
 		{"help state log", `"log" is one argument too many`},
-		{"--nonsense", "unknown flag: --nonsense"},
+		{"--nonsense", "unknown flag: --nonsense: swoosh --help lists the flags"},
 
-		{"serve --lisen 127.0.0.1:0", "did you mean --listen?"},
+		{"serve --lisen 127.0.0.1:0", "unknown flag: --lisen, did you mean --listen? swoosh serve --help lists the flags"},
 		{"serve here", `"here" is one argument too many`},
 		{"serve --dir=", "--dir is empty"},
 		{"serve --listen 8420", "is not an address"},
@@ -56,6 +56,8 @@ func TestUsage(t *testing.T) {
 		{"repair a --acept-loss", "did you mean --accept-loss?"},
 		{"chart now", "one argument too many"},
 		{"commands --all", "unknown flag: --all"},
+		{"commands control.paus", `there is no command "control.paus", did you mean control.pause? swoosh commands lists them all`},
+		{"completion bas", `the shell "bas" is unknown, did you mean bash? give one of bash, zsh`},
 		{"version -v", "unknown shorthand flag"},
 
 		{"command", "NAME is missing"},
