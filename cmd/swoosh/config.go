@@ -13,6 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/pflag"
+
+	"github.com/chorus-services/swoosh/internal/canon"
 )
 
 // The settings of serve are its flags. Each may also stand in the environment,
@@ -111,8 +113,12 @@ func readConfigFile(name string) (*configFile, error) {
 	if err != nil {
 		return nil, exitf(codeUsage, "--config: %w: name a JSON file of settings", err)
 	}
-	if err := json.Unmarshal(b, &c.members); err != nil {
-		return nil, exitf(codeUsage, "%s is not a JSON object of settings: %w", name, err)
+	if err := json.Unmarshal(b, &c.members); err != nil || c.members == nil {
+		why := ""
+		if _, err := canon.Canonicalize(b); err != nil { // It says in plain words what is wrong, and where.
+			why = ": " + err.Error()
+		}
+		return nil, exitf(codeUsage, `%s is no object of settings%s: write one such as {"listen":"127.0.0.1:8420"}; swoosh serve --help lists the settings`, name, why)
 	}
 	return c, nil
 }
@@ -159,8 +165,11 @@ func (c *configFile) checkNames(flags *pflag.FlagSet) error {
 		}
 	})
 	for m := range c.members {
-		if !slices.Contains(names, m) {
-			return exitf(codeUsage, "%s: there is no setting %q%s", c.name, m, meant(m, names, "swoosh serve --help lists them all"))
+		switch {
+		case slices.Contains(onlyFlags, m):
+			return exitf(codeUsage, "%s: %q is for the command line alone: leave it out", c.name, m)
+		case !slices.Contains(names, m):
+			return exitf(codeUsage, "%s: there is no setting %q%s", c.name, m, meant(m, names, "swoosh serve --help lists them"))
 		}
 	}
 	return nil

@@ -300,18 +300,23 @@ func TestServeIsRefused(t *testing.T) {
 		{args: "--config missing", code: codeUsage, says: "--config: open missing: no such file or directory: name a JSON file of settings"},
 		{args: "--config c", prepare: file("c", "{}", 0), as: nobody, code: codeUsage, says: "open c: permission denied"},
 	}
+	const whatConfigIs = `write one such as {"listen":"127.0.0.1:8420"}; swoosh serve --help lists the settings`
 	for text, says := range map[string]string{
-		"listen: x":                 "c is not a JSON object of settings",
-		"[]":                        "c is not a JSON object of settings",
-		`{"lisen":"127.0.0.1:0"}`:   `no setting "lisen", did you mean listen?`,
-		`{"config":"d"}`:            `no setting "config"`,
+		"":                          "c is no object of settings: the document is empty, not JSON: " + whatConfigIs,
+		"null":                      "c is no object of settings: " + whatConfigIs,
+		"listen: x":                 "c is no object of settings: the document is not JSON: invalid character 'l' at start of value, at byte 0: " + whatConfigIs,
+		"{\"rate\":\n1,}":           "invalid character ',' at start of value, at byte 10: " + whatConfigIs,
+		"[]":                        "c is no object of settings: " + whatConfigIs,
+		`{"lisen":"127.0.0.1:0"}`:   `no setting "lisen", did you mean listen? swoosh serve --help lists them`,
+		`{"colour":1}`:              `no setting "colour": swoosh serve --help lists them`,
+		`{"config":"d"}`:            `c: "config" is for the command line alone: leave it out`,
 		`{"rate":"7"}`:              `"rate": must be a number, not "7"`,
 		`{"node-id":7}`:             `"node-id": must be text, not 7`,
 		`{"debug":"true"}`:          `"debug": must be true or false`,
 		`{"allow-origin":"https:"}`: `must be an array of text`,
 		`{"allow-origin":[1]}`:      `must be an array of text`,
 		`{"max-recovery":"soon"}`:   `"max-recovery":`,
-		`{"rate":1,"rate":2}`:       "duplicate",
+		`{"rate":1,"rate":2}`:       "c is no object of settings: the document has a member twice: /rate: " + whatConfigIs,
 	} {
 		tests = append(tests, refusal{args: "--config c", prepare: file("c", text, 0o600), code: codeUsage, says: says})
 	}
