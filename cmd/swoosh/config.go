@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,13 +74,15 @@ func (s *settings) fill(f *pflag.Flag, env map[string]string, file *configFile) 
 		s.from[f.Name] = "--" + f.Name
 	case inEnv:
 		s.from[f.Name] = variable(f.Name)
-		if err := setFromText(f, value); err != nil {
-			return exitf(codeUsage, "%s=%q: %w: swoosh serve --help says what --%s takes", variable(f.Name), value, err, f.Name)
-		}
+		return setFromText(f, value)
 	case inFile:
 		s.from[f.Name] = file.name
-		if err := setFromJSON(f, raw); err != nil {
-			return exitf(codeUsage, "%s: %q: %w: swoosh serve --help says what it takes", file.name, f.Name, err)
+		if !setFromJSON(f, raw) {
+			quotes := ""
+			if jsonKinds[f.Value.Type()] == 0 {
+				quotes = ", in quotes"
+			}
+			return exitf(codeUsage, "%s: %q is %s: give %s%s", file.name, f.Name, raw, kindOf(f), quotes)
 		}
 	default:
 		s.from[f.Name] = "default"
@@ -89,13 +90,16 @@ func (s *settings) fill(f *pflag.Flag, env map[string]string, file *configFile) 
 	return nil
 }
 
-// setFromText sets a flag from a variable, in which a comma parts the values of a
-// flag that may be repeated.
+// setFromText sets a flag from its variable, in which a comma parts the values of
+// a flag that may be repeated.
 func setFromText(f *pflag.Flag, text string) error {
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		return list.Replace(strings.Split(text, ","))
 	}
-	return f.Value.Set(text)
+	if f.Value.Set(text) != nil {
+		return exitf(codeUsage, "%s is %q: give %s", variable(f.Name), text, kindOf(f))
+	}
+	return nil
 }
 
 // configFile holds the members of a file that no flag has taken.
@@ -128,32 +132,30 @@ func (c *configFile) take(name string) (jsontext.Value, bool) {
 	return v, ok
 }
 
+// jsonKinds are those of the members whose flags are no text.
+var jsonKinds = map[string]jsontext.Kind{"bool": 't', "int64": '0', "float64": '0', "stringArray": '['}
+
 // setFromJSON sets a flag from a member: text, a number or a boolean as the flag
-// takes them, an array for a flag that may be repeated.
-func setFromJSON(f *pflag.Flag, raw jsontext.Value) error {
-	want := map[string]jsontext.Kind{"bool": 't', "int64": '0', "float64": '0', "stringArray": '['}[f.Value.Type()]
+// takes them, an array for a flag that may be repeated. It says whether the member
+// was such a one.
+func setFromJSON(f *pflag.Flag, raw jsontext.Value) bool {
 	kind := raw.Kind()
 	if kind == 'f' {
 		kind = 't'
 	}
+	want := jsonKinds[f.Value.Type()]
 	if kind != cmp.Or(want, '"') {
-		return fmt.Errorf("must be %s, not %s", map[jsontext.Kind]string{0: "text", 't': "true or false", '0': "a number", '[': "an array of text"}[want], raw)
+		return false
 	}
 	switch want {
 	case '[':
 		var all []string
-		if err := json.Unmarshal(raw, &all); err != nil {
-			return errors.New("must be an array of text")
-		}
-		return f.Value.(pflag.SliceValue).Replace(all)
+		return json.Unmarshal(raw, &all) == nil && f.Value.(pflag.SliceValue).Replace(all) == nil
 	case 0:
 		var text string
-		if err := json.Unmarshal(raw, &text); err != nil {
-			return err
-		}
-		return f.Value.Set(text)
+		return json.Unmarshal(raw, &text) == nil && f.Value.Set(text) == nil
 	}
-	return f.Value.Set(string(raw))
+	return f.Value.Set(string(raw)) == nil
 }
 
 // checkNames refuses a file that has a member which is no setting.

@@ -57,8 +57,8 @@ func (c *connection) open() (*client.Client, error) {
 	for _, name := range clientFlags {
 		f := c.flags.Lookup(name)
 		if value, given := os.LookupEnv(variable(name)); given && value != "" && !f.Changed {
-			if err := f.Value.Set(value); err != nil {
-				return nil, exitf(codeUsage, "%s=%q: %w: --help says what --%s takes", variable(name), value, err, name)
+			if err := setFromText(f, value); err != nil {
+				return nil, err
 			}
 		}
 	}

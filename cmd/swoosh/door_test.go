@@ -114,10 +114,17 @@ func TestSettings(t *testing.T) {
 
 	t.Setenv("SWOOSH_ALLOW_ORIGIN", "https://c.example,https://d.example")
 	require.Regexp(t, `(?m)^allow-origin +\[https://c.example,https://d.example\] +SWOOSH_ALLOW_ORIGIN$`, swooshRun(t, "", "serve", "--print-config").out)
-	t.Setenv("SWOOSH_MAX_RECOVERY", "soon")
-	got = swooshRun(t, "", "serve")
-	require.Equal(t, codeUsage, got.code)
-	require.Contains(t, got.err, `SWOOSH_MAX_RECOVERY="soon"`)
+	for name, wrong := range map[string]string{
+		"SWOOSH_MAX_RECOVERY": `"soon": give a duration, such as 500ms, 30s or 2m`, "SWOOSH_RATE": `"many": give a number`,
+		"SWOOSH_DEBUG": `"perhaps": give true or false`, "SWOOSH_MAX_STATE_BYTES": `"64MiB": give a whole number`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, strings.Split(wrong, `"`)[1])
+			got := swooshRun(t, "", "serve")
+			require.Equal(t, codeUsage, got.code)
+			require.Contains(t, got.err, "swoosh: "+name+" is "+wrong+"\n")
+		})
+	}
 }
 
 // TestReloadTellsWhatCannotBeRead of both, tokens and certificates.

@@ -126,6 +126,10 @@ func kindOf(f *pflag.Flag) string {
 		return "a number"
 	case "uint64":
 		return "a whole number, 0 or more"
+	case "string":
+		return "text"
+	case "stringArray":
+		return "an array of text"
 	}
 	return "a whole number"
 }
