@@ -278,6 +278,21 @@ func TestImportOfWrongFiles(t *testing.T) {
 	require.Zero(t, calls, "nothing is sent")
 }
 
+// TestVariableThatMeansNothing is told once; those of the server, which may stand
+// beside the client's, are not.
+func TestVariableThatMeansNothing(t *testing.T) {
+	fake(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"mode":"ready"}`) })
+	for _, name := range []string{"SWOOSH_CONFIG", "SWOOSH_DIR", "SWOOSH_LISTEN", "SWOOSH_TOKEN_FILE", "SWOOSH_RATE"} {
+		t.Setenv(name, "7")
+	}
+	t.Setenv("SWOOSH_ADRR", "http://127.0.0.1:1")
+	for _, args := range [][]string{{"health"}, {"state"}} {
+		got := swooshRun(t, "", args...)
+		require.Equal(t, codeGood, got.code, got.err)
+		require.Equal(t, "swoosh: the variable SWOOSH_ADRR means nothing here, did you mean SWOOSH_ADDR? --help names those that do\n", got.err)
+	}
+}
+
 // TestAddress: flag and variable, with and without a scheme.
 func TestAddress(t *testing.T) {
 	fake(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"mode":"ready"}`) })

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -33,16 +34,38 @@ type settings struct {
 	from  map[string]string
 }
 
-// readSettings fills the flags that were not given from the environment and the
-// file. warn is told of variables that mean nothing.
-func readSettings(flags *pflag.FlagSet, environ []string, warn func(string)) (*settings, error) {
-	s := &settings{flags, map[string]string{}}
+// environment gives the program's variables that say something: an empty one does
+// not.
+func environment() map[string]string {
 	env := map[string]string{}
-	for _, e := range environ {
-		if name, value, _ := strings.Cut(e, "="); value != "" && strings.HasPrefix(name, "SWOOSH_") { // An empty one says nothing.
+	for _, e := range os.Environ() {
+		if name, value, _ := strings.Cut(e, "="); value != "" && strings.HasPrefix(name, "SWOOSH_") {
 			env[name] = value
 		}
 	}
+	return env
+}
+
+// warnOfVariables tells of those that mean nothing to any command: the server's
+// and those of who asks it may stand side by side.
+func warnOfVariables(w io.Writer) {
+	known := append([]string{"SWOOSH_CONFIG"}, clientVariables...)
+	newServe(streams{}).Flags().VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(onlyFlags, f.Name) {
+			known = append(known, variable(f.Name))
+		}
+	})
+	for _, name := range slices.Sorted(maps.Keys(environment())) {
+		if !slices.Contains(known, name) {
+			fmt.Fprintf(w, "swoosh: the variable %s means nothing here%s\n", name, meant(name, known, "--help names those that do"))
+		}
+	}
+}
+
+// readSettings fills the flags that were not given from the environment and the
+// file.
+func readSettings(flags *pflag.FlagSet) (*settings, error) {
+	s, env := &settings{flags, map[string]string{}}, environment()
 	file, err := readConfigFile(cmp.Or(flags.Lookup("config").Value.String(), env["SWOOSH_CONFIG"]))
 	if err == nil {
 		err = file.checkNames(flags)
@@ -50,19 +73,11 @@ func readSettings(flags *pflag.FlagSet, environ []string, warn func(string)) (*s
 	if err != nil {
 		return nil, err
 	}
-	known := append([]string{"SWOOSH_CONFIG"}, clientVariables...)
 	flags.VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(onlyFlags, f.Name) {
-			return
+		if !slices.Contains(onlyFlags, f.Name) {
+			err = cmp.Or(err, s.fill(f, env, file))
 		}
-		known = append(known, variable(f.Name))
-		err = cmp.Or(err, s.fill(f, env, file))
 	})
-	for name := range env {
-		if !slices.Contains(known, name) {
-			warn(fmt.Sprintf("the variable %s means nothing here%s", name, meant(name, known, "--help names those that do")))
-		}
-	}
 	return s, err
 }
 

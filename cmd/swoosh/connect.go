@@ -54,9 +54,11 @@ func newConnection(cmd *cobra.Command, log io.Writer) *connection {
 
 // open gives a client as the flags and the environment describe it.
 func (c *connection) open() (*client.Client, error) {
+	warnOfVariables(c.log)
+	env := environment()
 	for _, name := range clientFlags {
 		f := c.flags.Lookup(name)
-		if value, given := os.LookupEnv(variable(name)); given && value != "" && !f.Changed {
+		if value, given := env[variable(name)]; given && !f.Changed {
 			if err := setFromText(f, value); err != nil {
 				return nil, err
 			}

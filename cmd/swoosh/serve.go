@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -59,7 +58,8 @@ the environment, then the file.`,
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
 			line := newStatus(s.err)
-			given, err := readSettings(cmd.Flags(), os.Environ(), func(text string) { fmt.Fprintln(line, "swoosh: "+text) })
+			warnOfVariables(line)
+			given, err := readSettings(cmd.Flags())
 			if err != nil {
 				return err
 			}
