@@ -173,6 +173,17 @@ func setFromJSON(f *pflag.Flag, raw jsontext.Value) bool {
 	return f.Value.Set(string(raw)) == nil
 }
 
+// memberOf gives a flag's value as setFromJSON takes it.
+func memberOf(f *pflag.Flag) any {
+	switch jsonKinds[f.Value.Type()] {
+	case '[':
+		return f.Value.(pflag.SliceValue).GetSlice()
+	case 't', '0':
+		return jsontext.Value(f.Value.String())
+	}
+	return f.Value.String()
+}
+
 // checkNames refuses a file that has a member which is no setting.
 func (c *configFile) checkNames(flags *pflag.FlagSet) error {
 	var names []string
@@ -195,7 +206,7 @@ func (c *configFile) checkNames(flags *pflag.FlagSet) error {
 // print writes every setting, its value and where it came from.
 func (s *settings) print(w io.Writer, asJSON bool) error {
 	type row struct {
-		Value string `json:"value"`
+		Value any    `json:"value"`
 		From  string `json:"from"`
 	}
 	rows := map[string]row{}
@@ -203,7 +214,7 @@ func (s *settings) print(w io.Writer, asJSON bool) error {
 	fmt.Fprintln(t, "SETTING\tVALUE\tFROM")
 	s.flags.VisitAll(func(f *pflag.Flag) {
 		if from, ok := s.from[f.Name]; ok {
-			rows[f.Name] = row{f.Value.String(), from}
+			rows[f.Name] = row{memberOf(f), from}
 			fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, f.Value, from)
 		}
 	})
