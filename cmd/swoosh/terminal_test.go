@@ -149,9 +149,9 @@ func TestTextForPeople(t *testing.T) {
 	require.Equal(t, "äbcde", o.fit("äbcde"))
 	require.Equal(t, "äbcd…", o.fit("äbcdef"))
 	require.Equal(t, `a\u001b\u202eb`, printable("a\x1b\u202eb"))
-	require.Equal(t, "2025-06-24T09:47:13.848Z", timeOf("0197a155a438-0003-n1"))
-	require.Equal(t, "0197a155a43-0003-n1", timeOf("0197a155a43-0003-n1"))
-	require.Equal(t, `soon\u001b`, timeOf("soon\x1b"))
+	require.Equal(t, "2025-06-24T09:47:13.848Z", timeOf("0197a155a438-0003-n1", "2006-01-02T15:04:05.000Z"))
+	require.Equal(t, "0197a155a43-0003-n1", timeOf("0197a155a43-0003-n1", "15:04"))
+	require.Equal(t, `soon\u001b`, timeOf("soon\x1b", "15:04"))
 	var w bytes.Buffer
 	require.NoError(t, (&output{w: &w}).print(nil, "one", "1", "none", "", "three", "3"))
 	require.Equal(t, "one    1\nthree  3\n", w.String())
