@@ -135,7 +135,9 @@ func TestRefusalHasItsReasons(t *testing.T) {
 	fields := []client.FieldError{{Pointer: "/a", Detail: "one"}, {Pointer: "/b", Detail: "two"}}
 	for want, e := range map[string]*client.Error{
 		"c: shut (budget: spent)":                       {Code: "c", Detail: "shut", Guards: guards},
-		"c: /a one (/a one; /b two)":                    {Code: "c", Detail: "/a one", Errors: fields},
+		"c: /a one; /b two":                             {Code: "c", Detail: "/a one (and 1 more)", Errors: fields},
+		"c: it: /a one; /b two, see":                    {Code: "c", Detail: "it: /a one, see", Errors: fields},
+		"c: wrong (/a one; /b two)":                     {Code: "c", Detail: "wrong", Errors: fields},
 		"c: /a one":                                     {Code: "c", Detail: "/a one", Errors: fields[:1]},
 		"not_swoosh: d: --addr or SWOOSH_ADDR names it": {Code: client.NotSwoosh, Detail: "d"},
 	} {
