@@ -272,7 +272,7 @@ func TestImportOfWrongFiles(t *testing.T) {
 	fake(t, func(http.ResponseWriter, *http.Request) { calls++ })
 	for _, name := range []string{filepath.Join(t.TempDir(), "missing"), t.TempDir()} {
 		got := swooshRun(t, "", "import", name)
-		require.Equal(t, codeFailed, got.code)
+		require.Equal(t, codeUsage, got.code, "as for every file that is named and cannot be read")
 		require.Contains(t, got.err, name)
 	}
 	require.Zero(t, calls, "nothing is sent")

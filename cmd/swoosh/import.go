@@ -65,14 +65,14 @@ func openDocument(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, unread("the state cannot be read", err)
+		return nil, 0, exitf(codeUsage, "%w", unread("the state cannot be read", err))
 	}
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {
 		err = fmt.Errorf("%s is a directory: name a file", name)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("the state cannot be read: %w", err)
+		return nil, 0, exitf(codeUsage, "the state cannot be read: %w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return f, -1, nil
