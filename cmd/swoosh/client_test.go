@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -276,6 +277,28 @@ func TestImportOfWrongFiles(t *testing.T) {
 		require.Contains(t, got.err, name)
 	}
 	require.Zero(t, calls, "nothing is sent")
+}
+
+// TestImportOfWhatIsNoState names the file and what to give.
+func TestImportOfWhatIsNoState(t *testing.T) {
+	p := launch(t, filepath.Join(t.TempDir(), "data"))
+	t.Setenv("SWOOSH_ADDR", p.address(t))
+	altered := strings.Replace(swooshRun(t, "", "state", "--json").out, `"state_hash":"`, `"state_hash":"`+strings.Repeat("0", 64)+`","was":"`, 1)
+	const form = ": give a document as swoosh state prints it"
+	for text, want := range map[string][2]string{
+		"hello":                    {"malformed_request: the body is not strict JSON: ", form},
+		"[1]":                      {"invalid_state: the body must be an object", form},
+		"{}":                       {"invalid_state: /meta must be an object with version", form},
+		`{"meta":{"version":"x"}}`: {"invalid_state: /meta/version must be 1", form + "; if a newer swoosh wrote it, use that one"},
+		`{"meta":{"version":2}}`:   {"invalid_state: /meta/version must be 1", form + "; if a newer swoosh wrote it, use that one"},
+		altered:                    {"state_hash_mismatch: ", "leave the member out"},
+	} {
+		file := writeFile(t, filepath.Join(t.TempDir(), "t.txt"), text)
+		got := swooshRun(t, "", "import", file)
+		require.Equal(t, codeFailed, got.code)
+		require.Regexp(t, "^swoosh: "+regexp.QuoteMeta(file+" cannot be imported: "+want[0])+".*"+regexp.QuoteMeta(want[1])+"\n$", got.err)
+		require.Contains(t, swooshRun(t, text, "import", "-").err, "swoosh: stdin cannot be imported: ")
+	}
 }
 
 // TestVariableThatMeansNothing is told once; those of the server, which may stand
