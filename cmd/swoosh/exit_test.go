@@ -72,6 +72,10 @@ func TestUsage(t *testing.T) {
 		{"state --addr http://127.0.0.1:1/state", "is no address of a server"},
 		{"log --from -1", `--from is "-1": give a whole number, 0 or more`},
 		{"log --limit 0", "--limit is 0"},
+		{"log --follow --limit 2", "--follow has no end, so it takes no --limit: leave one of them out"},
+		{"log --follow lost/log-1", "nothing comes behind lost/log-1: leave --follow out"},
+		{"log --from 0", "entries are counted from 1: give 1 or more"},
+		{"watch --from 0", "entries are counted from 1: give 1 or more"},
 		{"import", "FILE is missing"},
 		{"import a --if-match abc", "a hash is 64 lower-case hex digits"},
 	}

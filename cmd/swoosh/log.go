@@ -41,13 +41,13 @@ swoosh watch does.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case cmd.Flags().Changed("from") && from == 0:
-			return exitf(codeUsage, "--from is 0: entries are counted from 1")
+			return exitf(codeUsage, "--from is 0: entries are counted from 1: give 1 or more")
 		case limit == 0:
 			return exitf(codeUsage, "--limit is 0: it must be 1 or more")
 		case follow && cmd.Flags().Changed("limit"):
-			return exitf(codeUsage, "--follow has no end, so it takes no --limit")
+			return exitf(codeUsage, "--follow has no end, so it takes no --limit: leave one of them out")
 		case follow && len(args) == 1:
-			return exitf(codeUsage, "--follow is for a server's log: nothing comes behind %s", args[0])
+			return exitf(codeUsage, "--follow is for a server's log: nothing comes behind %s: leave --follow out", args[0])
 		case len(args) == 1:
 			return printEntries(out, lostEntries(args[0], from), limit)
 		}
