@@ -269,11 +269,11 @@ func TestServeIsRefused(t *testing.T) {
 		{args: "--tls-key good.key", prepare: good, code: codeUsage, says: "--tls-cert and --tls-key go together: give both"},
 		{args: "--tls-client-ca good.cert", prepare: good, code: codeUsage, says: "--tls-client-ca needs"},
 		{args: "--tls-client-ca good.cert --tls-cert good.cert --tls-key good.key", prepare: good, code: codeUsage, says: "--tls-client-ca needs"},
-		{args: "--tls-client-ca plain --tls-cert good.cert --tls-key good.key --token-file tokens", prepare: all(good, file("plain", "", 0o600), file("tokens", boss, 0o600)), code: codeUsage, says: "plain holds no certificate in PEM"},
+		{args: "--tls-client-ca plain --tls-cert good.cert --tls-key good.key --token-file tokens", prepare: all(good, file("plain", "", 0o600), file("tokens", boss, 0o600)), code: codeUsage, says: "--tls-cert good.cert --tls-key good.key --tls-client-ca plain: TLS: plain holds no certificate in PEM"},
 		{args: "--tls-cert good.cert --tls-key old.key", prepare: all(good, old), code: codeUsage, says: "good.cert with old.key: tls: private key does not match"},
 		{args: "--tls-cert old.cert --tls-key old.key", prepare: old, code: codeUsage, says: "get a new one"},
 		{args: "--tls-cert early.cert --tls-key early.key", prepare: early, code: codeUsage, says: "get a new one"},
-		{args: "--tls-cert missing --tls-key good.key", prepare: good, code: codeUsage, says: "open missing: no such file or directory: name a PEM file"},
+		{args: "--tls-cert missing --tls-key good.key", prepare: good, code: codeUsage, says: "--tls-cert missing --tls-key good.key: TLS: open missing: no such file or directory: name a PEM file"},
 		{args: "--tls-cert good.cert --tls-key good.key", prepare: all(good, mode("good.key", 0)), as: nobody, code: codeUsage, says: "open good.key: permission denied"},
 
 		{args: "--token-file missing", code: codeUsage, says: "cannot be read: open missing: no such file or directory: name one that swoosh token has made"},
