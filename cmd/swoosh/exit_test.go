@@ -134,6 +134,7 @@ func TestDeclarations(t *testing.T) {
 	version := swooshRun(t, "", "version")
 	require.Equal(t, codeGood, version.code)
 	require.Regexp(t, `^swoosh \S+, commit \S+, go1\.\d+\S*\n$`, version.out)
+	require.Equal(t, version, swooshRun(t, "", "--version"))
 }
 
 // directory makes a directory with three entries and a snapshot of them.

@@ -32,7 +32,7 @@ func execute(ctx context.Context, args []string, s streams) error {
 
 func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
-		Use: "swoosh", Short: "A small durable control plane", Long: about,
+		Use: "swoosh", Short: "A small durable control plane", Long: about, Version: buildInfo().String(),
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,6 +43,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: "server", Title: "The server:"},
