@@ -88,8 +88,18 @@ func TestAskHowItIs(t *testing.T) {
 	require.Equal(t, codeGood, snapshot.code, snapshot.err)
 	require.Regexp(t, `(?m)^entry +1$`, snapshot.out)
 	require.Regexp(t, `(?m)^snapshot +1$`, swooshRun(t, "", "health").out)
+	const when, where = "swoosh log --json shows which entries there are", "swoosh state without --path shows all there is"
+	for flags, next := range map[string]string{
+		"--at 999": when, "--at abc": when, "--at=": when, "--path /nope": where, "--path nope": where, "--at 9 --path /nope": when + "; " + where,
+	} {
+		got := swooshRun(t, "", append([]string{"state"}, strings.Fields(flags)...)...)
+		require.Equal(t, codeFailed, got.code)
+		require.True(t, strings.HasSuffix(got.err, ": "+next+"\n"), got.err)
+	}
 	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
-	require.Equal(t, codeUnreachable, swooshRun(t, "", "health").code)
+	got := swooshRun(t, "", "state", "--at", "999")
+	require.Equal(t, codeUnreachable, got.code)
+	require.NotContains(t, got.err, when)
 
 	one := swooshRun(t, "", "commands", "control.pause")
 	require.Contains(t, one.out, "role:   admin\n")

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -272,10 +273,47 @@ func TestImportOfWrongFiles(t *testing.T) {
 	fake(t, func(http.ResponseWriter, *http.Request) { calls++ })
 	for _, name := range []string{filepath.Join(t.TempDir(), "missing"), t.TempDir()} {
 		got := swooshRun(t, "", "import", name)
-		require.Equal(t, codeFailed, got.code)
+		require.Equal(t, codeUsage, got.code, "as for every file that is named and cannot be read")
 		require.Contains(t, got.err, name)
 	}
 	require.Zero(t, calls, "nothing is sent")
+}
+
+// TestImportOfWhatIsNoState names the file and what to give.
+func TestImportOfWhatIsNoState(t *testing.T) {
+	p := launch(t, filepath.Join(t.TempDir(), "data"))
+	t.Setenv("SWOOSH_ADDR", p.address(t))
+	altered := strings.Replace(swooshRun(t, "", "state", "--json").out, `"state_hash":"`, `"state_hash":"`+strings.Repeat("0", 64)+`","was":"`, 1)
+	const form = ": give a document as swoosh state prints it"
+	for text, want := range map[string][2]string{
+		"hello":                    {"malformed_request: the body is not strict JSON: ", form},
+		"[1]":                      {"invalid_state: the body must be an object", form},
+		"{}":                       {"invalid_state: /meta must be an object with version", form},
+		`{"meta":{"version":"x"}}`: {"invalid_state: /meta/version must be 1", form + "; if a newer swoosh wrote it, use that one"},
+		`{"meta":{"version":2}}`:   {"invalid_state: /meta/version must be 1", form + "; if a newer swoosh wrote it, use that one"},
+		altered:                    {"state_hash_mismatch: ", "leave the member out"},
+	} {
+		file := writeFile(t, filepath.Join(t.TempDir(), "t.txt"), text)
+		got := swooshRun(t, "", "import", file)
+		require.Equal(t, codeFailed, got.code)
+		require.Regexp(t, "^swoosh: "+regexp.QuoteMeta(file+" cannot be imported: "+want[0])+".*"+regexp.QuoteMeta(want[1])+"\n$", got.err)
+		require.Contains(t, swooshRun(t, text, "import", "-").err, "swoosh: stdin cannot be imported: ")
+	}
+}
+
+// TestVariableThatMeansNothing is told once; those of the server, which may stand
+// beside the client's, are not.
+func TestVariableThatMeansNothing(t *testing.T) {
+	fake(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"mode":"ready"}`) })
+	for _, name := range []string{"SWOOSH_CONFIG", "SWOOSH_DIR", "SWOOSH_LISTEN", "SWOOSH_TOKEN_FILE", "SWOOSH_RATE"} {
+		t.Setenv(name, "7")
+	}
+	t.Setenv("SWOOSH_ADRR", "http://127.0.0.1:1")
+	for _, args := range [][]string{{"health"}, {"state"}} {
+		got := swooshRun(t, "", args...)
+		require.Equal(t, codeGood, got.code, got.err)
+		require.Equal(t, "swoosh: the variable SWOOSH_ADRR means nothing here, did you mean SWOOSH_ADDR? --help names those that do\n", got.err)
+	}
 }
 
 // TestAddress: flag and variable, with and without a scheme.
@@ -288,13 +326,15 @@ func TestAddress(t *testing.T) {
 		t.Setenv("SWOOSH_ADDR", "ftp://nowhere")
 		require.Equal(t, codeGood, swooshRun(t, "", "health", "--addr", given).code, "the flag wins")
 	}
-	for variable, wrong := range map[string]string{"SWOOSH_ADDR": "ftp://nowhere", "SWOOSH_RETRY": "soon"} {
-		t.Setenv("SWOOSH_ADDR", whole)
-		t.Setenv("SWOOSH_RETRY", "0")
-		t.Setenv(variable, wrong)
-		got := swooshRun(t, "", "health")
-		require.Equal(t, codeUsage, got.code)
-		require.Contains(t, got.err, variable)
-	}
+	t.Setenv("SWOOSH_ADDR", "ftp://nowhere")
+	wrong := swooshRun(t, "", "health")
+	require.Equal(t, codeUsage, wrong.code)
+	require.Contains(t, wrong.err, "SWOOSH_ADDR")
+	t.Setenv("SWOOSH_ADDR", whole)
+	t.Setenv("SWOOSH_RETRY", "soon")
+	wrong = swooshRun(t, "", "health")
+	require.Equal(t, codeUsage, wrong.code)
+	require.Equal(t, `swoosh: SWOOSH_RETRY is "soon": give a duration, such as 500ms, 30s or 2m`+"\n", wrong.err)
+	t.Setenv("SWOOSH_RETRY", "0")
 	require.Contains(t, swooshRun(t, "", "health", "--retry", "-1s").err, "--retry is -1s")
 }

@@ -16,9 +16,9 @@ import (
 func newCommands(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "commands [NAME] [--json]", Short: "List the commands that a server takes, or explain one",
-		Long: `Lists every command with the phases that it comes from and may end in; with NAME,
-that one with its payload's JSON Schema. A running server says the same: GET
-/commands.`,
+		Long: `Lists every command with the phases that it comes from and may end in, if the
+terminal is wide enough; with NAME, that one with its payload's JSON Schema. A
+running server says the same: GET /commands.`,
 		Example:           `  swoosh commands project.create --json | jq .schema`,
 		Args:              takes("[NAME]"),
 		ValidArgsFunction: completeCommand,
@@ -34,14 +34,32 @@ that one with its payload's JSON Schema. A running server says the same: GET
 				Commands []swoosh.CommandInfo `json:"commands"`
 			}{all})
 		}
-		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "COMMAND\tFROM\tTO\tWHAT IT DOES")
-		for _, c := range all {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Name, phases(c.From), phases(ends(c)), c.Summary)
-		}
-		return w.Flush()
+		return list(out, all)
 	}
 	return cmd
+}
+
+// list prints a line for each command. On a terminal that has no room for the
+// phases, the summaries are worth more.
+func list(out *output, all []swoosh.CommandInfo) error {
+	var table bytes.Buffer
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	row := func(name, from, to, summary string) {
+		if out.isWide() {
+			name += "\t" + from + "\t" + to
+		}
+		fmt.Fprintf(w, "%s\t%s\n", name, summary)
+	}
+	row("COMMAND", "FROM", "TO", "WHAT IT DOES")
+	for _, c := range all {
+		row(c.Name, phases(c.From), phases(ends(c)), c.Summary)
+	}
+	err := w.Flush()
+	for line := range strings.Lines(table.String()) {
+		_, wrote := fmt.Fprintln(out.w, out.fit(strings.TrimSuffix(line, "\n")))
+		err = cmp.Or(err, wrote)
+	}
+	return err
 }
 
 // explain prints all that is declared of a command.
@@ -63,7 +81,7 @@ func explain(out *output, name string, all []swoosh.CommandInfo) error {
 			c.Name, c.Summary, c.Role, cmp.Or(c.Region, "-"), phases(c.From), phases(ends(c)), schema.Bytes())
 		return err
 	}
-	return exitf(codeUsage, "there is no command %q%s: swoosh commands lists them all", name, meant(name, names, ""))
+	return exitf(codeUsage, "there is no command %q%s", name, meant(name, names, "swoosh commands lists them all"))
 }
 
 // ends are the phases that a command may end in.

@@ -25,7 +25,7 @@ func newCompletion(root *cobra.Command, s streams) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			generate := shells[args[0]]
 			if generate == nil {
-				return exitf(codeUsage, "the shell %q is unknown%s: give one of %s", args[0], meant(args[0], names, ""), strings.Join(names, ", "))
+				return exitf(codeUsage, "the shell %q is unknown%s", args[0], meant(args[0], names, "give one of "+strings.Join(names, ", ")))
 			}
 			return generate()
 		},

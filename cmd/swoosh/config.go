@@ -2,9 +2,9 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/pflag"
+
+	"github.com/chorus-services/swoosh/internal/canon"
 )
 
 // The settings of serve are its flags. Each may also stand in the environment,
@@ -32,16 +34,38 @@ type settings struct {
 	from  map[string]string
 }
 
-// readSettings fills the flags that were not given from the environment and the
-// file. warn is told of variables that mean nothing.
-func readSettings(flags *pflag.FlagSet, environ []string, warn func(string)) (*settings, error) {
-	s := &settings{flags, map[string]string{}}
+// environment gives the program's variables that say something: an empty one does
+// not.
+func environment() map[string]string {
 	env := map[string]string{}
-	for _, e := range environ {
-		if name, value, _ := strings.Cut(e, "="); value != "" && strings.HasPrefix(name, "SWOOSH_") { // An empty one says nothing.
+	for _, e := range os.Environ() {
+		if name, value, _ := strings.Cut(e, "="); value != "" && strings.HasPrefix(name, "SWOOSH_") {
 			env[name] = value
 		}
 	}
+	return env
+}
+
+// warnOfVariables tells of those that mean nothing to any command: the server's
+// and those of who asks it may stand side by side.
+func warnOfVariables(w io.Writer) {
+	known := append([]string{"SWOOSH_CONFIG"}, clientVariables...)
+	newServe(streams{}).Flags().VisitAll(func(f *pflag.Flag) {
+		if !slices.Contains(onlyFlags, f.Name) {
+			known = append(known, variable(f.Name))
+		}
+	})
+	for _, name := range slices.Sorted(maps.Keys(environment())) {
+		if !slices.Contains(known, name) {
+			fmt.Fprintf(w, "swoosh: the variable %s means nothing here%s\n", name, meant(name, known, "--help names those that do"))
+		}
+	}
+}
+
+// readSettings fills the flags that were not given from the environment and the
+// file.
+func readSettings(flags *pflag.FlagSet) (*settings, error) {
+	s, env := &settings{flags, map[string]string{}}, environment()
 	file, err := readConfigFile(cmp.Or(flags.Lookup("config").Value.String(), env["SWOOSH_CONFIG"]))
 	if err == nil {
 		err = file.checkNames(flags)
@@ -49,19 +73,11 @@ func readSettings(flags *pflag.FlagSet, environ []string, warn func(string)) (*s
 	if err != nil {
 		return nil, err
 	}
-	known := append([]string{"SWOOSH_CONFIG"}, clientVariables...)
 	flags.VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(onlyFlags, f.Name) {
-			return
+		if !slices.Contains(onlyFlags, f.Name) {
+			err = cmp.Or(err, s.fill(f, env, file))
 		}
-		known = append(known, variable(f.Name))
-		err = cmp.Or(err, s.fill(f, env, file))
 	})
-	for name := range env {
-		if !slices.Contains(known, name) {
-			warn(fmt.Sprintf("the variable %s means nothing here%s", name, meant(name, known, "")))
-		}
-	}
 	return s, err
 }
 
@@ -73,13 +89,15 @@ func (s *settings) fill(f *pflag.Flag, env map[string]string, file *configFile) 
 		s.from[f.Name] = "--" + f.Name
 	case inEnv:
 		s.from[f.Name] = variable(f.Name)
-		if err := setFromText(f, value); err != nil {
-			return exitf(codeUsage, "%s=%q: %w: swoosh serve --help says what --%s takes", variable(f.Name), value, err, f.Name)
-		}
+		return setFromText(f, value)
 	case inFile:
 		s.from[f.Name] = file.name
-		if err := setFromJSON(f, raw); err != nil {
-			return exitf(codeUsage, "%s: %q: %w: swoosh serve --help says what it takes", file.name, f.Name, err)
+		if !setFromJSON(f, raw) {
+			quotes := ""
+			if jsonKinds[f.Value.Type()] == 0 {
+				quotes = ", in quotes"
+			}
+			return exitf(codeUsage, "%s: %q is %s: give %s%s", file.name, f.Name, raw, kindOf(f), quotes)
 		}
 	default:
 		s.from[f.Name] = "default"
@@ -87,13 +105,16 @@ func (s *settings) fill(f *pflag.Flag, env map[string]string, file *configFile) 
 	return nil
 }
 
-// setFromText sets a flag from a variable, in which a comma parts the values of a
-// flag that may be repeated.
+// setFromText sets a flag from its variable, in which a comma parts the values of
+// a flag that may be repeated.
 func setFromText(f *pflag.Flag, text string) error {
 	if list, ok := f.Value.(pflag.SliceValue); ok {
 		return list.Replace(strings.Split(text, ","))
 	}
-	return f.Value.Set(text)
+	if f.Value.Set(text) != nil {
+		return exitf(codeUsage, "%s is %q: give %s", variable(f.Name), text, kindOf(f))
+	}
+	return nil
 }
 
 // configFile holds the members of a file that no flag has taken.
@@ -111,8 +132,12 @@ func readConfigFile(name string) (*configFile, error) {
 	if err != nil {
 		return nil, exitf(codeUsage, "--config: %w: name a JSON file of settings", err)
 	}
-	if err := json.Unmarshal(b, &c.members); err != nil {
-		return nil, exitf(codeUsage, "%s is not a JSON object of settings: %w", name, err)
+	if err := json.Unmarshal(b, &c.members); err != nil || c.members == nil {
+		why := ""
+		if _, err := canon.Canonicalize(b); err != nil { // It says in plain words what is wrong, and where.
+			why = ": " + err.Error()
+		}
+		return nil, exitf(codeUsage, `%s is no object of settings%s: write one such as {"listen":"127.0.0.1:8420"}; swoosh serve --help lists the settings`, name, why)
 	}
 	return c, nil
 }
@@ -122,32 +147,41 @@ func (c *configFile) take(name string) (jsontext.Value, bool) {
 	return v, ok
 }
 
+// jsonKinds are those of the members whose flags are no text.
+var jsonKinds = map[string]jsontext.Kind{"bool": 't', "int64": '0', "float64": '0', "stringArray": '['}
+
 // setFromJSON sets a flag from a member: text, a number or a boolean as the flag
-// takes them, an array for a flag that may be repeated.
-func setFromJSON(f *pflag.Flag, raw jsontext.Value) error {
-	want := map[string]jsontext.Kind{"bool": 't', "int64": '0', "float64": '0', "stringArray": '['}[f.Value.Type()]
+// takes them, an array for a flag that may be repeated. It says whether the member
+// was such a one.
+func setFromJSON(f *pflag.Flag, raw jsontext.Value) bool {
 	kind := raw.Kind()
 	if kind == 'f' {
 		kind = 't'
 	}
+	want := jsonKinds[f.Value.Type()]
 	if kind != cmp.Or(want, '"') {
-		return fmt.Errorf("must be %s, not %s", map[jsontext.Kind]string{0: "text", 't': "true or false", '0': "a number", '[': "an array of text"}[want], raw)
+		return false
 	}
 	switch want {
 	case '[':
 		var all []string
-		if err := json.Unmarshal(raw, &all); err != nil {
-			return errors.New("must be an array of text")
-		}
-		return f.Value.(pflag.SliceValue).Replace(all)
+		return json.Unmarshal(raw, &all) == nil && f.Value.(pflag.SliceValue).Replace(all) == nil
 	case 0:
 		var text string
-		if err := json.Unmarshal(raw, &text); err != nil {
-			return err
-		}
-		return f.Value.Set(text)
+		return json.Unmarshal(raw, &text) == nil && f.Value.Set(text) == nil
 	}
-	return f.Value.Set(string(raw))
+	return f.Value.Set(string(raw)) == nil
+}
+
+// memberOf gives a flag's value as setFromJSON takes it.
+func memberOf(f *pflag.Flag) any {
+	switch jsonKinds[f.Value.Type()] {
+	case '[':
+		return f.Value.(pflag.SliceValue).GetSlice()
+	case 't', '0':
+		return jsontext.Value(f.Value.String())
+	}
+	return f.Value.String()
 }
 
 // checkNames refuses a file that has a member which is no setting.
@@ -159,8 +193,11 @@ func (c *configFile) checkNames(flags *pflag.FlagSet) error {
 		}
 	})
 	for m := range c.members {
-		if !slices.Contains(names, m) {
-			return exitf(codeUsage, "%s: there is no setting %q%s", c.name, m, meant(m, names, ""))
+		switch {
+		case slices.Contains(onlyFlags, m):
+			return exitf(codeUsage, "%s: %q is for the command line alone: leave it out", c.name, m)
+		case !slices.Contains(names, m):
+			return exitf(codeUsage, "%s: there is no setting %q%s", c.name, m, meant(m, names, "swoosh serve --help lists them"))
 		}
 	}
 	return nil
@@ -169,7 +206,7 @@ func (c *configFile) checkNames(flags *pflag.FlagSet) error {
 // print writes every setting, its value and where it came from.
 func (s *settings) print(w io.Writer, asJSON bool) error {
 	type row struct {
-		Value string `json:"value"`
+		Value any    `json:"value"`
 		From  string `json:"from"`
 	}
 	rows := map[string]row{}
@@ -177,7 +214,7 @@ func (s *settings) print(w io.Writer, asJSON bool) error {
 	fmt.Fprintln(t, "SETTING\tVALUE\tFROM")
 	s.flags.VisitAll(func(f *pflag.Flag) {
 		if from, ok := s.from[f.Name]; ok {
-			rows[f.Name] = row{f.Value.String(), from}
+			rows[f.Name] = row{memberOf(f), from}
 			fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, f.Value, from)
 		}
 	})

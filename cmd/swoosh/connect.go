@@ -54,11 +54,13 @@ func newConnection(cmd *cobra.Command, log io.Writer) *connection {
 
 // open gives a client as the flags and the environment describe it.
 func (c *connection) open() (*client.Client, error) {
+	warnOfVariables(c.log)
+	env := environment()
 	for _, name := range clientFlags {
 		f := c.flags.Lookup(name)
-		if value, given := os.LookupEnv(variable(name)); given && value != "" && !f.Changed {
-			if err := f.Value.Set(value); err != nil {
-				return nil, exitf(codeUsage, "%s=%q: %w: --help says what --%s takes", variable(name), value, err, name)
+		if value, given := env[variable(name)]; given && !f.Changed {
+			if err := setFromText(f, value); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -177,7 +179,7 @@ func failed(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	text := cmp.Or(e.Code, client.NoAnswer) + ": " + e.Detail + fieldsOf(e) + reasonsOf(e) + flagsOf(e)
+	text := cmp.Or(e.Code, client.NoAnswer) + ": " + detailOf(e) + reasonsOf(e) + flagsOf(e)
 	switch {
 	case e.Happened == client.Unknown:
 		return exitf(codeUnknown, "%s", text)
@@ -189,17 +191,23 @@ func failed(err error) error {
 	return exitf(codeFailed, "%s", text)
 }
 
-// fieldsOf names what is wrong member by member, where the detail has room for
-// one only.
-func fieldsOf(e *client.Error) string {
+// detailOf gives the detail with all that is wrong, member by member, where it has
+// room for the first of them only.
+func detailOf(e *client.Error) string {
 	if len(e.Errors) < 2 {
-		return ""
+		return e.Detail
 	}
 	var all []string
 	for _, f := range e.Errors {
 		all = append(all, f.Pointer+" "+f.Detail)
 	}
-	return " (" + strings.Join(all, "; ") + ")"
+	list := strings.Join(all, "; ")
+	for _, first := range []string{fmt.Sprintf("%s (and %d more)", all[0], len(all)-1), all[0]} {
+		if before, after, found := strings.Cut(e.Detail, first); found {
+			return before + list + after
+		}
+	}
+	return e.Detail + " (" + list + ")"
 }
 
 // reasonsOf gives what the guards said that said no.

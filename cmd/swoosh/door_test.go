@@ -95,14 +95,17 @@ func TestSettings(t *testing.T) {
 	t.Setenv("SWOOSH_LISEN", "127.0.0.1:0")
 	got := swooshRun(t, "", "serve", "--node-id", "flag", "--print-config=json")
 	require.Equal(t, codeGood, got.code, got.err)
-	require.Equal(t, "swoosh: the variable SWOOSH_LISEN means nothing here, did you mean SWOOSH_LISTEN?\n", got.err)
-	var rows map[string]struct{ Value, From string }
+	require.Equal(t, "swoosh: the variable SWOOSH_LISEN means nothing here, did you mean SWOOSH_LISTEN? --help names those that do\n", got.err)
+	var rows map[string]struct {
+		Value any
+		From  string
+	}
 	require.NoError(t, json.Unmarshal([]byte(got.out), &rows))
-	for name, want := range map[string][2]string{
-		"node-id": {"flag", "--node-id"}, "rate": {"2.5", "SWOOSH_RATE"}, "max-recovery": {"3s", file}, "insecure": {"true", file}, "debug": {"false", file},
-		"allow-origin": {"[https://a.example,https://b.example]", file}, "dir": {"./swoosh-data", "default"}, "log-level": {"debug", file},
+	for name, want := range map[string][2]any{
+		"node-id": {"flag", "--node-id"}, "rate": {2.5, "SWOOSH_RATE"}, "max-recovery": {"3s", file}, "insecure": {true, file}, "debug": {false, file},
+		"allow-origin": {[]any{"https://a.example", "https://b.example"}, file}, "dir": {"./swoosh-data", "default"}, "log-level": {"debug", file},
 	} {
-		require.Equal(t, want, [2]string{rows[name].Value, rows[name].From}, name)
+		require.Equal(t, want, [2]any{rows[name].Value, rows[name].From}, name)
 	}
 	table := swooshRun(t, "", "serve", "--print-config")
 	require.Regexp(t, `(?m)^SETTING +VALUE +FROM$`, table.out)
@@ -114,10 +117,41 @@ func TestSettings(t *testing.T) {
 
 	t.Setenv("SWOOSH_ALLOW_ORIGIN", "https://c.example,https://d.example")
 	require.Regexp(t, `(?m)^allow-origin +\[https://c.example,https://d.example\] +SWOOSH_ALLOW_ORIGIN$`, swooshRun(t, "", "serve", "--print-config").out)
-	t.Setenv("SWOOSH_MAX_RECOVERY", "soon")
-	got = swooshRun(t, "", "serve")
-	require.Equal(t, codeUsage, got.code)
-	require.Contains(t, got.err, `SWOOSH_MAX_RECOVERY="soon"`)
+	for name, wrong := range map[string]string{
+		"SWOOSH_MAX_RECOVERY": `"soon": give a duration, such as 500ms, 30s or 2m`, "SWOOSH_RATE": `"many": give a number`,
+		"SWOOSH_DEBUG": `"perhaps": give true or false`, "SWOOSH_MAX_STATE_BYTES": `"64MiB": give a whole number`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, strings.Split(wrong, `"`)[1])
+			got := swooshRun(t, "", "serve")
+			require.Equal(t, codeUsage, got.code)
+			require.Contains(t, got.err, "swoosh: "+name+" is "+wrong+"\n")
+		})
+	}
+}
+
+// TestPrintedConfigIsOne: a file of the printed values gives the same values.
+func TestPrintedConfigIsOne(t *testing.T) {
+	printed := func(args ...string) map[string]json.RawMessage {
+		got := swooshRun(t, "", append([]string{"serve", "--print-config=json"}, args...)...)
+		require.Equal(t, codeGood, got.code, got.err)
+		var rows map[string]struct{ Value json.RawMessage }
+		require.NoError(t, json.Unmarshal([]byte(got.out), &rows))
+		values := map[string]json.RawMessage{}
+		for name, row := range rows {
+			values[name] = row.Value
+		}
+		return values
+	}
+	for _, flags := range [][]string{nil, {
+		"--debug", "--rate=1e300", "--max-state-bytes=9223372036854775807", "--max-recovery=1h2m3.004s", "--node-id=n-7", "--log-format=json",
+		"--allow-origin=https://a.example", "--allow-origin=https://b.example",
+	}} {
+		want := printed(flags...)
+		file, err := json.Marshal(want)
+		require.NoError(t, err)
+		require.Equal(t, want, printed("--config", writeFile(t, filepath.Join(t.TempDir(), "config"), string(file))))
+	}
 }
 
 // TestReloadTellsWhatCannotBeRead of both, tokens and certificates.

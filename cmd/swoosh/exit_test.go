@@ -21,13 +21,13 @@ func TestUsage(t *testing.T) {
 		args string
 		says string
 	}{
-		{"serv", "did you mean serve?"},
-		{"nonsense", `there is no command "nonsense"`},
+		{"serv", `there is no command "serv", did you mean serve? swoosh help lists them all`},
+		{"nonsense", `there is no command "nonsense": swoosh help lists them all`},
 		{"help comand", "did you mean command?"},
 		{"help state log", `"log" is one argument too many`},
-		{"--nonsense", "unknown flag: --nonsense"},
+		{"--nonsense", "unknown flag: --nonsense: swoosh --help lists the flags"},
 
-		{"serve --lisen 127.0.0.1:0", "did you mean --listen?"},
+		{"serve --lisen 127.0.0.1:0", "unknown flag: --lisen, did you mean --listen? swoosh serve --help lists the flags"},
 		{"serve here", `"here" is one argument too many`},
 		{"serve --dir=", "--dir is empty"},
 		{"serve --listen 8420", "is not an address"},
@@ -56,6 +56,8 @@ func TestUsage(t *testing.T) {
 		{"repair a --acept-loss", "did you mean --accept-loss?"},
 		{"chart now", "one argument too many"},
 		{"commands --all", "unknown flag: --all"},
+		{"commands control.paus", `there is no command "control.paus", did you mean control.pause? swoosh commands lists them all`},
+		{"completion bas", `the shell "bas" is unknown, did you mean bash? give one of bash, zsh`},
 		{"version -v", "unknown shorthand flag"},
 
 		{"command", "NAME is missing"},
@@ -70,6 +72,10 @@ func TestUsage(t *testing.T) {
 		{"state --addr http://127.0.0.1:1/state", "is no address of a server"},
 		{"log --from -1", `--from is "-1": give a whole number, 0 or more`},
 		{"log --limit 0", "--limit is 0"},
+		{"log --follow --limit 2", "--follow has no end, so it takes no --limit: leave one of them out"},
+		{"log --follow lost/log-1", "nothing comes behind lost/log-1: leave --follow out"},
+		{"log --from 0", "entries are counted from 1: give 1 or more"},
+		{"watch --from 0", "entries are counted from 1: give 1 or more"},
 		{"import", "FILE is missing"},
 		{"import a --if-match abc", "a hash is 64 lower-case hex digits"},
 	}
@@ -128,6 +134,7 @@ func TestDeclarations(t *testing.T) {
 	version := swooshRun(t, "", "version")
 	require.Equal(t, codeGood, version.code)
 	require.Regexp(t, `^swoosh \S+, commit \S+, go1\.\d+\S*\n$`, version.out)
+	require.Equal(t, version, swooshRun(t, "", "--version"))
 }
 
 // directory makes a directory with three entries and a snapshot of them.

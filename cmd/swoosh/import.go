@@ -45,16 +45,36 @@ the state hash that it replaces. It is sent once: where the outcome is unknown
 		bar := &progress{line: newStatus(s.err), what: "importing"}
 		result, err := api.Import(cmd.Context(), &reading{Reader: document, progress: bar, bytes: size}, ifMatch)
 		bar.clear()
-		if end := failed(err); exitCode(end) == codeUnknown {
-			return exitf(codeUnknown, "%w; to find out, compare what swoosh state --path /meta/state_hash prints", end)
-		} else if client.IsCode(err, client.PreconditionRequired) {
-			return exitf(codeFailed, "%w: give it by --if-match", end)
-		} else if end != nil {
-			return end
+		if err != nil {
+			return notImported(args[0], err)
 		}
 		return printResult(out, result)
 	}
 	return cmd
+}
+
+// notImported says what to do about a document that was not, or perhaps not,
+// imported.
+func notImported(name string, err error) error {
+	end := failed(err)
+	if name == "-" {
+		name = "stdin"
+	}
+	switch {
+	case exitCode(end) == codeUnknown:
+		return exitf(codeUnknown, "%w; to find out, compare what swoosh state --path /meta/state_hash prints", end)
+	case client.IsCode(err, client.PreconditionRequired):
+		return exitf(codeFailed, "%w: give it by --if-match", end)
+	case client.IsCode(err, client.MalformedRequest), client.IsCode(err, client.InvalidState):
+		newer := ""
+		if strings.Contains(end.Error(), "/meta/version ") {
+			newer = "; if a newer swoosh wrote it, use that one"
+		}
+		return exitf(codeFailed, "%s cannot be imported: %w: give a document as swoosh state prints it%s", name, end, newer)
+	case client.IsCode(err, client.StateHashMismatch):
+		return exitf(codeFailed, "%s cannot be imported: %w", name, end)
+	}
+	return end
 }
 
 // openDocument opens a file to read, or stdin, and says how long it is: -1 if that
@@ -65,14 +85,14 @@ func openDocument(stdin io.Reader, name string) (io.ReadCloser, int64, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, unread("the state cannot be read", err)
+		return nil, 0, exitf(codeUsage, "%w", unread("the state cannot be read", err))
 	}
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {
 		err = fmt.Errorf("%s is a directory: name a file", name)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("the state cannot be read: %w", err)
+		return nil, 0, exitf(codeUsage, "the state cannot be read: %w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return f, -1, nil

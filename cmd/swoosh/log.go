@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -40,13 +41,13 @@ swoosh watch does.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case cmd.Flags().Changed("from") && from == 0:
-			return exitf(codeUsage, "--from is 0: entries are counted from 1")
+			return exitf(codeUsage, "--from is 0: entries are counted from 1: give 1 or more")
 		case limit == 0:
 			return exitf(codeUsage, "--limit is 0: it must be 1 or more")
 		case follow && cmd.Flags().Changed("limit"):
-			return exitf(codeUsage, "--follow has no end, so it takes no --limit")
+			return exitf(codeUsage, "--follow has no end, so it takes no --limit: leave one of them out")
 		case follow && len(args) == 1:
-			return exitf(codeUsage, "--follow is for a server's log: nothing comes behind %s", args[0])
+			return exitf(codeUsage, "--follow is for a server's log: nothing comes behind %s: leave --follow out", args[0])
 		case len(args) == 1:
 			return printEntries(out, lostEntries(args[0], from), limit)
 		}
@@ -101,8 +102,6 @@ type entryRows struct {
 	begun bool
 }
 
-const entryForm = "%8s  %-24s  %-24s  %-12s  %s"
-
 func (r *entryRows) print(e client.Entry) error {
 	if r.out.json {
 		_, err := fmt.Fprintf(r.w, "%s\n", e.Raw)
@@ -110,14 +109,36 @@ func (r *entryRows) print(e client.Entry) error {
 	}
 	if !r.begun {
 		r.begun = true
-		fmt.Fprintln(r.w, r.out.paint(bold, fmt.Sprintf(entryForm, "INDEX", "TIME", "COMMAND", "ACTOR", "PAYLOAD")))
+		fmt.Fprintln(r.w, r.out.paint(bold, r.line("INDEX", "TIME", "COMMAND", "ACTOR", "PAYLOAD")))
 	}
-	line := r.out.fit(fmt.Sprintf(entryForm, fmt.Sprint(e.Index), timeOf(e.HLC), printable(e.Command), printable(e.Actor), printable(string(e.Payload))))
+	line := r.line(fmt.Sprint(e.Index), timeOf(e.HLC, r.layout()), printable(e.Command), printable(e.Actor), printable(string(e.Payload)))
 	if !e.Changed {
 		line = r.out.paint(dim, line)
 	}
 	_, err := fmt.Fprintln(r.w, line)
 	return err
+}
+
+// line lays out a line. Where there is little room the actor stands right behind
+// the command, and both are cut in favour of the payload.
+func (r *entryRows) line(index, at, command, actor, payload string) string {
+	width := len(r.layout())
+	if r.out.isWide() {
+		return r.out.fit(fmt.Sprintf("%8s  %-*s  %-24s  %-12s  %s", index, width, at, command, actor, payload))
+	}
+	what := cut(strings.TrimSpace(command+" "+actor), 26)
+	return r.out.fit(fmt.Sprintf("%6s  %-*s  %-18s  %s", index, width, at, what, payload))
+}
+
+// layout says how much of the time there is room for.
+func (r *entryRows) layout() string {
+	switch {
+	case r.out.isWide():
+		return "2006-01-02T15:04:05.000Z"
+	case r.out.width >= 80:
+		return "2006-01-02T15:04:05Z"
+	}
+	return "15:04:05Z"
 }
 
 // lostEntries reads a log that a repair took out. Another one is refused: only a

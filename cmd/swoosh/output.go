@@ -87,12 +87,24 @@ func (o *output) paint(colour, text string) string {
 
 // fit cuts a line that is longer than the terminal is wide.
 func (o *output) fit(line string) string {
-	runes := []rune(line)
-	if o.width == 0 || len(runes) <= o.width {
+	if o.width == 0 {
 		return line
 	}
-	return string(runes[:o.width-1]) + "…"
+	return cut(line, o.width)
 }
+
+// cut shows where it cut what is longer than width.
+func cut(text string, width int) string {
+	runes := []rune(text)
+	if len(runes) <= width {
+		return text
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// isWide says whether there is room for long lines: on a wide terminal, and where
+// there is none.
+func (o *output) isWide() bool { return o.width == 0 || o.width >= 120 }
 
 // printable writes what a terminal would obey, or show in another order, as JSON
 // escapes it.
@@ -113,12 +125,13 @@ func printable(text string) string {
 
 func isCommanding(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
-// timeOf gives the wall clock's time in an hlc; the hlc itself if it is none.
-func timeOf(hlc string) string {
+// timeOf gives the wall clock's time in an hlc, in a layout; the hlc itself if it
+// is none.
+func timeOf(hlc, layout string) string {
 	digits, _, _ := strings.Cut(hlc, "-")
 	var ms int64
 	if _, err := fmt.Sscanf(digits, "%012x", &ms); err != nil || len(digits) != 12 {
 		return printable(hlc)
 	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+	return time.UnixMilli(ms).UTC().Format(layout)
 }

@@ -14,9 +14,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/chorus-services/swoosh/client"
 )
 
 // TestEveryCommandSpeaksJSON: with --json programs get one JSON value a line, and
@@ -143,11 +146,45 @@ func TestOnATerminal(t *testing.T) {
 	}
 	require.Contains(t, onTerminal(t, []string{"NO_COLOR="}, "health"), "\x1b[32m")
 	log := strings.Split(onTerminal(t, nil, "log"), "\r\n")
-	require.Equal(t, "\x1b[1m   INDEX  TIME                      COMMAND                   ACTOR         PAYLOAD\x1b[0m", log[0])
-	require.Equal(t, `       7  2025-06-24T16:10:45.848Z  project.create            boss          {"n…`, log[1])
-	require.Equal(t, "\x1b[2m       8  soon                      control.resume                          {}\x1b[0m", log[2])
+	require.Equal(t, "\x1b[1m INDEX  TIME                  COMMAND ACTOR       PAYLOAD\x1b[0m", log[0])
+	require.Equal(t, `     7  2025-06-24T16:10:45Z  project.create boss  {"name":"\u009bA\u202e","pro…`, log[1])
+	require.Equal(t, "\x1b[2m     8  soon                  control.resume      {}\x1b[0m", log[2])
+	commands := onTerminal(t, nil, "commands")
+	require.Regexp(t, `(?m)^COMMAND +WHAT IT DOES\r$`, commands)
+	require.Regexp(t, `(?m)^council\.plan +Say which roles there are, .*…\r$`, commands)
+	for line := range strings.Lines(commands) {
+		require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\r\n")), 80, line)
+	}
 	require.Equal(t, strings.ReplaceAll(fakeEntries, "\n", "\r\n"), onTerminal(t, nil, "log", "--json"))
 	require.NotContains(t, swooshRun(t, "", "health").out, "\x1b")
+}
+
+// TestRoomForThePayload in a line of the log, however wide the terminal is, and
+// whatever stands before it.
+func TestRoomForThePayload(t *testing.T) {
+	payload := strings.Repeat("x", 500)
+	for _, test := range []struct {
+		width          int
+		command, actor string
+		room           int
+	}{
+		{0, "project.create", "", 500},
+		{120, "project.create", "boss", 43},
+		{80, "project.create", "", 29},
+		{80, "environment.provision", "", 26},
+		{80, "environment.provision", strings.Repeat("y", 63), 21},
+		{60, "project.create", "boss", 19},
+	} {
+		var w bytes.Buffer
+		rows := entryRows{out: &output{width: test.width}, w: &w}
+		require.NoError(t, rows.print(client.Entry{
+			Index: 7, HLC: fakeHLC, Command: test.command, Actor: test.actor, Payload: []byte(payload), Changed: true,
+		}))
+		require.Equal(t, test.room, strings.Count(w.String(), "x"), w.String())
+		if test.width > 0 {
+			require.Equal(t, test.width, utf8.RuneCountInString(strings.Split(w.String(), "\n")[1]))
+		}
+	}
 }
 
 // onTerminal gives what the program writes to a terminal 80 columns wide.

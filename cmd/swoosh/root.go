@@ -32,7 +32,7 @@ func execute(ctx context.Context, args []string, s streams) error {
 
 func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
-		Use: "swoosh", Short: "A small durable control plane", Long: about,
+		Use: "swoosh", Short: "A small durable control plane", Long: about, Version: buildInfo().String(),
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,6 +43,7 @@ func newRoot(s streams) *cobra.Command {
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: "server", Title: "The server:"},
@@ -92,7 +93,7 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	for _, c := range root.Commands() {
 		names = append(names, c.Name())
 	}
-	return exitf(codeUsage, "there is no command %q%s: swoosh help lists them all", word, meant(word, names, ""))
+	return exitf(codeUsage, "there is no command %q%s", word, meant(word, names, "swoosh help lists them all"))
 }
 
 // flagError makes a usage error of what the flags' parser says, and names the
@@ -105,14 +106,14 @@ func flagError(cmd *cobra.Command, err error) error {
 	if errors.As(err, &invalid) {
 		return exitf(codeUsage, "--%s is %q: give %s", invalid.GetFlag().Name, invalid.GetValue(), kindOf(invalid.GetFlag()))
 	}
-	hint := ""
+	word := ""
+	var names []string
 	var missing *pflag.NotExistError
 	if errors.As(err, &missing) {
-		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		hint = meant(missing.GetSpecifiedName(), names, "--")
+		word = "--" + missing.GetSpecifiedName()
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
 	}
-	return exitf(codeUsage, "%w%s: %s --help lists the flags", err, hint, cmd.CommandPath())
+	return exitf(codeUsage, "%w%s", err, meant(word, names, cmd.CommandPath()+" --help lists the flags"))
 }
 
 // kindOf says what a flag takes, in words.
@@ -126,15 +127,21 @@ func kindOf(f *pflag.Flag) string {
 		return "a number"
 	case "uint64":
 		return "a whole number, 0 or more"
+	case "string":
+		return "text"
+	case "stringArray":
+		return "an array of text"
 	}
 	return "a whole number"
 }
 
-func meant(word string, names []string, prefix string) string {
+// meant ends a sentence about an unknown word: with the name that was perhaps
+// meant, if there is one, and with the next step.
+func meant(word string, names []string, next string) string {
 	if near := canon.Nearest(word, names); near != "" {
-		return fmt.Sprintf(", did you mean %s%s?", prefix, near)
+		return fmt.Sprintf(", did you mean %s? %s", near, next)
 	}
-	return ""
+	return ": " + next
 }
 
 // takes lets a command take the arguments that are named; those in brackets

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -59,7 +58,8 @@ the environment, then the file.`,
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
 			line := newStatus(s.err)
-			given, err := readSettings(cmd.Flags(), os.Environ(), func(text string) { fmt.Fprintln(line, "swoosh: "+text) })
+			warnOfVariables(line)
+			given, err := readSettings(cmd.Flags())
 			if err != nil {
 				return err
 			}
@@ -198,7 +198,11 @@ func (f *serveFlags) door(log *slog.Logger) (d door, err error) {
 	d = door{listen: f.listen, origins: f.origins, rate: f.rate, debug: f.debug}
 	if f.cert != "" {
 		if d.certificates, err = access.OpenCertificates(f.cert, f.key, f.clientCA, log); err != nil {
-			return d, exitf(codeUsage, "%w", err)
+			flags := "--tls-cert " + f.cert + " --tls-key " + f.key
+			if f.clientCA != "" {
+				flags += " --tls-client-ca " + f.clientCA
+			}
+			return d, exitf(codeUsage, "%s: %w", flags, err)
 		}
 	}
 	if f.tokenFile != "" {

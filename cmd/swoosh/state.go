@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/chorus-services/swoosh/client"
 )
@@ -38,7 +40,7 @@ may expect of it. swoosh import takes either.`,
 		}
 		state, _, err := api.State(cmd.Context(), path, when...)
 		if err != nil {
-			return failed(err)
+			return notThere(err, cmd.Flags())
 		}
 		defer state.Close()
 		if out.json {
@@ -49,6 +51,25 @@ may expect of it. swoosh import takes either.`,
 		return failed(err)
 	}
 	return cmd
+}
+
+// notThere says which command shows what may be asked for, where nothing was found.
+func notThere(err error, given *pflag.FlagSet) error {
+	end := failed(err)
+	if !client.IsCode(err, client.NotFound) && !client.IsCode(err, client.MalformedRequest) && !client.IsCode(err, client.Compacted) {
+		return end
+	}
+	var next []string
+	if given.Changed("at") {
+		next = append(next, "swoosh log --json shows which entries there are")
+	}
+	if given.Changed("path") {
+		next = append(next, "swoosh state without --path shows all there is")
+	}
+	if next == nil {
+		return end
+	}
+	return exitf(exitCode(end), "%w: %s", end, strings.Join(next, "; "))
 }
 
 // indent copies a JSON value in the form for people, however long it is.

@@ -150,7 +150,7 @@ func (t *tally) print(line int, a client.Answer) error {
 		refused.Line = line
 		return t.out.printJSON(&refused)
 	}
-	return t.row(line, "-", red, refused.Code, a.Command.Name, refused.Detail+fieldsOf(&refused))
+	return t.row(line, "-", red, refused.Code, a.Command.Name, detailOf(&refused))
 }
 
 func (t *tally) row(line int, entry, colour, outcome, command, detail string) error {

@@ -135,7 +135,9 @@ func TestRefusalHasItsReasons(t *testing.T) {
 	fields := []client.FieldError{{Pointer: "/a", Detail: "one"}, {Pointer: "/b", Detail: "two"}}
 	for want, e := range map[string]*client.Error{
 		"c: shut (budget: spent)":                       {Code: "c", Detail: "shut", Guards: guards},
-		"c: /a one (/a one; /b two)":                    {Code: "c", Detail: "/a one", Errors: fields},
+		"c: /a one; /b two":                             {Code: "c", Detail: "/a one (and 1 more)", Errors: fields},
+		"c: it: /a one; /b two, see":                    {Code: "c", Detail: "it: /a one, see", Errors: fields},
+		"c: wrong (/a one; /b two)":                     {Code: "c", Detail: "wrong", Errors: fields},
 		"c: /a one":                                     {Code: "c", Detail: "/a one", Errors: fields[:1]},
 		"not_swoosh: d: --addr or SWOOSH_ADDR names it": {Code: client.NotSwoosh, Detail: "d"},
 	} {
@@ -149,9 +151,9 @@ func TestTextForPeople(t *testing.T) {
 	require.Equal(t, "äbcde", o.fit("äbcde"))
 	require.Equal(t, "äbcd…", o.fit("äbcdef"))
 	require.Equal(t, `a\u001b\u202eb`, printable("a\x1b\u202eb"))
-	require.Equal(t, "2025-06-24T09:47:13.848Z", timeOf("0197a155a438-0003-n1"))
-	require.Equal(t, "0197a155a43-0003-n1", timeOf("0197a155a43-0003-n1"))
-	require.Equal(t, `soon\u001b`, timeOf("soon\x1b"))
+	require.Equal(t, "2025-06-24T09:47:13.848Z", timeOf("0197a155a438-0003-n1", "2006-01-02T15:04:05.000Z"))
+	require.Equal(t, "0197a155a43-0003-n1", timeOf("0197a155a43-0003-n1", "15:04"))
+	require.Equal(t, `soon\u001b`, timeOf("soon\x1b", "15:04"))
 	var w bytes.Buffer
 	require.NoError(t, (&output{w: &w}).print(nil, "one", "1", "none", "", "three", "3"))
 	require.Equal(t, "one    1\nthree  3\n", w.String())

@@ -15,6 +15,10 @@ type build struct {
 	Go      string `json:"go"`      // the Go release
 }
 
+func (b build) String() string {
+	return fmt.Sprintf("swoosh %s, commit %s, %s", b.Version, b.Commit, b.Go)
+}
+
 func buildInfo() build {
 	b := build{"(devel)", "unknown", "unknown"}
 	info, ok := debug.ReadBuildInfo()
@@ -46,7 +50,7 @@ func newVersion(s streams) *cobra.Command {
 		if out.json {
 			return out.printJSON(b)
 		}
-		_, err := fmt.Fprintf(s.out, "swoosh %s, commit %s, %s\n", b.Version, b.Commit, b.Go)
+		_, err := fmt.Fprintln(s.out, b)
 		return err
 	}
 	return cmd

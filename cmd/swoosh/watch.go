@@ -18,7 +18,7 @@ missed, none is printed twice.`,
 	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the next one)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("from") && from == 0 {
-			return exitf(codeUsage, "--from is 0: entries are counted from 1")
+			return exitf(codeUsage, "--from is 0: entries are counted from 1: give 1 or more")
 		}
 		api, err := connection.reach(cmd.Context())
 		if err != nil {
