@@ -29,6 +29,7 @@ type badgerWAL struct {
 	first, last atomic.Uint64
 	fault       *badgerLogger
 	unlock      func() error // of the directory
+	room        func() error // whether there is room to write tables
 	fresh       int          // bytes appended since the tables were paged out; Append's
 
 	// Badger unmaps its files when it closes: nobody may be reading then.
@@ -48,7 +49,7 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &badgerWAL{fault: &badgerLogger{log: logger}, unlock: unlock}
+	w := &badgerWAL{fault: &badgerLogger{log: logger}, unlock: unlock, room: func() error { return checkRoom(durable.OS(), dir) }}
 	if err := w.open(dir); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
@@ -317,7 +318,23 @@ func (w *badgerWAL) Close() error {
 	w.closed = true
 	w.closing.Unlock()
 	w.readers.Wait()
+	if err := w.room(); err != nil { // Closing writes a table. Without it the log is as after a crash, and whole.
+		return err
+	}
 	return errors.Join(w.db.Close(), w.unlock())
+}
+
+// roomBytes is what Badger may need to open or close a log: two memtables, and the
+// tables that they become. It maps its files, so a disk without room does not give it
+// an error: it kills the process (SIGBUS).
+const roomBytes = 64 << 20
+
+func checkRoom(fsys FS, dir string) error {
+	free, err := fsys.Free(dir)
+	if err == nil && free < roomBytes {
+		err = fmt.Errorf("%d bytes are free in %s, and %d are needed to open or close its log: free some space", free, dir, roomBytes)
+	}
+	return err
 }
 
 // badgerLogger is Badger's logger. Badger only logs some failures that put the

@@ -229,3 +229,36 @@ func TestReopenedWhileChildrenStart(t *testing.T) {
 	_, err = swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
 	require.ErrorIs(t, err, durable.ErrLocked)
 }
+
+// TestFullDisk: Badger would die of it, so it is neither opened nor closed.
+func TestFullDisk(t *testing.T) {
+	disk := &room{FS: durable.OS()}
+	disk.free.Store(swoosh.RoomBytes - 1)
+	dir := t.TempDir()
+	_, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, FS: disk}, ledger)
+	require.ErrorContains(t, err, dir+", and 67108864 are needed")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	disk.free.Store(1 << 40)
+	quiet := slog.New(slog.DiscardHandler)
+	var log swoosh.WAL
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, FS: disk, Logger: quiet, OpenWAL: func(dir string) (_ swoosh.WAL, err error) {
+		log, err = swoosh.OpenBadgerWAL(dir, quiet)
+		return log, err
+	}}, ledger)
+	require.NoError(t, err)
+	_, err = e.Submit(context.Background(), opening("a"))
+	require.NoError(t, err)
+	swoosh.WithoutRoom(log)
+	require.ErrorContains(t, e.Close(context.Background()), "the disk is full")
+	require.False(t, markIsClean(t, dir))
+
+	// As a process that has ended leaves it.
+	copied := t.TempDir()
+	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))
+	report, err := swoosh.Verify(context.Background(), vault(copied), ledger)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, report.Last)
+}

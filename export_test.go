@@ -2,6 +2,7 @@ package swoosh
 
 import (
 	"context"
+	"errors"
 	"reflect"
 )
 
@@ -13,7 +14,13 @@ const (
 	GroupMaxBytes    = groupMaxBytes
 	MaxEntryBytes    = maxEntryBytes
 	DiskReserve      = diskReserve
+	RoomBytes        = roomBytes
 )
+
+// WithoutRoom has a log of Badger's find the disk full.
+func WithoutRoom(w WAL) {
+	w.(*badgerWAL).room = func() error { return errors.New("the disk is full") }
+}
 
 // Answer waits for the answer to a submission.
 type Answer func(context.Context) ([]Result, error)
