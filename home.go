@@ -34,7 +34,7 @@ func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
 // openHome makes or opens the directory and locks it.
 func openHome(dir string, fsys FS) (*home, error) {
 	if err := makeDir(fsys, dir); err != nil {
-		return nil, fmt.Errorf("swoosh: directory %s cannot be used: %w: see to it, or name another one", dir, err)
+		return nil, fmt.Errorf("swoosh: directory %s cannot be used: %w", dir, err)
 	}
 	h := &home{dir: dir, fs: fsys}
 	if err := h.recognise(); err != nil {

@@ -47,13 +47,14 @@ func TestTokens(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, line, secret)
 	file := filepath.Join(t.TempDir(), "tokens")
-	write(t, file, "# callers\n\n"+line+"\nboss admin 0123456789abcdef\nboss admin fedcba9876543210\nnode-7 read\n")
+	write(t, file, "# callers\n\n"+line+"\nboss admin 0123456789abcdef\nboss admin fedcba9876543210\nnode-7 read\nAlice@host.example read 00000000000000000000\n")
 	tokens, err := access.OpenTokens(file, nil, quiet)
 	require.NoError(t, err)
 	for token, want := range map[string]swoosh.Caller{
-		secret:             {Name: "ingest", Role: swoosh.RoleWrite},
-		"0123456789abcdef": {Name: "boss", Role: swoosh.RoleAdmin},
-		"fedcba9876543210": {Name: "boss", Role: swoosh.RoleAdmin},
+		secret:                  {Name: "ingest", Role: swoosh.RoleWrite},
+		"0123456789abcdef":      {Name: "boss", Role: swoosh.RoleAdmin},
+		"fedcba9876543210":      {Name: "boss", Role: swoosh.RoleAdmin},
+		strings.Repeat("0", 20): {Name: "Alice@host.example", Role: swoosh.RoleRead},
 	} {
 		got, err := tokens.Authenticate(bearer(token))
 		require.NoError(t, err)
@@ -109,8 +110,8 @@ func TestAddToken(t *testing.T) {
 	require.NotContains(t, string(before), first)
 	_, err = access.AddToken(file, "a", swoosh.RoleWrite)
 	require.ErrorContains(t, err, file+", line 4: a has another role")
-	_, err = access.AddToken(file, "A", swoosh.RoleRead)
-	require.ErrorContains(t, err, "a node is 1 to 63 characters")
+	_, err = access.AddToken(file, "a b", swoosh.RoleRead)
+	require.ErrorContains(t, err, "a caller's name has 1 to 64 characters")
 	after, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
@@ -139,14 +140,15 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 func TestTokenFilesThatAreRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	for text, want := range map[string]string{
-		"":                              "holds no line",
-		"# nothing\n":                   "holds no line",
-		"\na\n":                         "line 2: it has 1 words",
-		"a read b c\n":                  "line 1: it has 4 words",
-		"A read 0123456789abcdef\n":     `line 1: its name "A"`,
-		"a reader 0123456789abcdef\n":   "line 1: the role",
-		"a read secretsecret\n":         "line 1: its token has 12 characters",
-		"a read sha256:secretsecrets\n": "64 lower-case hex digits",
+		"":                                "holds no line",
+		"# nothing\n":                     "holds no line",
+		"\na\n":                           "line 2: it has 1 words",
+		"a read b c\n":                    "line 1: it has 4 words",
+		"ä read 0123456789abcdef\n":       `line 1: a caller's name has 1 to 64 characters from ! to ~`,
+		strings.Repeat("a", 65) + " read": "line 1: a caller's name",
+		"a reader 0123456789abcdef\n":     "line 1: the role",
+		"a read secretsecret\n":           "line 1: its token has 12 characters",
+		"a read sha256:secretsecrets\n":   "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("ab", 31) + "\n":                    "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("ab", 32) + "a\n":                   "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("AB", 32) + "\n":                    "64 lower-case hex digits",
@@ -168,6 +170,11 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 	write(t, file, "a read sha256:"+strings.Repeat("ab", 32)+"\n")
 	_, err = access.OpenTokens(file, nil, quiet)
 	require.NoError(t, err, "hashes may be seen")
+	for _, mode := range []os.FileMode{0o620, 0o602} {
+		require.NoError(t, os.Chmod(file, mode))
+		_, err = access.OpenTokens(file, nil, quiet)
+		require.ErrorContains(t, err, file+" may be written by others")
+	}
 }
 
 // authority signs certificates for tests.

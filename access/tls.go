@@ -30,6 +30,10 @@ func OpenCertificates(cert, key, clientCA string, log *slog.Logger) (*Certificat
 // Reload reads the files now. With an error all is as before.
 func (c *Certificates) Reload() error { return c.config.Reload() }
 
+// Look reads the files if one has changed, so that what is wrong with them is told
+// before anybody asks.
+func (c *Certificates) Look() { c.config.get() }
+
 // Expiry is when the certificate in use ends to hold. Clients refuse it then; the
 // server goes on with it until the files change.
 func (c *Certificates) Expiry() time.Time { return c.config.get().Certificates[0].Leaf.NotAfter }

@@ -27,8 +27,8 @@ import (
 //
 // A line is "<name> <role> <token>" or "<name> <role> sha256:<hex>"; "<name>
 // <role>" alone gives a role to a client certificate of that name. Roles are
-// read, write and admin. A name has the form of a node's id; it may stand in
-// several lines, with one role, so that a token can be exchanged without a gap.
+// read, write and admin. A name has 1 to 64 characters from ! to ~ and no # in
+// front; it may stand in several lines, with one role, so that a token can be exchanged without a gap.
 // Empty lines and those that begin with # are passed over.
 type Tokens struct {
 	roll         *reloaded[*roll]
@@ -59,6 +59,10 @@ func OpenTokens(file string, certificates *Certificates, log *slog.Logger) (*Tok
 
 // Reload reads the file now. With an error the tokens are as before.
 func (t *Tokens) Reload() error { return t.roll.Reload() }
+
+// Look reads the file if it has changed, so that what is wrong with it is told before
+// anybody asks.
+func (t *Tokens) Look() { t.roll.get() }
 
 // Authenticate is for swoosh.APIOptions: it takes a bearer token, or else a
 // client certificate that is good now, whose common name is the caller's.
@@ -109,7 +113,23 @@ func readRoll(file string) (*roll, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the token file cannot be read: %w: name one that swoosh token has made", err)
 	}
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("%s may be written by others, who could let themselves in: chmod go-w it", file)
+	}
 	return parseRoll(file, b)
+}
+
+// nameMax is how long a certificate's common name may be, in characters (X.520,
+// ub-common-name).
+const nameMax = 64
+
+// CheckName says what is wrong with a caller's name, or nil.
+func CheckName(name string) error {
+	isOther := func(r rune) bool { return r <= ' ' || r > '~' }
+	if name == "" || len(name) > nameMax || name[0] == '#' || strings.ContainsFunc(name, isOther) {
+		return fmt.Errorf("a caller's name has 1 to %d characters from ! to ~ and no # in front, not %q", nameMax, name)
+	}
+	return nil
 }
 
 // parseRoll reads what a token file holds. Its errors name file and line, and no
@@ -156,8 +176,8 @@ func (r *roll) add(words []string) (hashed bool, err error) {
 		return false, fmt.Errorf("it has %d words: write <name> <role> <token>, or <name> <role> sha256:<hex>", len(words))
 	}
 	name := words[0]
-	if err := swoosh.CheckNodeID(name); err != nil {
-		return false, fmt.Errorf("its name %q: %w", name, err)
+	if err := CheckName(name); err != nil {
+		return false, err
 	}
 	role, err := swoosh.ParseRole(words[1])
 	if err != nil {
@@ -201,7 +221,7 @@ func tokenSum(word string) (sum [sha256.Size]byte, hashed bool, err error) {
 // NewToken makes a token of 256 random bits, and the line for the token file
 // that does not give it away.
 func NewToken(name string, role swoosh.Role) (secret, line string, err error) {
-	if err := swoosh.CheckNodeID(name); err != nil {
+	if err := CheckName(name); err != nil {
 		return "", "", err
 	}
 	var b [32]byte
@@ -240,6 +260,14 @@ func appendTo(file, text string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	info, err := f.Stat()
+	if err == nil {
+		if _, err = f.WriteString(text); err == nil {
+			err = f.Sync()
+		}
+		if err != nil { // Half a line could be another one.
+			err = errors.Join(err, f.Truncate(info.Size()))
+		}
+	}
+	return errors.Join(err, f.Close())
 }

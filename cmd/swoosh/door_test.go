@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/access"
 )
 
@@ -167,6 +169,32 @@ func TestReloadTellsWhatCannotBeRead(t *testing.T) {
 	err = d.reload()
 	require.ErrorContains(t, err, "tokens, line 1: it has 1 words")
 	require.ErrorContains(t, err, "good.cert with "+f.key)
+}
+
+// TestChangesAreToldWithoutAQuestion: who mends a file looks into the log.
+func TestChangesAreToldWithoutAQuestion(t *testing.T) {
+	tokens := writeFile(t, filepath.Join(t.TempDir(), "tokens"), "boss admin 0123456789abcdef\n")
+	p := launch(t, filepath.Join(t.TempDir(), "data"), "--token-file", tokens)
+	p.address(t)
+	writeFile(t, tokens, "junk\n")
+	time.Sleep(3 * lookEvery)
+	p.stop(t, syscall.SIGTERM)
+	require.Contains(t, p.stderr.String(), "tokens, line 1: it has 1 words")
+}
+
+func TestModesAreTold(t *testing.T) {
+	var text bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&text, nil))
+	mode := "ready"
+	for _, step := range []struct{ mode, says string }{
+		{"ready", ""}, {"disk_full", `level=WARN msg="commands are refused" mode=disk_full why="One. Two."`}, {"disk_full", ""},
+		{"read_only", "mode=read_only"}, {"ready", "taken again"}, {"ready", ""},
+	} {
+		text.Reset()
+		mode = tellMode(log, mode, swoosh.Health{Mode: step.mode, Reasons: []string{"One.", "Two."}})
+		require.Contains(t, text.String(), step.says)
+		require.Equal(t, step.says == "", text.Len() == 0, text.String())
+	}
 }
 
 // TestGreeting is a line that can be run, whatever the door.

@@ -75,8 +75,11 @@ func listenUnix(path string) (net.Listener, error) {
 	case info.Mode().Type() != fs.ModeSocket:
 		return nil, exitf(codeFailed, "%s is there and is no socket: remove it, or give another --listen", path)
 	default:
-		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		c, err := net.DialTimeout("unix", path, time.Second)
+		if err == nil {
 			_ = c.Close() // It was only asked for.
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) { // That alone says that nobody listens.
 			return nil, exitf(codeFailed, "%s is taken by another program, perhaps another swoosh: stop that one, or give another --listen", path)
 		}
 		if err := os.Remove(path); err != nil {

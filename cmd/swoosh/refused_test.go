@@ -260,6 +260,7 @@ func TestServeIsRefused(t *testing.T) {
 		{args: "--listen 0.0.0.0:0 --tls-cert good.cert --tls-key good.key", prepare: good, code: codeUsage, says: "--token-file"},
 		{args: "--listen " + ln.Addr().String(), code: codeFailed, says: ln.Addr().String() + " is taken by another program, perhaps another swoosh: stop that one, or give another --listen"},
 		{args: "--listen unix:taken", prepare: listening, code: codeFailed, says: "taken is taken by another program"},
+		{args: "--listen unix:taken", prepare: all(listening, mode("taken", 0)), as: nobody, code: codeFailed, says: "taken is taken by another program"},
 		{args: "--listen unix:plain", prepare: file("plain", "", 0o600), code: codeFailed, says: "plain is there and is no socket: remove it"},
 		{args: "--listen unix:nowhere/s", code: codeFailed, says: "nowhere/s: its directory is not there: make it first"},
 		{args: "--listen unix:closed/s", prepare: folder("closed", 0), as: nobody, code: codeFailed, says: "closed/s: " + denied},
@@ -280,6 +281,7 @@ func TestServeIsRefused(t *testing.T) {
 		{args: "--token-file folder", prepare: folder("folder", 0o700), code: codeUsage, says: "read folder: is a directory"},
 		{args: "--token-file tokens", prepare: file("tokens", boss+"boss\n", 0o600), code: codeUsage, says: "tokens, line 2: it has 1 words: write <name> <role> <token>"},
 		{args: "--token-file tokens", prepare: file("tokens", boss, 0o640), code: codeUsage, says: "chmod 600"},
+		{args: "--token-file tokens", prepare: file("tokens", boss, 0o622), code: codeUsage, says: "tokens may be written by others, who could let themselves in: chmod go-w it"},
 		{args: "--token-file tokens", prepare: file("tokens", boss, 0o604), code: codeUsage, says: "chmod 600"},
 		{args: "--token-file tokens", prepare: file("tokens", boss, 0), as: nobody, code: codeUsage, says: "open tokens: permission denied"},
 
@@ -339,7 +341,7 @@ func TestTokenIsRefused(t *testing.T) {
 	tests := []refusal{
 		{args: "token a", code: codeUsage, says: "ROLE is missing"},
 		{args: "token a reader", code: codeUsage, says: "give read, write or admin"},
-		{args: "token A read", code: codeUsage, says: `NAME "A": a node is 1 to 63 characters`},
+		{args: "token #a read", code: codeUsage, says: "NAME: a caller's name has 1 to 64 characters from ! to ~ and no # in front"},
 		{args: "token a read --tokn-file tokens", code: codeUsage, says: "did you mean --token-file?"},
 		{args: "token a read --token-file nowhere/tokens", code: codeFailed, says: "open nowhere/tokens: no such file or directory: see to its directory"},
 		{args: "token a read --token-file folder", prepare: folder("folder", 0o700), code: codeFailed, says: "read folder: is a directory"},

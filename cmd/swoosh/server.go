@@ -53,6 +53,16 @@ func (d *door) reload() error {
 	return err
 }
 
+// look reads what has changed, whether or not anybody asks.
+func (d *door) look() {
+	if d.tokens != nil {
+		d.tokens.Look()
+	}
+	if d.certificates != nil {
+		d.certificates.Look()
+	}
+}
+
 // scheme is that of the addresses of TCP listeners.
 func (d *door) scheme() string {
 	if d.certificates != nil {
@@ -109,17 +119,26 @@ func (s *server) apiOptions(b build, metrics *prometheus.Registry) swoosh.APIOpt
 	return o
 }
 
+// lookEvery is how often files and the server's mode are looked at.
+const lookEvery = time.Second
+
 // serve waits for the end, and reads tokens and certificates again on SIGHUP.
 func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go watchdog(ctx, e)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	mode := "ready"
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-w.ended:
 			return err
+		case <-tick.C:
+			s.door.look()
+			mode = tellMode(s.options.Logger, mode, e.Health())
 		case <-s.hangups:
 			notifyReload()
 			if err := s.door.reload(); err != nil {
@@ -130,6 +149,18 @@ func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 			notify("READY=1")
 		}
 	}
+}
+
+// tellMode logs that the mode has changed, and gives it.
+func tellMode(log *slog.Logger, before string, h swoosh.Health) string {
+	switch {
+	case h.Mode == before:
+	case h.Mode == "ready":
+		log.Info("all commands are taken again")
+	default:
+		log.Warn("commands are refused", "mode", h.Mode, "why", strings.Join(h.Reasons, " "))
+	}
+	return h.Mode
 }
 
 // greeting is the one line on stdout. Scripts take the address from its third

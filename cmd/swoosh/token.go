@@ -23,8 +23,8 @@ put at the end of that file; without, it is printed on stderr.`,
 			if err != nil {
 				return exitf(codeUsage, "%w", err)
 			}
-			if err := swoosh.CheckNodeID(args[0]); err != nil {
-				return exitf(codeUsage, "NAME %q: %w", args[0], err)
+			if err := access.CheckName(args[0]); err != nil {
+				return exitf(codeUsage, "NAME: %w", err)
 			}
 			secret, err := makeToken(s, file, args[0], role)
 			if err != nil {
