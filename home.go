@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/chorus-services/swoosh/internal/durable"
 )
@@ -80,11 +82,13 @@ func (h *home) recognise() error {
 	if err != nil {
 		return fmt.Errorf("swoosh: directory %s cannot be read: %w", h.dir, err)
 	}
-	foreign := slices.IndexFunc(entries, func(e fs.DirEntry) bool {
+	foreign := ""
+	if i := slices.IndexFunc(entries, func(e fs.DirEntry) bool {
 		return !slices.Contains(ours, strings.TrimSuffix(e.Name(), durable.TempSuffix))
-	})
-	if foreign < 0 {
-		return nil
+	}); i >= 0 {
+		foreign = entries[i].Name()
+	} else if _, foreign, err = h.lookIntoLog(); err != nil || foreign == "" {
+		return err
 	}
 	if info, err := h.fs.Stat(h.path("mark")); err == nil && info.Mode().IsRegular() && info.Size() == 2*markSlotBytes {
 		return nil
@@ -92,7 +96,29 @@ func (h *home) recognise() error {
 	if _, err := h.fs.Stat(h.path("log/MANIFEST")); err == nil {
 		return nil
 	}
-	return fmt.Errorf("swoosh: %s is not empty and not a swoosh directory (it holds %s): name another one", h.dir, entries[foreign].Name())
+	return fmt.Errorf("swoosh: %s is not empty and not a swoosh directory (it holds %s): name another one", h.dir, foreign)
+}
+
+// badgers is what a file of Badger's is called.
+var badgers = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK)$`)
+
+// lookIntoLog tells whether files of a log are in log/, and what else is.
+func (h *home) lookIntoLog() (there bool, foreign string, err error) {
+	entries, err := h.fs.ReadDir(h.path("log"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, "", nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return false, "a file log", nil
+	}
+	for _, e := range entries {
+		if badgers.MatchString(e.Name()) {
+			there = true
+		} else {
+			foreign = "log/" + e.Name()
+		}
+	}
+	return there, foreign, err
 }
 
 // hasAny tells whether there is something of one of these names.
@@ -105,20 +131,26 @@ func (h *home) hasAny(names ...string) (bool, error) {
 	return false, nil
 }
 
-// nodeID gives the id kept in the directory, and makes one the first time.
-func (h *home) nodeID() (string, error) {
+// readNodeID gives the id kept in the directory.
+func (h *home) readNodeID() (string, error) {
 	b, err := durable.ReadFile(h.fs, h.path("node"))
-	if err == nil {
-		id := strings.TrimSpace(string(b))
-		if err := CheckNodeID(id); err != nil {
-			return "", fmt.Errorf("swoosh: %s is damaged: %w: write the node's id into it, or start with --node-id", h.path("node"), err)
-		}
-		return id, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return "", err
 	}
-	id := "n" + newInstance()[:8]
+	id := strings.TrimSpace(string(b))
+	if err := CheckNodeID(id); err != nil {
+		return "", &DamageError{Detail: fmt.Sprintf("%s is damaged: %v", h.path("node"), err), Next: "write the node's id into it, which stands at the end of each stamp, or remove it, and a new one is made"}
+	}
+	return id, nil
+}
+
+// nodeID is readNodeID, and makes an id the first time.
+func (h *home) nodeID() (string, error) {
+	id, err := h.readNodeID()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return id, err
+	}
+	id = "n" + newInstance()[:8]
 	return id, durable.Replace(h.fs, h.path("node"), func(f durable.File) error {
 		_, err := f.Write([]byte(id + "\n"))
 		return err

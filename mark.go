@@ -83,7 +83,7 @@ func readMark(fsys durable.FS, name string) (rec markRecord, found bool, damage 
 		r, sequence, err := decodeMark(b, slot)
 		switch {
 		case errors.Is(err, errMarkNewer):
-			return markRecord{}, false, err
+			return markRecord{}, false, fmt.Errorf("swoosh: %s: %w", name, err)
 		case err == nil && (!found || sequence > newest):
 			rec, newest, found = r, sequence, true
 		}
@@ -229,7 +229,7 @@ func decodeMark(file []byte, slot int) (rec markRecord, sequence uint64, err err
 		return rec, 0, errMarkSlot
 	}
 	if b[4] > markFormat {
-		return rec, 0, fmt.Errorf("swoosh: mark: format %d %w (%d): use the newer swoosh", b[4], errMarkNewer, markFormat)
+		return rec, 0, fmt.Errorf("format %d %w (%d): use the newer swoosh", b[4], errMarkNewer, markFormat)
 	}
 	rec = markRecord{
 		Index:     binary.BigEndian.Uint64(b[14:]),

@@ -202,7 +202,7 @@ func TestMarkOfANewerFormat(t *testing.T) {
 		sealMark(s)
 		putMark(t, m, b)
 		_, found, damage := readMark(m, markName)
-		require.EqualError(t, damage, "swoosh: mark: format 2 is newer than this program reads (1): use the newer swoosh")
+		require.EqualError(t, damage, "swoosh: "+markName+": format 2 is newer than this program reads (1): use the newer swoosh")
 		require.ErrorIs(t, damage, errMarkNewer)
 		require.False(t, found)
 	}

@@ -110,6 +110,11 @@ func (e *Engine) takeHome() (clean bool, err error) {
 	if e.home, err = openHome(e.o.Dir, e.o.FS); err != nil {
 		return false, err
 	}
+	if e.o.Node == "" {
+		if _, err := e.home.readNodeID(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
 	return e.checkMark()
 }
 

@@ -59,11 +59,15 @@ func visit(o Options, parts []Part) (*Engine, error) {
 // be said of an empty log, such as that it is sound.
 func (e *Engine) ours() error {
 	h := &home{dir: e.o.Dir, fs: e.o.FS}
-	there, err := h.hasAny("log", "mark", "snapshots")
+	log, _, err := h.lookIntoLog()
 	if err != nil {
 		return err
 	}
-	if there {
+	rest, err := h.hasAny("mark", "snapshots")
+	if err != nil {
+		return err
+	}
+	if log || rest {
 		return h.recognise()
 	}
 	return fmt.Errorf("swoosh: %s is not a swoosh directory, it has neither a log nor a mark: name the directory that serve was given by --dir", e.o.Dir)

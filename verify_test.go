@@ -54,9 +54,10 @@ func TestVerifyOfWhatIsNoDirectory(t *testing.T) {
 // TestVerifyOfALookAlike: a name of ours in a directory that is not ours, and a
 // copy that lost log and mark, are not called a sound and empty log.
 func TestVerifyOfALookAlike(t *testing.T) {
-	for _, names := range [][]string{{"node"}, {"lock", "node"}, {"node", "ls"}, {"log", "ls"}, {"snapshots", "ls"}} {
+	for _, names := range [][]string{{"node"}, {"lock", "node"}, {"node", "ls"}, {"log", "ls"}, {"snapshots", "ls"}, {"log/app.log"}, {"log/000001.sst", "log/app.log"}} {
 		dir := t.TempDir()
 		for _, name := range names {
+			require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
 		}
 		before := listing(t, dir)

@@ -14,17 +14,19 @@ import (
 const lookEvery = time.Second
 
 // reloaded is what files hold, read again when one of them has changed. What
-// cannot be read leaves what was there before.
+// cannot be read leaves what was there before, and is tried again: the reason may
+// pass, such as too many open files.
 type reloaded[T any] struct {
 	files []string
 	read  func() (T, error)
 	log   *slog.Logger
 	now   func() time.Time
 
-	mu     sync.Mutex
-	looked time.Time
-	seen   string // what the files looked like when they were last read
-	value  T
+	mu      sync.Mutex
+	looked  time.Time
+	seen    string // what the files looked like when they were last read
+	failing bool   // they could not be
+	value   T
 }
 
 func newReloaded[T any](log *slog.Logger, read func() (T, error), files ...string) (*reloaded[T], error) {
@@ -44,11 +46,13 @@ func (r *reloaded[T]) get() T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now := r.now(); now.Sub(r.looked) >= lookEvery {
-		if seen := r.look(); seen != r.seen {
-			if err := r.reload(seen); err != nil {
-				r.log.Error("what was there before stays in use", "why", err)
-			} else {
+		if seen := r.look(); seen != r.seen || r.failing {
+			told := seen == r.seen
+			switch err := r.reload(seen); {
+			case err == nil:
 				r.log.Info("read again", "files", strings.Join(r.files, ", "))
+			case !told:
+				r.log.Error("what was there before stays in use", "why", err)
 			}
 		}
 	}
@@ -56,8 +60,8 @@ func (r *reloaded[T]) get() T {
 }
 
 func (r *reloaded[T]) reload(seen string) error {
-	r.seen = seen // One that cannot be read is not read again until it changes.
 	value, err := r.read()
+	r.seen, r.failing = seen, err != nil
 	if err != nil {
 		return err
 	}
@@ -76,7 +80,7 @@ func (r *reloaded[T]) look() string {
 			fmt.Fprintln(&all, err)
 			continue
 		}
-		fmt.Fprintln(&all, info.Size(), info.ModTime().UnixNano(), inode(info))
+		fmt.Fprintln(&all, info.Size(), info.ModTime().UnixNano(), info.Mode(), inode(info))
 	}
 	return all.String()
 }

@@ -18,12 +18,12 @@ func TestReloaded(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	put := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
 	put("one")
-	reads, now := 0, time.Unix(1000, 0)
+	reads, now, passing := 0, time.Unix(1000, 0), false
 	var log bytes.Buffer
 	r, err := newReloaded(slog.New(slog.NewTextHandler(&log, nil)), func() (string, error) {
 		reads++
 		b, err := os.ReadFile(file)
-		if string(b) == "broken" {
+		if string(b) == "broken" || passing {
 			err = errors.New("it is broken")
 		}
 		return string(b), err
@@ -42,8 +42,9 @@ func TestReloaded(t *testing.T) {
 		{"", 1, "second", 2, "read again"},
 		{"", lookEvery, "second", 2, ""},
 		{"broken", lookEvery, "second", 3, "it is broken"},
-		{"", lookEvery, "second", 3, ""},
-		{"third", lookEvery, "third", 4, "read again"},
+		{"", lookEvery, "second", 4, ""},
+		{"third", lookEvery, "third", 5, "read again"},
+		{"", lookEvery, "third", 5, ""},
 	} {
 		if step.put != "" {
 			put(step.put)
@@ -55,6 +56,14 @@ func TestReloaded(t *testing.T) {
 		require.Equal(t, step.says == "", log.Len() == 0, log.String())
 		log.Reset()
 	}
+	put("not yet")
+	passing = true
+	now = now.Add(lookEvery)
+	require.Equal(t, "third", r.get())
+	passing = false
+	now = now.Add(lookEvery)
+	require.Equal(t, "not yet", r.get(), "what kept it from being read has passed")
+
 	put("fourth")
 	require.NoError(t, r.Reload())
 	require.Equal(t, "fourth", r.value, "not only when somebody asks")
