@@ -359,7 +359,11 @@ func (l *badgerLogger) Errorf(format string, args ...any) {
 }
 
 func (l *badgerLogger) Warningf(format string, args ...any) {
-	l.say(slog.LevelWarn, format, args)
+	level := slog.LevelWarn
+	if strings.Contains(format, "might be too small") || strings.HasPrefix(format, "Cache life") { // It is small on purpose, see badgerOptions.
+		level = slog.LevelDebug
+	}
+	l.say(level, format, args)
 }
 func (l *badgerLogger) Infof(format string, args ...any)  { l.say(slog.LevelDebug, format, args) }
 func (l *badgerLogger) Debugf(format string, args ...any) { l.say(slog.LevelDebug, format, args) }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net"
+	"net/http"
+	"strings"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -65,4 +68,34 @@ func Example() {
 	// 1 true <nil>
 	// conflict: lamp desk is so already
 	// true <nil>
+}
+
+// The HTTP API in front of one's own domain.
+func ExampleNewAPI() {
+	ctx := context.Background()
+	engine, err := swoosh.Open(ctx, swoosh.Options{}, lamps)
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	api := swoosh.NewAPI(swoosh.APIOptions{Loopback: true})
+	api.Attach(engine)
+	server := api.Server()
+	go server.Serve(listener)
+
+	body := strings.NewReader(`{"command":"lamps.switch","payload":{"lamp":"desk","on":true}}`)
+	answer, err := http.Post("http://"+listener.Addr().String()+"/command", "application/json", body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(answer.Status, answer.Body.Close())
+
+	api.Stop() // Streams and watches end, nothing new begins.
+	fmt.Println(server.Shutdown(ctx), engine.Close(ctx))
+	// Output:
+	// 200 OK <nil>
+	// <nil> <nil>
 }

@@ -94,6 +94,11 @@ func (r *recovery) mend(flag string) string {
 	return strings.TrimSpace(fmt.Sprintf("run: swoosh repair %s %s", r.o.Dir, flag))
 }
 
+// mendReducer says what to do where the domains would make another state.
+func (r *recovery) mendReducer() string {
+	return "use the program that wrote the log; or, if its domains were changed on purpose, " + r.mend("--accept-reducer")
+}
+
 var errNoEntry = errors.New("is not in the log")
 
 // entry reads one entry; errNoEntry if it is not there.
@@ -134,7 +139,7 @@ func (r *recovery) explain(err error, same bool) error {
 		return err
 	}
 	d.Detail += " (the newest snapshot was made by another version of the domains)"
-	d.Next = r.mend("--accept-reducer") + " to go on from the state as it was, or start the version that wrote the log"
+	d.Next = r.mendReducer() + " to go on from the state as it was"
 	return d
 }
 
@@ -235,7 +240,7 @@ func (r *recovery) noteForeign(s *State, head snapshotHead, why error) {
 func (f *foreign) differs(r *recovery) *DamageError {
 	return &DamageError{
 		Detail: fmt.Sprintf("%s: snapshot %d, which the log rests on, does not fit the domains: %v", differs, r.base, f.why),
-		Next:   r.mend("--accept-reducer") + " to go on with what fits, or start the version that wrote the log",
+		Next:   r.mendReducer() + " to go on with what fits",
 	}
 }
 
@@ -403,7 +408,7 @@ func (p *replay) check(ctx context.Context, x *Entry, good *State, n uint64) err
 			return err
 		}
 	}
-	return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s says state_hash %s, replay gives %s", differs, x.Command, x.StateHash, p.state.hash), Next: p.r.mend("--accept-reducer")}
+	return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s says state_hash %s, replay gives %s", differs, x.Command, x.StateHash, p.state.hash), Next: p.r.mendReducer()}
 }
 
 // step checks an entry's place in the log and reduces it.
@@ -463,7 +468,7 @@ func (p *replay) reduce(x *Entry) error {
 		return p.importState(x)
 	}
 	refused := func(err error) error {
-		return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s was accepted, replay refuses it: %v", differs, x.Command, err), Next: p.r.mend("--accept-reducer")}
+		return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s was accepted, replay refuses it: %v", differs, x.Command, err), Next: p.r.mendReducer()}
 	}
 	cmd, err := p.r.cat.find(x.Command)
 	if err != nil {

@@ -502,6 +502,7 @@ func (e *Engine) mendReducer(r *recovery, c *rescue, a Accept, report *RepairRep
 		report.say("What of snapshot %d does not fit the domains begins at zero.", newest.state.index)
 	}
 	if !a.Reducer {
+		report.say("If its domains were not changed on purpose, this is not the program that wrote the log: use that one.")
 		report.Next = fmt.Sprintf("swoosh repair %s --accept-reducer", e.o.Dir)
 		return nil
 	}

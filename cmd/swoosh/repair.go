@@ -16,7 +16,7 @@ func newRepair(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "repair DIR [--accept-loss] [--accept-reducer] [--json]", Short: "Explain damage, and mend it as far as you accept",
 		Long: `Says what is wrong with a directory and what mending it would cost. Without a
-flag it changes nothing. What is accepted as lost is written into a file and
+flag it mends nothing. What is accepted as lost is written into a file and
 into the log; nothing is deleted. While there is damage that was not accepted
 it ends with exit code 3.`,
 		Args: takes("DIR"),
