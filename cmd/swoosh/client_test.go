@@ -308,6 +308,9 @@ func TestVariableThatMeansNothing(t *testing.T) {
 	for _, name := range []string{"SWOOSH_CONFIG", "SWOOSH_DIR", "SWOOSH_LISTEN", "SWOOSH_TOKEN_FILE", "SWOOSH_RATE"} {
 		t.Setenv(name, "7")
 	}
+	for _, name := range []string{"SWOOSH_PORT", "SWOOSH_PORT_8420_TCP_ADDR", "SWOOSH_SERVICE_HOST", "SWOOSH_SERVICE_PORT_HTTP"} {
+		t.Setenv(name, "from Kubernetes")
+	}
 	t.Setenv("SWOOSH_ADRR", "http://127.0.0.1:1")
 	for _, args := range [][]string{{"health"}, {"state"}} {
 		got := swooshRun(t, "", args...)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -46,6 +47,10 @@ func environment() map[string]string {
 	return env
 }
 
+// kubernetes matches the variables that it gives every container for a Service that
+// is named swoosh.
+var kubernetes = regexp.MustCompile(`^SWOOSH_(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)`)
+
 // warnOfVariables tells of those that mean nothing to any command: the server's
 // and those of who asks it may stand side by side.
 func warnOfVariables(w io.Writer) {
@@ -56,7 +61,7 @@ func warnOfVariables(w io.Writer) {
 		}
 	})
 	for _, name := range slices.Sorted(maps.Keys(environment())) {
-		if !slices.Contains(known, name) {
+		if !slices.Contains(known, name) && !kubernetes.MatchString(name) {
 			fmt.Fprintf(w, "swoosh: the variable %s means nothing here%s\n", name, meant(name, known, "--help names those that do"))
 		}
 	}
