@@ -144,13 +144,9 @@ func (h *home) readNodeID() (string, error) {
 	return id, nil
 }
 
-// nodeID is readNodeID, and makes an id the first time.
-func (h *home) nodeID() (string, error) {
-	id, err := h.readNodeID()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return id, err
-	}
-	id = "n" + newInstance()[:8]
+// makeNodeID makes an id and keeps it in the directory.
+func (h *home) makeNodeID() (string, error) {
+	id := "n" + newInstance()[:8]
 	return id, durable.Replace(h.fs, h.path("node"), func(f durable.File) error {
 		_, err := f.Write([]byte(id + "\n"))
 		return err

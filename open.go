@@ -81,7 +81,7 @@ func (e *Engine) openLog() (clean bool, err error) {
 			return false, err
 		}
 		if e.o.Node == "" {
-			if e.o.Node, err = e.home.nodeID(); err != nil {
+			if e.o.Node, err = e.home.makeNodeID(); err != nil {
 				return false, err
 			}
 		}
@@ -105,13 +105,13 @@ func (e *Engine) openLog() (clean bool, err error) {
 	return clean, nil
 }
 
-// takeHome locks the directory and reads the mark.
+// takeHome locks the directory and reads the mark, and the node if there is one.
 func (e *Engine) takeHome() (clean bool, err error) {
 	if e.home, err = openHome(e.o.Dir, e.o.FS); err != nil {
 		return false, err
 	}
 	if e.o.Node == "" {
-		if _, err := e.home.readNodeID(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if e.o.Node, err = e.home.readNodeID(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
 	}

@@ -353,7 +353,7 @@ func (e *Engine) replaceLog(c *rescue, report *RepairReport) error {
 // nameNode sees to it that the stamps of the repair's entries have a node.
 func (e *Engine) nameNode() (err error) {
 	if e.o.Node == "" {
-		e.o.Node, err = e.home.nodeID()
+		e.o.Node, err = e.home.makeNodeID()
 	}
 	return err
 }
