@@ -177,7 +177,7 @@ func TestChangesAreToldWithoutAQuestion(t *testing.T) {
 	p := launch(t, filepath.Join(t.TempDir(), "data"), "--token-file", tokens)
 	p.address(t)
 	writeFile(t, tokens, "junk\n")
-	time.Sleep(3 * lookEvery)
+	time.Sleep(5 * lookEvery)
 	p.stop(t, syscall.SIGTERM)
 	require.Contains(t, p.stderr.String(), "tokens, line 1: it has 1 words")
 }

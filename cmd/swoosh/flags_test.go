@@ -57,7 +57,7 @@ func TestFlagsReachTheServer(t *testing.T) {
 		}},
 		{"max-recovery", "1ms", func(t *testing.T, address string) bool {
 			var lines strings.Builder
-			for i := range 3000 {
+			for i := range 300 {
 				fmt.Fprintf(&lines, `{"command":"project.create","payload":{"project":"p%d","name":"P"}}`+"\n", i)
 			}
 			got := swooshRun(t, lines.String(), "command", "-", "--addr", address)

@@ -282,7 +282,7 @@ func TestStopEndsStreamsAndWatches(t *testing.T) {
 // TestStopWithASlowReader: who does not take an answer is cut off in time for the
 // engine to be closed in order.
 func TestStopWithASlowReader(t *testing.T) {
-	r := start(t, swoosh.Options{}, time.Second)
+	r := start(t, swoosh.Options{}, 3*time.Second)
 	address := r.address()
 	var lines, sources strings.Builder
 	for i := range 64 {
