@@ -239,7 +239,7 @@ func TestFullDisk(t *testing.T) {
 	require.ErrorContains(t, err, dir+", and 67108864 are needed")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Empty(t, left)
+	require.Empty(t, left, "D9: nothing is touched")
 
 	disk.free.Store(1 << 40)
 	quiet := slog.New(slog.DiscardHandler)
@@ -260,5 +260,5 @@ func TestFullDisk(t *testing.T) {
 	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))
 	report, err := swoosh.Verify(context.Background(), vault(copied), ledger)
 	require.NoError(t, err)
-	require.EqualValues(t, 1, report.Last)
+	require.EqualValues(t, 1, report.Last, "D1: nothing acknowledged is lost")
 }

@@ -288,7 +288,7 @@ func (p *replay) importState(x *Entry) error {
 		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
 	}
 	other := func(format string, args ...any) error {
-		return &DamageError{Index: x.Index, Detail: differs + ": " + fmt.Sprintf(format, args...), Next: p.r.mendReducer()}
+		return &DamageError{Index: x.Index, Detail: differs + ": " + fmt.Sprintf(format, args...), Next: p.r.acceptReducer()}
 	}
 	var in importPayload
 	if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs != nil {

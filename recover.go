@@ -94,8 +94,8 @@ func (r *recovery) mend(flag string) string {
 	return strings.TrimSpace(fmt.Sprintf("run: swoosh repair %s %s", r.o.Dir, flag))
 }
 
-// mendReducer says what to do where the domains would make another state.
-func (r *recovery) mendReducer() string {
+// acceptReducer says what to do where the domains would make another state.
+func (r *recovery) acceptReducer() string {
 	return "use the program that wrote the log; or, if its domains were changed on purpose, " + r.mend("--accept-reducer")
 }
 
@@ -139,7 +139,7 @@ func (r *recovery) explain(err error, same bool) error {
 		return err
 	}
 	d.Detail += " (the newest snapshot was made by another version of the domains)"
-	d.Next = r.mendReducer() + " to go on from the state as it was"
+	d.Next = r.acceptReducer() + " to go on from the state as it was"
 	return d
 }
 
@@ -184,7 +184,7 @@ func (r *recovery) newestGood() (start *replay, same bool, err error) {
 // and for one that does not fit the domains.
 func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 	name := snapshotName(index)
-	f, bytes, err := r.store.Open(name)
+	f, size, err := r.store.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, snapshotHead{}, nil // Removed by the keeper since it was listed.
 	}
@@ -192,7 +192,7 @@ func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 		return nil, snapshotHead{}, fmt.Errorf("swoosh: %s cannot be opened: %w", name, err)
 	}
 	s := newState(r.defs, r.o.Node)
-	at := Progress{Bytes: bytes, HLC: Stamp{Node: r.o.Node}}
+	at := Progress{Bytes: size, HLC: Stamp{Node: r.o.Node}}
 	head, err := readSnapshot(&loading{Reader: f, at: at, tell: r.o.Progress, told: time.Now()}, s)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
@@ -240,7 +240,7 @@ func (r *recovery) noteForeign(s *State, head snapshotHead, why error) {
 func (f *foreign) differs(r *recovery) *DamageError {
 	return &DamageError{
 		Detail: fmt.Sprintf("%s: snapshot %d, which the log rests on, does not fit the domains: %v", differs, r.base, f.why),
-		Next:   r.mendReducer() + " to go on with what fits",
+		Next:   r.acceptReducer() + " to go on with what fits",
 	}
 }
 
@@ -408,7 +408,7 @@ func (p *replay) check(ctx context.Context, x *Entry, good *State, n uint64) err
 			return err
 		}
 	}
-	return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s says state_hash %s, replay gives %s", differs, x.Command, x.StateHash, p.state.hash), Next: p.r.mendReducer()}
+	return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s says state_hash %s, replay gives %s", differs, x.Command, x.StateHash, p.state.hash), Next: p.r.acceptReducer()}
 }
 
 // step checks an entry's place in the log and reduces it.
@@ -468,7 +468,7 @@ func (p *replay) reduce(x *Entry) error {
 		return p.importState(x)
 	}
 	refused := func(err error) error {
-		return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s was accepted, replay refuses it: %v", differs, x.Command, err), Next: p.r.mendReducer()}
+		return &DamageError{Index: x.Index, Detail: fmt.Sprintf("%s: %s was accepted, replay refuses it: %v", differs, x.Command, err), Next: p.r.acceptReducer()}
 	}
 	cmd, err := p.r.cat.find(x.Command)
 	if err != nil {

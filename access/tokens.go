@@ -28,8 +28,8 @@ import (
 // A line is "<name> <role> <token>" or "<name> <role> sha256:<hex>"; "<name>
 // <role>" alone gives a role to a client certificate of that name. Roles are
 // read, write and admin. A name has 1 to 64 characters from ! to ~ and no # in
-// front; it may stand in several lines, with one role, so that a token can be exchanged without a gap.
-// Empty lines and those that begin with # are passed over.
+// front; it may stand in several lines, with one role, so that a token can be
+// exchanged without a gap. Empty lines and those that begin with # are passed over.
 type Tokens struct {
 	roll         *reloaded[*roll]
 	certificates *Certificates // nil: no client has one

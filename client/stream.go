@@ -21,10 +21,10 @@ type Answer struct {
 // each as soon as its command is durable, whether or not another follows. A
 // refused command is an answer too and does not stop those after it.
 //
-// A connection that breaks, or leaves an answer due for 65 s, is taken up again with
-// the commands that are not answered, and their keys: each happens once. A command that the server cannot
-// take now, because it stops or its disk is full, is sent again likewise, with
-// those after it; what of these was taken already keeps its place in the log.
+// A connection that breaks, or leaves an answer due for 65 s, is taken up again
+// with the commands that are not answered, and their keys: each happens once. A
+// command that the server cannot take now, because it stops or its disk is full, is
+// sent again likewise, with those after it; what of these was taken already keeps its place in the log.
 // Bounded memory: at most 256 commands and 4 MiB are on their way.
 //
 // The sequence ends with the first error, whose Again has the commands that

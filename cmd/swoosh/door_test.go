@@ -173,13 +173,26 @@ func TestReloadTellsWhatCannotBeRead(t *testing.T) {
 
 // TestChangesAreToldWithoutAQuestion: who mends a file looks into the log.
 func TestChangesAreToldWithoutAQuestion(t *testing.T) {
-	tokens := writeFile(t, filepath.Join(t.TempDir(), "tokens"), "boss admin 0123456789abcdef\n")
-	p := launch(t, filepath.Join(t.TempDir(), "data"), "--token-file", tokens)
-	p.address(t)
-	writeFile(t, tokens, "junk\n")
-	time.Sleep(5 * lookEvery)
-	p.stop(t, syscall.SIGTERM)
-	require.Contains(t, p.stderr.String(), "tokens, line 1: it has 1 words")
+	said := make(lineWriter)
+	log := slog.New(slog.NewTextHandler(said, nil))
+	f := serveFlags{tokenFile: writeFile(t, filepath.Join(t.TempDir(), "tokens"), "boss admin 0123456789abcdef\n")}
+	d, err := f.door(log)
+	require.NoError(t, err)
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Logger: slog.New(slog.DiscardHandler)}, parts()...)
+	require.NoError(t, err)
+	defer e.Close(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- (&server{door: d, options: swoosh.Options{Logger: log}}).serve(ctx, &web{}, e) }()
+	writeFile(t, f.tokenFile, "junk\n")
+	select {
+	case line := <-said:
+		require.Contains(t, line, "tokens, line 1: it has 1 words")
+	case <-time.After(startWait):
+		require.Fail(t, "nothing is said")
+	}
+	cancel()
+	require.NoError(t, <-ended)
 }
 
 func TestModesAreTold(t *testing.T) {

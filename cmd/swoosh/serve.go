@@ -83,11 +83,11 @@ the environment, then the file.`,
 	return cmd
 }
 
-// boundGarbage collects four times as often as Go does by itself: most of the
+// boundGarbage collects more than six times as often as Go does by itself: most of the
 // heap is Badger's large buffers, which cost nothing to look through. GOGC wins.
 func boundGarbage() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(25)
+		debug.SetGCPercent(15)
 	}
 }
 
