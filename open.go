@@ -123,7 +123,7 @@ func (e *Engine) missingLog() error {
 	if e.home.hasLog() || e.marked == nil || e.marked.Index == 0 {
 		return nil
 	}
-	return &DamageError{Index: 1, Detail: fmt.Sprintf("%s is missing, it held entries up to %d", e.home.path("log"), e.marked.Index), Next: fmt.Sprintf("restore it from a backup, or run: swoosh repair %s", e.o.Dir)}
+	return &DamageError{Index: 1, Detail: fmt.Sprintf("%s is missing, it held entries up to %d", e.home.path("log"), e.marked.Index), Next: "restore it from a backup, or " + e.o.run("repair", e.o.Dir)}
 }
 
 func (e *Engine) openWAL() (err error) {
@@ -134,7 +134,7 @@ func (e *Engine) openWAL() (err error) {
 	e.wal, err = e.o.OpenWAL(dir)
 	var damage *DamageError
 	if errors.As(err, &damage) {
-		return &DamageError{Index: damage.Index, Detail: damage.Detail, Next: fmt.Sprintf("run: swoosh repair %s", e.o.Dir)}
+		return &DamageError{Index: damage.Index, Detail: damage.Detail, Next: e.o.run("repair", e.o.Dir)}
 	}
 	if err != nil {
 		return fmt.Errorf("swoosh: the log cannot be opened: %w: see to that", err)
@@ -176,7 +176,7 @@ func (e *Engine) compareWithMark() error {
 	}
 	_, last := e.wal.Bounds()
 	m := e.marked
-	next := fmt.Sprintf("run: swoosh repair %s", e.o.Dir)
+	next := e.o.run("repair", e.o.Dir)
 	if last < m.Index {
 		kept := ""
 		if _, err := e.home.fs.Stat(e.home.path("unclean")); err == nil {
@@ -201,7 +201,7 @@ func (e *Engine) compareWithMark() error {
 // and lets the copy of the log's files go.
 func (e *Engine) agreeWithMark(s *State, clean bool) error {
 	if e.marked != nil && e.marked.Index == s.index && e.marked.StateHash != s.hash {
-		return &DamageError{Index: s.index, Detail: fmt.Sprintf("the state has hash %s, the mark says %s", s.hash, e.marked.StateHash), Next: fmt.Sprintf("run: swoosh verify %s", e.o.Dir)}
+		return &DamageError{Index: s.index, Detail: fmt.Sprintf("the state has hash %s, the mark says %s", s.hash, e.marked.StateHash), Next: e.o.run("verify", e.o.Dir)}
 	}
 	var err error
 	e.mark, err = createMark(e.home.fs, e.home.path("mark"), markRecord{Index: s.index, Chain: s.chain, StateHash: s.hash})

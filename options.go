@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,8 +39,10 @@ type Options struct {
 	// equal commands may give other states than before: then boot replays the
 	// whole log and compares.
 	ReducerVersion string
-	Version        string // the program's, recorded in snapshots
-	Commit         string // likewise
+
+	Program string // the program's name, for messages ("run: doors repair DIR") and snapshots; empty: swoosh
+	Version string // its version, recorded in snapshots
+	Commit  string // likewise
 
 	Now       func() int64                  // the wall clock, Unix ms; nil: the machine's
 	OpenWAL   func(dir string) (WAL, error) // nil: OpenBadgerWAL in Dir, NewMemWAL without one
@@ -49,6 +52,11 @@ type Options struct {
 	// Assert checks after each command that it ended in a phase that it
 	// declares; a command that did not is a fault of its domain. For tests.
 	Assert bool
+}
+
+// run returns what tells a user to run a command of the program.
+func (o *Options) run(words ...string) string {
+	return strings.TrimSpace("run: " + o.Program + " " + strings.Join(words, " "))
 }
 
 // Progress is how far a boot has come: through a snapshot at first, then through
@@ -67,6 +75,7 @@ func (o Options) withDefaults() (*Options, error) {
 	o.MaxRecovery = cmp.Or(o.MaxRecovery, time.Second)
 	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 64<<20)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.Program = cmp.Or(o.Program, "swoosh")
 	if o.SkewMax < 0 || o.MaxRecovery < 0 || o.MaxStateBytes < 0 {
 		return nil, errors.New("swoosh: SkewMax, MaxRecovery and MaxStateBytes cannot be negative")
 	}

@@ -36,7 +36,7 @@ func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
 		next, to := max(from, first), min(to, last)
 		for r, err := range e.wal.Read(next, to) {
 			if err == nil && r.Index != next {
-				err = missing(next, r)
+				err = e.missing(next, r)
 			}
 			if !yield(r, err) || err != nil {
 				return
@@ -47,7 +47,7 @@ func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
 			return
 		}
 		for r, err := range e.wal.Read(to+1, last) {
-			if err = cmp.Or(err, missing(next, r)); err != nil {
+			if err = cmp.Or(err, e.missing(next, r)); err != nil {
 				yield(Record{}, err)
 			}
 			return
@@ -58,9 +58,9 @@ func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
 
 // missing is the error of a log that goes on at r where it should at next, unless
 // a repair left it so.
-func missing(next uint64, r Record) error {
+func (e *Engine) missing(next uint64, r Record) error {
 	if x, err := DecodeEntry(r); err != nil || x.Command != lossCommand {
-		return fmt.Errorf("log: entries %d to %d are missing: stop the server and run swoosh verify", next, r.Index-1)
+		return fmt.Errorf("log: entries %d to %d are missing: stop the server, then %s", next, r.Index-1, e.o.run("verify", e.o.Dir))
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (r *recovery) allWasLost() bool {
 
 // mend is the command that a refusal names.
 func (r *recovery) mend(flag string) string {
-	return strings.TrimSpace(fmt.Sprintf("run: swoosh repair %s %s", r.o.Dir, flag))
+	return r.o.run("repair", r.o.Dir, flag)
 }
 
 // acceptReducer says what to do where the domains would make another state.

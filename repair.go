@@ -251,10 +251,10 @@ func (c *rescue) passed() iter.Seq[Record] {
 // names what is lost. The old one is kept.
 func (e *Engine) mendLog(c *rescue, a Accept, report *RepairReport) error {
 	c.explain(report)
-	report.Next = fmt.Sprintf("swoosh repair %s --accept-loss", e.o.Dir)
+	report.Next = fmt.Sprintf("%s repair %s --accept-loss", e.o.Program, e.o.Dir)
 	if c.differs != nil {
 		report.say("%v", c.differs)
-		report.Next += ", with the version of swoosh that wrote the log"
+		report.Next += fmt.Sprintf(", with the version of %s that wrote the log", e.o.Program)
 		return nil
 	}
 	if !a.Loss {
@@ -503,7 +503,7 @@ func (e *Engine) mendReducer(r *recovery, c *rescue, a Accept, report *RepairRep
 	}
 	if !a.Reducer {
 		report.say("If its domains were not changed on purpose, this is not the program that wrote the log: use that one.")
-		report.Next = fmt.Sprintf("swoosh repair %s --accept-reducer", e.o.Dir)
+		report.Next = fmt.Sprintf("%s repair %s --accept-reducer", e.o.Program, e.o.Dir)
 		return nil
 	}
 	if err := e.nameNode(); err != nil {

@@ -58,8 +58,9 @@ type Fingerprint struct {
 	Format   uint32 `json:"format"`   // of state, entries and snapshots
 	Reducer  string `json:"reducer"`  // Options.ReducerVersion
 
-	Version string `json:"version"` // the program's; recorded, not compared
-	Commit  string `json:"commit"`  // likewise
+	Program string `json:"program,omitzero"` // the program's name; recorded, not compared
+	Version string `json:"version"`          // likewise
+	Commit  string `json:"commit"`           // likewise
 }
 
 // sameReducer compares what shapes a state.
@@ -77,7 +78,7 @@ func fingerprint(defs []*definition, o *Options) Fingerprint {
 	}
 	return Fingerprint{
 		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: snapshotFormat,
-		Reducer: o.ReducerVersion, Version: o.Version, Commit: o.Commit,
+		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
 	}
 }
 
