@@ -243,16 +243,16 @@ func TestFullDisk(t *testing.T) {
 
 	disk.free.Store(1 << 40)
 	quiet := slog.New(slog.DiscardHandler)
-	var log swoosh.WAL
-	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, FS: disk, Logger: quiet, OpenWAL: func(dir string) (_ swoosh.WAL, err error) {
-		log, err = swoosh.OpenBadgerWAL(dir, quiet)
-		return log, err
+	logDisk := new(room)
+	logDisk.free.Store(1 << 40)
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, FS: disk, Logger: quiet, OpenWAL: func(dir string) (swoosh.WAL, error) {
+		return swoosh.OpenBadgerWALOn(dir, logDisk, quiet)
 	}}, ledger)
 	require.NoError(t, err)
 	_, err = e.Submit(context.Background(), opening("a"))
 	require.NoError(t, err)
-	swoosh.WithoutRoom(log)
-	require.ErrorContains(t, e.Close(context.Background()), "the disk is full")
+	logDisk.free.Store(swoosh.RoomBytes - 1)
+	require.ErrorContains(t, e.Close(context.Background()), "67108863 bytes are free in "+filepath.Join(dir, "log"))
 	require.False(t, markIsClean(t, dir))
 
 	// As a process that has ended leaves it.

@@ -391,11 +391,10 @@ func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
 func (e *Engine) append(x *Entry) (Record, *Error) {
 	s := e.work
 	x.Index, x.StateHash = s.index+1, s.hash
-	rec := Record{Index: x.Index, JSON: x.appendTo(nil)}
+	rec := Seal(s.chain, x)
 	if rec.size() > maxEntryBytes {
 		return Record{}, Errorf(TooLarge, "%s takes %d bytes in the log, at most %d fit: make it smaller, or several commands", x.Command, rec.size(), maxEntryBytes)
 	}
-	rec.Chain = link(s.chain, rec.JSON)
 	s.index, s.stamp, s.chain = x.Index, x.HLC, rec.Chain
 	e.clock.Use(x.HLC)
 	return rec, nil

@@ -2,8 +2,10 @@ package swoosh
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"reflect"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
 )
 
 // Bounds of the queue and of a group, and the room that is kept free on the disk.
@@ -14,12 +16,12 @@ const (
 	GroupMaxBytes    = groupMaxBytes
 	MaxEntryBytes    = maxEntryBytes
 	DiskReserve      = diskReserve
-	RoomBytes        = roomBytes
+	RoomBytes        = badgerlog.RoomBytes
 )
 
-// WithoutRoom has a log of Badger's find the disk full.
-func WithoutRoom(w WAL) {
-	w.(*badgerWAL).room = func() error { return errors.New("the disk is full") }
+// OpenBadgerWALOn is OpenBadgerWAL with the free space that disk reports.
+func OpenBadgerWALOn(dir string, disk badgerlog.Disk, logger *slog.Logger) (WAL, error) {
+	return openBadgerWAL(dir, disk, logger)
 }
 
 // Answer waits for the answer to a submission.

@@ -83,7 +83,7 @@ func FuzzRecord(f *testing.F) {
 			require.Less(t, len(next), len(rest))
 			read, rest = append(read, r), next
 		}
-		for _, r := range findRecords(b) {
+		for _, r := range FindRecords(b) {
 			x, err := DecodeEntry(r)
 			require.NoError(t, err)
 			require.Equal(t, r.Index, x.Index)
@@ -110,7 +110,7 @@ func TestRecordsAreStoredAsTheyWere(t *testing.T) {
 	}
 	require.True(t, bytes.Equal(stored, again))
 	require.Equal(t, string(lines), string(served))
-	require.Len(t, findRecords(stored), int(index-1), "salvage finds each of them")
+	require.Len(t, FindRecords(stored), int(index-1), "salvage finds each of them")
 }
 
 func FuzzStamp(f *testing.F) {

@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
@@ -42,7 +42,7 @@ func openHome(dir string, fsys FS) (*home, error) {
 	if err := h.recognise(); err != nil {
 		return nil, err
 	}
-	if err := checkRoom(fsys, dir); err != nil {
+	if err := badgerlog.CheckRoom(fsys, dir); err != nil {
 		return nil, fmt.Errorf("swoosh: %w; nothing has been touched", err)
 	}
 	unlock, err := durable.Lock(h.path("lock"))
@@ -99,9 +99,6 @@ func (h *home) recognise() error {
 	return fmt.Errorf("swoosh: %s is not empty and not a swoosh directory (it holds %s): name another one", h.dir, foreign)
 }
 
-// badgers is what a file of Badger's is called.
-var badgers = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK)$`)
-
 // lookIntoLog tells whether files of a log are in log/, and what else is.
 func (h *home) lookIntoLog() (there bool, foreign string, err error) {
 	entries, err := h.fs.ReadDir(h.path("log"))
@@ -112,7 +109,7 @@ func (h *home) lookIntoLog() (there bool, foreign string, err error) {
 		return false, "a file log", nil
 	}
 	for _, e := range entries {
-		if badgers.MatchString(e.Name()) {
+		if badgerlog.IsFile(e.Name()) {
 			there = true
 		} else {
 			foreign = "log/" + e.Name()
@@ -190,7 +187,7 @@ func (h *home) memtables() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".mem") {
+		if badgerlog.IsMemtable(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}

@@ -149,8 +149,8 @@ func (e *Engine) openOldLog(report *RepairReport) (opened bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if n := len(tables.broken); n > 0 {
-		report.say("%d of its %d table files are damaged: %s. What is sound in them is kept.", n, len(tables.files), strings.Join(tables.broken, ", "))
+	if n := len(tables.Broken); n > 0 {
+		report.say("%d of its %d table files are damaged: %s. What is sound in them is kept.", n, len(tables.Files), strings.Join(tables.Broken, ", "))
 	}
 	e.wal = tables
 	return false, nil
@@ -378,9 +378,7 @@ func (e *Engine) writeMended(fresh WAL, c *rescue) error {
 		Index: c.to + 1, HLC: e.nextStamp(c.state.stamp), Command: lossCommand, StateHash: c.state.hash,
 		Payload: lossCodec().Append(nil, reflect.ValueOf(&p).Elem(), canon.Full),
 	}
-	rec := Record{Index: x.Index, JSON: x.appendTo(nil)}
-	rec.Chain = link(p.Chain, rec.JSON)
-	return fresh.Append([]Record{rec})
+	return fresh.Append([]Record{Seal(p.Chain, x)})
 }
 
 func (e *Engine) nextStamp(last Stamp) Stamp {
@@ -518,8 +516,7 @@ func (e *Engine) mendReducer(r *recovery, c *rescue, a Accept, report *RepairRep
 		Index: s.index + 1, HLC: e.nextStamp(s.stamp), Command: reducerCommand, StateHash: s.hash, Changed: true,
 		Payload: reducerCodec().Append(nil, reflect.ValueOf(&p).Elem(), canon.Full),
 	}
-	rec := Record{Index: x.Index, JSON: x.appendTo(nil)}
-	rec.Chain = link(s.chain, rec.JSON)
+	rec := Seal(s.chain, x)
 	if err := e.wal.Append([]Record{rec}); err != nil {
 		return err
 	}

@@ -1,20 +1,17 @@
 package swoosh
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"iter"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // relics is all that is left of a log: what can still be read of it, what lies
@@ -290,9 +287,9 @@ func (s *spliced) Read(from, to uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// salvage finds records in the copies of Badger's memtable files, also behind
-// damage that Badger cannot read past: a record is known by its own form. After
-// a stop in order there is no copy, and nothing in them.
+// salvage finds records in the copies of Badger's memtable files, also after
+// damage that Badger cannot read past. After a clean stop there are no copies,
+// and nothing is in the files.
 func (h *home) salvage() ([]Record, error) {
 	dir := h.path("unclean")
 	entries, err := h.fs.ReadDir(dir)
@@ -304,67 +301,13 @@ func (h *home) salvage() ([]Record, error) {
 	}
 	var all []Record
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".mem") {
-			b, err := readLarge(h.fs, filepath.Join(dir, e.Name()))
+		if badgerlog.IsMemtable(e.Name()) {
+			b, err := durable.ReadFile(h.fs, filepath.Join(dir, e.Name()))
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, findRecords(b)...)
+			all = append(all, FindRecords(b)...)
 		}
 	}
 	return all, nil
-}
-
-// readLarge reads a file into one buffer of its size.
-func readLarge(fsys FS, name string) ([]byte, error) {
-	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // It was only read.
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, info.Size())
-	n, err := io.ReadFull(f, b)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil
-	}
-	return b[:n], err
-}
-
-// findRecords gives every record in b that can be read, wherever it begins.
-// Their lengths are not needed: JSON knows where it ends.
-func findRecords(b []byte) []Record {
-	var all []Record
-	head := len(Hash{}) + 1
-	for at := 0; ; {
-		next := bytes.Index(b[at:], []byte(`{"`))
-		if next < 0 {
-			return all
-		}
-		at += next
-		// No JSON text has the format's byte in it, so nobody can make a record
-		// by putting one into a payload.
-		if at >= head && b[at-head] == recordFormat {
-			if r, ok := recordAt(b[at:]); ok {
-				copy(r.Chain[:], b[at-len(r.Chain):])
-				all = append(all, r)
-				at += len(r.JSON)
-				continue
-			}
-		}
-		at++
-	}
-}
-
-// recordAt reads the JSON of an entry at the beginning of b.
-func recordAt(b []byte) (Record, bool) {
-	json, err := jsontext.NewDecoder(bytes.NewBuffer(b[:min(len(b), maxEntryBytes)])).ReadValue()
-	if err != nil {
-		return Record{}, false
-	}
-	x, err := decodeAny(json)
-	return Record{Index: x.Index, JSON: bytes.Clone(json)}, err == nil
 }

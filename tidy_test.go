@@ -29,17 +29,18 @@ func TestImportArrows(t *testing.T) {
 	internal := []string{"internal/canon", "internal/durable"}
 	engine := append([]string{""}, internal...)
 	allowed := map[string][]string{
-		"internal/canon":    {},
-		"internal/durable":  {},
-		"":                  internal,
-		"system":            {""},
-		"project":           {""},
-		"swooshtest":        {""},
-		"access":            {""},
-		"client":            {},
-		"cmd/swoosh":        append([]string{"system", "project", "access", "client"}, engine...),
-		"examples/follow":   {"client"},
-		"examples/embedded": append([]string{"system", "project"}, engine...),
+		"internal/canon":     {},
+		"internal/durable":   {},
+		"internal/badgerlog": {"internal/durable"},
+		"":                   append([]string{"internal/badgerlog"}, internal...),
+		"system":             {""},
+		"project":            {""},
+		"swooshtest":         {""},
+		"access":             {""},
+		"client":             {},
+		"cmd/swoosh":         append([]string{"system", "project", "access", "client"}, engine...),
+		"examples/follow":    {"client"},
+		"examples/embedded":  append([]string{"system", "project"}, engine...),
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
 	require.NoError(t, err)

@@ -14,34 +14,33 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// WAL is the log on disk. Its comments are the contract that the engine rests
+// WAL is the log on disk. Its comments are the contract that the engine relies
 // on; swooshtest.FaultWAL breaks it on purpose.
 //
-// One goroutine appends; any may read what has been appended, at the same time.
+// One goroutine appends. Any may read what has been appended, at the same time.
 type WAL interface {
-	// Append makes a group durable, wholly or not at all, and returns once it
-	// is: no power cut undoes it. Indexes go on from the last one without a
-	// gap, but for a log.loss entry and for the first append to an empty log.
-	// An error means that the outcome is unknown: the group may be there after
-	// a restart. The engine appends nothing after an error.
+	// Append makes a group durable, all of it or nothing. When it returns, no
+	// power cut undoes it. Indexes follow each other without a gap, except
+	// before a log.loss entry and at the first append to an empty log. An error
+	// means that the outcome is unknown: the group may be there after a restart.
+	// The engine appends nothing after an error.
 	Append(group []Record) error
 
-	// Bounds are the first and the last index of the log; both 0 if it is
-	// empty. Only what Append has returned for counts.
+	// Bounds returns the first and the last index of the log, both 0 if it is
+	// empty. A group counts once its Append has returned.
 	Bounds() (first, last uint64)
 
-	// Read gives the records from index from to index to, both included, in
-	// order. It never waits for an Append. Where from is not there (a gap) it
-	// begins at the next one. A record that cannot be read ends it with an
-	// error.
+	// Read returns the records from index from to index to, both included, in
+	// order. It never waits for an Append. If from is in a gap, it begins at the
+	// next record. A record that cannot be read ends it with an error.
 	Read(from, to uint64) iter.Seq2[Record, error]
 
-	// Close waits for the reads under way to end; later ones give an error.
+	// Close waits for the reads under way to end. Later ones fail.
 	Close() error
 }
 
-// Record is an entry as it is kept: its canonical JSON without the member
-// chain, and its link.
+// Record is an entry as the log keeps it: its canonical JSON without the member
+// chain, and its link in the chain.
 type Record struct {
 	Index uint64
 	Chain Hash // SHA-256 of the chain before it and JSON
@@ -50,15 +49,20 @@ type Record struct {
 
 // Limits of the log, in bytes.
 const (
-	maxEntryBytes  = 1<<20 - 1<<10 // an encoded entry; Badger moves values from 1 MiB on to its value log, whose failed syncs it hides
-	entryOverhead  = 2048          // what an entry has beside its payload: hashes, stamps, keys, names
-	blockBytes     = 64 << 10      // a block of Badger's tables: what is read and checked at once
-	maxRecordBytes = 60 << 10      // a value in Badger: entries of one group, or one that is larger; a block holds it with its key and checksum
-	groupMaxBytes  = 2_400_000     // a group: a transaction holds 2 516 582 (15 % of the memtable)
-	pageOutBytes   = 16 << 20      // that are appended between two times that tables are paged out
+	maxEntryBytes = 1<<20 - 1<<10 // an encoded entry
+	entryOverhead = 2048          // what an entry has besides its payload: hashes, stamps, keys, names
+	groupMaxBytes = 2_400_000     // an encoded group
 )
 
-// link is the chain after a record: SHA-256(before ‖ its canonical JSON).
+// Seal returns an entry's record, chained to the entry before it, whose chain is
+// given.
+func Seal(before Hash, x *Entry) Record {
+	r := Record{Index: x.Index, JSON: x.appendTo(nil)}
+	r.Chain = link(before, r.JSON)
+	return r
+}
+
+// link returns the chain after a record: SHA-256(before ‖ its canonical JSON).
 func link(before Hash, json []byte) Hash {
 	h := sha256.New()
 	h.Write(before[:])
@@ -80,11 +84,29 @@ func (r Record) appendTo(b []byte) []byte {
 	return append(b, r.JSON...)
 }
 
-// size is an upper bound of what appendTo adds.
+// size returns an upper bound of what appendTo adds.
 func (r Record) size() int { return binary.MaxVarintLen32 + 1 + len(r.Chain) + len(r.JSON) }
 
-// cutRecord reads the first record of b, which lies at index, and gives the
-// rest.
+// CutRecords returns the records that b consists of, the first of which has the
+// given index. The records share b's bytes. An error ends it.
+func CutRecords(b []byte, index uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for rest := b; len(rest) > 0; index++ {
+			var r Record
+			var err error
+			if r, rest, err = cutRecord(rest, index); err != nil {
+				yield(Record{}, fmt.Errorf("log: %w", err))
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// cutRecord reads the first record of b, which has the given index, and returns
+// the rest.
 func cutRecord(b []byte, index uint64) (r Record, rest []byte, err error) {
 	n, k := binary.Uvarint(b)
 	if k <= 0 || n < 1+uint64(len(r.Chain)) || n > uint64(len(b)-k) {
@@ -99,9 +121,45 @@ func cutRecord(b []byte, index uint64) (r Record, rest []byte, err error) {
 	return r, rest, nil
 }
 
-// AppendJSON adds the entry's canonical JSON, its chain spliced in. The first
-// member called changed is the entry's own: quotes in strings are escaped.
+// FindRecords returns every record in b that can be read, whatever surrounds it.
+// It needs no lengths, since JSON says where it ends. Whether a record is true
+// only its chain can prove.
+func FindRecords(b []byte) []Record {
+	var all []Record
+	head := len(Hash{}) + 1
+	for at := 0; ; {
+		next := bytes.Index(b[at:], []byte(`{"`))
+		if next < 0 {
+			return all
+		}
+		at += next
+		// JSON text never holds the format's byte, so a payload cannot fake a
+		// record.
+		if at >= head && b[at-head] == recordFormat {
+			if r, ok := recordAt(b[at:]); ok {
+				copy(r.Chain[:], b[at-len(r.Chain):])
+				all = append(all, r)
+				at += len(r.JSON)
+				continue
+			}
+		}
+		at++
+	}
+}
+
+// recordAt reads the JSON of an entry at the beginning of b.
+func recordAt(b []byte) (Record, bool) {
+	json, err := jsontext.NewDecoder(bytes.NewBuffer(b[:min(len(b), maxEntryBytes)])).ReadValue()
+	if err != nil {
+		return Record{}, false
+	}
+	x, err := decodeAny(json)
+	return Record{Index: x.Index, JSON: bytes.Clone(json)}, err == nil
+}
+
+// AppendJSON appends the entry's canonical JSON with the member chain.
 func (r Record) AppendJSON(b []byte) []byte {
+	// The first member of this name is the entry's: in strings quotes are escaped.
 	at := bytes.Index(r.JSON, []byte(`,"changed":`)) + 1
 	if bytes.HasPrefix(r.JSON, []byte(`{"changed":`)) {
 		at = 1
@@ -141,12 +199,13 @@ type Batch struct {
 
 var entryCodec = sync.OnceValue(func() *canon.Codec { return canon.For(reflect.TypeFor[Entry]()) })
 
-// appendTo adds the canonical JSON.
+// appendTo appends the canonical JSON.
 func (e *Entry) appendTo(b []byte) []byte {
 	return entryCodec().Append(b, reflect.ValueOf(e).Elem(), canon.Full)
 }
 
-// DecodeEntry reads a record's JSON.
+// DecodeEntry decodes a record's JSON. It fails if that is not an entry with the
+// record's index.
 func DecodeEntry(r Record) (*Entry, error) {
 	e, err := decodeAny(r.JSON)
 	if err != nil {
@@ -158,14 +217,14 @@ func DecodeEntry(r Record) (*Entry, error) {
 	return e, nil
 }
 
-// decodeAny reads an entry whose index is not known.
+// decodeAny decodes an entry whose index is not known.
 func decodeAny(json []byte) (*Entry, error) {
 	e := new(Entry)
 	return e, fieldsError(entryCodec().Decode(json, reflect.ValueOf(e).Elem(), canon.Full))
 }
 
-// batchEnd is the last index of the batch that e belongs to; its own if to
-// none.
+// batchEnd returns the last index of the batch that e belongs to, or its own if
+// there is none.
 func (e *Entry) batchEnd() uint64 {
 	if e.Batch.Count == 0 {
 		return e.Index
@@ -173,14 +232,14 @@ func (e *Entry) batchEnd() uint64 {
 	return e.Batch.First + e.Batch.Count - 1
 }
 
-// memWAL is a log in memory: durable as long as nobody looks.
+// memWAL is a log in memory.
 type memWAL struct {
 	mu      sync.RWMutex
 	records []Record
 }
 
-// NewMemWAL gives a log in memory, for tests and experiments. It survives the
-// Close of an engine, not the end of the process.
+// NewMemWAL returns a log in memory, for tests and experiments. It survives the
+// Close of an engine, but not the process.
 func NewMemWAL() WAL { return new(memWAL) }
 
 func (w *memWAL) Append(group []Record) error {

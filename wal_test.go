@@ -1,7 +1,6 @@
 package swoosh
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -9,8 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
 )
 
 // logRecords gives records of an index on, whose JSON has so many bytes.
@@ -196,29 +196,12 @@ func TestWAL(t *testing.T) {
 
 // TestBadgerLog is what only Badger can do wrong.
 func TestBadgerLog(t *testing.T) {
-	t.Run("D1/every commit is synced", func(t *testing.T) {
-		o := openBadgerFor(t).db.Opts()
-		require.True(t, o.SyncWrites)
-		require.Less(t, int64(max(maxEntryBytes, maxRecordBytes)), o.ValueThreshold, "entries stay out of the value log")
-		require.Less(t, int64(groupMaxBytes), 15*o.MemTableSize/100, "a group fits in a transaction")
-		require.False(t, o.DetectConflicts)
-	})
 	t.Run("one record a group, several near a block", func(t *testing.T) {
 		w := openBadgerFor(t)
 		require.NoError(t, w.Append(logRecords(1, 100, 10)))
 		require.Equal(t, []uint64{1}, keysIn(w))
 		require.NoError(t, w.Append(logRecords(101, 22, 6_000)))
 		require.Equal(t, []uint64{1, 101, 111, 121}, keysIn(w))
-	})
-	t.Run("D8/an error that Badger only logs stops the appends", func(t *testing.T) {
-		w := openBadgerFor(t)
-		require.NoError(t, w.Append(logRecords(1, 1, 10)))
-		w.fault.Warningf("it rains")
-		require.NoError(t, w.Append(logRecords(2, 1, 10)))
-		w.fault.Errorf("a sync failed: %v\n", errors.New("disk"))
-		require.ErrorContains(t, w.Append(logRecords(3, 1, 10)), "a sync failed: disk")
-		require.Len(t, readAll(t, w, 1, 9), 2)
-		require.Equal(t, []uint64{1, 2}, keysIn(w), "nothing more is written")
 	})
 	t.Run("D7/nothing is read before its append has returned", func(t *testing.T) {
 		w := openBadgerFor(t)
@@ -230,9 +213,7 @@ func TestBadgerLog(t *testing.T) {
 	t.Run("a damaged value names its entries", func(t *testing.T) {
 		w := openBadgerFor(t)
 		require.NoError(t, w.Append(logRecords(1, 3, 10)))
-		txn := w.db.NewTransactionAt(4, true)
-		require.NoError(t, txn.Set([]byte{0, 0, 0, 0, 0, 0, 0, 4}, []byte{200, 1, 2}))
-		require.NoError(t, txn.CommitAt(4, nil))
+		require.NoError(t, w.log.Append(4, []badgerlog.Value{{Key: 4, Bytes: []byte{200, 1, 2}}}))
 		w.last.Store(4)
 		var failed error
 		for _, err := range w.Read(1, 9) {
@@ -240,26 +221,17 @@ func TestBadgerLog(t *testing.T) {
 		}
 		require.ErrorContains(t, failed, "entry 4: its length is damaged")
 	})
-	t.Run("it is closed behind its readers", func(t *testing.T) {
+	t.Run("a closed one is not read", func(t *testing.T) {
 		w := openBadger(t, t.TempDir())
 		require.NoError(t, w.Append(logRecords(1, 3, 10)))
-		closed := make(chan error, 1)
-		for r, err := range w.Read(1, 3) {
-			require.NoError(t, err)
-			if r.Index == 1 {
-				go func() { closed <- w.Close() }()
-				for w.enter() { // until Close has begun
-					w.readers.Done()
-				}
-				for range 3 { // as long as a Close takes, and longer
-					require.NoError(t, openBadger(t, t.TempDir()).Close())
-				}
+		require.NoError(t, w.Close())
+		for _, to := range []uint64{3, 0} {
+			reads := 0
+			for _, err := range w.Read(1, to) {
+				require.ErrorIs(t, err, badgerlog.ErrClosed)
+				reads++
 			}
-			require.Empty(t, closed, "it was closed under a reader")
-		}
-		require.NoError(t, <-closed)
-		for _, err := range w.Read(1, 3) {
-			require.ErrorIs(t, err, errLogClosed)
+			require.Equal(t, 1, reads)
 		}
 	})
 	t.Run("one process at a time", func(t *testing.T) {
@@ -289,18 +261,10 @@ func openBadgerFor(t *testing.T) *badgerWAL {
 	return w
 }
 
-// keysIn lists Badger's keys.
+// keysIn lists the keys of the values that the records lie in.
 func keysIn(w *badgerWAL) (keys []uint64) {
-	txn := w.db.NewTransactionAt(^uint64(0), false)
-	defer txn.Discard()
-	it := txn.NewIterator(badger.IteratorOptions{})
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		var key uint64
-		for _, b := range it.Item().Key() {
-			key = key<<8 | uint64(b)
-		}
-		keys = append(keys, key)
+	for v := range w.log.Read(0, w.last.Load()) {
+		keys = append(keys, v.Key)
 	}
 	return keys
 }
@@ -322,4 +286,16 @@ func TestCutRecord(t *testing.T) {
 	whole[2] = recordFormat + 1
 	_, _, err = cutRecord(whole, 7)
 	require.ErrorContains(t, err, "use the newer swoosh")
+}
+
+// TestSeal: a record says what its entry says, and is chained to the one before.
+func TestSeal(t *testing.T) {
+	x := &Entry{Index: 7, HLC: Stamp{WallMS: 1, Node: "n"}, Command: "a.b", Payload: []byte("{}")}
+	r := Seal(Hash{1}, x)
+	require.Equal(t, uint64(7), r.Index)
+	require.Equal(t, link(Hash{1}, r.JSON), r.Chain)
+	require.NotEqual(t, r.Chain, Seal(Hash{2}, x).Chain)
+	back, err := DecodeEntry(r)
+	require.NoError(t, err)
+	require.Equal(t, x, back)
 }

@@ -1,8 +1,8 @@
 package durable
 
 import (
+	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,14 +12,21 @@ import (
 // yet. What a crash leaves of them may be removed.
 const TempSuffix = ".tmp"
 
-// ReadFile gives all that is in a file.
+// ReadFile returns all that is in a file, in one buffer of its size.
 func ReadFile(f FS, name string) ([]byte, error) {
 	file, err := f.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() // nothing was written that closing could lose
-	return io.ReadAll(file)
+	defer file.Close() // It was only read.
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.Grow(int(info.Size()) + bytes.MinRead)
+	_, err = b.ReadFrom(file)
+	return b.Bytes(), err
 }
 
 // Replace gives name, which need not exist, the content that write produces. A

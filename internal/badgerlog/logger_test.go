@@ -1,4 +1,4 @@
-package swoosh
+package badgerlog
 
 import (
 	"bytes"
@@ -8,11 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBadgerLogger: an error is remembered, since Badger only logs some failures
-// that put the log at risk; that its cache is small is on purpose.
-func TestBadgerLogger(t *testing.T) {
+// TestLogger: an error is remembered. That the cache is small is on purpose.
+func TestLogger(t *testing.T) {
 	var text bytes.Buffer
-	l := &badgerLogger{log: slog.New(slog.NewTextHandler(&text, nil))}
+	l := &logger{log: slog.New(slog.NewTextHandler(&text, nil))}
 	l.Infof("info")
 	l.Warningf("%s might be too small. Metrics: %s\n", "Block cache", "")
 	l.Warningf("Cache life expectancy (in seconds): %+v\n", "")

@@ -1,7 +1,6 @@
-package swoosh
+package badgerlog
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,19 +17,24 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// unnamedSuffix marks a table file that the manifest does not name. Badger
-// would delete it.
-const unnamedSuffix = ".unnamed"
-
-// damagedFile is the damage of one of the log's files.
-func damagedFile(name string, why any) error {
-	return &DamageError{Detail: fmt.Sprintf("%s is damaged: %v", name, why)}
+// Damage is the error for a file of a log that is not as Badger wrote it.
+type Damage struct {
+	Detail string // which file, and what is wrong with it
 }
 
-// checkBadgerFiles reads the log's files before Badger does, which over damage
-// in them deletes others, leaves tables out, or ends the process. Tables that
-// the manifest does not name are kept: see unnamed.
-func checkBadgerFiles(dir string) error {
+func (d *Damage) Error() string { return d.Detail }
+
+func damaged(name string, why any) error {
+	return &Damage{fmt.Sprintf("%s is damaged: %v", name, why)}
+}
+
+func missing(name string) error { return &Damage{name + " is missing"} }
+
+// checkFiles reads the log's files before Badger does. Badger's answer to damage
+// in one is to delete others, to leave tables out, or to end the process. Tables
+// that the manifest does not name are renamed, so that Badger does not delete
+// them.
+func checkFiles(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -57,8 +61,8 @@ func checkBadgerFiles(dir string) error {
 	return keepUnnamed(dir, names, named)
 }
 
-// checkAccess opens every file as Badger will, whose errors do not say what
-// kind they are.
+// checkAccess opens every file as Badger does later. Badger's own errors do not
+// say which kind they are.
 func checkAccess(dir string, names []string) error {
 	for _, n := range names {
 		f, err := os.OpenFile(filepath.Join(dir, n), os.O_RDWR, 0)
@@ -72,9 +76,9 @@ func checkAccess(dir string, names []string) error {
 	return nil
 }
 
-// checkKeyRegistry checks the file of Badger's keys, of which a log that is not
-// encrypted has none. Badger takes a wrong length in it for the memory that it
-// needs.
+// checkKeyRegistry checks the file of Badger's encryption keys. The log is not
+// encrypted, so there are none. Badger allocates as much memory as a length in
+// this file asks for, also if it is wrong.
 func checkKeyRegistry(name string) error {
 	const random, text = 16, "Hello Badger"
 	b, err := os.ReadFile(name)
@@ -85,18 +89,20 @@ func checkKeyRegistry(name string) error {
 		return err
 	}
 	if len(b) != random+len(text) || string(b[random:]) != text {
-		return damagedFile(name, "it is not what Badger wrote")
+		return damaged(name, "it is not what Badger wrote")
 	}
 	return nil
 }
 
-// readManifest gives the numbers of the tables that the log consists of.
+// readManifest returns the numbers of the tables that the log consists of.
 func readManifest(dir string, names []string) (named map[uint64]badger.TableManifest, err error) {
 	name := filepath.Join(dir, badger.ManifestFilename)
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if slices.ContainsFunc(names, func(n string) bool { return slices.Contains([]string{".sst", ".mem", ".vlog"}, filepath.Ext(n)) }) {
-			return nil, &DamageError{Detail: name + " is missing"}
+		if slices.ContainsFunc(names, func(n string) bool {
+			return slices.Contains([]string{tableExt, memtableExt, valueLogExt}, filepath.Ext(n))
+		}) {
+			return nil, missing(name)
 		}
 		return nil, nil
 	}
@@ -110,7 +116,7 @@ func readManifest(dir string, names []string) (named map[uint64]badger.TableMani
 		return nil, err
 	}
 	if err != nil {
-		return nil, damagedFile(name, err)
+		return nil, damaged(name, err)
 	}
 	return m.Tables, nil
 }
@@ -124,10 +130,10 @@ func checkTables(dir string, named map[uint64]badger.TableManifest) error {
 			name := badgertable.NewFilename(id, dir)
 			err := checkTable(name)
 			if errors.Is(err, fs.ErrNotExist) {
-				return &DamageError{Detail: name + " is missing"}
+				return missing(name)
 			}
 			if errors.Is(err, errTable) {
-				return &DamageError{Detail: fmt.Sprintf("%s %v", name, err)}
+				return &Damage{fmt.Sprintf("%s %v", name, err)}
 			}
 			return err
 		})
@@ -158,12 +164,12 @@ func keepUnnamed(dir string, names []string, named map[uint64]badger.TableManife
 	return durable.OS().SyncDir(dir)
 }
 
-// openChecked opens the files, which were checked. What Badger still finds wrong
-// with them is damage, unless the machine refused something.
+// openChecked opens files that were checked. What Badger still finds wrong with
+// them is damage, unless the machine refused something.
 func openChecked(dir string, logger badger.Logger) (db *badger.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			db, err = nil, damagedFile(dir, r)
+			db, err = nil, damaged(dir, r)
 		}
 	}()
 	db, err = badger.OpenManaged(badgerOptions(dir).WithLogger(logger))
@@ -173,10 +179,11 @@ func openChecked(dir string, logger badger.Logger) (db *badger.DB, err error) {
 	case refusedByTheMachine(err):
 		return nil, fmt.Errorf("log in %s: %w", dir, err)
 	}
-	return nil, damagedFile(dir, err)
+	return nil, damaged(dir, err)
 }
 
-// refusedByTheMachine looks into the text: Badger cuts the chain of its errors.
+// refusedByTheMachine reports whether an error comes from the machine. It reads the
+// text, since Badger does not wrap its errors.
 func refusedByTheMachine(err error) bool {
 	for _, e := range []syscall.Errno{
 		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE,
@@ -189,21 +196,20 @@ func refusedByTheMachine(err error) bool {
 	return false
 }
 
-// dropUnnamed removes the tables that the manifest does not name, as a crash
-// leaves them: the log holds all that is in them. Where it does not it is the
-// manifest that lost them.
-func (w *badgerWAL) dropUnnamed(dir string) error {
-	names, err := filepath.Glob(filepath.Join(dir, "*"+unnamedSuffix))
+// dropUnnamed removes the tables that the manifest does not name if the log holds
+// all that is in them, as after a crash. If it does not, the manifest lost them.
+func (l *Log) dropUnnamed() error {
+	names, err := filepath.Glob(filepath.Join(l.dir, "*"+unnamedSuffix))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		missing, err := w.missing(name)
+		key, err := l.notIn(name)
 		if err != nil {
 			return err
 		}
-		if missing > 0 {
-			return &DamageError{Detail: fmt.Sprintf("%s does not name the table %s, which holds entries that are nowhere else, %d the first", filepath.Join(dir, badger.ManifestFilename), name, missing)}
+		if key > 0 {
+			return &Damage{fmt.Sprintf("%s does not name the table %s, which alone holds what begins at index %d", filepath.Join(l.dir, badger.ManifestFilename), name, key)}
 		}
 		if err := os.Remove(name); err != nil {
 			return err
@@ -212,25 +218,25 @@ func (w *badgerWAL) dropUnnamed(dir string) error {
 	return nil
 }
 
-// missing gives the first entry of a table that the log does not hold; 0 if it
+// notIn returns the first key of a table that the log does not hold, or 0 if it
 // holds all.
-func (w *badgerWAL) missing(name string) (index uint64, err error) {
+func (l *Log) notIn(name string) (key uint64, err error) {
 	t, err := openTable(name)
 	if err != nil {
 		return 0, err
 	}
 	defer t.Close() // It was only read.
-	txn := w.db.NewTransactionAt(^uint64(0), false)
+	txn := l.db.NewTransactionAt(^uint64(0), false)
 	defer txn.Discard()
 	_, err = t.scan(func(_ int64, content []byte) {
-		for at := range groups(content) {
-			if index > 0 {
+		for v := range valuesOf(content) {
+			if key > 0 {
 				return
 			}
-			if _, err := txn.Get(binary.BigEndian.AppendUint64(nil, at)); err != nil {
-				index = at
+			if _, err := txn.Get(keyOf(v.Key)); err != nil {
+				key = v.Key
 			}
 		}
 	}, func([]byte) {})
-	return index, err
+	return key, err
 }

@@ -1,4 +1,4 @@
-package swoosh
+package badgerlog
 
 import (
 	"encoding/binary"
@@ -16,7 +16,7 @@ import (
 
 // A table file of Badger's, integers big-endian:
 //
-//	blocks    each compressed by Snappy, right behind each other
+//	blocks    each compressed by Snappy, without anything between them
 //	index     where they are, and a Bloom filter
 //	4 bytes   length of the index
 //	checksum  of the index, a pb.Checksum
@@ -25,29 +25,27 @@ import (
 // A block, uncompressed:
 //
 //	entries   overlap and diff (2 bytes each, in the machine's order), diff
-//	          bytes of key behind overlap bytes of the block's first key, value
+//	          bytes of key that follow overlap bytes of the block's first key, value
 //	4 bytes   where each entry begins, in the machine's order
 //	4 bytes   how many there are
 //	checksum  of all before
 //	4 bytes   length of the checksum
 //
-// We read these files ourselves, for Badger's own code ends the process over
-// damage in some places and passes over it in others. A compressed block says
-// where it ends, so the index is not needed for that.
+// This package reads them itself: on damage Badger's code ends the process in
+// some places and ignores it in others. A compressed block says where it ends,
+// so that needs no index.
 
-// errTable is a table file that is not as Badger wrote it.
+// errTable is the error for a table file that is not as Badger wrote it.
 var errTable = errors.New("is damaged")
 
-// tableBlockBytes is more than a block takes in its file: a block of more than
-// one value has 4 KiB, a value fewer bytes than maxRecordBytes.
+// tableBlockBytes is more than a block takes in its file, however Snappy
+// compresses it: it holds blockBytes, or one value of at most MaxValueBytes.
 const tableBlockBytes = 3 << 19
 
-// tableReadBytes is how much of a table is read at a time, where that is
-// enough for a block.
+// tableReadBytes is how much of a table is read at a time, if a block fits.
 const tableReadBytes = 256 << 10
 
-// tableFile is a table file that is read from its beginning to its end, in
-// pieces. Not for several goroutines.
+// tableFile reads a table file in pieces. One goroutine uses it.
 type tableFile struct {
 	f    *os.File
 	size int64
@@ -70,8 +68,8 @@ func openTable(name string) (*tableFile, error) {
 
 func (t *tableFile) Close() error { return t.f.Close() }
 
-// bytes gives what the file has at a place: all that is left of it, or at least
-// so many bytes.
+// bytes returns at least so many bytes of the file from a place on, or all that is
+// left of it.
 func (t *tableFile) bytes(at int64, least int) ([]byte, error) {
 	if had := t.at + int64(len(t.buf)) - at; at < t.at || had < int64(least) && had < t.size-at {
 		if least > cap(t.buf) {
@@ -86,10 +84,10 @@ func (t *tableFile) bytes(at int64, least int) ([]byte, error) {
 	return t.buf[at-t.at:], nil
 }
 
-// block reads the block at a place, and gives the place behind it. errTable is
-// in the error if there is none, or none whose checksum is right; next and the
-// block's content are then given if its form is right all the same. The
-// content is good until the next call.
+// block returns the content of the block at a place, which is good until the next
+// call, and the place after it. The error wraps errTable if no block begins there
+// or its checksum is wrong; with a wrong checksum alone, content and next are
+// returned too.
 func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
 	var b []byte
 	var compressed, decoded int
@@ -134,14 +132,14 @@ func cutChecksum(b []byte) (rest, sum []byte, ok bool) {
 	return b[:len(b)-int(n)], b[len(b)-int(n):], true
 }
 
-// sound holds bytes against a checksum of Badger's.
+// sound reports whether bytes have a checksum of Badger's.
 func sound(b, sum []byte) bool {
 	var c pb.Checksum
 	return proto.Unmarshal(sum, &c) == nil && c.Algo == pb.Checksum_CRC32C && y.VerifyChecksum(b, &c) == nil
 }
 
-// snappyBlock gives the length of the Snappy block that b begins with, and of
-// what it holds; 0 if b does not begin with a whole one.
+// snappyBlock returns the length of the Snappy block that b begins with, and of
+// what it holds; 0 if b does not begin with a whole block.
 func snappyBlock(b []byte) (compressed, decoded int) {
 	n, at := binary.Uvarint(b)
 	if at <= 0 || n == 0 || n > 2*tableBlockBytes {
@@ -157,9 +155,9 @@ func snappyBlock(b []byte) (compressed, decoded int) {
 	return at, int(n)
 }
 
-// snappyElement reads the first element of a Snappy block: how many bytes it
-// gives, how many it takes, and how far back a copy reaches. size is 0 if there
-// is none.
+// snappyElement reads the first element of a Snappy block: the bytes it stands
+// for, the bytes it takes, and how far back a copy reaches. size is 0 if there is
+// none.
 func snappyElement(b []byte) (length, size, offset int) {
 	var head [5]byte
 	if copy(head[:], b) == 0 {
@@ -186,11 +184,10 @@ func snappyElement(b []byte) (length, size, offset int) {
 	return length, size, offset
 }
 
-// groups gives the keys and values of a sound block's content: the index of
-// the first entry, and the entries. What is deleted is left out, and so is what
-// is not ours.
-func groups(content []byte) iter.Seq2[uint64, []byte] {
-	return func(yield func(uint64, []byte) bool) {
+// valuesOf returns the values in a block's content, whose bytes they share. It
+// leaves out what is deleted and what Log does not write.
+func valuesOf(content []byte) iter.Seq[Value] {
+	return func(yield func(Value) bool) {
 		entries, offsets, ok := cutOffsets(content)
 		var base []byte
 		for i := 0; ok && i < len(offsets); i++ {
@@ -209,7 +206,7 @@ func groups(content []byte) iter.Seq2[uint64, []byte] {
 			if i == 0 {
 				base = key
 			}
-			if len(key) == 8+8 && value.Meta&(valueDeleted|valueElsewhere) == 0 && !yield(binary.BigEndian.Uint64(key), value.Value) {
+			if len(key) == 8+8 && value.Meta&(valueDeleted|valueElsewhere) == 0 && !yield(Value{binary.BigEndian.Uint64(key), value.Value}) {
 				return
 			}
 		}
@@ -254,10 +251,10 @@ func cutKey(base, entry []byte) (key []byte, value y.ValueStruct, ok bool) {
 // Flags of a value in Badger.
 const (
 	valueDeleted   = 1
-	valueElsewhere = 2 // in the value log, where ours never are
+	valueElsewhere = 2 // in the value log, where Log puts none
 )
 
-// checkTable reads a whole table file. errTable is in the error if it is not as
+// checkTable reads a whole table file. The error wraps errTable if it is not as
 // Badger wrote it.
 func checkTable(name string) error {
 	t, err := openTable(name)
@@ -280,7 +277,7 @@ func checkTable(name string) error {
 	return nil
 }
 
-// checkIndex holds the index against its checksum, and gives its place.
+// checkIndex checks the index against its checksum and returns its place.
 func (t *tableFile) checkIndex() (int64, error) {
 	const most = 64 // bytes of length, checksum and its length
 	tail := make([]byte, min(most, t.size))
@@ -306,9 +303,9 @@ func (t *tableFile) checkIndex() (int64, error) {
 	return end - length, nil
 }
 
-// scan gives every sound block of a table file and its place, whatever lies
-// between them. harmed is told of blocks whose form is right and whose checksum
-// is not. whole tells whether nothing is damaged.
+// scan calls good for every sound block of a table file with its place, whatever
+// lies between them, and harmed for blocks whose form is right but whose checksum
+// is wrong. whole reports whether nothing is damaged.
 func (t *tableFile) scan(good func(at int64, content []byte), harmed func(content []byte)) (whole bool, err error) {
 	end, err := t.checkIndex()
 	if whole = err == nil; !whole {

@@ -1,0 +1,64 @@
+package badgerlog
+
+import (
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// pageOut takes the log's tables out of resident memory, where Badger's writing
+// and checking of a table leaves all of it. They can still be read, from the
+// disk. The advice changes no content, so it does not matter if Badger unmaps a
+// table meanwhile. A kernel that does not know it (Linux before 5.4) keeps the
+// tables resident until it needs the memory.
+func (l *Log) pageOut() {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	for m := range tablesIn(string(maps), l.mapped) {
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, unix.MADV_PAGEOUT)
+	}
+}
+
+// mapping is a file in the memory of this process.
+type mapping struct {
+	from, to uintptr
+	name     string
+}
+
+// tablesIn finds the tables in dir among the mappings that /proc/self/maps
+// lists.
+func tablesIn(maps, dir string) iter.Seq[mapping] {
+	return func(yield func(mapping) bool) {
+		for line := range strings.Lines(maps) {
+			at := strings.IndexByte(line, '/') // None of the fields before the name has one.
+			if at < 0 {
+				continue
+			}
+			m := mapping{name: strings.TrimSuffix(line[at:], "\n")}
+			if filepath.Ext(m.name) != tableExt || filepath.Dir(m.name) != dir {
+				continue
+			}
+			if _, err := fmt.Sscanf(line, "%x-%x ", &m.from, &m.to); err == nil && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// mappedAs returns the name of a directory as /proc/self/maps gives it: absolute
+// and without links.
+func mappedAs(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return dir
+}
