@@ -243,7 +243,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	t.Run("in use", func(t *testing.T) {
 		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
-		require.ErrorContains(t, open(r.o.Dir, nil), r.o.Dir+" is in use by another swoosh")
+		require.ErrorContains(t, open(r.o.Dir, nil), r.o.Dir+" is in use by another process")
 		r.must(opening("a"))
 		r.stop()
 		require.NoError(t, open(r.o.Dir, nil))

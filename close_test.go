@@ -18,6 +18,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 // markIsClean tells whether a slot of the mark says that the last stop was in
@@ -258,7 +259,7 @@ func TestFullDisk(t *testing.T) {
 	// As a process that has ended leaves it.
 	copied := t.TempDir()
 	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))
-	report, err := swoosh.Verify(context.Background(), vault(copied), ledger)
+	report, err := repair.Verify(context.Background(), vault(copied), ledger)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, report.Last, "D1: nothing acknowledged is lost")
 }

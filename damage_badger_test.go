@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 // inTables is up to which entry a layered history lies in table files; the
@@ -178,7 +179,7 @@ func TestDamageInBadgersFiles(t *testing.T) {
 					return
 				}
 				verifyRefusal(t, dir)
-				require.NotEmpty(t, mend(t, dir, swoosh.Accept{}).Next)
+				require.NotEmpty(t, mend(t, dir, repair.Accept{}).Next)
 				mend(t, dir, acceptLoss)
 				may := tc.may
 				if !strings.Contains(h.name, "flip") && !strings.Contains(h.name, "byte") {

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -207,15 +208,15 @@ func refusal(t testing.TB, dir string, parts ...swoosh.Part) *swoosh.DamageError
 
 func verifyRefusal(t testing.TB, dir string) *swoosh.DamageError {
 	t.Helper()
-	_, err := swoosh.Verify(t.Context(), vault(dir), ledger)
+	_, err := repair.Verify(t.Context(), vault(dir), ledger)
 	var d *swoosh.DamageError
 	require.ErrorAs(t, err, &d)
 	return d
 }
 
-func requireVerified(t testing.TB, dir string) swoosh.VerifyReport {
+func requireVerified(t testing.TB, dir string) repair.VerifyReport {
 	t.Helper()
-	r, err := swoosh.Verify(t.Context(), vault(dir), ledger)
+	r, err := repair.Verify(t.Context(), vault(dir), ledger)
 	require.NoError(t, err)
 	return r
 }

@@ -12,13 +12,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/chorus-services/swoosh/internal/home"
 )
 
 // Bounds of the queue and of a group.
 const (
 	queueMaxCommands = 4096
 	queueMaxBytes    = 16 << 20
-	groupMaxEntries  = 4096
 	batchMaxCommands = 1000
 )
 
@@ -30,7 +31,7 @@ type Engine struct {
 	defs   []*definition
 	cat    *catalogue
 	store  SnapshotStore
-	home   *home // the directory; nil in memory
+	home   *home.Home // the directory; nil in memory
 	madeBy Fingerprint
 	meters *meters
 	tracer trace.Tracer
@@ -61,7 +62,6 @@ type Engine struct {
 	keepers     sync.WaitGroup
 	setAside    asides
 	base        uint64        // of the log: what is below cannot be replayed
-	marked      *markRecord   // as boot found it; nil: none could be read
 	travels     chan struct{} // holds the one who looks at the past; a state takes memory
 	imports     chan struct{} // holds the one who imports
 
@@ -77,7 +77,7 @@ type Engine struct {
 
 	// Owned by commit.
 	wal     WAL
-	mark    *mark // nil in memory
+	mark    *home.MarkFile // nil in memory
 	commits chan *group
 }
 
@@ -301,7 +301,7 @@ func (e *Engine) writable(ask bool) *Error {
 	}
 	if e.diskFull.Load() {
 		free, reserve := e.disk()
-		return Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space, writes resume by themselves", free, e.home.dir, reserve)
+		return Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space, writes resume by themselves", free, e.home.Dir, reserve)
 	}
 	return nil
 }
@@ -414,7 +414,7 @@ func (e *Engine) commit(g *group) landing {
 		return landing{false, fmt.Errorf("the log could not be written: %w", err)}
 	}
 	if e.mark != nil {
-		if err = e.mark.Write(g.mark()); err != nil {
+		if err = e.mark.Write(markOf(g.fork.state)); err != nil {
 			err = fmt.Errorf("the mark could not be written: %w", err)
 		}
 	}
@@ -428,11 +428,6 @@ func (e *Engine) commitAll() {
 	for g := range e.commits {
 		e.landed <- e.commit(g)
 	}
-}
-
-func (g *group) mark() markRecord {
-	s := g.fork.state
-	return markRecord{Index: s.index, Chain: s.chain, StateHash: s.hash}
 }
 
 // publish shows the group to readers, watchers and those who wait for it.

@@ -228,3 +228,33 @@ func asError(err error, k Kind) *Error {
 	own.cause = err
 	return &own
 }
+
+// DamageError is a state that cannot be rebuilt as it was. Nothing has been
+// thrown away; the text names the first entry that is wrong and the command
+// that mends it.
+type DamageError struct {
+	Index  uint64 // the first entry that is wrong; 0 if it is not an entry
+	Detail string
+	Next   string // what to do
+	Cause  Cause
+}
+
+// Cause says what a DamageError is about, and so what mends it.
+type Cause uint8
+
+// The causes.
+const (
+	CauseFiles   Cause = iota // files are damaged or missing
+	CauseReducer              // the log is sound; these domains make another state of it
+)
+
+func (d *DamageError) Error() string {
+	text := d.Detail
+	if d.Index != 0 {
+		text = fmt.Sprintf("entry %d: %s", d.Index, d.Detail)
+	}
+	if d.Next != "" {
+		text += ": " + d.Next
+	}
+	return "swoosh: " + text
+}

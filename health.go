@@ -113,7 +113,7 @@ func (e *Engine) explain(reason string) string {
 		return "Read-only since a failure: " + *e.fault.Load() + ". See to the disk, then restart the server."
 	case DiskFull.Code():
 		free, reserve := e.disk()
-		return fmt.Sprintf("%d bytes are free in %s, %d are kept in reserve. Free some space; writes resume by themselves.", free, e.home.dir, reserve)
+		return fmt.Sprintf("%d bytes are free in %s, %d are kept in reserve. Free some space; writes resume by themselves.", free, e.home.Dir, reserve)
 	case "stalled":
 		return fmt.Sprintf("A sync of the log has taken longer than %s. The disk is slow or hangs.", stalledAfter)
 	}
@@ -125,9 +125,9 @@ func (e *Engine) disk() (free, reserve uint64) {
 	if e.home == nil {
 		return 0, 0
 	}
-	free, err := e.o.FS.Free(e.home.dir)
+	free, err := e.o.FS.Free(e.home.Dir)
 	if err != nil {
-		e.trip(fmt.Sprintf("the free space of %s cannot be read: %v", e.home.dir, err))
+		e.trip(fmt.Sprintf("the free space of %s cannot be read: %v", e.home.Dir, err))
 	}
 	return free, diskReserve
 }

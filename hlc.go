@@ -141,3 +141,6 @@ func (c *Clock) Skewed(caller Stamp, max time.Duration) bool {
 
 // wall is the wall clock, held inside what a stamp can carry.
 func (c *Clock) wall() uint64 { return uint64(min(max(c.wallMS(), 0), maxWallMS)) }
+
+// NewNodeID returns a random node id: n and 8 hex digits.
+func NewNodeID() string { return "n" + newInstance()[:8] }

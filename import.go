@@ -283,13 +283,11 @@ func (e *Engine) reduceImport(p *pending) (Record, *Error) {
 }
 
 // importState does on replay what reduceImport did.
-func (p *replay) importState(x *Entry) error {
+func (p *Replay) importState(x *Entry) error {
 	damage := func(format string, args ...any) error {
 		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
 	}
-	other := func(format string, args ...any) error {
-		return &DamageError{Index: x.Index, Detail: differs + ": " + fmt.Sprintf(format, args...), Next: p.r.acceptReducer()}
-	}
+	other := func(format string, args ...any) error { return p.r.other(x.Index, format, args...) }
 	var in importPayload
 	if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs != nil {
 		return damage("its payload: %v", fieldsError(errs))

@@ -68,16 +68,16 @@ func (e *Engine) Snapshot(ctx context.Context) (info SnapshotInfo, err error) {
 func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 	if e.diskIsFull() {
 		free, reserve := e.disk()
-		return SnapshotInfo{}, Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space, then ask again", free, e.home.dir, reserve)
+		return SnapshotInfo{}, Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space, then ask again", free, e.home.Dir, reserve)
 	}
 	start := time.Now()
 	cost := e.tailCost.Load()
 	p := e.published.Load()
 	s := p.state
 	info := SnapshotInfo{Index: s.index, HLC: s.stamp, StateHash: s.hash}
-	err := e.store.Save(keysName(s.index), func(f SnapshotFile) error { return p.keys.write(f, s.index) })
+	err := e.store.Save(KeysName(s.index), func(f SnapshotFile) error { return p.keys.write(f, s.index) })
 	if err == nil {
-		err = e.store.Save(snapshotName(s.index), func(f SnapshotFile) (err error) {
+		err = e.store.Save(SnapshotName(s.index), func(f SnapshotFile) (err error) {
 			info.Bytes, err = writeSnapshot(f, s, e.madeBy)
 			return err
 		})
@@ -115,9 +115,9 @@ func (e *Engine) prune() error {
 	}
 	var kept, snapshots []string
 	for n, i := range all {
-		snapshots = append(snapshots, snapshotName(i))
+		snapshots = append(snapshots, SnapshotName(i))
 		if i == e.base || n >= len(all)-generations {
-			kept = append(kept, snapshotName(i), keysName(i))
+			kept = append(kept, SnapshotName(i), KeysName(i))
 		}
 	}
 	files, err := e.store.List("snapshots")

@@ -2,9 +2,6 @@ package swoosh
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -135,7 +132,7 @@ var standings = []struct {
 		return float64(max(0, e.o.Now()-int64(at))) / 1000
 	}},
 	{describe("swoosh_set_aside_files", "Damaged files that this boot set aside."), func(e *Engine, _ *published) float64 { return float64(len(e.setAside.all())) }},
-	{describe("swoosh_log_bytes", "What the log takes on the disk."), func(e *Engine, _ *published) float64 { return float64(e.home.logBytes()) }},
+	{describe("swoosh_log_bytes", "What the log takes on the disk."), func(e *Engine, _ *published) float64 { return float64(e.logBytes()) }},
 	{describe("swoosh_disk_free_bytes", "Free space of the directory's disk; 0 in memory."), func(e *Engine, _ *published) float64 {
 		free, _ := e.disk()
 		return float64(free)
@@ -187,30 +184,12 @@ func (e *Engine) snapshotInfo() SnapshotInfo {
 	return SnapshotInfo{}
 }
 
-// logBytes is what the log's files take on the disk. Badger's newest files are
-// sparse: their length says nothing.
-func (h *home) logBytes() int64 {
-	if h == nil {
+// logBytes is what the log's files take on the disk.
+func (e *Engine) logBytes() int64 {
+	if e.home == nil {
 		return 0
 	}
-	var sum int64
-	entries, _ := h.fs.ReadDir(h.path("log")) // A scrape has nobody to tell.
-	for _, e := range entries {
-		info, err := h.fs.Stat(filepath.Join(h.path("log"), e.Name()))
-		if err != nil {
-			continue // Removed meanwhile.
-		}
-		sum += allocated(info)
-	}
-	return sum
-}
-
-// allocated is the space that a file takes, in bytes.
-func allocated(info os.FileInfo) int64 {
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return s.Blocks * 512
-	}
-	return info.Size()
+	return e.home.LogBytes()
 }
 
 // observe notes how long something took since start.

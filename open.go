@@ -1,13 +1,18 @@
 package swoosh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/home"
 )
 
 // Open loads the newest good snapshot, replays the log behind it, and starts
@@ -31,107 +36,86 @@ func Open(ctx context.Context, o Options, parts ...Part) (*Engine, error) {
 }
 
 func prepareEngine(o Options, parts []Part) (*Engine, error) {
-	if len(parts) == 0 {
-		return nil, errors.New("swoosh: an engine needs a domain")
-	}
-	opts, err := o.withDefaults()
+	o, err := o.Complete()
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: opts, log: opts.Logger, store: opts.Snapshots, meters: newMeters(), tracer: newTracer(opts.Traces)}
+	e := &Engine{o: &o, log: o.Logger, store: o.Snapshots, meters: newMeters(), tracer: newTracer(o.Traces)}
+	if e.defs, e.cat, err = compile(parts); err != nil {
+		return nil, err
+	}
+	e.madeBy = fingerprint(e.defs, &o)
+	return e, nil
+}
+
+// compile takes the domains apart for the engine.
+func compile(parts []Part) ([]*definition, *catalogue, error) {
+	if len(parts) == 0 {
+		return nil, nil, errors.New("swoosh: an engine needs a domain")
+	}
+	var defs []*definition
 	for i, p := range parts {
 		for _, q := range parts[:i] {
 			if p.Name() == q.Name() {
-				return nil, fmt.Errorf("swoosh: domain %s was given twice", p.Name())
+				return nil, nil, fmt.Errorf("swoosh: domain %s was given twice", p.Name())
 			}
 		}
-		e.defs = append(e.defs, p.definition())
+		defs = append(defs, p.definition())
 	}
-	if e.cat, err = newCatalogue(e.defs); err != nil {
-		return nil, err
-	}
-	e.madeBy = fingerprint(e.defs, opts)
-	return e, nil
+	cat, err := newCatalogue(defs)
+	return defs, cat, err
 }
 
 // open is the boot: directory, log, mark, state, goroutines.
 func (e *Engine) open(ctx context.Context) error {
-	clean, err := e.openLog()
+	if err := e.openLog(); err != nil {
+		return err
+	}
+	r, err := e.recovery()
 	if err != nil {
 		return err
 	}
-	start, err := e.recovery().boot(ctx)
+	r.damaged = e.setFileAside
+	start, err := r.boot(ctx)
 	if err != nil {
 		return err
 	}
 	if e.home != nil {
-		if err := e.agreeWithMark(start.state, clean); err != nil {
+		if err := e.agreeWithMark(start.state); err != nil {
 			return err
 		}
 	}
 	return e.start(start)
 }
 
-// openLog takes the directory and opens the log in it. clean tells whether the
-// last stop was in order.
-func (e *Engine) openLog() (clean bool, err error) {
-	clean = true
-	if e.o.Dir != "" {
-		if clean, err = e.takeHome(); err != nil {
-			return false, err
-		}
-		if e.o.Node == "" {
-			if e.o.Node, err = e.home.makeNodeID(); err != nil {
-				return false, err
-			}
-		}
-		if err := e.home.tidy(); err != nil {
-			return false, err
-		}
-		if err := e.missingLog(); err != nil {
-			return false, err
-		}
-	} else if e.o.Node == "" {
-		e.o.Node = "local"
-	}
-	if err := e.openWAL(); err != nil {
-		return false, err
-	}
-	if e.home != nil {
-		if err := e.compareWithMark(); err != nil {
-			return false, err
-		}
-	}
-	return clean, nil
-}
+// recovery looks at log and snapshots as they are now.
+func (e *Engine) recovery() (*recovery, error) { return newRecovery(e.o, e.defs, e.cat, e.wal) }
 
-// takeHome locks the directory and reads the mark, and the node if there is one.
-func (e *Engine) takeHome() (clean bool, err error) {
-	if e.home, err = openHome(e.o.Dir, e.o.FS); err != nil {
-		return false, err
+// openLog takes the directory and opens the log in it.
+func (e *Engine) openLog() (err error) {
+	if e.o.Dir == "" {
+		e.o.Node = cmp.Or(e.o.Node, "local")
+		e.wal, err = e.o.OpenWAL("")
+		return err
+	}
+	if e.home, err = home.Open(e.o.Dir, e.o.FS, e.log); err != nil {
+		return fmt.Errorf("swoosh: %w", err)
 	}
 	if e.o.Node == "" {
-		if e.o.Node, err = e.home.readNodeID(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, err
+		if e.o.Node, err = nodeOf(e.home); err != nil {
+			return err
 		}
 	}
-	return e.checkMark()
-}
-
-// missingLog refuses a directory whose log is gone.
-func (e *Engine) missingLog() error {
-	if e.home.hasLog() || e.marked == nil || e.marked.Index == 0 {
-		return nil
+	if err := e.home.Tidy(); err != nil {
+		return err
 	}
-	return &DamageError{Index: 1, Detail: fmt.Sprintf("%s is missing, it held entries up to %d", e.home.path("log"), e.marked.Index), Next: "restore it from a backup, or " + e.o.run("repair", e.o.Dir)}
-}
-
-func (e *Engine) openWAL() (err error) {
-	dir := ""
-	if e.home != nil {
-		dir = e.home.path("log")
+	if broken, err := e.home.Replacement(); err != nil || broken != nil {
+		return cmp.Or(err, error(&DamageError{Detail: "a repair was broken off", Next: e.o.run("repair", e.o.Dir)}))
 	}
-	e.wal, err = e.o.OpenWAL(dir)
+	if d := e.home.MissingLog(); d != nil {
+		return &DamageError{Index: 1, Detail: d.Detail, Next: "restore it from a backup, or " + e.o.run("repair", e.o.Dir)}
+	}
+	e.wal, err = e.o.OpenWAL(e.home.Path("log"))
 	var damage *DamageError
 	if errors.As(err, &damage) {
 		return &DamageError{Index: damage.Index, Detail: damage.Detail, Next: e.o.run("repair", e.o.Dir)}
@@ -139,83 +123,81 @@ func (e *Engine) openWAL() (err error) {
 	if err != nil {
 		return fmt.Errorf("swoosh: the log cannot be opened: %w: see to that", err)
 	}
+	if d := CompareWithMark(e.home, e.wal); d != nil {
+		d.Next = e.o.run("repair", e.o.Dir)
+		return d
+	}
 	return nil
 }
 
-func (e *Engine) recovery() *recovery {
-	return &recovery{o: e.o, defs: e.defs, cat: e.cat, wal: e.wal, store: e.store, madeBy: e.madeBy, setAside: &e.setAside}
-}
-
-// checkMark reads the mark before the log is opened. If the last stop was not
-// clean the log's newest files are copied first.
-func (e *Engine) checkMark() (clean bool, err error) {
-	rec, found, damage := readMark(e.home.fs, e.home.path("mark"))
+// nodeOf returns the node's id that is kept in a directory, or makes one.
+func nodeOf(h *home.Home) (string, error) {
+	id, err := h.ReadNode(CheckNodeID)
+	var d *home.Damage
 	switch {
-	case errors.Is(damage, errMarkNewer), errors.Is(damage, fs.ErrPermission):
-		return false, damage
-	case damage != nil:
-		e.log.Warn("the mark cannot be read and will be written anew", "file", e.home.path("mark"), "why", damage)
-	case !found && e.home.hasLog():
-		e.log.Warn("the mark is missing and will be written anew", "file", e.home.path("mark"))
-	case !found:
-		return true, nil
+	case errors.As(err, &d):
+		return "", &DamageError{Detail: d.Detail, Next: d.Next}
+	case !errors.Is(err, fs.ErrNotExist):
+		return id, err
 	}
-	if found && damage == nil {
-		e.marked = &rec
-		if rec.Clean {
-			return true, nil
-		}
-	}
-	return false, e.home.preserve()
+	id = NewNodeID()
+	return id, h.WriteNode(id)
 }
 
-// compareWithMark refuses a log that ends before the mark.
-func (e *Engine) compareWithMark() error {
-	if e.marked == nil || e.marked.Index == 0 {
+// CompareWithMark returns what is wrong with a log that disagrees with the mark
+// of its directory, or nil. It is for package repair.
+func CompareWithMark(h *home.Home, log WAL) *DamageError {
+	_, last := log.Bounds()
+	index, detail := h.Compare(last, func(index uint64) (chain, stateHash [32]byte, err error) {
+		x, rec, err := readEntry(log, index)
+		if err != nil {
+			return chain, stateHash, err
+		}
+		return rec.Chain, x.StateHash, nil
+	})
+	if detail == "" {
 		return nil
 	}
-	_, last := e.wal.Bounds()
-	m := e.marked
-	next := e.o.run("repair", e.o.Dir)
-	if last < m.Index {
-		kept := ""
-		if _, err := e.home.fs.Stat(e.home.path("unclean")); err == nil {
-			kept = fmt.Sprintf("; %s holds the log's files as they were", e.home.path("unclean"))
-		}
-		return &DamageError{Index: last + 1, Detail: fmt.Sprintf("entries %d to %d were durable and are missing from the log%s", last+1, m.Index, kept), Next: next}
-	}
-	x, rec, err := readEntry(e.wal, m.Index)
+	return &DamageError{Index: index, Detail: detail}
+}
+
+// setFileAside moves a damaged file out of the way.
+func (e *Engine) setFileAside(f *brokenFile) error {
+	to, err := e.store.SetAside(f.name)
 	if err != nil {
-		return &DamageError{Index: m.Index, Detail: err.Error(), Next: next}
+		return fmt.Errorf("swoosh: %s is damaged (%w) and cannot be set aside: %w", f.name, f.why, err)
 	}
-	if rec.Chain != m.Chain {
-		return &DamageError{Index: m.Index, Detail: fmt.Sprintf("its chain is %s, the mark's is %s", rec.Chain, m.Chain), Next: next}
-	}
-	if x.StateHash != m.StateHash {
-		return &DamageError{Index: m.Index, Detail: fmt.Sprintf("it says state_hash %s, the mark says %s", x.StateHash, m.StateHash), Next: next}
-	}
+	e.log.Error("a damaged file was set aside", "file", f.name, "to", to, "why", f.why.Error())
+	e.setAside.add(to, f.why.Error())
 	return nil
 }
 
 // agreeWithMark writes the mark of the recovered state, not clean from now on,
-// and lets the copy of the log's files go.
-func (e *Engine) agreeWithMark(s *State, clean bool) error {
-	if e.marked != nil && e.marked.Index == s.index && e.marked.StateHash != s.hash {
-		return &DamageError{Index: s.index, Detail: fmt.Sprintf("the state has hash %s, the mark says %s", s.hash, e.marked.StateHash), Next: e.o.run("verify", e.o.Dir)}
+// and removes the copy of the log's files.
+func (e *Engine) agreeWithMark(s *State) error {
+	if m := e.home.Mark; m != nil && m.Index == s.index && m.StateHash != s.hash {
+		return &DamageError{Index: s.index, Detail: fmt.Sprintf("the state has hash %s, the mark says %x", s.hash, m.StateHash), Next: e.o.run("verify", e.o.Dir)}
 	}
+	clean := e.home.Clean()
 	var err error
-	e.mark, err = createMark(e.home.fs, e.home.path("mark"), markRecord{Index: s.index, Chain: s.chain, StateHash: s.hash})
+	e.mark, err = home.CreateMark(e.home.FS, e.home.Path("mark"), markOf(s))
 	if err != nil {
 		return fmt.Errorf("swoosh: the mark cannot be written: %w", err)
+	}
+	if err := e.home.WriteMadeBy(fingerprintCodec().Append(nil, reflect.ValueOf(&e.madeBy).Elem(), canon.Full)); err != nil {
+		return fmt.Errorf("swoosh: made_by cannot be written: %w", err)
 	}
 	if clean {
 		return nil
 	}
-	return e.home.forget()
+	return e.home.Forget()
 }
 
+// markOf returns the mark of a state that is durable.
+func markOf(s *State) home.Mark { return home.Mark{Index: s.index, Chain: s.chain, StateHash: s.hash} }
+
 // start makes the engine live from a recovered state.
-func (e *Engine) start(from *replay) error {
+func (e *Engine) start(from *Replay) error {
 	imports, err := e.store.List("imports")
 	if err != nil {
 		return err
@@ -289,7 +271,7 @@ func (e *Engine) closeFiles(clean bool) error {
 		err = errors.Join(err, e.mark.Close(clean && err == nil))
 	}
 	if e.home != nil {
-		err = errors.Join(err, e.home.unlock())
+		err = errors.Join(err, e.home.Close())
 	}
 	return err
 }

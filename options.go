@@ -56,8 +56,11 @@ type Options struct {
 
 // run returns what tells a user to run a command of the program.
 func (o *Options) run(words ...string) string {
-	return strings.TrimSpace("run: " + o.Program + " " + strings.Join(words, " "))
+	return strings.TrimSpace("run: " + o.ProgramName() + " " + strings.Join(words, " "))
 }
+
+// ProgramName returns the name of the program that a user runs.
+func (o *Options) ProgramName() string { return cmp.Or(o.Program, "swoosh") }
 
 // Progress is how far a boot has come: through a snapshot at first, then through
 // the entries behind it.
@@ -70,23 +73,24 @@ type Progress struct {
 	HLC     Stamp  // its stamp
 }
 
-func (o Options) withDefaults() (*Options, error) {
+// Complete returns the options with defaults filled in. The error names the one
+// that is wrong.
+func (o Options) Complete() (Options, error) {
 	o.SkewMax = cmp.Or(o.SkewMax, 500*time.Millisecond)
 	o.MaxRecovery = cmp.Or(o.MaxRecovery, time.Second)
 	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 64<<20)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
-	o.Program = cmp.Or(o.Program, "swoosh")
 	if o.SkewMax < 0 || o.MaxRecovery < 0 || o.MaxStateBytes < 0 {
-		return nil, errors.New("swoosh: SkewMax, MaxRecovery and MaxStateBytes cannot be negative")
+		return o, errors.New("swoosh: SkewMax, MaxRecovery and MaxStateBytes cannot be negative")
 	}
 	if o.Node != "" {
 		if err := CheckNodeID(o.Node); err != nil {
-			return nil, fmt.Errorf("swoosh: node id: %w", err)
+			return o, fmt.Errorf("swoosh: node id: %w", err)
 		}
 	}
 	for _, g := range o.Guards {
 		if CheckNodeID(g.Name()) != nil {
-			return nil, fmt.Errorf("swoosh: a guard's name is 1 to 63 characters of a-z, 0-9 and dash, not %q", g.Name())
+			return o, fmt.Errorf("swoosh: a guard's name is 1 to 63 characters of a-z, 0-9 and dash, not %q", g.Name())
 		}
 	}
 	if o.Now == nil {
@@ -113,5 +117,5 @@ func (o Options) withDefaults() (*Options, error) {
 			o.Snapshots = NewInMemorySnapshotStore()
 		}
 	}
-	return &o, nil
+	return o, nil
 }

@@ -59,7 +59,7 @@ func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
 // missing is the error of a log that goes on at r where it should at next, unless
 // a repair left it so.
 func (e *Engine) missing(next uint64, r Record) error {
-	if x, err := DecodeEntry(r); err != nil || x.Command != lossCommand {
+	if x, err := DecodeEntry(r); err != nil || x.Command != LossCommand {
 		return fmt.Errorf("log: entries %d to %d are missing: stop the server, then %s", next, r.Index-1, e.o.run("verify", e.o.Dir))
 	}
 	return nil

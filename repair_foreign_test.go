@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 // narrowState is the ledger's without notes: a row that has some does not fit.
@@ -120,7 +121,7 @@ func requireOtherDomains(t *testing.T, dir string, index uint64, part swoosh.Par
 	require.Equal(t, index, d.Index)
 	require.Contains(t, d.Detail, "does not fit the domains")
 	require.Contains(t, d.Next, "swoosh repair "+dir+" --accept-reducer")
-	_, err = swoosh.Verify(t.Context(), vault(dir), part)
+	_, err = repair.Verify(t.Context(), vault(dir), part)
 	require.ErrorContains(t, err, "swoosh repair "+dir+" --accept-reducer")
 	files := listing(t, dir)
 	explained := mend(t, dir, acceptLoss, part)
@@ -128,7 +129,7 @@ func requireOtherDomains(t *testing.T, dir string, index uint64, part swoosh.Par
 	require.Equal(t, files, listing(t, dir), "nothing is lost that the domains of old could not have")
 	report := mend(t, dir, acceptReducer, part)
 	require.Empty(t, report.Next)
-	_, err = swoosh.Verify(t.Context(), vault(dir), part)
+	_, err = repair.Verify(t.Context(), vault(dir), part)
 	require.NoError(t, err)
 	return strings.Join(report.Findings, "\n")
 }
@@ -171,7 +172,7 @@ func TestOldBaseIsPruned(t *testing.T) {
 	}
 	closeEngine(t, e)
 	require.NotContains(t, listing(t, l.dir), "snapshots/snapshot-00000000000000000040.json")
-	report, err := swoosh.Verify(t.Context(), vault(l.dir), doubling)
+	report, err := repair.Verify(t.Context(), vault(l.dir), doubling)
 	require.NoError(t, err)
 	require.Equal(t, uint64(41), report.First)
 	require.Equal(t, uint64(61), report.Base)
@@ -181,7 +182,7 @@ func TestOldBaseIsPruned(t *testing.T) {
 	rewrite(t, l.dir, 41, func(group []stored) []stored {
 		return append(group[:9:9], replaced(`"amount":149`, `"amount":949`, nil)(group[9:])...)
 	})
-	_, err = swoosh.Verify(t.Context(), vault(l.dir), doubling)
+	_, err = repair.Verify(t.Context(), vault(l.dir), doubling)
 	require.ErrorContains(t, err, "entry 50", "the chain below the base is checked")
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 // doubling is the ledger with the same name, commands and schemas, and other
@@ -46,7 +47,7 @@ type plainFreeze freeze
 func (c plainFreeze) Check(swoosh.View) error               { return nil }
 func (c plainFreeze) Apply(s *ledgerState, at swoosh.Stamp) { freeze(c).Apply(s, at) }
 
-var acceptReducer = swoosh.Accept{Reducer: true}
+var acceptReducer = repair.Accept{Reducer: true}
 
 // sumOf adds up what the deposits of a range of entries said.
 func sumOf(t testing.TB, l lived, from, to uint64) (sum int32) {
@@ -82,15 +83,15 @@ func TestRepairAcceptsAnotherReducer(t *testing.T) {
 				require.Equal(t, tc.refused, d.Index)
 				require.Contains(t, d.Next, "swoosh repair "+l.dir+" --accept-reducer")
 			}
-			_, err := swoosh.Verify(t.Context(), o, doubling)
+			_, err := repair.Verify(t.Context(), o, doubling)
 			require.ErrorContains(t, err, "--accept-reducer")
 			files := listing(t, l.dir)
-			explained, err := swoosh.Repair(t.Context(), o, acceptLoss, doubling)
+			explained, err := repair.Repair(t.Context(), o, acceptLoss, doubling)
 			require.NoError(t, err)
 			require.Equal(t, "swoosh repair "+l.dir+" --accept-reducer", explained.Next)
 			require.Equal(t, files, listing(t, l.dir))
 
-			report, err := swoosh.Repair(t.Context(), o, acceptReducer, doubling)
+			report, err := repair.Repair(t.Context(), o, acceptReducer, doubling)
 			require.NoError(t, err)
 			require.Empty(t, report.Next)
 			require.Len(t, report.Wrote, 1)
@@ -102,9 +103,9 @@ func TestRepairAcceptsAnotherReducer(t *testing.T) {
 // requireReducerWentOn wants the state of a snapshot as it was, the entries
 // behind it doubled, and all below the new base closed.
 func requireReducerWentOn(t *testing.T, l lived, o swoosh.Options, newest uint64) {
-	verified, err := swoosh.Verify(t.Context(), o, doubling)
+	verified, err := repair.Verify(t.Context(), o, doubling)
 	require.NoError(t, err)
-	require.Equal(t, swoosh.VerifyReport{
+	require.Equal(t, repair.VerifyReport{
 		First: 1, Last: 61, Base: 61, Entries: 61, Snapshots: verified.Snapshots,
 		HLC: verified.HLC, StateHash: verified.StateHash, Chain: verified.Chain,
 	}, verified)
@@ -130,13 +131,13 @@ func requireReducerWentOn(t *testing.T, l lived, o swoosh.Options, newest uint64
 	a, _ = doubling.Of(after).Accounts.Get("a")
 	require.Equal(t, want+2200, a.Balance)
 	closeEngine(t, e)
-	_, err = swoosh.Verify(t.Context(), o, doubling)
+	_, err = repair.Verify(t.Context(), o, doubling)
 	require.NoError(t, err)
 
 	broken := crashed(t, l.dir)
 	rewrite(t, broken, 30, replaced(`"amount":129`, `"amount":929`, nil))
 	o.Dir = broken
-	_, err = swoosh.Verify(t.Context(), o, doubling)
+	_, err = repair.Verify(t.Context(), o, doubling)
 	var d *swoosh.DamageError
 	require.ErrorAs(t, err, &d)
 	require.Equal(t, uint64(30), d.Index, "entries below the base are checked by their chain")
@@ -155,7 +156,7 @@ func TestAnotherReducersRefusalsAreNamed(t *testing.T) {
 	put(t, e, 8)
 	closeEngine(t, e)
 	o := vault(l.dir)
-	report, err := swoosh.Repair(t.Context(), o, acceptReducer, doubling)
+	report, err := repair.Repair(t.Context(), o, acceptReducer, doubling)
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(report.Findings, "\n"), "Entry 7 has no effect any more")
 	e, err = swoosh.Open(t.Context(), o, doubling)
@@ -170,7 +171,7 @@ func TestLossComesBeforeTheReducer(t *testing.T) {
 	hitContent(t, l.dir, 40)
 	refusal(t, l.dir)
 	files := listing(t, l.dir)
-	report := mend(t, l.dir, swoosh.Accept{Loss: true, Reducer: true}, doubling)
+	report := mend(t, l.dir, repair.Accept{Loss: true, Reducer: true}, doubling)
 	require.Contains(t, report.Next, "--accept-loss, with the version of swoosh that wrote the log")
 	require.Equal(t, files, listing(t, l.dir))
 	mend(t, l.dir, acceptLoss)
@@ -251,7 +252,7 @@ func TestWhatIsNewAtZeroNeedsNoRepair(t *testing.T) {
 				_, err = e.Snapshot(t.Context())
 				require.NoError(t, err)
 				closeEngine(t, e)
-				_, err = swoosh.Verify(t.Context(), vault(l.dir), parts...)
+				_, err = repair.Verify(t.Context(), vault(l.dir), parts...)
 				require.NoError(t, err)
 			}
 			requireGoesOn(t, l.dir, 30, l.hash(30))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 // lived is a history and what it was like: a directory as a crash left it, and
@@ -98,25 +99,25 @@ func hitFraming(t testing.TB, dir string, index uint64) {
 	flip(t, name, (begin-record-1)*8+1)
 }
 
-func mend(t testing.TB, dir string, a swoosh.Accept, parts ...swoosh.Part) swoosh.RepairReport {
+func mend(t testing.TB, dir string, a repair.Accept, parts ...swoosh.Part) repair.Report {
 	t.Helper()
 	if parts == nil {
 		parts = []swoosh.Part{ledger}
 	}
-	r, err := swoosh.Repair(t.Context(), vault(dir), a, parts...)
+	r, err := repair.Repair(t.Context(), vault(dir), a, parts...)
 	require.NoError(t, err)
 	return r
 }
 
-var acceptLoss = swoosh.Accept{Loss: true}
+var acceptLoss = repair.Accept{Loss: true}
 
 // mendLoss repairs a directory that is refused, in the two steps of an
 // operator, and wants the first one to change nothing.
-func mendLoss(t testing.TB, dir string) swoosh.RepairReport {
+func mendLoss(t testing.TB, dir string) repair.Report {
 	t.Helper()
 	refusal(t, dir)
 	files := listing(t, dir)
-	explained := mend(t, dir, swoosh.Accept{})
+	explained := mend(t, dir, repair.Accept{})
 	require.Equal(t, "swoosh repair "+dir+" --accept-loss", explained.Next)
 	require.NotEmpty(t, explained.Findings)
 	require.Empty(t, explained.Wrote)
@@ -126,7 +127,7 @@ func mendLoss(t testing.TB, dir string) swoosh.RepairReport {
 	require.Empty(t, report.Next)
 	require.Equal(t, explained.Findings, report.Findings)
 	require.NotEmpty(t, report.Wrote)
-	require.Empty(t, mend(t, dir, swoosh.Accept{}).Findings, "nothing is wrong afterwards")
+	require.Empty(t, mend(t, dir, repair.Accept{}).Findings, "nothing is wrong afterwards")
 	return report
 }
 
@@ -299,9 +300,9 @@ func TestRepairWithoutALog(t *testing.T) {
 			tc.destroy(t, filepath.Join(l.dir, "log"))
 			_, err := swoosh.Open(t.Context(), vault(l.dir), ledger)
 			require.ErrorContains(t, err, "repair "+l.dir)
-			_, err = swoosh.Verify(t.Context(), vault(l.dir), ledger)
+			_, err = repair.Verify(t.Context(), vault(l.dir), ledger)
 			require.ErrorContains(t, err, "repair "+l.dir)
-			require.NotEmpty(t, mend(t, l.dir, swoosh.Accept{}).Next)
+			require.NotEmpty(t, mend(t, l.dir, repair.Accept{}).Next)
 			mend(t, l.dir, acceptLoss)
 			requireLoss(t, l, l.dir, tc.from, 60)
 			hash := emptyHash(t)
@@ -342,7 +343,7 @@ func TestRepairOfForgedEntries(t *testing.T) {
 			closeEngine(t, openVault(t, l.dir))
 			rewrite(t, l.dir, tc.index, replaced(tc.old, tc.with, &l.chains[tc.index-2]))
 			verifyRefusal(t, l.dir)
-			require.NotEmpty(t, mend(t, l.dir, swoosh.Accept{}).Next)
+			require.NotEmpty(t, mend(t, l.dir, repair.Accept{}).Next)
 			mend(t, l.dir, acceptLoss)
 			requireGoesOn(t, l.dir, tc.last, l.hash(tc.state))
 		})
@@ -383,7 +384,7 @@ func TestRepairOfADamagedImport(t *testing.T) {
 			require.NoError(t, err)
 			flip(t, files[0], 100)
 			require.Equal(t, uint64(30), verifyRefusal(t, l.dir).Index)
-			require.NotEmpty(t, mend(t, l.dir, swoosh.Accept{}).Next)
+			require.NotEmpty(t, mend(t, l.dir, repair.Accept{}).Next)
 			mend(t, l.dir, acceptLoss)
 			requireGoesOn(t, l.dir, tc.last, l.hash(tc.state))
 		})
@@ -455,7 +456,7 @@ func breakOff(t *testing.T, dir string, steps int) (left int, err error) {
 	dying := &dyingFS{FS: durable.OS(), left: steps}
 	o := vault(dir)
 	o.FS = dying
-	_, err = swoosh.Repair(t.Context(), o, acceptLoss, ledger)
+	_, err = repair.Repair(t.Context(), o, acceptLoss, ledger)
 	return dying.left, err
 }
 
@@ -535,13 +536,13 @@ func TestDamagedBaseIsRefused(t *testing.T) {
 
 func TestRepairOfASoundDirectory(t *testing.T) {
 	l := live(t, 30, 20)
-	report := mend(t, l.dir, swoosh.Accept{Loss: true, Reducer: true})
-	require.Equal(t, swoosh.RepairReport{}, report)
+	report := mend(t, l.dir, repair.Accept{Loss: true, Reducer: true})
+	require.Equal(t, repair.Report{}, report)
 	requireGoesOn(t, l.dir, 30, l.hash(30))
-	_, err := swoosh.Repair(t.Context(), vault(t.TempDir()), acceptLoss, ledger)
+	_, err := repair.Repair(t.Context(), vault(t.TempDir()), acceptLoss, ledger)
 	require.ErrorContains(t, err, "not a swoosh directory")
 	missing := filepath.Join(t.TempDir(), "missing")
-	_, err = swoosh.Repair(t.Context(), vault(missing), acceptLoss, ledger)
+	_, err = repair.Repair(t.Context(), vault(missing), acceptLoss, ledger)
 	require.ErrorContains(t, err, "is not a directory")
 	require.NoDirExists(t, missing)
 }

@@ -82,6 +82,11 @@ func fingerprint(defs []*definition, o *Options) Fingerprint {
 	}
 }
 
+// ParseFingerprint reads a fingerprint's canonical JSON.
+func ParseFingerprint(json []byte) (f Fingerprint, ok bool) {
+	return f, fingerprintCodec().Decode(json, reflect.ValueOf(&f).Elem(), canon.Full) == nil
+}
+
 const snapshotFormat = 1
 
 // snapshotHead is a snapshot's members but for checksum and state.
@@ -101,8 +106,11 @@ type SnapshotInfo struct {
 	Bytes     int64  `json:"bytes"`
 }
 
-func snapshotName(index uint64) string { return fmt.Sprintf("snapshots/snapshot-%020d.json", index) }
-func keysName(index uint64) string     { return fmt.Sprintf("snapshots/keys-%020d", index) }
+// SnapshotName returns the name of the snapshot of an index in a SnapshotStore.
+func SnapshotName(index uint64) string { return fmt.Sprintf("snapshots/snapshot-%020d.json", index) }
+
+// KeysName returns the name of the key window beside it.
+func KeysName(index uint64) string { return fmt.Sprintf("snapshots/keys-%020d", index) }
 
 // listSnapshots gives the indexes of the snapshots there, ascending.
 func listSnapshots(store SnapshotStore) ([]uint64, error) {

@@ -301,7 +301,7 @@ func (e *Engine) submission(index uint64) ([]*Entry, error) {
 			return nil, err
 		}
 		if len(all) == 0 {
-			to = x.batchEnd()
+			to = x.BatchEnd()
 		}
 		if all = append(all, x); x.Index >= to {
 			return all, nil

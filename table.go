@@ -141,6 +141,7 @@ type table interface {
 	bind(*owner)
 	fork(from table)
 	length() int
+	changed(since table) []string
 	ascend(from string, yield func(key string, value reflect.Value) bool)
 	get(key string) (reflect.Value, bool)
 	load(key string, decode func(reflect.Value) error) error

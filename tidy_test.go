@@ -26,12 +26,14 @@ const module = "github.com/chorus-services/swoosh"
 // TestImportArrows holds every package to the packages of ours that it may
 // import. Arrows point down only.
 func TestImportArrows(t *testing.T) {
-	internal := []string{"internal/canon", "internal/durable"}
-	engine := append([]string{""}, internal...)
+	internal := []string{"internal/canon", "internal/durable", "internal/home"}
+	engine := append([]string{"", "repair"}, internal...)
 	allowed := map[string][]string{
 		"internal/canon":     {},
 		"internal/durable":   {},
 		"internal/badgerlog": {"internal/durable"},
+		"internal/home":      {"internal/durable", "internal/badgerlog"},
+		"repair":             append([]string{"", "internal/badgerlog"}, internal...),
 		"":                   append([]string{"internal/badgerlog"}, internal...),
 		"system":             {""},
 		"project":            {""},

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 const snapshot20 = "snapshots/snapshot-00000000000000000020.json"
@@ -18,7 +19,7 @@ const snapshot20 = "snapshots/snapshot-00000000000000000020.json"
 func TestVerifyReportsWhatIsSound(t *testing.T) {
 	l := liveWith(t, 15, 40, 10, 20)
 	files := listing(t, l.dir)
-	want := swoosh.VerifyReport{
+	want := repair.VerifyReport{
 		First: 1, Last: 40, Entries: 40, Snapshots: 2,
 		HLC: l.entries[39].HLC, StateHash: l.hash(40), Chain: l.chains[39],
 	}
@@ -27,7 +28,7 @@ func TestVerifyReportsWhatIsSound(t *testing.T) {
 	require.DirExists(t, filepath.Join(l.dir, "unclean"))
 
 	e := openVault(t, l.dir)
-	_, err := swoosh.Verify(t.Context(), vault(l.dir), ledger)
+	_, err := repair.Verify(t.Context(), vault(l.dir), ledger)
 	require.ErrorContains(t, err, "in use")
 	closeEngine(t, e)
 	require.NoError(t, os.WriteFile(filepath.Join(l.dir, "snapshots", "left.tmp"), nil, 0o600))
@@ -39,15 +40,15 @@ func TestVerifyReportsWhatIsSound(t *testing.T) {
 
 func TestVerifyOfWhatIsNoDirectory(t *testing.T) {
 	empty, missing := t.TempDir(), filepath.Join(t.TempDir(), "missing")
-	_, err := swoosh.Verify(t.Context(), vault(empty), ledger)
+	_, err := repair.Verify(t.Context(), vault(empty), ledger)
 	require.ErrorContains(t, err, empty+" is not a swoosh directory, it has neither a log nor a mark: name the directory")
 	require.Empty(t, listing(t, empty)["lock"])
-	_, err = swoosh.Verify(t.Context(), vault(missing), ledger)
+	_, err = repair.Verify(t.Context(), vault(missing), ledger)
 	require.ErrorContains(t, err, missing+" is not a directory: name the directory")
 	require.NoDirExists(t, missing)
 	other := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(other, "notes.txt"), nil, 0o600))
-	_, err = swoosh.Verify(t.Context(), vault(other), ledger)
+	_, err = repair.Verify(t.Context(), vault(other), ledger)
 	require.ErrorContains(t, err, "not a swoosh directory")
 }
 
@@ -61,9 +62,9 @@ func TestVerifyOfALookAlike(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
 		}
 		before := listing(t, dir)
-		_, err := swoosh.Verify(t.Context(), vault(dir), ledger)
+		_, err := repair.Verify(t.Context(), vault(dir), ledger)
 		require.ErrorContains(t, err, "not a swoosh directory", "%v", names)
-		_, err = swoosh.Repair(t.Context(), vault(dir), swoosh.Accept{}, ledger)
+		_, err = repair.Repair(t.Context(), vault(dir), repair.Accept{}, ledger)
 		require.ErrorContains(t, err, "not a swoosh directory", "%v", names)
 		require.Equal(t, before, listing(t, dir))
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"math"
 	"reflect"
 	"sync"
 
@@ -52,6 +53,8 @@ const (
 	maxEntryBytes = 1<<20 - 1<<10 // an encoded entry
 	entryOverhead = 2048          // what an entry has besides its payload: hashes, stamps, keys, names
 	groupMaxBytes = 2_400_000     // an encoded group
+
+	groupMaxEntries = 4096 // in a group
 )
 
 // Seal returns an entry's record, chained to the entry before it, whose chain is
@@ -223,13 +226,70 @@ func decodeAny(json []byte) (*Entry, error) {
 	return e, fieldsError(entryCodec().Decode(json, reflect.ValueOf(e).Elem(), canon.Full))
 }
 
-// batchEnd returns the last index of the batch that e belongs to, or its own if
+// BatchEnd returns the last index of the batch that e belongs to, or its own if
 // there is none.
-func (e *Entry) batchEnd() uint64 {
+func (e *Entry) BatchEnd() uint64 {
 	if e.Batch.Count == 0 {
 		return e.Index
 	}
 	return e.Batch.First + e.Batch.Count - 1
+}
+
+// The entries that a repair writes.
+const (
+	LossCommand    = "log.loss"
+	ReducerCommand = "log.reducer"
+)
+
+// OwnCommand reports whether a command is the engine's: no domain has it.
+func OwnCommand(name string) bool {
+	return name == importCommand || name == LossCommand || name == ReducerCommand
+}
+
+// Loss is the payload of log.loss: it names the entries whose effect was accepted
+// as lost. It is the one lawful gap in a log.
+type Loss struct {
+	Chain Hash   `json:"chain"` // of entry To: the loss entry is chained to it
+	From  uint64 `json:"from"`  // To+1 if a snapshot holds what all of them did
+	To    uint64 `json:"to"`
+}
+
+// ReducerChange is the payload of log.reducer: it says which reducer goes on
+// from here, from a snapshot with the entry's index.
+type ReducerChange struct {
+	MadeBy Fingerprint `json:"made_by"`
+}
+
+var lossCodec = sync.OnceValue(func() *canon.Codec { return canon.For(reflect.TypeFor[Loss]()) })
+
+func decodeLoss(x *Entry) (p Loss, err error) {
+	return p, fieldsError(lossCodec().Decode(x.Payload, reflect.ValueOf(&p).Elem(), canon.Full))
+}
+
+// CopyLog appends all of one log to an empty one.
+func CopyLog(to, from WAL) error {
+	var group []Record
+	bytes := 0
+	flush := func() error {
+		if len(group) == 0 {
+			return nil
+		}
+		err := to.Append(group)
+		group, bytes = nil, 0
+		return err
+	}
+	for r, err := range from.Read(0, math.MaxUint64) {
+		n := len(group)
+		full := bytes >= groupMaxBytes-maxEntryBytes || n == groupMaxEntries
+		if err == nil && n > 0 && (full || group[n-1].Index+1 != r.Index) {
+			err = flush()
+		}
+		if err != nil {
+			return err
+		}
+		group, bytes = append(group, r), bytes+r.size()
+	}
+	return flush()
 }
 
 // memWAL is a log in memory.

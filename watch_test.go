@@ -62,7 +62,7 @@ type watched struct {
 
 func newWatched(next uint64) watched {
 	log := &keptLog{WAL: NewMemWAL()}
-	e := &Engine{meters: newMeters(), wal: log, tail: newTail(next), stopping: make(chan struct{})}
+	e := &Engine{o: new(Options), meters: newMeters(), wal: log, tail: newTail(next), stopping: make(chan struct{})}
 	e.published.Store(&published{state: &State{index: next - 1}})
 	return watched{e, log}
 }
@@ -224,7 +224,7 @@ func TestWatch(t *testing.T) {
 					w := newWatched(1)
 					w.commit(watchGroup(1, 3, 10))
 					behind := watchGroup(9, 3, 10)
-					behind[0].JSON = (&Entry{Index: 9, HLC: Stamp{WallMS: 1, Node: "n"}, Command: lossCommand, Payload: []byte("{}")}).appendTo(nil)
+					behind[0].JSON = (&Entry{Index: 9, HLC: Stamp{WallMS: 1, Node: "n"}, Command: LossCommand, Payload: []byte("{}")}).appendTo(nil)
 					w.commit(behind)
 					if restarted {
 						w.tail = newTail(12)

@@ -8,11 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 func newRepair(s streams) *cobra.Command {
-	var accept swoosh.Accept
+	var accept repair.Accept
 	cmd := &cobra.Command{
 		Use: "repair DIR [--accept-loss] [--accept-reducer] [--json]", Short: "Explain damage, and mend it as far as you accept",
 		Long: `Says what is wrong with a directory and what mending it would cost. Without a
@@ -27,7 +27,7 @@ it ends with exit code 3.`,
 			return err
 		}
 		o, done := offline(s, args[0], "checking")
-		r, err := swoosh.Repair(cmd.Context(), o, accept, parts()...)
+		r, err := repair.Repair(cmd.Context(), o, accept, parts()...)
 		done()
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ it ends with exit code 3.`,
 	return cmd
 }
 
-func printRepair(out *output, dir string, r swoosh.RepairReport) error {
+func printRepair(out *output, dir string, r repair.Report) error {
 	var err error
 	if out.json {
 		err = out.printJSON(r)
@@ -52,7 +52,7 @@ func printRepair(out *output, dir string, r swoosh.RepairReport) error {
 	return err
 }
 
-func printSentences(w io.Writer, dir string, r swoosh.RepairReport) error {
+func printSentences(w io.Writer, dir string, r repair.Report) error {
 	lines := slices.Clone(r.Findings)
 	for _, wrote := range r.Wrote {
 		lines = append(lines, "written: "+wrote)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 func newVerify(s streams) *cobra.Command {
@@ -26,7 +27,7 @@ first entry that is wrong and what differs.`,
 			return err
 		}
 		o, done := offline(s, args[0], "verifying")
-		r, err := swoosh.Verify(cmd.Context(), o, parts()...)
+		r, err := repair.Verify(cmd.Context(), o, parts()...)
 		done()
 		if err != nil {
 			return err
@@ -53,7 +54,7 @@ func offline(s streams, dir, what string) (swoosh.Options, func()) {
 	}, line.clear
 }
 
-func printReport(w io.Writer, r swoosh.VerifyReport) error {
+func printReport(w io.Writer, r repair.VerifyReport) error {
 	found := fmt.Sprintf("entries %d to %d, %d in all", r.First, r.Last, r.Entries)
 	if r.Entries == 0 {
 		found = "an empty log"

@@ -1,4 +1,4 @@
-package swoosh
+package repair
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 )
 
@@ -17,8 +18,8 @@ import (
 // keeps where the blocks are, 40 bytes for each 4 KiB of the log.
 type tableLog struct {
 	*badgerlog.Tables
-	blocks []blockPlace // by their first entry
-	loose  []Record     // from blocks whose checksum is wrong; only their chain can prove them
+	blocks []blockPlace    // by their first entry
+	loose  []swoosh.Record // from blocks whose checksum is wrong; only their chain can prove them
 }
 
 // blockPlace says which entries a block holds.
@@ -41,7 +42,7 @@ func salvageTables(dir string) (*tableLog, error) {
 		if place.last > 0 {
 			l.blocks = append(l.blocks, place)
 		}
-	}, func(content []byte) { l.loose = append(l.loose, FindRecords(content)...) })
+	}, func(content []byte) { l.loose = append(l.loose, swoosh.FindRecords(content)...) })
 	if err != nil {
 		return nil, err
 	}
@@ -56,10 +57,10 @@ func salvageTables(dir string) (*tableLog, error) {
 
 // recordsIn returns the records in the values of a block. It leaves out what
 // cannot be cut into records.
-func recordsIn(values iter.Seq[badgerlog.Value]) iter.Seq[Record] {
-	return func(yield func(Record) bool) {
+func recordsIn(values iter.Seq[badgerlog.Value]) iter.Seq[swoosh.Record] {
+	return func(yield func(swoosh.Record) bool) {
 		for v := range values {
-			for r, err := range CutRecords(v.Bytes, v.Key) {
+			for r, err := range swoosh.CutRecords(v.Bytes, v.Key) {
 				if err != nil {
 					break
 				}
@@ -79,8 +80,8 @@ func (l *tableLog) Bounds() (first, last uint64) {
 }
 
 // Read steps over what is missing.
-func (l *tableLog) Read(from, to uint64) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
+func (l *tableLog) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
+	return func(yield func(swoosh.Record, error) bool) {
 		blocks := l.Blocks()
 		defer blocks.Close()
 		begin := sort.Search(len(l.blocks), func(i int) bool { return l.blocks[i].reach >= from })
@@ -93,7 +94,7 @@ func (l *tableLog) Read(from, to uint64) iter.Seq2[Record, error] {
 			}
 			values, err := blocks.Values(b.at)
 			if err != nil {
-				yield(Record{}, err)
+				yield(swoosh.Record{}, err)
 				return
 			}
 			for r := range recordsIn(values) {
@@ -110,5 +111,5 @@ func (l *tableLog) Read(from, to uint64) iter.Seq2[Record, error] {
 	}
 }
 
-func (l *tableLog) Append([]Record) error { return errors.ErrUnsupported }
-func (l *tableLog) Close() error          { return nil }
+func (l *tableLog) Append([]swoosh.Record) error { return errors.ErrUnsupported }
+func (l *tableLog) Close() error                 { return nil }

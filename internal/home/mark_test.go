@@ -1,4 +1,4 @@
-package swoosh
+package home
 
 import (
 	"crypto/sha256"
@@ -13,17 +13,17 @@ import (
 
 const markName = "/d/mark"
 
-func markNumber(n byte) markRecord {
-	return markRecord{Index: uint64(n) << 40, Chain: Hash{0: n, 31: 1}, StateHash: Hash{0: n, 31: 2}}
+func markNumber(n byte) Mark {
+	return Mark{Index: uint64(n) << 40, Chain: [32]byte{0: n, 31: 1}, StateHash: [32]byte{0: n, 31: 2}}
 }
 
 // newMark gives a mark with record 1 in it, on a disk that has it.
-func newMark(t *testing.T) (*durable.Mem, *mark) {
+func newMark(t *testing.T) (*durable.Mem, *MarkFile) {
 	t.Helper()
 	m := durable.NewMem()
 	require.NoError(t, m.MkdirAll("/d", 0o700))
 	require.NoError(t, m.SyncDir("/"))
-	k, err := createMark(m, markName, markNumber(1))
+	k, err := CreateMark(m, markName, markNumber(1))
 	require.NoError(t, err)
 	return m, k
 }
@@ -43,9 +43,9 @@ func markBytes(t *testing.T, m *durable.Mem) []byte {
 	return b
 }
 
-func requireMark(t *testing.T, m *durable.Mem, want markRecord) {
+func requireMark(t *testing.T, m *durable.Mem, want Mark) {
 	t.Helper()
-	rec, found, damage := readMark(m, markName)
+	rec, found, damage := ReadMark(m, markName)
 	require.NoError(t, damage)
 	require.True(t, found)
 	require.Equal(t, want, rec)
@@ -67,7 +67,7 @@ func TestMarkRoundTrip(t *testing.T) {
 	clean.Clean = true
 	requireMark(t, m.Crash(), clean)
 
-	_, err := createMark(m, markName, markNumber(8))
+	_, err := CreateMark(m, markName, markNumber(8))
 	require.NoError(t, err)
 	requireMark(t, m.Crash(), markNumber(8))
 }
@@ -110,10 +110,10 @@ func TestMarkTornAnywhere(t *testing.T) {
 		back := append(slices.Clone(before[:cut]), after[cut:]...)
 		for _, torn := range [][]byte{front, back} {
 			putMark(t, m, torn)
-			rec, found, damage := readMark(m, markName)
+			rec, found, damage := ReadMark(m, markName)
 			require.NoError(t, damage)
 			require.True(t, found)
-			require.Contains(t, []markRecord{markNumber(2), markNumber(3)}, rec)
+			require.Contains(t, []Mark{markNumber(2), markNumber(3)}, rec)
 		}
 	}
 }
@@ -135,9 +135,9 @@ func TestMarkEveryBitFlipped(t *testing.T) {
 
 		b[(bit/8+markSlotBytes)%len(b)] ^= 1
 		putMark(t, m, b)
-		_, found, damage := readMark(m, markName)
+		_, found, damage := ReadMark(m, markName)
 		require.ErrorContains(t, damage, markName)
-		require.NotErrorIs(t, damage, errMarkNewer)
+		require.NotErrorIs(t, damage, ErrNewerMark)
 		require.False(t, found)
 	}
 }
@@ -148,7 +148,7 @@ func TestMarkMissingOrShort(t *testing.T) {
 	sound := markBytes(t, m)
 	for size := range len(sound) {
 		putMark(t, m, sound[:size])
-		rec, found, damage := readMark(m, markName)
+		rec, found, damage := ReadMark(m, markName)
 		require.Equal(t, size >= markSlotBytes, found, "%d bytes", size)
 		require.Equal(t, size < markSlotBytes, damage != nil, "%d bytes", size)
 		if found {
@@ -156,7 +156,7 @@ func TestMarkMissingOrShort(t *testing.T) {
 		}
 	}
 	require.NoError(t, m.Remove(markName))
-	_, found, damage := readMark(m, markName)
+	_, found, damage := ReadMark(m, markName)
 	require.NoError(t, damage)
 	require.False(t, found)
 }
@@ -165,7 +165,7 @@ func TestMarkUnreadable(t *testing.T) {
 	m, _ := newMark(t)
 	for _, bad := range []string{"open", "read"} {
 		m.Fail(failing(bad))
-		_, found, damage := readMark(m, markName)
+		_, found, damage := ReadMark(m, markName)
 		require.ErrorIs(t, damage, errBroken)
 		require.False(t, found)
 	}
@@ -201,9 +201,9 @@ func TestMarkOfANewerFormat(t *testing.T) {
 
 		sealMark(s)
 		putMark(t, m, b)
-		_, found, damage := readMark(m, markName)
-		require.EqualError(t, damage, "swoosh: "+markName+": format 2 is newer than this program reads (1): use the newer swoosh")
-		require.ErrorIs(t, damage, errMarkNewer)
+		_, found, damage := ReadMark(m, markName)
+		require.EqualError(t, damage, markName+": format 2 is newer than this program reads (1): use the newer program")
+		require.ErrorIs(t, damage, ErrNewerMark)
 		require.False(t, found)
 	}
 }
@@ -314,7 +314,7 @@ func TestMarkCreateFails(t *testing.T) {
 	for _, bad := range []string{"open", "write", "sync", "syncdir", "rename"} {
 		m, _ := newMark(t)
 		m.Fail(failing(bad))
-		k, err := createMark(m, markName, markNumber(2))
+		k, err := CreateMark(m, markName, markNumber(2))
 		require.ErrorIs(t, err, errBroken)
 		require.Nil(t, k)
 		m.Fail(nil)

@@ -1,4 +1,4 @@
-package swoosh
+package home
 
 import (
 	"bytes"
@@ -41,87 +41,87 @@ const (
 	markClean     = 1
 )
 
-// errMarkNewer is in the error for a mark that a later program wrote. That is
-// no damage: the mark must not be written over.
-var errMarkNewer = errors.New("is newer than this program reads")
+// ErrNewerMark reports a mark that a later program wrote. It is no damage: the
+// mark must not be overwritten.
+var ErrNewerMark = errors.New("is newer than this program reads")
 
 var errMarkSlot = errors.New("bad checksum or content")
 
-// markRecord says where the log stood when its last group became durable.
-type markRecord struct {
-	Index     uint64 // of the last entry; 0 in an empty log
-	Chain     Hash   // of that entry
-	StateHash Hash   // of that entry
-	Clean     bool   // the engine was closed in order, right after it
+// Mark says where the log stood when its last group became durable.
+type Mark struct {
+	Index     uint64   // of the last entry; 0 in an empty log
+	Chain     [32]byte // of that entry
+	StateHash [32]byte // of that entry
+	Clean     bool     // the engine was closed in order, right after it
 }
 
-// mark is the open file. Its methods may be called from several goroutines.
-type mark struct {
+// MarkFile is the open file. Its methods are safe for concurrent use.
+type MarkFile struct {
 	syncing sync.Mutex // held by a sync, so that none can miss another's error; taken before mu
 
 	mu       sync.Mutex
 	file     durable.File
-	last     markRecord
+	last     Mark
 	sequence uint64 // of last
 	dirty    bool   // written since the last sync began
 	err      error  // the first one; nothing is written after it
 }
 
-// readMark gives the newer of the two records, or the older if the newer is
-// damaged. Without a file, found is false and damage nil. If there is a file and no
-// record can be had from it, damage says why; errMarkNewer is in it if a
-// later program wrote the file.
-func readMark(fsys durable.FS, name string) (rec markRecord, found bool, damage error) {
+// ReadMark returns the newer of the two records, or the older if the newer is
+// damaged. Without a file, found is false and damage is nil. If neither record
+// can be read, damage says why; it wraps ErrNewerMark if a later program wrote
+// the file.
+func ReadMark(fsys durable.FS, name string) (rec Mark, found bool, damage error) {
 	b, err := durable.ReadFile(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return markRecord{}, false, nil
+		return Mark{}, false, nil
 	} else if err != nil {
-		return markRecord{}, false, fmt.Errorf("swoosh: mark: %w", err)
+		return Mark{}, false, fmt.Errorf("mark: %w", err)
 	}
 	var newest uint64
 	for slot := range 2 {
 		r, sequence, err := decodeMark(b, slot)
 		switch {
-		case errors.Is(err, errMarkNewer):
-			return markRecord{}, false, fmt.Errorf("swoosh: %s: %w", name, err)
+		case errors.Is(err, ErrNewerMark):
+			return Mark{}, false, fmt.Errorf("%s: %w", name, err)
 		case err == nil && (!found || sequence > newest):
 			rec, newest, found = r, sequence, true
 		}
 	}
 	if !found {
-		return markRecord{}, false, fmt.Errorf("swoosh: mark: %s (%d bytes): neither slot is sound", name, len(b))
+		return Mark{}, false, fmt.Errorf("mark: %s (%d bytes): neither slot is sound", name, len(b))
 	}
 	return rec, true, nil
 }
 
-// createMark replaces the file, durably, by one that holds rec twice, and opens it.
-func createMark(fsys durable.FS, name string, rec markRecord) (*mark, error) {
+// CreateMark replaces the file durably by one that holds rec twice, and opens it.
+func CreateMark(fsys durable.FS, name string, rec Mark) (*MarkFile, error) {
 	const sequence = 1 // of the older slot
 	err := durable.Replace(fsys, name, func(f durable.File) error {
 		_, err := f.Write(append(encodeMark(rec, sequence+1), encodeMark(rec, sequence)...))
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("swoosh: mark: %w", err)
+		return nil, fmt.Errorf("mark: %w", err)
 	}
 	file, err := fsys.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("swoosh: mark: %w", err)
+		return nil, fmt.Errorf("mark: %w", err)
 	}
-	return &mark{file: file, last: rec, sequence: sequence + 1}, nil
+	return &MarkFile{file: file, last: rec, sequence: sequence + 1}, nil
 }
 
 // Write puts rec over the older slot. It survives kill -9 at once, and a power
-// cut after Sync; it waits for no disk. After an error, here or in Sync, the mark
-// stays as it is and each later call gives that error.
-func (m *mark) Write(rec markRecord) error {
+// cut after Sync; it does not wait for the disk. After an error, here or in
+// Sync, the mark stays as it is and each later call returns that error.
+func (m *MarkFile) Write(rec Mark) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.write(rec)
 }
 
 // write needs mu.
-func (m *mark) write(rec markRecord) error {
+func (m *MarkFile) write(rec Mark) error {
 	if m.err != nil {
 		return m.err
 	}
@@ -129,7 +129,7 @@ func (m *mark) write(rec markRecord) error {
 	sequence := m.sequence + 1
 	_, err := m.file.WriteAt(encodeMark(rec, sequence), int64(sequence%2)*markSlotBytes)
 	if err != nil {
-		m.err = fmt.Errorf("swoosh: mark: %w", err)
+		m.err = fmt.Errorf("mark: %w", err)
 		return m.err
 	}
 	m.last, m.sequence = rec, sequence
@@ -137,15 +137,15 @@ func (m *mark) write(rec markRecord) error {
 }
 
 // Sync makes what was written so far durable, without holding up Write. It costs
-// nothing if nothing was.
-func (m *mark) Sync() error {
+// nothing if nothing was written.
+func (m *MarkFile) Sync() error {
 	m.syncing.Lock()
 	defer m.syncing.Unlock()
 	return m.sync()
 }
 
 // sync needs syncing.
-func (m *mark) sync() error {
+func (m *MarkFile) sync() error {
 	m.mu.Lock()
 	due, err := m.dirty && m.err == nil, m.err
 	m.dirty = false // before the sync, so that a Write meanwhile counts for the next
@@ -160,18 +160,19 @@ func (m *mark) sync() error {
 }
 
 // stop keeps the first error.
-func (m *mark) stop(err error) error {
+func (m *MarkFile) stop(err error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err == nil {
-		m.err = fmt.Errorf("swoosh: mark: %w", err)
+		m.err = fmt.Errorf("mark: %w", err)
 	}
 	return m.err
 }
 
-// Close closes the file, whatever fails. With clean it writes the last record once more, marked
-// clean, and syncs it before; without, nothing is written, as in a crash.
-func (m *mark) Close(clean bool) error {
+// Close closes the file, whatever fails. With clean it first writes the last
+// record once more, marked clean, and syncs it; without, it writes nothing, as
+// in a crash.
+func (m *MarkFile) Close(clean bool) error {
 	m.syncing.Lock()
 	defer m.syncing.Unlock()
 	var err error
@@ -182,13 +183,13 @@ func (m *mark) Close(clean bool) error {
 	defer m.mu.Unlock()
 	m.dirty = false // a late Sync has nothing to do
 	if closeErr := m.file.Close(); err == nil && closeErr != nil {
-		err = fmt.Errorf("swoosh: mark: %w", closeErr)
+		err = fmt.Errorf("mark: %w", closeErr)
 	}
 	return err
 }
 
 // finish writes the clean record and syncs it.
-func (m *mark) finish() error {
+func (m *MarkFile) finish() error {
 	m.mu.Lock()
 	rec := m.last
 	rec.Clean = true
@@ -200,8 +201,8 @@ func (m *mark) finish() error {
 	return m.sync()
 }
 
-// encodeMark gives one slot.
-func encodeMark(rec markRecord, sequence uint64) []byte {
+// encodeMark returns one slot.
+func encodeMark(rec Mark, sequence uint64) []byte {
 	b := make([]byte, 0, markSlotBytes)
 	b = append(b, markMagic...)
 	b = append(b, markFormat, 0)
@@ -217,9 +218,9 @@ func encodeMark(rec markRecord, sequence uint64) []byte {
 	return append(b, sum[:]...)
 }
 
-// decodeMark reads one slot of the file. Whatever encodeMark would not give is
-// damage, so an unknown flag is not passed over.
-func decodeMark(file []byte, slot int) (rec markRecord, sequence uint64, err error) {
+// decodeMark reads one slot of the file. Whatever encodeMark would not write is
+// damage, so an unknown flag is not ignored.
+func decodeMark(file []byte, slot int) (rec Mark, sequence uint64, err error) {
 	if len(file) < (slot+1)*markSlotBytes {
 		return rec, 0, errMarkSlot
 	}
@@ -229,17 +230,17 @@ func decodeMark(file []byte, slot int) (rec markRecord, sequence uint64, err err
 		return rec, 0, errMarkSlot
 	}
 	if b[4] > markFormat {
-		return rec, 0, fmt.Errorf("format %d %w (%d): use the newer swoosh", b[4], errMarkNewer, markFormat)
+		return rec, 0, fmt.Errorf("format %d %w (%d): use the newer program", b[4], ErrNewerMark, markFormat)
 	}
-	rec = markRecord{
+	rec = Mark{
 		Index:     binary.BigEndian.Uint64(b[14:]),
-		Chain:     Hash(b[22:54]),
-		StateHash: Hash(b[54:86]),
+		Chain:     [32]byte(b[22:54]),
+		StateHash: [32]byte(b[54:86]),
 		Clean:     b[5] == markClean,
 	}
 	sequence = binary.BigEndian.Uint64(b[6:])
 	if !bytes.Equal(b, encodeMark(rec, sequence)) {
-		return markRecord{}, 0, errMarkSlot
+		return Mark{}, 0, errMarkSlot
 	}
 	return rec, sequence, nil
 }

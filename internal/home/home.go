@@ -1,0 +1,417 @@
+// Package home keeps the data directory of an engine: who uses it, the node's
+// id, the mark, and which file stands where. It knows the names of the log's
+// files and nothing of what they hold.
+package home
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+// Home is a data directory:
+//
+//	lock        held while a process uses the directory
+//	node        the node's id, made once
+//	made_by     the program that last ran here
+//	mark        how far the log has come
+//	log/        Badger's
+//	snapshots/  snapshots, and the key windows beside them
+//	imports/    imported states that entries name
+//	aside/      files that were found damaged
+//	unclean/    the log's newest files as they were before the boot after a crash
+//	lost/       what repairs replaced, and entries that they could not keep
+//	new/        a repair that was broken off
+type Home struct {
+	Dir  string
+	FS   durable.FS
+	Mark *Mark // as Open found it; nil if there is none, or none that can be read
+
+	unlock func() error
+}
+
+// Damage is a file of the directory that cannot be used as it is.
+type Damage struct {
+	Detail string // what is wrong with which file
+	Next   string // what to do
+}
+
+func (d *Damage) Error() string { return d.Detail + ": " + d.Next }
+
+// At returns the home in dir without opening it: for a look at what is there.
+func At(dir string, fsys durable.FS) *Home { return &Home{Dir: dir, FS: fsys} }
+
+// Path returns the path of a name in the directory.
+func (h *Home) Path(name string) string { return filepath.Join(h.Dir, name) }
+
+// Open makes the directory if it is missing, locks it, and reads the mark. After
+// a stop that was not in order it first copies the log's newest files. It
+// refuses a directory that holds other things, one that is in use, and one
+// without room, and leaves them untouched.
+func Open(dir string, fsys durable.FS, log *slog.Logger) (*Home, error) {
+	if err := makeDir(fsys, dir); err != nil {
+		return nil, fmt.Errorf("directory %s cannot be used: %w", dir, err)
+	}
+	h := At(dir, fsys)
+	if err := h.Recognise(); err != nil {
+		return nil, err
+	}
+	if err := badgerlog.CheckRoom(fsys, dir); err != nil {
+		return nil, fmt.Errorf("%w; nothing has been touched", err)
+	}
+	unlock, err := durable.Lock(h.Path("lock"))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("%s is in use by another process: stop that one first, or use another directory: %w", dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("directory %s cannot be locked: %w: it must be writable, even to look at it", dir, err)
+	}
+	h.unlock = unlock
+	if err := h.ReadAgain(log); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// Close unlocks the directory.
+func (h *Home) Close() error { return h.unlock() }
+
+// ReadAgain reads the mark, before the log is opened. After a stop that was not
+// in order it copies the log's newest files.
+func (h *Home) ReadAgain(log *slog.Logger) error {
+	h.Mark = nil
+	rec, found, damage := ReadMark(h.FS, h.Path("mark"))
+	switch {
+	case errors.Is(damage, ErrNewerMark), errors.Is(damage, fs.ErrPermission):
+		return damage
+	case damage != nil:
+		log.Warn("the mark cannot be read and will be written anew", "file", h.Path("mark"), "why", damage)
+	case found:
+		h.Mark = &rec
+	case h.HasLog():
+		log.Warn("the mark is missing and will be written anew", "file", h.Path("mark"))
+	}
+	if h.Clean() {
+		return nil
+	}
+	return h.preserve()
+}
+
+// Clean reports whether the last stop was in order, or nothing has run here yet.
+func (h *Home) Clean() bool {
+	if h.Mark != nil {
+		return h.Mark.Clean
+	}
+	there, err := h.Has("mark")
+	return err == nil && !there && !h.HasLog()
+}
+
+// MarkProblem returns what is wrong with the mark, or nil: an engine would start
+// without it, and could not notice a loss at the end of the log.
+func (h *Home) MarkProblem() error {
+	_, found, damage := ReadMark(h.FS, h.Path("mark"))
+	if damage == nil && !found && h.HasLog() {
+		return errors.New("it is missing")
+	}
+	return damage
+}
+
+// MissingLog returns the damage of a directory whose log is gone; Next is empty.
+func (h *Home) MissingLog() *Damage {
+	if h.HasLog() || h.Mark == nil || h.Mark.Index == 0 {
+		return nil
+	}
+	return &Damage{Detail: fmt.Sprintf("%s is missing, it held entries up to %d", h.Path("log"), h.Mark.Index)}
+}
+
+// Compare holds a log that ends at last against the mark. entry returns the
+// chain and the state hash of an entry. It returns the first index that is
+// wrong and why; an empty detail says that log and mark agree.
+func (h *Home) Compare(last uint64, entry func(index uint64) (chain, stateHash [32]byte, err error)) (index uint64, detail string) {
+	m := h.Mark
+	if m == nil || m.Index == 0 {
+		return 0, ""
+	}
+	if last < m.Index {
+		kept := ""
+		if there, err := h.Has("unclean"); err == nil && there {
+			kept = fmt.Sprintf("; %s holds the log's files as they were", h.Path("unclean"))
+		}
+		return last + 1, fmt.Sprintf("entries %d to %d were durable and are missing from the log%s", last+1, m.Index, kept)
+	}
+	chain, stateHash, err := entry(m.Index)
+	switch {
+	case err != nil:
+		return m.Index, err.Error()
+	case chain != m.Chain:
+		return m.Index, fmt.Sprintf("its chain is %x, the mark's is %x", chain, m.Chain)
+	case stateHash != m.StateHash:
+		return m.Index, fmt.Sprintf("it says state_hash %x, the mark says %x", stateHash, m.StateHash)
+	}
+	return 0, ""
+}
+
+// WriteMark makes an unclean mark durable and closes it.
+func (h *Home) WriteMark(m Mark) error {
+	f, err := CreateMark(h.FS, h.Path("mark"), m)
+	if err != nil {
+		return err
+	}
+	h.Mark = &m
+	return f.Close(false)
+}
+
+// makeDir makes the directory durably if it is missing.
+func makeDir(fsys durable.FS, dir string) error {
+	info, err := fsys.Stat(dir)
+	if err == nil && !info.IsDir() {
+		return errors.New("it is a file: name a directory")
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(dir))
+}
+
+// ours are the names that a directory may hold. A file system's own is among
+// them, since a volume of its own is a good place.
+var ours = []string{
+	"lock", "node", "made_by", "mark", "log", "new", "snapshots", "imports", "aside", "unclean", "lost", "lost+found",
+}
+
+// Recognise refuses a directory that holds other things than ours, unless what
+// only a swoosh writes is there too: a name such as log or lock proves nothing.
+func (h *Home) Recognise() error {
+	entries, err := h.FS.ReadDir(h.Dir)
+	if err != nil {
+		return fmt.Errorf("directory %s cannot be read: %w", h.Dir, err)
+	}
+	foreign := ""
+	if i := slices.IndexFunc(entries, func(e fs.DirEntry) bool {
+		return !slices.Contains(ours, strings.TrimSuffix(e.Name(), durable.TempSuffix))
+	}); i >= 0 {
+		foreign = entries[i].Name()
+	} else if _, foreign, err = h.lookIntoLog(); err != nil || foreign == "" {
+		return err
+	}
+	if info, err := h.FS.Stat(h.Path("mark")); err == nil && info.Mode().IsRegular() && info.Size() == 2*markSlotBytes {
+		return nil
+	}
+	if _, err := h.FS.Stat(h.Path("log/MANIFEST")); err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s is not empty and not a swoosh directory (it holds %s): name another one", h.Dir, foreign)
+}
+
+// Inspect refuses a directory that is missing, or that has nothing to look at:
+// of an empty one a reader would say that its log is sound.
+func (h *Home) Inspect() error {
+	info, err := h.FS.Stat(h.Dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is not a directory: name the directory that serve was given by --dir", h.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	there, _, err := h.lookIntoLog()
+	for _, name := range []string{"mark", "snapshots", "new"} {
+		if err == nil && !there {
+			there, err = h.Has(name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if there {
+		return h.Recognise()
+	}
+	return fmt.Errorf("%s is not a swoosh directory, it has neither a log nor a mark: name the directory that serve was given by --dir", h.Dir)
+}
+
+// lookIntoLog reports whether files of a log are in log/, and what else is.
+func (h *Home) lookIntoLog() (there bool, foreign string, err error) {
+	entries, err := h.FS.ReadDir(h.Path("log"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, "", nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return false, "a file log", nil
+	}
+	for _, e := range entries {
+		if badgerlog.IsFile(e.Name()) {
+			there = true
+		} else {
+			foreign = "log/" + e.Name()
+		}
+	}
+	return there, foreign, err
+}
+
+// Has reports whether something has that name.
+func (h *Home) Has(name string) (bool, error) {
+	_, err := h.FS.Stat(h.Path(name))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// HasLog reports whether a log was ever made here.
+func (h *Home) HasLog() bool {
+	_, err := h.FS.Stat(h.Path("log"))
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// LogBytes returns how many bytes the log's files take on the disk; 0 if they
+// cannot be listed.
+func (h *Home) LogBytes() int64 {
+	entries, err := h.FS.ReadDir(h.Path("log"))
+	if err != nil {
+		return 0
+	}
+	var sum int64
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			continue // Removed since it was listed.
+		}
+		n := info.Size()
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			n = stat.Blocks * 512 // Badger's files are sparse.
+		}
+		sum += n
+	}
+	return sum
+}
+
+// ReadNode returns the id kept in the directory, which check must accept. The
+// error is fs.ErrNotExist if there is none, and a *Damage if it is no id.
+func (h *Home) ReadNode(check func(string) error) (string, error) {
+	b, err := durable.ReadFile(h.FS, h.Path("node"))
+	if err != nil {
+		return "", err
+	}
+	id := strings.TrimSpace(string(b))
+	if err := check(id); err != nil {
+		return "", &Damage{
+			Detail: fmt.Sprintf("%s is damaged: %v", h.Path("node"), err),
+			Next:   "write the node's id into it, which is at the end of each stamp, or remove it, and a new one is made",
+		}
+	}
+	return id, nil
+}
+
+// WriteNode keeps an id in the directory.
+func (h *Home) WriteNode(id string) error { return h.replace("node", []byte(id+"\n")) }
+
+// ReadMadeBy returns what WriteMadeBy kept; nil if there is nothing.
+func (h *Home) ReadMadeBy() []byte {
+	b, err := durable.ReadFile(h.FS, h.Path("made_by"))
+	if err != nil {
+		return nil
+	}
+	return bytes.TrimSpace(b)
+}
+
+// WriteMadeBy keeps what identifies the program that runs here.
+func (h *Home) WriteMadeBy(text []byte) error {
+	if bytes.Equal(text, h.ReadMadeBy()) {
+		return nil
+	}
+	return h.replace("made_by", append(text[:len(text):len(text)], '\n'))
+}
+
+func (h *Home) replace(name string, content []byte) error {
+	return durable.Replace(h.FS, h.Path(name), func(f durable.File) error {
+		_, err := f.Write(content)
+		return err
+	})
+}
+
+// preserve copies the log's memtable files before Badger opens them: it cuts a
+// damaged one off without an error, and deletes it. An earlier copy is kept.
+func (h *Home) preserve() error {
+	names, err := h.memtables()
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	var need int64
+	for _, n := range names {
+		bytes, err := durable.NonZero(h.FS, filepath.Join(h.Path("log"), n))
+		if err != nil {
+			return err
+		}
+		need += bytes
+	}
+	free, err := h.FS.Free(h.Dir)
+	if err != nil {
+		return err
+	}
+	if uint64(need)+1<<20 > free {
+		return fmt.Errorf("the last stop was not clean: %d bytes are needed in %s for a copy of the log's newest files, %d are free: free some space and start again; nothing has been touched", need+1<<20, h.Dir, free)
+	}
+	err = durable.CopyFiles(h.FS, h.Path("log"), h.Path("unclean"), names)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// memtables returns the names of Badger's memtable files.
+func (h *Home) memtables() ([]string, error) {
+	entries, err := h.FS.ReadDir(h.Path("log"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if badgerlog.IsMemtable(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// Forget removes the copy of the log's newest files: log and mark agree.
+func (h *Home) Forget() error {
+	for _, name := range []string{"unclean", "unclean" + durable.TempSuffix} {
+		if err := h.FS.RemoveAll(h.Path(name)); err != nil {
+			return err
+		}
+	}
+	return h.FS.SyncDir(h.Dir)
+}
+
+// Tidy removes temporary files that a crash left.
+func (h *Home) Tidy() error {
+	for _, folder := range []string{".", "snapshots", "imports", "aside"} {
+		entries, err := h.FS.ReadDir(h.Path(folder))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), durable.TempSuffix) && !e.IsDir() {
+				if err := h.FS.Remove(filepath.Join(h.Path(folder), e.Name())); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package repair
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// relics is all that is left of a log: what can still be read of it, what lies
+// in the copy of its files, and what the mark and the snapshots say of it.
+type relics struct {
+	log     swoosh.WAL
+	tables  *tableLog              // log, if Badger cannot open it
+	sound   uint64                 // the log is readable and chained up to here
+	loose   []swoosh.Record        // by index: readable after sound, or in the copy; their chain tells whether they are true
+	proof   map[uint64]swoosh.Hash // chains that entries had, as mark or snapshots say
+	anchors []*anchor              // ascending
+	to      uint64                 // the last entry that ever was
+	chain   swoosh.Hash            // of entry to
+}
+
+// anchor is a state that a log can go on from: the empty one, or a snapshot's.
+type anchor struct {
+	view    swoosh.View
+	limit   uint64              // entries after it were seen to be wrong
+	foreign *swoosh.DamageError // the snapshot does not fit the domains; nil: it does
+}
+
+// gather collects what is left.
+func (s *site) gather(p *swoosh.Replay) (*relics, error) {
+	l := &relics{log: s.log, proof: map[uint64]swoosh.Hash{}}
+	l.anchors = []*anchor{{view: p.Over(s.log).View(), limit: math.MaxUint64}}
+	agrees := false
+	if m := s.home.Mark; m != nil && m.Index > 0 {
+		l.proof[m.Index] = m.Chain
+		l.reached(m.Index, m.Chain)
+		rec, err := read(s.log, m.Index)
+		agrees = err == nil && rec.Chain == m.Chain
+	}
+	if err := l.takeSnapshots(p, !agrees); err != nil {
+		return nil, err
+	}
+	first, last := s.log.Bounds()
+	if rec, err := read(s.log, last); err == nil {
+		l.reached(rec.Index, rec.Chain)
+	}
+	for _, a := range l.anchors {
+		if a.view.Index() < max(first, 1) {
+			l.sound = max(l.sound, l.walk(a).end)
+		}
+	}
+	var err error
+	if l.loose, err = findInMemtables(s.home); err != nil {
+		return nil, err
+	}
+	if l.tables, _ = s.log.(*tableLog); l.tables != nil {
+		l.loose = append(l.tables.loose, l.loose...)
+	}
+	l.loose = append(slices.Collect(readable(s.log, l.sound+1, last)), l.loose...)
+	slices.SortStableFunc(l.loose, func(a, b swoosh.Record) int { return cmp.Compare(a.Index, b.Index) })
+	return l, nil
+}
+
+// read reads one record; fs.ErrNotExist if it is not there.
+func read(log swoosh.WAL, index uint64) (swoosh.Record, error) {
+	for rec, err := range log.Read(index, index) {
+		return rec, err
+	}
+	return swoosh.Record{}, fs.ErrNotExist
+}
+
+// takeSnapshots makes an anchor of each sound snapshot. Their chains are
+// proofs, unless the mark agrees with the log: then a snapshot that contradicts
+// the log is the one that is wrong. A damaged one proves nothing.
+func (l *relics) takeSnapshots(p *swoosh.Replay, proofs bool) error {
+	base, _ := p.Base() // That a log has none is for its entries to tell.
+	for _, i := range p.Snapshots() {
+		head, err := p.Load(i)
+		var d *swoosh.DamageError
+		switch {
+		case err == nil:
+			l.anchors = append(l.anchors, &anchor{view: p.View(), limit: math.MaxUint64})
+		case errors.As(err, &d) && d.Cause == swoosh.CauseReducer:
+			if i == base {
+				l.anchors = append(l.anchors, &anchor{p.View(), math.MaxUint64, d})
+			}
+		case d != nil, errors.Is(err, fs.ErrNotExist):
+			continue
+		default:
+			return err
+		}
+		l.reached(i, head.Chain)
+		if _, marked := l.proof[i]; proofs && !marked {
+			l.proof[i] = head.Chain
+		}
+	}
+	return nil
+}
+
+func (l *relics) reached(index uint64, chain swoosh.Hash) {
+	if index > l.to {
+		l.to, l.chain = index, chain
+	}
+}
+
+// readable returns what can be read of a log from one index to another, and
+// skips what cannot.
+func readable(w swoosh.WAL, from, to uint64) iter.Seq[swoosh.Record] {
+	return func(yield func(swoosh.Record) bool) {
+		for next := from; next <= to; next++ {
+			for rec, err := range w.Read(next, to) {
+				if err != nil {
+					break
+				}
+				if !yield(rec) {
+					return
+				}
+				next = rec.Index + 1
+			}
+		}
+	}
+}
+
+// trail is how far the entries behind an anchor can be followed by their chain.
+type trail struct {
+	*anchor
+	index uint64          // of the last entry; never inside an atomic batch
+	chain swoosh.Hash     // of it
+	end   uint64          // the last entry that the log itself has
+	found []swoosh.Record // entries after end, from elsewhere
+
+	next  uint64 // as index and chain, and perhaps inside a batch
+	after swoosh.Hash
+}
+
+// walk follows the entries behind an anchor, first in the log, then among the
+// loose ones.
+func (l *relics) walk(a *anchor) *trail {
+	index, chain := a.view.Index(), a.view.Chain()
+	p := &trail{anchor: a, index: index, chain: chain, next: index, after: chain}
+	for rec, err := range l.log.Read(index+1, a.limit) {
+		if err != nil || !l.step(p, rec) {
+			break
+		}
+	}
+	p.end = p.next
+	for _, rec := range l.loose {
+		if rec.Index <= a.limit && l.step(p, rec) {
+			p.found = append(p.found, rec)
+		}
+	}
+	p.end = min(p.end, p.index)
+	p.found = slices.DeleteFunc(p.found, func(r swoosh.Record) bool { return r.Index > p.index })
+	return p
+}
+
+// step goes on to a record if it is the next one and nothing speaks against
+// it.
+func (l *relics) step(p *trail, rec swoosh.Record) bool {
+	x, err := swoosh.Follow(p.next, p.after, rec)
+	if proof, ok := l.proof[rec.Index]; err != nil || ok && proof != rec.Chain {
+		return false
+	}
+	p.next, p.after = rec.Index, rec.Chain
+	if x.BatchEnd() == rec.Index {
+		p.index, p.chain = rec.Index, rec.Chain
+	}
+	return true
+}
+
+// best is the trail that comes furthest; of those that come as far, the one that
+// keeps most of the log.
+func (l *relics) best() *trail {
+	var best *trail
+	for _, a := range l.anchors {
+		if p := l.walk(a); best == nil || p.index > best.index {
+			best = p
+		}
+	}
+	return best
+}

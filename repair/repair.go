@@ -1,0 +1,197 @@
+package repair
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// Accept is what the operator agrees to.
+type Accept struct {
+	Loss    bool // go on without the entries that cannot be recovered
+	Reducer bool // go on from the state as it is, with domains that would have made another
+
+	// Confirm is called before anything is written for Reducer, with what will
+	// change. Its error stops the repair. Nil: nothing is asked.
+	Confirm func(Changes) error
+}
+
+// Report says what is wrong, in sentences, and what was done.
+type Report struct {
+	Findings []string `json:"findings"`
+	Changes  *Changes `json:"changes,omitempty"` // that accepting the reducer makes; nil if it is not needed
+	Next     string   `json:"next"`              // the command to run; empty if nothing is wrong or everything is mended
+	Wrote    []string `json:"wrote"`             // files and entries
+}
+
+// Repair explains what keeps an engine in o.Dir from starting, and mends what is
+// accepted. It destroys nothing: what it replaces moves to lost/, and Undo puts
+// it back. A repair that was broken off is finished by the next one. It refuses
+// a log with commands or domains that parts lack: their entries would be
+// reduced to nothing.
+func Repair(ctx context.Context, o swoosh.Options, a Accept, parts ...swoosh.Part) (Report, error) {
+	s, err := enter(o, parts)
+	if err != nil {
+		return Report{}, err
+	}
+	var report Report
+	err = s.repair(ctx, a, &report)
+	return report, errors.Join(err, s.leave())
+}
+
+func (r *Report) say(format string, args ...any) {
+	r.Findings = append(r.Findings, fmt.Sprintf(format, args...))
+}
+
+func (r *Report) wrote(format string, args ...any) {
+	r.Wrote = append(r.Wrote, fmt.Sprintf(format, args...))
+}
+
+func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
+	if err := s.finish(report); err != nil {
+		return err
+	}
+	opened, err := s.openOldLog(report)
+	if err != nil {
+		return err
+	}
+	s.o.ForceReplay = true // What holds only with the newest snapshot is wrong already.
+	p, err := s.replay()
+	if err != nil {
+		return err
+	}
+	if err := s.refuseForeign(p); err != nil {
+		return err
+	}
+	damaged := map[string]bool{}
+	p.OnDamage(func(file string, why error) error {
+		if !damaged[file] {
+			damaged[file] = true
+			report.say("%s is damaged: %v. The server sets it aside when it starts.", file, why)
+		}
+		return nil
+	})
+	left, err := s.gather(p)
+	if err != nil {
+		return err
+	}
+	c, err := s.assess(ctx, p, left)
+	if err != nil {
+		return err
+	}
+	first, last := s.log.Bounds()
+	c.replace = !opened || c.trail.index < c.to || len(c.trail.found) > 0 || c.trail.index > last || c.log.first != first || c.log.last != last
+	c.contradict(p)
+	switch {
+	case c.replace || len(c.wrong) > 0:
+		return s.mendLog(c, a, report)
+	case c.differs != nil:
+		return s.mendReducer(ctx, p, c, a, report)
+	}
+	return nil
+}
+
+// finish ends a repair that was broken off.
+func (s *site) finish(report *Report) error {
+	r, err := s.home.Replacement()
+	if err != nil || r == nil {
+		return err
+	}
+	if err := s.home.Finish(r); err != nil {
+		return err
+	}
+	report.wrote("a repair that was broken off is finished: the log goes up to entry %d; what it replaced is %s", r.Last, s.lost(r))
+	return s.home.ReadAgain(s.o.Logger)
+}
+
+// openOldLog opens the log. A missing one counts as empty; of a damaged one the
+// sound blocks of its tables are taken.
+func (s *site) openOldLog(report *Report) (opened bool, err error) {
+	if !s.home.HasLog() {
+		s.log = swoosh.NewMemWAL()
+		if m := s.home.Mark; m == nil || m.Index == 0 {
+			return true, nil
+		}
+		report.say("%s is missing.", s.home.Path("log"))
+		return false, nil
+	}
+	if s.home.Mark == nil {
+		report.say("The mark is missing or damaged, so a loss at the end of the log could not be noticed. The server writes it anew when it starts.")
+	}
+	err = s.openLog()
+	var damage *swoosh.DamageError
+	if !errors.As(err, &damage) {
+		return err == nil, err
+	}
+	report.say("%s.", damage.Detail)
+	tables, err := salvageTables(s.home.Path("log"))
+	if err != nil {
+		return false, err
+	}
+	if n := len(tables.Broken); n > 0 {
+		report.say("%d of its %d table files are damaged: %s. What is sound in them is kept.", n, len(tables.Files), strings.Join(tables.Broken, ", "))
+	}
+	s.log = tables
+	return false, nil
+}
+
+// mendLog writes a new log: the sound entries, those found, and the entry that
+// names what is lost. The old one is kept.
+func (s *site) mendLog(c *rescue, a Accept, report *Report) error {
+	c.explain(report)
+	report.Next = s.command("repair", "--accept-loss")
+	if c.differs != nil {
+		report.say("%v", c.differs)
+		report.Next += fmt.Sprintf(", with the version of %s that wrote the log", s.o.ProgramName())
+		return nil
+	}
+	if !a.Loss {
+		return nil
+	}
+	report.Next = ""
+	if err := s.writeLost(c, report); err != nil {
+		return err
+	}
+	if c.replace {
+		if err := s.replaceLog(c, report); err != nil {
+			return err
+		}
+	}
+	for _, i := range c.wrong {
+		to, err := s.o.Snapshots.SetAside(swoosh.SnapshotName(i))
+		if err != nil {
+			return err
+		}
+		report.wrote("%s", s.home.Path(to))
+	}
+	return nil
+}
+
+// refuseForeign refuses to touch a log that another program wrote: one with
+// entries whose command these domains lack, or a state with a domain that they
+// lack. Entries up to the base are not reduced and may have any command.
+func (s *site) refuseForeign(p *swoosh.Replay) error {
+	lacks, err := s.lacks(p)
+	if err != nil || lacks == "" {
+		return err
+	}
+	return fmt.Errorf("the log in %s was written by %s; %s lacks its %s: repair it with the program that wrote it", s.o.Dir, s.writer(p), s.o.ProgramName(), lacks)
+}
+
+// writer names the program that wrote the log, as far as it is known.
+func (s *site) writer(p *swoosh.Replay) string {
+	by, ok := swoosh.ParseFingerprint(s.home.ReadMadeBy())
+	for _, i := range p.Snapshots() {
+		if head, _ := p.Load(i); !ok && head.MadeBy.Program != "" {
+			by = head.MadeBy
+		}
+	}
+	if by.Program == "" {
+		return "another program"
+	}
+	return strings.TrimSpace(by.Program + " " + cmp.Or(by.Version, by.Commit))
+}

@@ -1,0 +1,224 @@
+package repair
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// rescue is the log as it will be when it is mended, and its state.
+type rescue struct {
+	*relics
+	trail   *trail
+	log     *spliced
+	end     *swoosh.Replay      // after the last entry; nil if differs is set
+	differs *swoosh.DamageError // these domains would have made another state
+	replace bool                // whether the log must be written anew
+	wrong   []uint64            // snapshots that contradict it
+}
+
+// assess finds the longest log that chain and replay prove.
+func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue, error) {
+	base, _ := p.Base()
+	for {
+		t := l.best()
+		c := &rescue{relics: l, trail: t, log: splice(l.log, t)}
+		start := l.start(t, base)
+		if start.foreign != nil {
+			c.differs = start.foreign
+			return c, nil
+		}
+		end, err := s.replayTrail(ctx, p.Over(c.log), start.view, t.index)
+		var d *swoosh.DamageError
+		switch {
+		case err == nil:
+			c.end = end
+			return c, nil
+		case !errors.As(err, &d) || d.Index > t.index:
+			return nil, err
+		case d.Cause == swoosh.CauseReducer && (d.Index < t.index || t.index == l.to):
+			c.differs = d
+			return c, nil
+		}
+		t.limit = d.Index - 1 // The walk's last entry, if its state differs, may have been forged with its chain.
+	}
+}
+
+// start is the anchor that a trail is replayed from: its own, or a later one
+// that a change of the reducer made the base.
+func (l *relics) start(p *trail, base uint64) *anchor {
+	start := p.anchor
+	for _, a := range l.anchors {
+		if i := a.view.Index(); i == base && i > start.view.Index() && i <= p.index {
+			start = a
+		}
+	}
+	return start
+}
+
+// replayTrail replays the entries after a state up to an index. Where an entry
+// is damaged that counts more than that the state differs before it.
+func (s *site) replayTrail(ctx context.Context, p *swoosh.Replay, start swoosh.View, to uint64) (*swoosh.Replay, error) {
+	p.From(start)
+	tell := newTicker(s.o.Progress, start.Index(), to)
+	at := start.Index()
+	var differs error
+	for rec, err := range p.Log().Read(at+1, to) {
+		if err == nil {
+			err = ctx.Err()
+		} else {
+			err = &swoosh.DamageError{Index: at + 1, Detail: err.Error()}
+		}
+		var x *swoosh.Entry
+		if err == nil {
+			x, err = p.Next(rec)
+		}
+		if err != nil {
+			return nil, err
+		}
+		differs = cmp.Or(differs, p.Check())
+		at = x.Index
+		tell(x)
+	}
+	if at < to {
+		return nil, &swoosh.DamageError{Index: at + 1, Detail: fmt.Sprintf("entries %d to %d are missing", at+1, to)}
+	}
+	return p, differs
+}
+
+// spliced is a log to read: a stretch of another one, and records from
+// elsewhere after it.
+type spliced struct {
+	swoosh.WAL
+	after, end  uint64 // the stretch: after the one, up to the other
+	found       []swoosh.Record
+	first, last uint64
+}
+
+func splice(w swoosh.WAL, p *trail) *spliced {
+	s := &spliced{WAL: w, after: p.view.Index(), end: p.end, found: p.found}
+	for rec := range s.Read(0, math.MaxUint64) {
+		s.first, s.last = rec.Index, p.index
+		break
+	}
+	return s
+}
+
+func (s *spliced) Bounds() (first, last uint64) { return s.first, s.last }
+
+func (s *spliced) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
+	return func(yield func(swoosh.Record, error) bool) {
+		if s.end > s.after {
+			for rec, err := range s.WAL.Read(max(from, s.after+1), min(to, s.end)) {
+				if !yield(rec, err) {
+					return
+				}
+			}
+		}
+		for _, rec := range s.found {
+			if rec.Index >= from && rec.Index <= to && !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// contradict finds the snapshots that the mended log contradicts, or does not
+// reach.
+func (c *rescue) contradict(p *swoosh.Replay) {
+	mended := p.Over(c.log)
+	for _, i := range p.Snapshots() {
+		if i > c.trail.index {
+			c.wrong = append(c.wrong, i)
+		}
+	}
+	for _, a := range c.anchors[1:] {
+		if i := a.view.Index(); i > c.trail.view.Index() && i <= c.trail.index {
+			if mended.From(a.view); mended.Check() != nil {
+				c.wrong = append(c.wrong, i)
+			}
+		}
+	}
+}
+
+// explain says what is lost and what is not.
+func (c *rescue) explain(report *Report) {
+	p := c.trail
+	if c.replace {
+		report.say("The log is sound up to entry %d; it once reached entry %d.", c.sound, c.to)
+	}
+	if at := p.view.Index(); at > c.sound {
+		report.say("The state goes on from snapshot %d: what the entries up to it did is kept, the entries themselves are not.", at)
+	}
+	if c.tables != nil && p.view.Index() > 0 {
+		report.say("Entries up to it that can still be read are written to a file.")
+	}
+	if n := len(p.found); n > 0 {
+		report.say("Entries %d to %d were found after the damage; their chain proves them. They come back.", p.found[0].Index, p.index)
+	}
+	if p.index < c.to {
+		report.say("What entries %d to %d did is lost.", p.index+1, c.to)
+	} else {
+		report.say("Nothing that an entry did is lost.")
+	}
+	if lost := c.unproven(); len(lost) > 0 {
+		report.say("%d entries after that can still be read; the first is %d. They cannot be applied without those before them. They are written to a file, so that you can look at them and post their commands again.", len(lost), lost[0].Index)
+	}
+	for _, i := range c.wrong {
+		report.say("%s contradicts the log; it is set aside.", swoosh.SnapshotName(i))
+	}
+}
+
+// unproven are the entries that were found and cannot be applied.
+func (c *rescue) unproven() []swoosh.Record {
+	var all []swoosh.Record
+	for _, rec := range c.loose {
+		if rec.Index > c.trail.index {
+			all = appendNew(all, rec)
+		}
+	}
+	return all
+}
+
+// appendNew appends a record to others, which are sorted, if it is not there.
+func appendNew(all []swoosh.Record, rec swoosh.Record) []swoosh.Record {
+	for _, r := range slices.Backward(all) {
+		if r.Index != rec.Index {
+			break
+		}
+		if bytes.Equal(r.JSON, rec.JSON) {
+			return all
+		}
+	}
+	return append(all, rec)
+}
+
+// passed are the entries up to the state that the mended log goes on from, if
+// Badger cannot open the log any more in which they stay.
+func (c *rescue) passed() iter.Seq[swoosh.Record] {
+	return func(yield func(swoosh.Record) bool) {
+		if c.tables == nil {
+			return
+		}
+		to := c.trail.view.Index()
+		for rec := range readable(c.tables, 1, min(c.sound, to)) {
+			if !yield(rec) {
+				return
+			}
+		}
+		var rest []swoosh.Record
+		for _, rec := range c.loose {
+			if c.sound < rec.Index && rec.Index <= to {
+				rest = appendNew(rest, rec)
+			}
+		}
+		slices.Values(rest)(yield)
+	}
+}

@@ -1,0 +1,221 @@
+package repair
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// VerifyReport is what a verification found.
+type VerifyReport struct {
+	First     uint64       `json:"first"` // index of the log's first entry; 0 if it is empty
+	Last      uint64       `json:"last"`  // of its last
+	Base      uint64       `json:"base"`  // entries up to here were checked by their chain alone
+	Entries   uint64       `json:"entries"`
+	Snapshots int          `json:"snapshots"`
+	HLC       swoosh.Stamp `json:"hlc"`
+	StateHash swoosh.Hash  `json:"state_hash"`
+	Chain     swoosh.Hash  `json:"chain"`
+}
+
+// Verify checks everything in o.Dir, which no engine may have open: the mark,
+// each link of the chain, each entry's state hash by replaying it, each snapshot
+// and each key window. A *swoosh.DamageError names the first thing that is
+// wrong, entries first. Nothing is mended or moved. After a stop that was not
+// in order the log's newest files are copied, as at a start.
+func Verify(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (VerifyReport, error) {
+	s, err := enter(o, parts)
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	found, err := s.verify(ctx)
+	return found, errors.Join(err, s.leave())
+}
+
+func (s *site) verify(ctx context.Context) (VerifyReport, error) {
+	if err := s.openToVerify(); err != nil {
+		return VerifyReport{}, err
+	}
+	p, err := s.replay()
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	base, err := p.Base()
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	below, err := s.verifyBelow(ctx, p, base)
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	if err := s.goTo(p, base); err != nil {
+		return VerifyReport{}, err
+	}
+	above, keys, err := s.replayAll(ctx, p)
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	end := p.View()
+	for _, check := range []func() error{s.verifyMark, func() error { return verifySnapshots(p) }, func() error { return keys }, s.verifyMarkFile} {
+		if err := check(); err != nil {
+			return VerifyReport{}, err
+		}
+	}
+	first, last := s.log.Bounds()
+	return VerifyReport{
+		First: first, Last: last, Base: base, Entries: below + above, Snapshots: len(p.Snapshots()),
+		HLC: end.At(), StateHash: end.StateHash(), Chain: end.Chain(),
+	}, nil
+}
+
+// openToVerify opens the log, and makes nothing that is not there.
+func (s *site) openToVerify() error {
+	if there, err := s.home.Replacement(); err != nil || there != nil {
+		return cmp.Or(err, error(&swoosh.DamageError{Detail: "a repair was broken off", Next: s.run("repair")}))
+	}
+	if d := s.home.MissingLog(); d != nil {
+		return &swoosh.DamageError{Index: 1, Detail: d.Detail, Next: "restore it from a backup, or " + s.run("repair")}
+	}
+	err := s.openLog()
+	var damage *swoosh.DamageError
+	if errors.As(err, &damage) {
+		damage.Next = s.run("repair")
+	}
+	return err
+}
+
+// goTo loads the snapshot that the log rests on, or the empty state.
+func (s *site) goTo(p *swoosh.Replay, base uint64) error {
+	_, err := p.Load(base)
+	if err == nil {
+		err = p.Check()
+	}
+	return err
+}
+
+// tellEvery is how often progress is reported.
+const tellEvery = 200 * time.Millisecond
+
+// replayAll replays the log to its end and checks every entry. keys is the first
+// key window that does not agree with the log.
+func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (n uint64, keys, err error) {
+	from := p.View().Index()
+	_, last := s.log.Bounds()
+	tell := newTicker(s.o.Progress, from, last)
+	var end *swoosh.Entry
+	for rec, err := range s.log.Read(from+1, math.MaxUint64) {
+		if err == nil {
+			err = ctx.Err()
+		} else {
+			err = &swoosh.DamageError{Index: from + n + 1, Detail: err.Error(), Next: s.run("repair", "--accept-loss")}
+		}
+		if err == nil {
+			end, err = p.Next(rec)
+		}
+		if err == nil {
+			err = p.Check()
+		}
+		if err != nil {
+			return n, nil, err
+		}
+		n++
+		if slices.Contains(p.Snapshots(), end.Index) {
+			keys = cmp.Or(keys, p.CheckKeys())
+		}
+		tell(end)
+	}
+	if end != nil && end.BatchEnd() > end.Index {
+		err = &swoosh.DamageError{
+			Index: end.Index + 1, Detail: fmt.Sprintf("the batch of entries %d to %d is cut off", end.Batch.First, end.BatchEnd()),
+			Next: s.run("repair", "--accept-loss"),
+		}
+	}
+	return n, keys, err
+}
+
+// newTicker returns a function that reports how far a replay has come, a few
+// times a second.
+func newTicker(progress func(swoosh.Progress), from, to uint64) func(*swoosh.Entry) {
+	told := time.Now()
+	return func(x *swoosh.Entry) {
+		if time.Since(told) > tellEvery || x.Index == to {
+			told = time.Now()
+			progress(swoosh.Progress{Applied: x.Index - from, Target: to - from, Index: x.Index, HLC: x.HLC})
+		}
+	}
+}
+
+// verifyBelow checks the links of entries up to the base, whose reducer is gone,
+// and counts them.
+func (s *site) verifyBelow(ctx context.Context, p *swoosh.Replay, base uint64) (n uint64, err error) {
+	first, _ := s.log.Bounds()
+	index, chain, known := uint64(0), swoosh.Hash{}, first <= 1 // the chain before the next entry
+	if first > 1 && first <= base {
+		head, err := p.Load(first - 1)
+		var d *swoosh.DamageError
+		if errors.As(err, &d) && d.Cause != swoosh.CauseReducer {
+			return 0, err
+		}
+		index, chain, known = first-1, head.Chain, head.Index == first-1
+	}
+	for rec, err := range s.log.Read(1, base) {
+		if ctx.Err() != nil {
+			return n, ctx.Err()
+		}
+		if err == nil && known {
+			_, err = swoosh.Follow(index, chain, rec)
+		}
+		if err != nil {
+			return n, &swoosh.DamageError{Index: index + 1, Detail: err.Error(), Next: s.run("repair", "--accept-loss")}
+		}
+		index, chain, known = rec.Index, rec.Chain, true
+		n++
+	}
+	return n, nil
+}
+
+// verifyMark holds the log against the mark.
+func (s *site) verifyMark() error {
+	if d := swoosh.CompareWithMark(s.home, s.log); d != nil {
+		d.Next = s.run("repair")
+		return d
+	}
+	return nil
+}
+
+// verifyMarkFile reports a mark that cannot be read: an engine would start
+// without it.
+func (s *site) verifyMarkFile() error {
+	damage := s.home.MarkProblem()
+	if damage == nil {
+		return nil
+	}
+	return &swoosh.DamageError{Detail: fmt.Sprintf("the mark cannot be read, a loss at the end of the log would not be noticed: %v", damage), Next: "serve writes it anew"}
+}
+
+// verifySnapshots loads every snapshot and every key window.
+func verifySnapshots(p *swoosh.Replay) error {
+	for _, i := range p.Snapshots() {
+		_, err := p.Load(i)
+		var d *swoosh.DamageError
+		if errors.As(err, &d) && d.Cause == swoosh.CauseReducer {
+			continue // It is sound, and of other domains.
+		}
+		if err == nil {
+			err = p.Check()
+		}
+		if err == nil {
+			err = p.CheckKeyFile(i)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
