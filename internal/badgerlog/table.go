@@ -24,9 +24,9 @@ import (
 //
 // A block, uncompressed:
 //
-//	entries   overlap and diff (2 bytes each, in the machine's order), diff
+//	items     overlap and diff (2 bytes each, in the machine's order), diff
 //	          bytes of key that follow overlap bytes of the block's first key, value
-//	4 bytes   where each entry begins, in the machine's order
+//	4 bytes   where each item begins, in the machine's order
 //	4 bytes   how many there are
 //	checksum  of all before
 //	4 bytes   length of the checksum
@@ -188,19 +188,19 @@ func snappyElement(b []byte) (length, size, offset int) {
 // leaves out what is deleted and what Log does not write.
 func valuesOf(content []byte) iter.Seq[Value] {
 	return func(yield func(Value) bool) {
-		entries, offsets, ok := cutOffsets(content)
+		items, offsets, ok := cutOffsets(content)
 		var base []byte
 		for i := 0; ok && i < len(offsets); i++ {
-			end := uint32(len(entries))
+			end := uint32(len(items))
 			if i+1 < len(offsets) {
 				end = offsets[i+1]
 			}
-			if offsets[i] > end || uint64(end) > uint64(len(entries)) {
+			if offsets[i] > end || uint64(end) > uint64(len(items)) {
 				return
 			}
 			var key []byte
 			var value y.ValueStruct
-			if key, value, ok = cutKey(base, entries[offsets[i]:end]); !ok {
+			if key, value, ok = cutKey(base, items[offsets[i]:end]); !ok {
 				return
 			}
 			if i == 0 {
@@ -213,8 +213,8 @@ func valuesOf(content []byte) iter.Seq[Value] {
 	}
 }
 
-// cutOffsets takes the places of the entries off the end of a block's content.
-func cutOffsets(content []byte) (entries []byte, offsets []uint32, ok bool) {
+// cutOffsets takes the places of the items off the end of a block's content.
+func cutOffsets(content []byte) (items []byte, offsets []uint32, ok bool) {
 	n := len(content) - 4
 	if n < 0 {
 		return nil, nil, false
@@ -230,22 +230,22 @@ func cutOffsets(content []byte) (entries []byte, offsets []uint32, ok bool) {
 	return content[:n-4*count], offsets, true
 }
 
-// cutKey takes the key off the beginning of an entry, whose block's first key
+// cutKey takes the key off the beginning of an item, whose block's first key
 // is base.
-func cutKey(base, entry []byte) (key []byte, value y.ValueStruct, ok bool) {
+func cutKey(base, item []byte) (key []byte, value y.ValueStruct, ok bool) {
 	const head, least = 4, 2 + 1 // before the key; of the value: two flags, when it expires
-	if len(entry) < head {
+	if len(item) < head {
 		return nil, value, false
 	}
-	overlap, diff := int(binary.NativeEndian.Uint16(entry)), int(binary.NativeEndian.Uint16(entry[2:]))
-	if overlap > len(base) || head+diff+least > len(entry) {
+	overlap, diff := int(binary.NativeEndian.Uint16(item)), int(binary.NativeEndian.Uint16(item[2:]))
+	if overlap > len(base) || head+diff+least > len(item) {
 		return nil, value, false
 	}
-	if _, n := binary.Uvarint(entry[head+diff+2:]); n <= 0 {
+	if _, n := binary.Uvarint(item[head+diff+2:]); n <= 0 {
 		return nil, value, false
 	}
-	value.Decode(entry[head+diff:])
-	return append(base[:overlap:overlap], entry[head:head+diff]...), value, true
+	value.Decode(item[head+diff:])
+	return append(base[:overlap:overlap], item[head:head+diff]...), value, true
 }
 
 // Flags of a value in Badger.

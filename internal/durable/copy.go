@@ -16,14 +16,14 @@ const blockBytes = 64 << 10
 var zeroBlock [blockBytes]byte
 
 // CopyFiles copies the named files of the directory src into a new directory
-// dst, so that dst, if it is there, is complete, whatever crash happened. It is
-// made as dst.tmp, mode 0700, files 0600; a left-over one is done again. Blocks
-// of 64 KiB that hold only zeros are not written, so a sparse file stays
-// sparse; NonZero says beforehand how much room a file takes.
+// dst. If dst is there after a crash, it is complete. CopyFiles makes it as
+// dst.tmp, with mode 0700 and files of mode 0600, and removes what a crash left
+// of that. It does not write blocks of 64 KiB that hold only zeros, so a sparse
+// file stays sparse; NonZero returns beforehand how much room a file takes.
 //
-// If dst exists it is never touched, and the error is fs.ErrExist. On any other
-// error nothing stays, with one exception: if the last sync of dst's parent
-// fails, dst is there and complete, but a power cut may take it away.
+// If dst exists it is left alone, and the error is fs.ErrExist. Any other error
+// leaves nothing behind, with one exception: if the last sync of dst's parent
+// fails, dst is there and complete, but a power cut may remove it.
 func CopyFiles(f FS, src, dst string, names []string) error {
 	if there, err := exists(f, dst); err != nil {
 		return err
@@ -36,13 +36,13 @@ func CopyFiles(f FS, src, dst string, names []string) error {
 		err = f.Rename(temp, dst)
 	}
 	if err != nil {
-		_ = f.RemoveAll(temp) // the first error counts; a left-over is done again
+		_ = f.RemoveAll(temp) // The first error counts; the next copy removes what is left.
 		return fmt.Errorf("copy %s to %s: %w", src, dst, err)
 	}
 	return f.SyncDir(filepath.Dir(dst))
 }
 
-// copyInto makes the directory anew and fills it. All in it is durable then,
+// copyInto makes an empty directory and fills it. All in it is durable then, but
 // its own name is not.
 func copyInto(f FS, src, dir string, names []string) error {
 	if err := f.RemoveAll(dir); err != nil {
@@ -72,7 +72,7 @@ func copyFile(f FS, src, dst string) error {
 	})
 }
 
-// NonZero gives the bytes of a file that lie in blocks of 64 KiB with anything
+// NonZero returns the bytes of a file that lie in blocks of 64 KiB with anything
 // but zeros in them: the room that a copy by CopyFiles takes.
 func NonZero(f FS, name string) (int64, error) {
 	var n int64
@@ -84,7 +84,7 @@ func NonZero(f FS, name string) (int64, error) {
 }
 
 // eachBlock calls do for every block of a file that is not all zeros, in
-// order, and gives the size of the file. The last block may be shorter.
+// order, and returns the size of the file. The last block may be shorter.
 func eachBlock(f FS, name string, do func(b []byte, off int64) error) (size int64, err error) {
 	err = using(f, name, os.O_RDONLY, func(file File) error {
 		buf := make([]byte, blockBytes)

@@ -104,7 +104,7 @@ func TestCopyFilesNeverTouchesAFinishedOne(t *testing.T) {
 	require.Equal(t, "evidence", content(t, m, "/d/dst/x"))
 }
 
-// Wherever a copy is cut off, dst is complete or not there, and a second start
+// Wherever a crash ends a copy, dst is complete or not there, and a second copy
 // completes it.
 func TestCopyFilesCutOffAnywhere(t *testing.T) {
 	setUp := func() *Mem {

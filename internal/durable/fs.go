@@ -1,6 +1,6 @@
 // Package durable writes files so that a crash leaves the old content or the
-// new, never a mixture, behind a seam that a test can crash or fill with
-// errors at any operation.
+// new, never a mixture. It does so through an interface, FS, that a test can
+// crash or make fail at any operation.
 package durable
 
 import (
@@ -11,44 +11,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FS is the few calls that our own files need. Whoever implements it promises
-// only what is written here about what survives a power cut; a process that is
-// killed loses nothing that a call has returned from.
+// FS is a file system. Of what survives a power cut it promises only what is
+// written here. A process that is killed loses nothing that a call has returned
+// from.
 //
 // Errors satisfy errors.Is with fs.ErrNotExist and fs.ErrExist. All methods
 // may be called from several goroutines.
 type FS interface {
-	// OpenFile opens as os.OpenFile does. A file that it creates keeps its name
-	// only after SyncDir of its directory, a file that it truncates is empty
-	// for certain only after Sync.
+	// OpenFile opens as os.OpenFile does. The name of a file that it creates is
+	// durable after SyncDir of its directory. A file that it truncates is sure to
+	// be empty after Sync.
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	// ReadDir lists a directory, sorted by name.
 	ReadDir(name string) ([]fs.DirEntry, error)
 	// Stat follows links.
 	Stat(name string) (fs.FileInfo, error)
-	// MkdirAll makes name and its parents. Each new name is durable after
+	// MkdirAll creates name and its parents. Each new name is durable after
 	// SyncDir of the directory that holds it.
 	MkdirAll(name string, perm fs.FileMode) error
-	// Rename replaces newname in one step: whoever looks, also after a crash,
-	// finds the old file or the new one. Which one is certain only after
+	// Rename replaces newname in one step: newname is the old file or the new
+	// one at any moment, also after a crash. It is sure to be the new one after
 	// SyncDir. A directory is never replaced.
 	Rename(oldname, newname string) error
-	// Remove takes away a file or an empty directory; it may be back after a
-	// crash until SyncDir.
+	// Remove removes a file or an empty directory. Before SyncDir a crash may
+	// bring it back.
 	Remove(name string) error
-	// RemoveAll takes away name and all below it, in any order; without an
-	// error if there is nothing. A crash may leave parts until SyncDir.
+	// RemoveAll removes name and all below it, in any order; it is no error if
+	// there is nothing. Before SyncDir a crash may leave parts.
 	RemoveAll(name string) error
-	// SyncDir makes the names in a directory durable, not what they hold.
+	// SyncDir makes the names in a directory durable, but not their content.
 	SyncDir(name string) error
-	// Free gives the bytes that we may still write to the file system that
-	// holds name, which must exist. What is reserved for root is not counted.
+	// Free returns the bytes that can still be written to the file system that
+	// holds name, which must exist, without those reserved for root.
 	Free(name string) (uint64, error)
 }
 
 // File is an open file. What was written survives a power cut once Sync has
-// returned nil; before, any part of it may be there. After Sync returned an
-// error nobody knows what is there, and a later Sync that returns nil proves
+// returned nil; before that, any part of it may be there. After Sync has returned
+// an error the content is unknown, and a later Sync that returns nil proves
 // nothing: stop writing.
 type File interface {
 	io.Reader
@@ -58,11 +58,11 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Sync() error
-	Truncate(size int64) error // bytes added are zeros and take no room
+	Truncate(size int64) error // added bytes are zeros and take no room
 	Stat() (fs.FileInfo, error)
 }
 
-// OS is the file system of the machine.
+// OS returns the file system of the machine.
 func OS() FS { return osFS{} }
 
 type osFS struct{}
@@ -103,7 +103,7 @@ func (osFS) Free(name string) (uint64, error) {
 	return uint64(st.Bavail) * uint64(st.Bsize), nil
 }
 
-// uninterrupted repeats a system call that a signal broke off.
+// uninterrupted repeats a system call that a signal interrupts.
 func uninterrupted(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {

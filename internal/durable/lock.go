@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked says that another process, or this one, holds the lock.
+// ErrLocked is the error if another process, or this one, holds the lock.
 var ErrLocked = errors.New("in use by a running process")
 
-// Lock takes an exclusive flock on a file of the machine, which is created with
-// mode 0600 and stays for ever, without waiting: ErrLocked if it is taken. The
-// lock ends with unlock, or with the process, however that ends.
+// Lock takes an exclusive flock on a file, which it creates with mode 0600 and
+// never removes. It does not wait: the error is ErrLocked if the lock is held.
+// The lock ends with unlock, or when the process ends.
 func Lock(name string) (unlock func() error, err error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -23,7 +23,7 @@ func Lock(name string) (unlock func() error, err error) {
 	return lock(f)
 }
 
-// LockDir is Lock for a directory, which must be there.
+// LockDir is Lock for a directory, which must exist.
 func LockDir(name string) (unlock func() error, err error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -38,7 +38,7 @@ func lock(f *os.File) (unlock func() error, err error) {
 	if err == nil {
 		return func() error { return release(f) }, nil
 	}
-	_ = f.Close() // the failed flock is what the caller wants to hear of
+	_ = f.Close() // The error of flock counts.
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, fmt.Errorf("%s: %w", name, ErrLocked)
 	}

@@ -22,8 +22,8 @@ type memFile struct {
 	closed bool
 }
 
-// do is Mem.do for an open file. An access that the file was not opened for
-// gets EBADF.
+// do is Mem.do for an open file. Access that the file was not opened for fails
+// with EBADF.
 func (f *memFile) do(op string, denied int, run func() error) error {
 	return f.m.do(op, f.name, func() error {
 		switch {
@@ -53,7 +53,7 @@ func (f *memFile) ReadAt(b []byte, off int64) (int, error) {
 	return f.read(b, func() (int, error) { return f.node.readAt(b, off) })
 }
 
-// read keeps io.EOF bare, as callers compare it.
+// read does not wrap io.EOF, since callers compare it.
 func (f *memFile) read(b []byte, run func() (int, error)) (n int, err error) {
 	var end error
 	err = f.do("read", os.O_WRONLY, func() error {
@@ -130,7 +130,7 @@ func (f *memFile) Stat() (info fs.FileInfo, err error) {
 	return info, err
 }
 
-// Close asks no hook: it can lose nothing that Sync would not have told.
+// Close calls no hook: it can lose nothing that Sync did not report.
 func (f *memFile) Close() error {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
@@ -162,10 +162,10 @@ func (n *memNode) writeAt(b []byte, off int64) (int, error) {
 	return copy(n.data[min(off, int64(len(n.data))):], b), nil
 }
 
-// resize cuts off, or adds zeros.
+// resize shortens the content, or adds zeros.
 func (n *memNode) resize(size int64) {
 	if size <= int64(len(n.data)) {
-		n.data = n.data[:size:size] // so that growing again gives zeros
+		n.data = n.data[:size:size] // growing again adds zeros
 		return
 	}
 	n.data = append(n.data, make([]byte, size-int64(len(n.data)))...)

@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// Mem is an FS in memory that can lose power, for tests. Names are absolute: a
-// relative one is taken from the root. It has no links and no clock.
+// Mem is an FS in memory that can lose power, for tests. A relative name starts
+// at the root. It has no links and no clock.
 type Mem struct {
 	mu   sync.Mutex
 	root *memNode
@@ -22,24 +22,24 @@ type Mem struct {
 	free uint64
 }
 
-// memNode is a file or a directory, each with what it would be after a crash.
+// memNode is a file or a directory, as it is and as a crash would leave it.
 type memNode struct {
 	mode          fs.FileMode
 	data, synced  []byte
 	names, stable map[string]*memNode // nil in a file
 }
 
-// NewMem gives an empty file system with a terabyte free.
+// NewMem returns an empty file system with a terabyte free.
 func NewMem() *Mem { return &Mem{root: newMemDir(0o700), free: 1 << 40} }
 
 func newMemDir(perm fs.FileMode) *memNode {
 	return &memNode{mode: fs.ModeDir | perm.Perm(), names: map[string]*memNode{}, stable: map[string]*memNode{}}
 }
 
-// Crash gives what a power cut now would leave at worst: files as of their last
+// Crash returns the least that a power cut would leave now: files as of their last
 // Sync, names as of their directory's last SyncDir. A rename between two
-// directories of which only one was synced leaves both names or none. The
-// original goes on, untouched; the copy has no hook.
+// directories of which only one was synced leaves both names or none. m itself
+// does not change. The copy has no hook.
 func (m *Mem) Crash() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -63,25 +63,25 @@ func (n *memNode) crash(done map[*memNode]*memNode) *memNode {
 	return c
 }
 
-// Fail sets a hook that is asked before every operation; an error from it is
-// the operation's, which then does nothing. It may use the Mem itself. The
-// operations are open, read, write, sync, truncate and stat (of a name or of an
-// open file), rename (with the old name), remove (RemoveAll too), mkdir,
-// readdir, syncdir and free. A nil hook takes it away.
+// Fail sets a hook that is called before every operation, or none with nil. If it
+// returns an error, the operation does nothing and fails with that. It may use
+// the Mem itself. The operations are open, read, write, sync, truncate and stat
+// (of a name or of an open file), rename (with the old name), remove (RemoveAll
+// too), mkdir, readdir, syncdir and free.
 func (m *Mem) Fail(hook func(op, name string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fail = hook
 }
 
-// SetFree says how many bytes Free reports. Writing does not use them up.
+// SetFree sets how many bytes Free returns. Writing does not use them up.
 func (m *Mem) SetFree(n uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.free = n
 }
 
-// do asks the hook, then runs the operation under the lock.
+// do calls the hook, then runs the operation under the lock.
 func (m *Mem) do(op, name string, run func() error) error {
 	m.mu.Lock()
 	hook := m.fail
@@ -99,7 +99,8 @@ func (m *Mem) do(op, name string, run func() error) error {
 	return nil
 }
 
-// OpenFile knows the flags for access, O_CREATE, O_EXCL, O_TRUNC and O_APPEND.
+// OpenFile is FS.OpenFile. It knows the flags for access, O_CREATE, O_EXCL,
+// O_TRUNC and O_APPEND.
 func (m *Mem) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	var file File
 	err := m.do("open", name, func() error {
@@ -208,7 +209,7 @@ func (m *Mem) Rename(oldname, newname string) error {
 	})
 }
 
-// mayReplace is what os.Rename says of what stands at the new name: it never
+// mayReplace returns the error of os.Rename for what is at the new name. It never
 // replaces a directory.
 func (n *memNode) mayReplace(old *memNode) error {
 	switch {
@@ -241,7 +242,7 @@ func (m *Mem) Remove(name string) error {
 	})
 }
 
-// RemoveAll is FS.RemoveAll; after a crash all is back or nothing.
+// RemoveAll is FS.RemoveAll. A crash brings back all or nothing.
 func (m *Mem) RemoveAll(name string) error {
 	return m.do("remove", name, func() error {
 		if dir, base, err := m.parent(name); err == nil {
@@ -263,7 +264,7 @@ func (m *Mem) SyncDir(name string) error {
 	})
 }
 
-// Free gives what SetFree said.
+// Free returns what SetFree set.
 func (m *Mem) Free(name string) (n uint64, err error) {
 	err = m.do("free", name, func() error {
 		_, err := m.find(name)
@@ -275,7 +276,7 @@ func (m *Mem) Free(name string) (n uint64, err error) {
 
 func clean(name string) string { return path.Clean("/" + filepath.ToSlash(name)) }
 
-// split gives the parts of a path, none for the root.
+// split returns the parts of a path, none for the root.
 func split(name string) []string {
 	return strings.FieldsFunc(clean(name), func(r rune) bool { return r == '/' })
 }
@@ -303,7 +304,7 @@ func (m *Mem) dir(name string) (*memNode, error) {
 	return n, err
 }
 
-// parent gives the directory that holds name, and the last part of name, which
+// parent returns the directory that holds name, and the last part of name, which
 // is empty for the root.
 func (m *Mem) parent(name string) (dir *memNode, base string, err error) {
 	p, base := path.Split(clean(name))

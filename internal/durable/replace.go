@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// TempSuffix ends the names of files and directories that are not finished
-// yet. What a crash leaves of them may be removed.
+// TempSuffix ends the names of files and directories that are not complete.
+// What a crash leaves of them may be removed.
 const TempSuffix = ".tmp"
 
 // ReadFile returns all that is in a file, in one buffer of its size.
@@ -29,15 +29,15 @@ func ReadFile(f FS, name string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Replace gives name, which need not exist, the content that write produces. A
-// crash at any moment leaves the old content or the new; after nil it is the
-// new. The content is made in name.tmp, mode 0600, which write may also seek
-// and read.
+// Replace replaces the file name, which need not exist, with the content that
+// write writes. A crash at any moment leaves the old content or the new; once
+// Replace has returned nil, it is the new. write gets name.tmp, of mode 0600,
+// which it may also seek and read.
 //
-// On an error, its own or that of write, the temporary file is removed and
-// name is as it was, with one exception: if the last sync of the directory
-// fails, name has the new content already, but a power cut may bring back the
-// old. One Replace of a name at a time.
+// An error, also one that write returns, removes the temporary file and leaves
+// name as it was, with one exception: if the last sync of the directory fails,
+// name has the new content, but a power cut may bring back the old. Only one
+// Replace of a name may run at a time.
 func Replace(f FS, name string, write func(File) error) error {
 	temp, dir := name+TempSuffix, filepath.Dir(name)
 	err := create(f, temp, write)
@@ -48,14 +48,14 @@ func Replace(f FS, name string, write func(File) error) error {
 		err = f.Rename(temp, name)
 	}
 	if err != nil {
-		_ = f.Remove(temp) // the first error counts; a left-over is harmless
+		_ = f.Remove(temp) // The first error counts; what is left is harmless.
 		return err
 	}
-	return f.SyncDir(dir) // only now the name is durable, not just the content
+	return f.SyncDir(dir) // Makes the name durable; the content is already.
 }
 
-// create makes a file of mode 0600, or empties the one there, lets write fill
-// it and syncs it; its name is not durable yet.
+// create creates a file of mode 0600, or empties the one there, calls write to
+// fill it, and syncs it. Its name is not durable yet.
 func create(f FS, name string, write func(File) error) error {
 	return using(f, name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, func(file File) error {
 		if err := write(file); err != nil {
@@ -65,7 +65,7 @@ func create(f FS, name string, write func(File) error) error {
 	})
 }
 
-// using opens a file, of mode 0600 if that creates it, hands it to do and
+// using opens a file, with mode 0600 if it is created, calls do with it and
 // closes it. The first error counts.
 func using(f FS, name string, flag int, do func(File) error) error {
 	file, err := f.OpenFile(name, flag, 0o600)
@@ -79,7 +79,7 @@ func using(f FS, name string, flag int, do func(File) error) error {
 	return err
 }
 
-// exists tells whether there is something of that name.
+// exists reports whether there is something of that name.
 func exists(f FS, name string) (bool, error) {
 	_, err := f.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {

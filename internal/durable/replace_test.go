@@ -101,7 +101,7 @@ func TestReplaceCrashedAnywhere(t *testing.T) {
 			}
 
 			again := m.Crash()
-			require.NoError(t, Replace(again, "/d/x", text("newest")), "a left-over is in nobody's way")
+			require.NoError(t, Replace(again, "/d/x", text("newest")), "a left-over does no harm")
 			require.Equal(t, "newest", content(t, again.Crash(), "/d/x"))
 			require.Equal(t, []string{"x"}, names(t, again.Crash(), "/d"))
 		})
