@@ -1,8 +1,6 @@
 package swoosh
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // documentFormat is meta.version of a state's document.
@@ -187,7 +186,7 @@ func (r *documentReader) fail(at string, faults ...FieldError) {
 
 // object reads the members of the next value, which stands at a pointer.
 func (r *documentReader) object(at string, member func(name string) error) error {
-	found, err := readMembers(r.in, member)
+	found, err := canon.ReadMembers(r.in, member)
 	if err == nil && !found {
 		r.fail(at, FieldError{Detail: "must be an object"})
 	}
@@ -199,7 +198,7 @@ func (r *documentReader) unknown(at, name, what string, known []string) error {
 	if near := canon.Nearest(name, known); near != "" {
 		what += fmt.Sprintf(" (did you mean %q?)", near)
 	}
-	r.fail(pointerTo(at, name), FieldError{Detail: "is not " + what})
+	r.fail(canon.AppendPointer(at, name), FieldError{Detail: "is not " + what})
 	return r.in.SkipValue()
 }
 
@@ -231,7 +230,7 @@ func (r *documentReader) part(p *part) (err error) {
 // member reads a table or a plain field of a part.
 func (r *documentReader) member(p *part, name string) error {
 	var known []string
-	at := pointerTo("/"+p.def.name, name)
+	at := canon.AppendPointer("/"+p.def.name, name)
 	for i := range p.def.tables {
 		f := &p.def.tables[i]
 		if f.name == name {
@@ -258,7 +257,7 @@ func (r *documentReader) member(p *part, name string) error {
 var errFaults = errors.New("the row has faults")
 
 func (r *documentReader) row(t table, f *field, table, key string) error {
-	at := pointerTo(table, key)
+	at := canon.AppendPointer(table, key)
 	if err := t.(keyed).checkKey(key); err != nil {
 		r.fail(at, FieldError{Detail: err.Error()})
 		return r.in.SkipValue()
@@ -325,31 +324,6 @@ func (t *Table[K, V]) checkKey(key string) error {
 	return nil
 }
 
-// pointerTo is the JSON Pointer of a member.
-func pointerTo(at, name string) string { return string(jsontext.Pointer(at).AppendToken(name)) }
-
-// readMembers reads the next value of d, and has each of its members read; if
-// it is not an object it is skipped.
-func readMembers(d *jsontext.Decoder, member func(name string) error) (object bool, err error) {
-	if d.PeekKind() != jsontext.KindBeginObject {
-		return false, d.SkipValue()
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return true, err
-	}
-	for d.PeekKind() == jsontext.KindString {
-		name, err := d.ReadToken()
-		if err != nil {
-			return true, err
-		}
-		if err := member(name.String()); err != nil {
-			return true, err
-		}
-	}
-	_, err = d.ReadToken()
-	return true, err
-}
-
 // ComputeStateHash computes the state hash of a document as View.WriteTo gives
 // it, from nothing but the document: its meta.tables says which members are
 // tables, whatever domains there are. The hash is
@@ -361,137 +335,9 @@ func readMembers(d *jsontext.Decoder, member func(name string) error) (object bo
 // "", field, value] for every plain field. Members that are zero are left out
 // first, but no row is. The error names what is not as in a document.
 func ComputeStateHash(document []byte) (Hash, error) {
-	hash, err := hashDocument(document)
+	hash, err := statehash.OfDocument(document)
 	if err != nil {
 		return Hash{}, fmt.Errorf("swoosh: %w", err)
 	}
 	return hash, nil
-}
-
-// hashDocument is ComputeStateHash; an error about a member is a FieldError.
-func hashDocument(document []byte) (Hash, error) {
-	tables, err := documentTables(document)
-	if err != nil {
-		return Hash{}, err
-	}
-	h := documentHasher{in: jsontext.NewDecoder(bytes.NewBuffer(document)), tables: tables}
-	if err := h.document(); err != nil {
-		return Hash{}, err
-	}
-	return h.sum.hash(), nil
-}
-
-var tablesCodec = canon.For(reflect.TypeFor[[]string]())
-
-// documentTables gives what meta.tables lists.
-func documentTables(document []byte) (tables map[string]bool, err error) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(document))
-	_, err = readMembers(d, func(name string) error {
-		if name != "meta" {
-			return d.SkipValue()
-		}
-		_, err := readMembers(d, func(name string) error {
-			if name != "tables" {
-				return d.SkipValue()
-			}
-			raw, err := d.ReadValue()
-			if err == nil {
-				tables, err = readTables(raw)
-			}
-			return err
-		})
-		return err
-	})
-	if err == nil && tables == nil {
-		err = FieldError{Pointer: "/meta/tables", Detail: "is missing: it lists the JSON Pointers of the tables"}
-	}
-	return tables, err
-}
-
-func readTables(raw []byte) (map[string]bool, error) {
-	var list []string
-	if faults := tablesCodec.Decode(raw, reflect.ValueOf(&list).Elem(), canon.Full); faults != nil {
-		return nil, prefixed(faults, "/meta/tables")[0]
-	}
-	tables := make(map[string]bool, len(list))
-	for i, t := range list {
-		if tokens, err := cutPointer(t); err != nil || len(tokens) != 2 {
-			return nil, FieldError{
-				Pointer: fmt.Sprintf("/meta/tables/%d", i),
-				Detail:  fmt.Sprintf("must be the JSON Pointer of a table, as /project/projects is, not %s", quoted(t)),
-			}
-		}
-		tables[t] = true
-	}
-	return tables, nil
-}
-
-// documentHasher is the state of one ComputeStateHash.
-type documentHasher struct {
-	in     *jsontext.Decoder
-	tables map[string]bool // by JSON Pointer
-	sum    sum
-}
-
-func (h *documentHasher) document() error {
-	err := h.object("", func(domain string) error {
-		if domain == "meta" {
-			return h.in.SkipValue()
-		}
-		at := pointerTo("", domain)
-		return h.object(at, func(member string) error { return h.member(pointerTo(at, member), domain, member) })
-	})
-	if err != nil {
-		return err
-	}
-	if _, err := h.in.ReadToken(); err != io.EOF {
-		return fmt.Errorf("bytes follow the document, at byte %d", h.in.InputOffset())
-	}
-	return nil
-}
-
-func (h *documentHasher) object(at string, member func(name string) error) error {
-	object, err := readMembers(h.in, member)
-	if err == nil && !object {
-		err = FieldError{Pointer: at, Detail: "must be an object"}
-	}
-	return err
-}
-
-// member adds the rows of a table, or a plain field.
-func (h *documentHasher) member(at, domain, name string) error {
-	if h.tables[at] {
-		return h.object(at, func(key string) error {
-			return h.add(pointerTo(at, key), domain, name, key)
-		})
-	}
-	return h.add(at, domain, "", name)
-}
-
-// add reads the next value and adds its digest. table is empty for a plain
-// field, which has none if it is zero.
-func (h *documentHasher) add(at, domain, table, key string) error {
-	raw, err := h.in.ReadValue()
-	if err != nil {
-		return err
-	}
-	value, err := canon.StripZero(raw)
-	if err != nil {
-		return fmt.Errorf("%s: %w", quoted(at), err)
-	}
-	if table == "" && isZeroJSON(value) {
-		return nil
-	}
-	d := digest(sha256.Sum256(append(append(digestPrefix(domain, table, key), value...), ']')))
-	h.sum.add(&d)
-	return nil
-}
-
-// isZeroJSON tells whether a canonical value is one that is left out.
-func isZeroJSON(b []byte) bool {
-	switch string(b) {
-	case `""`, "0", "false", "[]", "{}":
-		return true
-	}
-	return false
 }

@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // Bounds of the queue and of a group.
@@ -311,7 +313,7 @@ type checkpoint struct {
 	index       uint64
 	stamp       Stamp
 	chain, hash Hash
-	sum         sum
+	sum         statehash.Sum
 	work        *State
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // Kind classifies an Error. Each has one code and one HTTP status; the zero
@@ -190,7 +191,7 @@ type Error struct {
 	Path        string  // with PathHash: the row of an Expect
 	PathHash    *string // its hash now; empty if it is not there
 	Index       *uint64 // the last entry's
-	StateHash   *Hash
+	StateHash   *statehash.Hash
 	HLC         Stamp  // the server's, for ClockSkew
 	Applied     uint64 // with Target: how far a replay has come
 	Target      uint64

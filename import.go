@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // importCommand is the entry that swaps an imported state in. The state itself
@@ -224,7 +225,7 @@ func checkMeta(meta jsontext.Value, document []byte) *Error {
 	if m.StateHash == nil {
 		return nil
 	}
-	got, err := hashDocument(document)
+	got, err := statehash.OfDocument(document)
 	if err != nil {
 		return invalidState(faultAt(err))
 	}

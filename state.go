@@ -8,7 +8,15 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
+
+// Hash is a SHA-256 digest (FIPS 180-4). Its text form is 64 lower-case hex
+// digits; no other form is accepted.
+type Hash = statehash.Hash
+
+// ParseHash reads the text form of a hash.
+func ParseHash(s string) (Hash, error) { return statehash.Parse(s) }
 
 // State is every domain's part, and where the log stood. One goroutine owns a
 // state that changes; its forks are immutable and anyone's.
@@ -18,7 +26,7 @@ type State struct {
 	index uint64 // of the last entry
 	stamp Stamp  // of the last entry
 	chain Hash   // of the last entry
-	sum   sum
+	sum   statehash.Sum
 	hash  Hash // as of the last settle
 }
 
@@ -42,7 +50,7 @@ type part struct {
 // json is nil for a field at zero, which has none.
 type plain struct {
 	json   []byte
-	digest digest
+	digest Hash
 }
 
 // newPart makes a part around s. Its tables refuse changes until it has a
@@ -71,7 +79,7 @@ func newState(defs []*definition, node string) *State {
 		p.journal = j
 		s.parts = append(s.parts, p)
 	}
-	s.hash = s.sum.hash()
+	s.hash = s.sum.Hash()
 	return s
 }
 
@@ -118,7 +126,7 @@ func (s *State) settle() {
 	before := s.sum
 	s.journal().settle(&s.sum)
 	if s.sum != before {
-		s.hash = s.sum.hash()
+		s.hash = s.sum.Hash()
 	}
 }
 
@@ -155,7 +163,7 @@ func (p *part) restore(_ string, old any) {
 }
 
 // settle brings the digests of the plain fields up to date.
-func (p *part) settle(_ note, s *sum) {
+func (p *part) settle(_ note, sum *statehash.Sum) {
 	p.noted = false
 	fresh := slices.Clone(p.plain)
 	for i := range p.def.fields {
@@ -168,12 +176,12 @@ func (p *part) settle(_ note, s *sum) {
 			continue
 		}
 		if was.json != nil {
-			s.sub(&was.digest)
+			sum.Sub(&was.digest)
 		}
 		*was = plain{json: json}
 		if json != nil {
-			was.digest = sha256.Sum256(append(append(digestPrefix(p.def.name, "", f.name), json...), ']'))
-			s.add(&was.digest)
+			was.digest = statehash.Digest(append(statehash.Prefix(p.def.name, "", f.name), json...))
+			sum.Add(&was.digest)
 		}
 	}
 	p.plain = fresh

@@ -1,17 +1,15 @@
 package swoosh
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
-	"math/bits"
 	"reflect"
 
 	"github.com/tidwall/btree"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // Table is a part of a domain's state that grows: rows by key, sorted by key.
@@ -33,7 +31,7 @@ const tableDegree = 16
 // row is immutable once its state has been published.
 type row[V any] struct {
 	value   V
-	digest  digest
+	digest  statehash.Hash
 	counted bool // whether digest is in the state's sum
 }
 
@@ -191,17 +189,18 @@ func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])
 
 // settle brings the sum up to date with the row of a note. Several notes of
 // one key are fine: only the first old row and only the last new one count.
-func (t *Table[K, V]) settle(n note, s *sum) {
+func (t *Table[K, V]) settle(n note, sum *statehash.Sum) {
 	if old := n.old.(*row[V]); old != nil && old.counted {
-		s.sub(&old.digest)
+		sum.Sub(&old.digest)
 	}
 	now, ok := t.rows.Get(K(n.key))
 	if !ok || now.counted {
 		return
 	}
-	now.digest = rowDigest(t.own.part.def.name, t.own.field, n.key, reflect.ValueOf(&now.value).Elem())
+	place := statehash.Prefix(t.own.part.def.name, t.own.field.name, n.key)
+	now.digest = statehash.Digest(t.own.field.codec.Append(place, reflect.ValueOf(&now.value).Elem(), canon.Sparse))
 	now.counted = true
-	s.add(&now.digest)
+	sum.Add(&now.digest)
 }
 
 // journal notes what a submission changed, in order: it undoes, and lists the
@@ -221,15 +220,15 @@ type note struct {
 // journaled is what can be changed: a table's row, or a part's plain fields.
 type journaled interface {
 	restore(key string, old any)
-	settle(note, *sum)
+	settle(note, *statehash.Sum)
 }
 
 func (j *journal) add(n note) { j.notes = append(j.notes, n) }
 
 // settle brings the sum up to date with all that was noted.
-func (j *journal) settle(s *sum) {
+func (j *journal) settle(sum *statehash.Sum) {
 	for _, n := range j.notes[j.settled:] {
-		n.thing.settle(n, s)
+		n.thing.settle(n, sum)
 	}
 	j.settled = len(j.notes)
 }
@@ -246,49 +245,4 @@ func (j *journal) undo() {
 func (j *journal) clear() {
 	clear(j.notes) // Old rows are not held alive.
 	j.notes, j.settled = j.notes[:0], 0
-}
-
-// digest is SHA-256 of a row or a plain field with its place in the state.
-type digest = [32]byte
-
-// rowDigest is SHA-256 of the canonical JSON of [domain, table, key, row].
-func rowDigest(domain string, f *field, key string, value reflect.Value) digest {
-	return sha256.Sum256(append(f.codec.Append(digestPrefix(domain, f.name, key), value, canon.Sparse), ']'))
-}
-
-func digestPrefix(domain, table, key string) []byte {
-	b := append(make([]byte, 0, 512), '[')
-	for _, s := range [...]string{domain, table, key} {
-		b = append(canon.AppendString(b, s), ',')
-	}
-	return b
-}
-
-// sum is the sum of digests as big-endian integers, mod 2^256; the least
-// significant limb comes first.
-type sum [4]uint64
-
-func (s *sum) add(d *digest) {
-	var carry uint64
-	for i := range s {
-		s[i], carry = bits.Add64(s[i], limb(d, i), carry)
-	}
-}
-
-func (s *sum) sub(d *digest) {
-	var borrow uint64
-	for i := range s {
-		s[i], borrow = bits.Sub64(s[i], limb(d, i), borrow)
-	}
-}
-
-func limb(d *digest, i int) uint64 { return binary.BigEndian.Uint64(d[24-8*i:]) }
-
-// hash is the state hash of a state with this sum.
-func (s *sum) hash() Hash {
-	b := append(make([]byte, 0, 64), "swoosh state 1\n"...)
-	for i := len(s) - 1; i >= 0; i-- {
-		b = binary.BigEndian.AppendUint64(b, s[i])
-	}
-	return sha256.Sum256(b)
 }

@@ -157,21 +157,3 @@ func TestTableRefuses(t *testing.T) {
 		break // Early ends are fine.
 	}
 }
-
-// TestSum is arithmetic modulo 2^256.
-func TestSum(t *testing.T) {
-	var s, zero sum
-	ones, one := digest{}, digest{31: 1}
-	for i := range ones {
-		ones[i] = 0xff
-	}
-	s.add(&ones)
-	s.add(&one)
-	require.Equal(t, zero, s)
-	s.sub(&one)
-	require.Equal(t, sum{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}, s)
-	s.sub(&ones)
-	require.Equal(t, zero, s)
-	s.add(&digest{0: 1})
-	require.Equal(t, sum{0, 0, 0, 1 << 56}, s)
-}
