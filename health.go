@@ -100,8 +100,8 @@ func (e *Engine) Health() Health {
 	if s := e.lastSaved.Load(); s != nil {
 		h.Snapshot = HealthSnapshot{s.Index, s.HLC}
 	}
-	if p.keys.since != (Stamp{}) {
-		h.Keys.Since = p.keys.since.String()
+	if since := Stamp(p.keys.Since()); since != (Stamp{}) {
+		h.Keys.Since = since.String()
 	}
 	h.Disk.Free, h.Disk.Reserve = e.disk()
 	return h

@@ -234,7 +234,7 @@ func (e *Engine) start(from *replay) error {
 	e.travels, e.imports = make(chan struct{}, 1), make(chan struct{}, 1)
 	advanced := make(chan struct{})
 	e.advanced.Store(&advanced)
-	e.published.Store(&published{e.work.fork(), e.window.view()})
+	e.published.Store(&published{e.work.fork(), e.window.View()})
 	e.tail = newTail(e.work.index + 1)
 	e.base = from.r.base
 	if from.saved > 0 {

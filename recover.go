@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
 // DamageError is a state that cannot be rebuilt as it was. Nothing has been
@@ -280,13 +282,13 @@ func (r *recovery) fits(s *State) error {
 
 // loadWindow gives the key window as it was after an entry: from the file
 // beside its snapshot, else from the log.
-func (r *recovery) loadWindow(index uint64, at Stamp) (*window, error) {
+func (r *recovery) loadWindow(index uint64, at Stamp) (*keywindow.Window, error) {
 	if index == 0 {
-		return newWindow(), nil
+		return keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), nil
 	}
 	f, _, err := r.store.Open(keysName(index))
 	if err == nil {
-		w, err := readWindow(f, index)
+		w, err := keywindow.Read(f, index)
 		_ = f.Close() // It was only read.
 		if err == nil {
 			return w, nil
@@ -297,10 +299,11 @@ func (r *recovery) loadWindow(index uint64, at Stamp) (*window, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	w := newWindow()
+	var since keywindow.Stamp
 	if r.first > 1 {
-		w.since = at // What lies before the log is not known.
+		since = keywindow.Stamp(at) // The keys of the entries before the log are not known.
 	}
+	w := keywindow.New(keywindow.MaxKeys, since)
 	for rec, err := range r.wal.Read(1, index) {
 		if err != nil {
 			return nil, err
@@ -309,7 +312,7 @@ func (r *recovery) loadWindow(index uint64, at Stamp) (*window, error) {
 		if err != nil {
 			return nil, &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("")}
 		}
-		w.add(x.IdempotencyKey, x.Index, x.HLC)
+		w.Add(x.IdempotencyKey, x.Index, keywindow.Stamp(x.HLC))
 	}
 	return w, nil
 }
@@ -319,13 +322,13 @@ func (r *recovery) loadWindow(index uint64, at Stamp) (*window, error) {
 type replay struct {
 	r        *recovery
 	state    *State
-	window   *window        // nil: keys are of no interest
-	visit    func(uint64)   // told of each entry that was replayed; nil: nobody is
-	progress func(Progress) // nil: likewise
-	saved    uint64         // where it began
-	cost     time.Duration  // that it took
-	rebuilt  bool           // whether no snapshot of this reducer was found
-	entries  uint64         // that were replayed
+	window   *keywindow.Window // nil: keys are of no interest
+	visit    func(uint64)      // told of each entry that was replayed; nil: nobody is
+	progress func(Progress)    // nil: likewise
+	saved    uint64            // where it began
+	cost     time.Duration     // that it took
+	rebuilt  bool              // whether no snapshot of this reducer was found
+	entries  uint64            // that were replayed
 }
 
 func (r *recovery) from(s *State) *replay {
@@ -428,7 +431,7 @@ func (p *replay) step(rec Record) (*Entry, error) {
 		return nil, err
 	}
 	p.state.index, p.state.stamp, p.state.chain = x.Index, x.HLC, rec.Chain
-	if p.window != nil && p.window.add(x.IdempotencyKey, x.Index, x.HLC) {
+	if p.window != nil && p.window.Add(x.IdempotencyKey, x.Index, keywindow.Stamp(x.HLC)) {
 		return nil, damage("its idempotency key was used before")
 	}
 	return x, nil

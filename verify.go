@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+
+	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
 // VerifyReport is what a verification found sound.
@@ -194,7 +196,7 @@ func (r *recovery) verifySnapshots() error {
 		if err != nil {
 			return err
 		}
-		_, err = readWindow(f, i)
+		_, err = keywindow.Read(f, i)
 		_ = f.Close() // It was only read.
 		if err != nil {
 			return r.aside(keysName(i), err)
@@ -206,7 +208,7 @@ func (r *recovery) verifySnapshots() error {
 // compareKeys holds the file of a key window against the window that the log
 // gives. What cannot be read is not compared, nor is anything where the keys
 // before the log are not known.
-func (r *recovery) compareKeys(index uint64, w *window) error {
+func (r *recovery) compareKeys(index uint64, w *keywindow.Window) error {
 	name := keysName(index)
 	if r.first > 1 && !r.has(keysName(r.base)) || !r.has(name) {
 		return nil
@@ -217,7 +219,7 @@ func (r *recovery) compareKeys(index uint64, w *window) error {
 	}
 	saved, given := sha256.New(), sha256.New()
 	_, err = io.Copy(saved, f)
-	if err = errors.Join(err, f.Close(), w.view().write(given, index)); err != nil {
+	if err = errors.Join(err, f.Close(), w.View().Write(given, index)); err != nil {
 		return err
 	}
 	if bytes.Equal(saved.Sum(nil), given.Sum(nil)) {
