@@ -1,6 +1,8 @@
 package swoosh
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -228,4 +230,11 @@ func asError(err error, k Kind) *Error {
 	own := *e
 	own.cause = err
 	return &own
+}
+
+// newInstance returns a random name for an internal error.
+func newInstance() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).
+	return hex.EncodeToString(b[:])
 }
