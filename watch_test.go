@@ -62,7 +62,7 @@ type watched struct {
 
 func newWatched(next uint64) watched {
 	log := &keptLog{WAL: NewMemWAL()}
-	e := &Engine{meters: newMeters(), wal: log, tail: newTail(next), stopping: make(chan struct{})}
+	e := &Engine{o: new(Options), meters: newMeters(), wal: log, tail: newTail(next), stopping: make(chan struct{})}
 	e.published.Store(&published{state: &State{index: next - 1}})
 	return watched{e, log}
 }
