@@ -157,7 +157,7 @@ const maxFaults = 32
 // whether the rows fit each other is asked only where nothing else is wrong.
 // meta is given as it stands there, nil where it does not. err is bad syntax,
 // or an error of d's reader.
-func decodeDocument(d *jsontext.Decoder, s *State) (meta jsontext.Value, errs []FieldError, err error) {
+func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, errs []FieldError, err error) {
 	r := &documentReader{in: d, state: s}
 	if err := r.document(); err != nil {
 		return nil, nil, err
@@ -172,7 +172,7 @@ func decodeDocument(d *jsontext.Decoder, s *State) (meta jsontext.Value, errs []
 // error for bad syntax alone.
 type documentReader struct {
 	in     *jsontext.Decoder
-	state  *State
+	state  *state
 	meta   jsontext.Value
 	faults []FieldError
 }

@@ -86,7 +86,7 @@ var (
 	orchardDefs   = []*definition{orchardDomain.definition(), barnDomain.definition()}
 )
 
-func stateOf[S any](s *State, domain string) *S { return s.part(domain).state.(*S) }
+func stateOf[S any](s *state, domain string) *S { return s.part(domain).state.(*S) }
 
 func drawKey() *rapid.Generator[string] {
 	return rapid.OneOf(
@@ -118,7 +118,7 @@ func drawTree(r *rapid.T) tree {
 }
 
 // changeOrchard does one random thing to a state.
-func changeOrchard(r *rapid.T, s *State) {
+func changeOrchard(r *rapid.T, s *state) {
 	o, b := stateOf[orchard](s, "orchard"), stateOf[barn](s, "barn")
 	id := ID(rapid.SampledFrom([]string{"a", "b", "c-1", "0", "12"}).Draw(r, "id"))
 	key := drawKey().Draw(r, "key")
@@ -152,7 +152,7 @@ func changeOrchard(r *rapid.T, s *State) {
 }
 
 // drawOrchard gives a random state, settled.
-func drawOrchard(r *rapid.T) *State {
+func drawOrchard(r *rapid.T) *state {
 	s := newState(orchardDefs, "n1")
 	for range rapid.IntRange(0, 25).Draw(r, "changes") {
 		changeOrchard(r, s)
@@ -161,7 +161,7 @@ func drawOrchard(r *rapid.T) *State {
 	return s
 }
 
-func documentOf(t require.TestingT, s *State) []byte {
+func documentOf(t require.TestingT, s *state) []byte {
 	var b bytes.Buffer
 	n, err := viewOf(s).WriteTo(&b)
 	require.NoError(t, err)
@@ -171,7 +171,7 @@ func documentOf(t require.TestingT, s *State) []byte {
 
 // load decodes a document through a reader that gives a byte at a time or all
 // at once.
-func load(document string, reader func(io.Reader) io.Reader) (*State, jsontext.Value, []FieldError, error) {
+func load(document string, reader func(io.Reader) io.Reader) (*state, jsontext.Value, []FieldError, error) {
 	s := newState(orchardDefs, "n2")
 	meta, errs, err := decodeDocument(jsontext.NewDecoder(reader(strings.NewReader(document))), s)
 	if err == nil && errs == nil {

@@ -69,8 +69,8 @@ type Engine struct {
 	imports     chan struct{} // holds the one who imports
 
 	// Owned by run.
-	clock   *Clock
-	work    *State
+	clock   *clock
+	work    *state
 	window  *keywindow.Window
 	flying  *group     // being committed
 	waiting []*pending // whose answers rest on flying
@@ -86,7 +86,7 @@ type Engine struct {
 
 // published is what readers see: durable, immutable.
 type published struct {
-	state *State
+	state *state
 	keys  keywindow.View
 }
 
@@ -315,7 +315,7 @@ type checkpoint struct {
 	stamp       Stamp
 	chain, hash Hash
 	sum         statehash.Sum
-	work        *State
+	work        *state
 }
 
 func (e *Engine) checkpoint() checkpoint {

@@ -64,3 +64,6 @@ func (e *Engine) SetWindowMax(n int) { e.window = keywindow.New(n, keywindow.Sta
 
 // LayOut declares a domain whose state has a type that cannot be written down.
 func LayOut(state reflect.Type) { new(definition).layOut(state) }
+
+// NewClock is newClock.
+var NewClock = newClock

@@ -294,7 +294,7 @@ func (x Expect) clone() Expect {
 
 // checkExpect returns StaleState if the state is not as expected. The error
 // has the current value of every member that was expected.
-func (s *State) checkExpect(x Expect) *Error {
+func (s *state) checkExpect(x Expect) *Error {
 	if x.isZero() {
 		return nil
 	}

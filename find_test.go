@@ -162,7 +162,7 @@ func TestFind(t *testing.T) {
 }
 
 // smallOrchard is one of everything.
-func smallOrchard(t require.TestingT) *State {
+func smallOrchard(t require.TestingT) *state {
 	s, _, errs, err := load(`{"barn":{"tools":{"a/b":{"text":"x"}}},"orchard":{"count":1,"trees":{"a":{"fruit":[{},{"ripe":true}]}}}}`, whole)
 	require.NoError(t, err)
 	require.Nil(t, errs)

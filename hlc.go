@@ -96,24 +96,24 @@ func (t *Stamp) UnmarshalText(b []byte) error {
 	return err
 }
 
-// Clock issues stamps. It belongs to one goroutine.
-type Clock struct {
+// clock issues stamps. It belongs to one goroutine.
+type clock struct {
 	wallMS func() int64
 	node   string
 	last   Stamp
 }
 
-// NewClock returns a clock for node that reads the time from wallMS (Unix
+// newClock returns a clock for node that reads the time from wallMS (Unix
 // milliseconds) and whose first stamp is after last, even when the wall clock
 // has gone back.
-func NewClock(wallMS func() int64, node string, last Stamp) *Clock {
-	return &Clock{wallMS: wallMS, node: node, last: last}
+func newClock(wallMS func() int64, node string, last Stamp) *clock {
+	return &clock{wallMS: wallMS, node: node, last: last}
 }
 
 // Next gives the stamp that an entry would get now: after the last one used,
 // after the caller's, and not before the wall clock. A counter that is used up
 // moves the millisecond on. The stamp is not used up until Use.
-func (c *Clock) Next(caller Stamp) Stamp {
+func (c *clock) Next(caller Stamp) Stamp {
 	floor := c.last
 	if caller.After(floor) {
 		floor = caller
@@ -130,14 +130,14 @@ func (c *Clock) Next(caller Stamp) Stamp {
 }
 
 // Use takes a stamp that Next gave.
-func (c *Clock) Use(t Stamp) { c.last = t }
+func (c *clock) Use(t Stamp) { c.last = t }
 
 // Skewed tells whether a caller's stamp is refused: more than max ahead of the
 // wall clock and later than the last stamp used. What was issued here is
 // always welcome, also after the wall clock fell back.
-func (c *Clock) Skewed(caller Stamp, max time.Duration) bool {
+func (c *clock) Skewed(caller Stamp, max time.Duration) bool {
 	return caller.After(c.last) && caller.WallMS > c.wall()+uint64(max.Milliseconds())
 }
 
 // wall is the wall clock, held inside what a stamp can carry.
-func (c *Clock) wall() uint64 { return uint64(min(max(c.wallMS(), 0), maxWallMS)) }
+func (c *clock) wall() uint64 { return uint64(min(max(c.wallMS(), 0), maxWallMS)) }

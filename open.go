@@ -199,7 +199,7 @@ func (e *Engine) compareWithMark() error {
 
 // agreeWithMark writes the mark of the recovered state, not clean from now on,
 // and lets the copy of the log's files go.
-func (e *Engine) agreeWithMark(s *State, clean bool) error {
+func (e *Engine) agreeWithMark(s *state, clean bool) error {
 	if e.marked != nil && e.marked.Index == s.index && e.marked.StateHash != s.hash {
 		return &DamageError{Index: s.index, Detail: fmt.Sprintf("the state has hash %s, the mark says %s", s.hash, e.marked.StateHash), Next: e.o.run("verify", e.o.Dir)}
 	}
@@ -224,7 +224,7 @@ func (e *Engine) start(from *replay) error {
 	if ahead := int64(e.work.stamp.WallMS) - e.o.Now(); ahead > time.Minute.Milliseconds() {
 		e.log.Warn("the log's last stamp is ahead of the wall clock: order wins over truth until the clock has caught up", "ahead_ms", ahead)
 	}
-	e.clock = NewClock(e.o.Now, e.o.Node, e.work.stamp)
+	e.clock = newClock(e.o.Now, e.o.Node, e.work.stamp)
 	e.queue = make(chan *pending, queueMaxCommands)
 	e.room = semaphore.NewWeighted(queueMaxBytes)
 	e.stopping, e.ran, e.shutDown = make(chan struct{}), make(chan struct{}), make(chan struct{})

@@ -184,7 +184,7 @@ func (r *recovery) newestGood() (start *replay, same bool, err error) {
 
 // load reads a snapshot; nil is given for one that is damaged, and set aside,
 // and for one that does not fit the domains.
-func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
+func (r *recovery) load(index uint64) (*state, snapshotHead, error) {
 	name := snapshotName(index)
 	f, size, err := r.store.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -220,11 +220,11 @@ func (r *recovery) load(index uint64) (*State, snapshotHead, error) {
 
 // foreign is a snapshot that is sound, but of domains that were changed since.
 type foreign struct {
-	state *State // as much of it as fits, the rest is zero; nil if it is not the base
+	state *state // as much of it as fits, the rest is zero; nil if it is not the base
 	why   error
 }
 
-func (r *recovery) noteForeign(s *State, head snapshotHead, why error) {
+func (r *recovery) noteForeign(s *state, head snapshotHead, why error) {
 	if r.foreign == nil {
 		r.foreign = map[uint64]*foreign{}
 	}
@@ -261,7 +261,7 @@ func (r *recovery) aside(name string, why error) error {
 
 // fits holds a snapshot against the log: its index must be reached, its chain
 // must be its entry's.
-func (r *recovery) fits(s *State) error {
+func (r *recovery) fits(s *state) error {
 	if s.index == 0 || s.index < r.first {
 		return nil
 	}
@@ -321,7 +321,7 @@ func (r *recovery) loadWindow(index uint64, at Stamp) (*keywindow.Window, error)
 // boot, a verification or a journey in time needs it.
 type replay struct {
 	r        *recovery
-	state    *State
+	state    *state
 	window   *keywindow.Window // nil: keys are of no interest
 	visit    func(uint64)      // told of each entry that was replayed; nil: nobody is
 	progress func(Progress)    // nil: likewise
@@ -331,7 +331,7 @@ type replay struct {
 	entries  uint64            // that were replayed
 }
 
-func (r *recovery) from(s *State) *replay {
+func (r *recovery) from(s *state) *replay {
 	return &replay{r: r, state: s}
 }
 
@@ -399,7 +399,7 @@ func (p *replay) tell(to uint64) {
 }
 
 // check holds the state hash against the entry's.
-func (p *replay) check(ctx context.Context, x *Entry, good *State, n uint64) error {
+func (p *replay) check(ctx context.Context, x *Entry, good *state, n uint64) error {
 	p.state.settle()
 	p.state.journal().clear()
 	if p.state.hash == x.StateHash {

@@ -384,7 +384,7 @@ func (e *Engine) writeMended(fresh WAL, c *rescue) error {
 }
 
 func (e *Engine) nextStamp(last Stamp) Stamp {
-	return NewClock(e.o.Now, e.o.Node, last).Next(Stamp{})
+	return newClock(e.o.Now, e.o.Node, last).Next(Stamp{})
 }
 
 // copyGroupBytes is from where on a group is full; another entry fits into
@@ -538,7 +538,7 @@ func (e *Engine) mendReducer(r *recovery, c *rescue, a Accept, report *RepairRep
 // reduceAnew takes the newest snapshot as it is and reduces the entries behind
 // it with this reducer. A submission that it refuses has no effect, and is
 // named.
-func (e *Engine) reduceAnew(r *recovery, anchors []*anchor, report *RepairReport) (*State, error) {
+func (e *Engine) reduceAnew(r *recovery, anchors []*anchor, report *RepairReport) (*state, error) {
 	p := r.from(anchors[len(anchors)-1].state.thaw())
 	if n := len(r.snapshots); n > 0 && r.snapshots[n-1] != p.state.index {
 		report.say("Snapshot %d does not fit these domains; the state is made anew behind entry %d.", r.snapshots[n-1], p.state.index)

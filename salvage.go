@@ -32,7 +32,7 @@ type relics struct {
 
 // anchor is a state that a log can go on from: the empty one, or a snapshot's.
 type anchor struct {
-	state   *State
+	state   *state
 	limit   uint64 // the entries behind it were seen to be wrong
 	foreign *foreign
 }
@@ -186,7 +186,7 @@ type rescue struct {
 	*relics
 	trail   *trail
 	log     *spliced
-	state   *State       // after the last entry; nil if differs is set
+	state   *state       // after the last entry; nil if differs is set
 	differs *DamageError // this reducer would have made another state
 	replace bool         // whether the log is to be written anew
 	wrong   []uint64     // snapshots that contradict it
@@ -239,7 +239,7 @@ func (l *relics) start(p *trail, base uint64) *anchor {
 }
 
 // replayTrail replays the entries behind a state.
-func (r *recovery) replayTrail(ctx context.Context, start *State, to uint64) (*State, error) {
+func (r *recovery) replayTrail(ctx context.Context, start *state, to uint64) (*state, error) {
 	w, err := r.loadWindow(start.index, start.stamp)
 	if err != nil {
 		return nil, err

@@ -18,9 +18,9 @@ type Hash = statehash.Hash
 // ParseHash reads the text form of a hash.
 func ParseHash(s string) (Hash, error) { return statehash.Parse(s) }
 
-// State is every domain's part, and where the log stood. One goroutine owns a
+// state is every domain's part, and where the log stood. One goroutine owns a
 // state that changes; its forks are immutable and anyone's.
-type State struct {
+type state struct {
 	parts []*part // in the order given to Open
 
 	index uint64 // of the last entry
@@ -71,8 +71,8 @@ func newPart[S any](def *definition, s *S) *part {
 }
 
 // newState gives the state of an empty log: every domain at zero.
-func newState(defs []*definition, node string) *State {
-	s := &State{stamp: Stamp{Node: node}}
+func newState(defs []*definition, node string) *state {
+	s := &state{stamp: Stamp{Node: node}}
 	j := new(journal)
 	for _, d := range defs {
 		p := d.newPart()
@@ -84,8 +84,8 @@ func newState(defs []*definition, node string) *State {
 }
 
 // fork gives an immutable copy of s as it is now.
-func (s *State) fork() *State {
-	f := &State{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}
+func (s *state) fork() *state {
+	f := &state{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}
 	for _, p := range s.parts {
 		q := p.def.newPart()
 		for i := range p.def.fields {
@@ -102,7 +102,7 @@ func (s *State) fork() *State {
 }
 
 // thaw gives a copy of s that may change, with a journal of its own.
-func (s *State) thaw() *State {
+func (s *state) thaw() *state {
 	f := s.fork()
 	j := new(journal)
 	for _, p := range f.parts {
@@ -111,18 +111,18 @@ func (s *State) thaw() *State {
 	return f
 }
 
-func (s *State) journal() *journal { return s.parts[0].journal }
+func (s *state) journal() *journal { return s.parts[0].journal }
 
 // trySettle is settle for a state whose rows may not be encodable, by a fault
 // of the domain.
-func (s *State) trySettle(command string) (err *Error) {
+func (s *state) trySettle(command string) (err *Error) {
 	defer caught(command, &err)
 	s.settle()
 	return nil
 }
 
 // settle brings sum and hash up to date with every change since the last time.
-func (s *State) settle() {
+func (s *state) settle() {
 	before := s.sum
 	s.journal().settle(&s.sum)
 	if s.sum != before {
@@ -190,11 +190,11 @@ func (p *part) settle(_ note, sum *statehash.Sum) {
 // View is a state to read: of the last durable entry, or, in a Check, of the
 // entry before.
 type View struct {
-	state *State
+	state *state
 	at    Stamp
 }
 
-func viewOf(s *State) View { return View{s, s.stamp} }
+func viewOf(s *state) View { return View{s, s.stamp} }
 
 // At is the time of the view: in a Check the stamp of the command that is
 // checked, else the last entry's. It is the only time that a domain sees.
@@ -209,7 +209,7 @@ func (v View) StateHash() Hash { return v.state.hash }
 // Chain is the last entry's link of the hash chain; zero for an empty log.
 func (v View) Chain() Hash { return v.state.chain }
 
-func (s *State) defs() []*definition {
+func (s *state) defs() []*definition {
 	defs := make([]*definition, len(s.parts))
 	for i, p := range s.parts {
 		defs[i] = p.def

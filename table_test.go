@@ -23,14 +23,14 @@ type shelfState struct {
 var shelf = NewDomain[shelfState]("shelf")
 
 // shelfOf gives a state that may change, and a way to change it.
-func shelfOf() (*State, *shelfState, func(func())) {
+func shelfOf() (*state, *shelfState, func(func())) {
 	s := newState([]*definition{&shelf.def}, "n")
 	p := s.part("shelf")
 	return s, p.state.(*shelfState), p.write
 }
 
 // books gives a table's rows, in its order.
-func books(s *State) map[ID]shelfRow { return maps.Collect(shelf.Of(viewOf(s)).Books.All()) }
+func books(s *state) map[ID]shelfRow { return maps.Collect(shelf.Of(viewOf(s)).Books.All()) }
 
 // TestTable holds a table against a map: reads, order, forks, undo and sum.
 func TestTable(t *testing.T) {
@@ -38,7 +38,7 @@ func TestTable(t *testing.T) {
 		s, own, write := shelfOf()
 		model := map[ID]shelfRow{}
 		type fork struct {
-			state *State
+			state *state
 			model map[ID]shelfRow
 		}
 		var forks []fork
