@@ -15,11 +15,11 @@ import (
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// documentFormat is meta.version of a state's document.
+// documentFormat is the meta.version of a document.
 const documentFormat = 1
 
 // WriteTo writes the document: the state as canonical JSON, without a newline
-// at its end. Equal content gives equal bytes.
+// at the end. Equal content has equal bytes.
 func (v View) WriteTo(w io.Writer) (int64, error) {
 	d := &documentWriter{w: w}
 	members := slices.Clone(v.state.parts)
@@ -61,7 +61,7 @@ func (v View) appendMeta(b []byte) []byte {
 	return append(b, '}')
 }
 
-// tablePointers are the JSON Pointers of all tables, sorted.
+// tablePointers returns the JSON Pointers of all tables, sorted.
 func tablePointers(defs []*definition) []string {
 	var all []string
 	for _, d := range defs {
@@ -73,7 +73,8 @@ func tablePointers(defs []*definition) []string {
 	return all
 }
 
-// documentWriter streams a document through a small buffer.
+// documentWriter writes a document through a small buffer. Once err is set it
+// writes nothing more.
 type documentWriter struct {
 	w   io.Writer
 	b   []byte
@@ -90,8 +91,8 @@ func (d *documentWriter) flush(keep int) {
 
 const documentBuffer = 32 << 10
 
-// part writes the JSON of a part: its fields and tables in the order of their
-// names; zero fields and empty tables are left out.
+// part writes a domain's object: its fields and tables, sorted by name, without
+// zero fields and empty tables.
 func (d *documentWriter) part(p *part) {
 	d.b = append(d.b, '{')
 	comma := false
@@ -124,7 +125,7 @@ func (d *documentWriter) part(p *part) {
 
 func (d *documentWriter) table(t table, f *field) { d.rows(t, f, "", t.length()) }
 
-// rows writes an object of the first rows after a key, at most so many.
+// rows writes an object of up to most rows, the first ones after the key after.
 func (d *documentWriter) rows(t table, f *field, after string, most int) {
 	d.b = append(d.b, '{')
 	written := 0
@@ -147,17 +148,16 @@ func (d *documentWriter) rows(t table, f *field, after string, most int) {
 	d.b = append(d.b, '}')
 }
 
-// maxFaults is how many faults of a document are named.
+// maxFaults bounds the faults that are reported for a document.
 const maxFaults = 32
 
-// decodeDocument reads a document, the next value of d, into s: a fresh state
-// that may change and that the caller settles. Rows are read one by one, so a
-// document of any size takes no memory beside its state. What does not fit the
-// domains is named by pointers from the document's root, up to 32 faults;
-// whether the rows fit each other is asked only where nothing else is wrong.
-// meta is given as it stands there, nil where it does not. err is bad syntax,
-// or an error of d's reader.
-func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, errs []FieldError, err error) {
+// decodeDocument reads a document, the next value of d, into s: a new state,
+// which the caller settles. Rows are decoded one by one, so a document takes no
+// memory beyond its state. faults has up to 32 members that do not fit the
+// domains; the domains' Validate is called only if there are none. meta is the
+// member meta, nil if there is none. err is bad syntax, or an error of d's
+// reader.
+func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, faults []FieldError, err error) {
 	r := &documentReader{in: d, state: s}
 	if err := r.document(); err != nil {
 		return nil, nil, err
@@ -168,8 +168,8 @@ func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, errs []
 	return r.meta, r.faults, nil
 }
 
-// documentReader is the state of one decodeDocument. Its methods return an
-// error for bad syntax alone.
+// documentReader holds the state of one decodeDocument. Its methods return an
+// error only for bad syntax; what else is wrong goes to faults.
 type documentReader struct {
 	in     *jsontext.Decoder
 	state  *state
@@ -177,14 +177,14 @@ type documentReader struct {
 	faults []FieldError
 }
 
-// fail notes what is wrong with the value at a pointer, as long as there is
-// room.
+// fail adds faults of the value at a pointer, up to maxFaults.
 func (r *documentReader) fail(at string, faults ...FieldError) {
 	room := maxFaults - len(r.faults)
 	r.faults = append(r.faults, prefixed(faults[:min(room, len(faults))], at)...)
 }
 
-// object reads the members of the next value, which stands at a pointer.
+// object reads the next value, an object at a pointer, with a call of member
+// after each name.
 func (r *documentReader) object(at string, member func(name string) error) error {
 	found, err := canon.ReadMembers(r.in, member)
 	if err == nil && !found {
@@ -193,7 +193,7 @@ func (r *documentReader) object(at string, member func(name string) error) error
 	return err
 }
 
-// unknown skips a member that nothing is known of.
+// unknown skips a member that does not exist, and suggests a known name.
 func (r *documentReader) unknown(at, name, what string, known []string) error {
 	if near := canon.Nearest(name, known); near != "" {
 		what += fmt.Sprintf(" (did you mean %q?)", near)
@@ -253,7 +253,7 @@ func (r *documentReader) member(p *part, name string) error {
 	return r.unknown("/"+p.def.name, name, "a member of this domain", known)
 }
 
-// errFaults keeps a row with faults out of its table.
+// errFaults keeps a row with faults out of the table.
 var errFaults = errors.New("the row has faults")
 
 func (r *documentReader) row(t table, f *field, table, key string) error {
@@ -273,9 +273,8 @@ func (r *documentReader) row(t table, f *field, table, key string) error {
 	return nil
 }
 
-// value decodes the next value of the stream and has it validated, as the
-// codec does with all that is inside it. What is bad syntax the next read
-// finds again.
+// value decodes and validates the next value; the codec validates only what is
+// inside it. Bad syntax is left to the next read, which finds it again.
 func (r *documentReader) value(c *canon.Codec, v reflect.Value) []FieldError {
 	if faults := c.DecodeFrom(r.in, v, canon.Sparse); faults != nil {
 		return faults
@@ -287,14 +286,15 @@ func (r *documentReader) value(c *canon.Codec, v reflect.Value) []FieldError {
 	return faultsOf(noun.Validate())
 }
 
-// validate asks every domain whether its rows fit each other.
+// validate calls the Validate of every domain's state.
 func (r *documentReader) validate() {
 	for _, p := range r.state.parts {
 		r.fail("/"+p.def.name, faultsOf(p.def.validate(p))...)
 	}
 }
 
-// faultsOf gives what a Validate found, by pointers if it gave any.
+// faultsOf returns the error of a Validate as faults, with its pointers if it
+// has any.
 func faultsOf(err error) []FieldError {
 	var e *Error
 	switch {
@@ -308,10 +308,10 @@ func faultsOf(err error) []FieldError {
 	return e.Errors
 }
 
-// keyed is a table that says which keys it takes.
+// keyed is a table that checks keys.
 type keyed interface{ checkKey(key string) error }
 
-// checkKey says why no row can have this key, or nil.
+// checkKey returns why no row can have a key, or nil.
 func (t *Table[K, V]) checkKey(key string) error {
 	if err := checkTableKey(key); err != nil {
 		return err
@@ -324,16 +324,16 @@ func (t *Table[K, V]) checkKey(key string) error {
 	return nil
 }
 
-// ComputeStateHash computes the state hash of a document as View.WriteTo gives
-// it, from nothing but the document: its meta.tables says which members are
-// tables, whatever domains there are. The hash is
+// ComputeStateHash computes the state hash of a document, as View.WriteTo writes
+// it, from the document alone, whatever its domains: meta.tables lists the
+// tables. The hash is
 //
 //	hex SHA-256("swoosh state 1\n" ‖ the 32 bytes of sum, big-endian)
 //
 // where sum adds up, as big-endian integers mod 2^256, SHA-256 of the canonical
 // JSON (RFC 8785) of [domain, table, key, row] for every row and of [domain,
 // "", field, value] for every plain field. Members that are zero are left out
-// first, but no row is. The error names what is not as in a document.
+// first, but no row is. The error names the member that is wrong.
 func ComputeStateHash(document []byte) (Hash, error) {
 	hash, err := statehash.OfDocument(document)
 	if err != nil {
