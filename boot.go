@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"slices"
 	"time"
+
+	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
 // recovery is what a state is rebuilt from: the domains, the log, the snapshots.
@@ -181,7 +183,7 @@ func (r *recovery) foreignBase(f *foreignSnapshot) *DamageError {
 // read loads a snapshot. The error is fs.ErrNotExist if it is not there, a
 // *brokenFile, or a *foreignSnapshot; with the last the state has what fits,
 // and the rest is zero.
-func (r *recovery) read(index uint64) (*State, snapshotHead, error) {
+func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	name := SnapshotName(index)
 	f, size, err := r.store.Open(name)
 	if err != nil {
@@ -221,7 +223,7 @@ func stopAtDamage(f *brokenFile) error {
 
 // fits holds a snapshot against the log: its index must be reached, its chain
 // must be its entry's.
-func (r *recovery) fits(s *State) error {
+func (r *recovery) fits(s *state) error {
 	if s.index == 0 || s.index < r.first {
 		return nil
 	}
@@ -242,13 +244,13 @@ func (r *recovery) fits(s *State) error {
 
 // keysAt returns the key window as it was after an entry: from the file beside
 // its snapshot, else from the log.
-func (r *recovery) keysAt(index uint64, at Stamp) (*window, error) {
+func (r *recovery) keysAt(index uint64, at Stamp) (*keywindow.Window, error) {
 	if index == 0 {
-		return newWindow(), nil
+		return keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), nil
 	}
 	f, _, err := r.store.Open(KeysName(index))
 	if err == nil {
-		w, err := readWindow(f, index)
+		w, err := keywindow.Read(f, index)
 		_ = f.Close() // It was only read.
 		if err == nil {
 			return w, nil
@@ -259,10 +261,11 @@ func (r *recovery) keysAt(index uint64, at Stamp) (*window, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	w := newWindow()
+	var since keywindow.Stamp
 	if r.first > 1 {
-		w.since = at // What lies before the log is not known.
+		since = keywindow.Stamp(at) // The keys of the entries before the log are not known.
 	}
+	w := keywindow.New(keywindow.MaxKeys, since)
 	for rec, err := range r.log.Read(1, index) {
 		if err != nil {
 			return nil, err
@@ -271,7 +274,7 @@ func (r *recovery) keysAt(index uint64, at Stamp) (*window, error) {
 		if err != nil {
 			return nil, &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("")}
 		}
-		w.add(x.IdempotencyKey, x.Index, x.HLC)
+		w.Add(x.IdempotencyKey, x.Index, keywindow.Stamp(x.HLC))
 	}
 	return w, nil
 }

@@ -39,27 +39,6 @@ type Request struct {
 	Evidence   Refs   // empty: none
 }
 
-// Expect is what must hold of the state for a command to be applied. What is
-// nil or empty is not asked.
-type Expect struct {
-	StateHash *Hash
-	Index     *uint64 // of the last entry
-	Path      string  // JSON Pointer of a table's row
-	Hash      string  // of the canonical JSON of the row at Path; empty: it is not there
-}
-
-func (x Expect) isZero() bool { return x == Expect{} }
-
-func (x Expect) clone() Expect {
-	if x.StateHash != nil {
-		x.StateHash = new(*x.StateHash)
-	}
-	if x.Index != nil {
-		x.Index = new(*x.Index)
-	}
-	return x
-}
-
 // Result is the answer to an accepted command.
 type Result struct {
 	Index     uint64 `json:"index"` // of its entry

@@ -3,6 +3,8 @@ package swoosh
 import (
 	"iter"
 	"slices"
+
+	"github.com/chorus-services/swoosh/internal/canon"
 )
 
 // Changed returns the JSON Pointers of the rows and plain fields that are not as
@@ -13,14 +15,14 @@ func (v View) Changed(since View) iter.Seq[string] {
 			q := since.state.parts[i]
 			at := "/" + p.def.name
 			for k := range p.def.fields {
-				if string(p.plain[k].json) != string(q.plain[k].json) && !yield(pointerTo(at, p.def.fields[k].name)) {
+				if string(p.plain[k].json) != string(q.plain[k].json) && !yield(canon.AppendPointer(at, p.def.fields[k].name)) {
 					return
 				}
 			}
 			for k := range p.def.tables {
-				table := pointerTo(at, p.def.tables[k].name)
+				table := canon.AppendPointer(at, p.def.tables[k].name)
 				for _, key := range p.tables[k].changed(q.tables[k]) {
-					if !yield(pointerTo(table, key)) {
+					if !yield(canon.AppendPointer(table, key)) {
 						return
 					}
 				}

@@ -1,8 +1,6 @@
 package swoosh
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -14,13 +12,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// documentFormat is meta.version of a state's document.
+// documentFormat is the meta.version of a document.
 const documentFormat = 1
 
 // WriteTo writes the document: the state as canonical JSON, without a newline
-// at its end. Equal content gives equal bytes.
+// at the end. Equal content has equal bytes.
 func (v View) WriteTo(w io.Writer) (int64, error) {
 	d := &documentWriter{w: w}
 	members := slices.Clone(v.state.parts)
@@ -62,7 +61,7 @@ func (v View) appendMeta(b []byte) []byte {
 	return append(b, '}')
 }
 
-// tablePointers are the JSON Pointers of all tables, sorted.
+// tablePointers returns the JSON Pointers of all tables, sorted.
 func tablePointers(defs []*definition) []string {
 	var all []string
 	for _, d := range defs {
@@ -74,7 +73,8 @@ func tablePointers(defs []*definition) []string {
 	return all
 }
 
-// documentWriter streams a document through a small buffer.
+// documentWriter writes a document through a small buffer. Once err is set it
+// writes nothing more.
 type documentWriter struct {
 	w   io.Writer
 	b   []byte
@@ -91,8 +91,8 @@ func (d *documentWriter) flush(keep int) {
 
 const documentBuffer = 32 << 10
 
-// part writes the JSON of a part: its fields and tables in the order of their
-// names; zero fields and empty tables are left out.
+// part writes a domain's object: its fields and tables, sorted by name, without
+// zero fields and empty tables.
 func (d *documentWriter) part(p *part) {
 	d.b = append(d.b, '{')
 	comma := false
@@ -125,7 +125,7 @@ func (d *documentWriter) part(p *part) {
 
 func (d *documentWriter) table(t table, f *field) { d.rows(t, f, "", t.length()) }
 
-// rows writes an object of the first rows after a key, at most so many.
+// rows writes an object of up to most rows, the first ones after the key after.
 func (d *documentWriter) rows(t table, f *field, after string, most int) {
 	d.b = append(d.b, '{')
 	written := 0
@@ -148,17 +148,16 @@ func (d *documentWriter) rows(t table, f *field, after string, most int) {
 	d.b = append(d.b, '}')
 }
 
-// maxFaults is how many faults of a document are named.
+// maxFaults bounds the faults that are reported for a document.
 const maxFaults = 32
 
-// decodeDocument reads a document, the next value of d, into s: a fresh state
-// that may change and that the caller settles. Rows are read one by one, so a
-// document of any size takes no memory beside its state. What does not fit the
-// domains is named by pointers from the document's root, up to 32 faults;
-// whether the rows fit each other is asked only where nothing else is wrong.
-// meta is given as it stands there, nil where it does not. err is bad syntax,
-// or an error of d's reader.
-func decodeDocument(d *jsontext.Decoder, s *State) (meta jsontext.Value, errs []FieldError, err error) {
+// decodeDocument reads a document, the next value of d, into s: a new state,
+// which the caller settles. Rows are decoded one by one, so a document takes no
+// memory beyond its state. faults has up to 32 members that do not fit the
+// domains; the domains' Validate is called only if there are none. meta is the
+// member meta, nil if there is none. err is bad syntax, or an error of d's
+// reader.
+func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, faults []FieldError, err error) {
 	r := &documentReader{in: d, state: s}
 	if err := r.document(); err != nil {
 		return nil, nil, err
@@ -169,37 +168,37 @@ func decodeDocument(d *jsontext.Decoder, s *State) (meta jsontext.Value, errs []
 	return r.meta, r.faults, nil
 }
 
-// documentReader is the state of one decodeDocument. Its methods return an
-// error for bad syntax alone.
+// documentReader holds the state of one decodeDocument. Its methods return an
+// error only for bad syntax; what else is wrong goes to faults.
 type documentReader struct {
 	in     *jsontext.Decoder
-	state  *State
+	state  *state
 	meta   jsontext.Value
 	faults []FieldError
 }
 
-// fail notes what is wrong with the value at a pointer, as long as there is
-// room.
+// fail adds faults of the value at a pointer, up to maxFaults.
 func (r *documentReader) fail(at string, faults ...FieldError) {
 	room := maxFaults - len(r.faults)
 	r.faults = append(r.faults, prefixed(faults[:min(room, len(faults))], at)...)
 }
 
-// object reads the members of the next value, which stands at a pointer.
+// object reads the next value, an object at a pointer, with a call of member
+// after each name.
 func (r *documentReader) object(at string, member func(name string) error) error {
-	found, err := readMembers(r.in, member)
+	found, err := canon.ReadMembers(r.in, member)
 	if err == nil && !found {
 		r.fail(at, FieldError{Detail: "must be an object"})
 	}
 	return err
 }
 
-// unknown skips a member that nothing is known of.
+// unknown skips a member that does not exist, and suggests a known name.
 func (r *documentReader) unknown(at, name, what string, known []string) error {
 	if near := canon.Nearest(name, known); near != "" {
 		what += fmt.Sprintf(" (did you mean %q?)", near)
 	}
-	r.fail(pointerTo(at, name), FieldError{Detail: "is not " + what})
+	r.fail(canon.AppendPointer(at, name), FieldError{Detail: "is not " + what})
 	return r.in.SkipValue()
 }
 
@@ -231,7 +230,7 @@ func (r *documentReader) part(p *part) (err error) {
 // member reads a table or a plain field of a part.
 func (r *documentReader) member(p *part, name string) error {
 	var known []string
-	at := pointerTo("/"+p.def.name, name)
+	at := canon.AppendPointer("/"+p.def.name, name)
 	for i := range p.def.tables {
 		f := &p.def.tables[i]
 		if f.name == name {
@@ -254,11 +253,11 @@ func (r *documentReader) member(p *part, name string) error {
 	return r.unknown("/"+p.def.name, name, "a member of this domain", known)
 }
 
-// errFaults keeps a row with faults out of its table.
+// errFaults keeps a row with faults out of the table.
 var errFaults = errors.New("the row has faults")
 
 func (r *documentReader) row(t table, f *field, table, key string) error {
-	at := pointerTo(table, key)
+	at := canon.AppendPointer(table, key)
 	if err := t.(keyed).checkKey(key); err != nil {
 		r.fail(at, FieldError{Detail: err.Error()})
 		return r.in.SkipValue()
@@ -274,9 +273,8 @@ func (r *documentReader) row(t table, f *field, table, key string) error {
 	return nil
 }
 
-// value decodes the next value of the stream and has it validated, as the
-// codec does with all that is inside it. What is bad syntax the next read
-// finds again.
+// value decodes and validates the next value; the codec validates only what is
+// inside it. Bad syntax is left to the next read, which finds it again.
 func (r *documentReader) value(c *canon.Codec, v reflect.Value) []FieldError {
 	if faults := c.DecodeFrom(r.in, v, canon.Sparse); faults != nil {
 		return faults
@@ -288,14 +286,15 @@ func (r *documentReader) value(c *canon.Codec, v reflect.Value) []FieldError {
 	return faultsOf(noun.Validate())
 }
 
-// validate asks every domain whether its rows fit each other.
+// validate calls the Validate of every domain's state.
 func (r *documentReader) validate() {
 	for _, p := range r.state.parts {
 		r.fail("/"+p.def.name, faultsOf(p.def.validate(p))...)
 	}
 }
 
-// faultsOf gives what a Validate found, by pointers if it gave any.
+// faultsOf returns the error of a Validate as faults, with its pointers if it
+// has any.
 func faultsOf(err error) []FieldError {
 	var e *Error
 	switch {
@@ -309,10 +308,10 @@ func faultsOf(err error) []FieldError {
 	return e.Errors
 }
 
-// keyed is a table that says which keys it takes.
+// keyed is a table that checks keys.
 type keyed interface{ checkKey(key string) error }
 
-// checkKey says why no row can have this key, or nil.
+// checkKey returns why no row can have a key, or nil.
 func (t *Table[K, V]) checkKey(key string) error {
 	if err := checkTableKey(key); err != nil {
 		return err
@@ -325,173 +324,20 @@ func (t *Table[K, V]) checkKey(key string) error {
 	return nil
 }
 
-// pointerTo is the JSON Pointer of a member.
-func pointerTo(at, name string) string { return string(jsontext.Pointer(at).AppendToken(name)) }
-
-// readMembers reads the next value of d, and has each of its members read; if
-// it is not an object it is skipped.
-func readMembers(d *jsontext.Decoder, member func(name string) error) (object bool, err error) {
-	if d.PeekKind() != jsontext.KindBeginObject {
-		return false, d.SkipValue()
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return true, err
-	}
-	for d.PeekKind() == jsontext.KindString {
-		name, err := d.ReadToken()
-		if err != nil {
-			return true, err
-		}
-		if err := member(name.String()); err != nil {
-			return true, err
-		}
-	}
-	_, err = d.ReadToken()
-	return true, err
-}
-
-// ComputeStateHash computes the state hash of a document as View.WriteTo gives
-// it, from nothing but the document: its meta.tables says which members are
-// tables, whatever domains there are. The hash is
+// ComputeStateHash computes the state hash of a document, as View.WriteTo writes
+// it, from the document alone, whatever its domains: meta.tables lists the
+// tables. The hash is
 //
 //	hex SHA-256("swoosh state 1\n" ‖ the 32 bytes of sum, big-endian)
 //
 // where sum adds up, as big-endian integers mod 2^256, SHA-256 of the canonical
 // JSON (RFC 8785) of [domain, table, key, row] for every row and of [domain,
 // "", field, value] for every plain field. Members that are zero are left out
-// first, but no row is. The error names what is not as in a document.
+// first, but no row is. The error names the member that is wrong.
 func ComputeStateHash(document []byte) (Hash, error) {
-	hash, err := hashDocument(document)
+	hash, err := statehash.OfDocument(document)
 	if err != nil {
 		return Hash{}, fmt.Errorf("swoosh: %w", err)
 	}
 	return hash, nil
-}
-
-// hashDocument is ComputeStateHash; an error about a member is a FieldError.
-func hashDocument(document []byte) (Hash, error) {
-	tables, err := documentTables(document)
-	if err != nil {
-		return Hash{}, err
-	}
-	h := documentHasher{in: jsontext.NewDecoder(bytes.NewBuffer(document)), tables: tables}
-	if err := h.document(); err != nil {
-		return Hash{}, err
-	}
-	return h.sum.hash(), nil
-}
-
-var tablesCodec = canon.For(reflect.TypeFor[[]string]())
-
-// documentTables gives what meta.tables lists.
-func documentTables(document []byte) (tables map[string]bool, err error) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(document))
-	_, err = readMembers(d, func(name string) error {
-		if name != "meta" {
-			return d.SkipValue()
-		}
-		_, err := readMembers(d, func(name string) error {
-			if name != "tables" {
-				return d.SkipValue()
-			}
-			raw, err := d.ReadValue()
-			if err == nil {
-				tables, err = readTables(raw)
-			}
-			return err
-		})
-		return err
-	})
-	if err == nil && tables == nil {
-		err = FieldError{Pointer: "/meta/tables", Detail: "is missing: it lists the JSON Pointers of the tables"}
-	}
-	return tables, err
-}
-
-func readTables(raw []byte) (map[string]bool, error) {
-	var list []string
-	if faults := tablesCodec.Decode(raw, reflect.ValueOf(&list).Elem(), canon.Full); faults != nil {
-		return nil, prefixed(faults, "/meta/tables")[0]
-	}
-	tables := make(map[string]bool, len(list))
-	for i, t := range list {
-		if tokens, err := cutPointer(t); err != nil || len(tokens) != 2 {
-			return nil, FieldError{
-				Pointer: fmt.Sprintf("/meta/tables/%d", i),
-				Detail:  fmt.Sprintf("must be the JSON Pointer of a table, as /project/projects is, not %s", quoted(t)),
-			}
-		}
-		tables[t] = true
-	}
-	return tables, nil
-}
-
-// documentHasher is the state of one ComputeStateHash.
-type documentHasher struct {
-	in     *jsontext.Decoder
-	tables map[string]bool // by JSON Pointer
-	sum    sum
-}
-
-func (h *documentHasher) document() error {
-	err := h.object("", func(domain string) error {
-		if domain == "meta" {
-			return h.in.SkipValue()
-		}
-		at := pointerTo("", domain)
-		return h.object(at, func(member string) error { return h.member(pointerTo(at, member), domain, member) })
-	})
-	if err != nil {
-		return err
-	}
-	if _, err := h.in.ReadToken(); err != io.EOF {
-		return fmt.Errorf("bytes follow the document, at byte %d", h.in.InputOffset())
-	}
-	return nil
-}
-
-func (h *documentHasher) object(at string, member func(name string) error) error {
-	object, err := readMembers(h.in, member)
-	if err == nil && !object {
-		err = FieldError{Pointer: at, Detail: "must be an object"}
-	}
-	return err
-}
-
-// member adds the rows of a table, or a plain field.
-func (h *documentHasher) member(at, domain, name string) error {
-	if h.tables[at] {
-		return h.object(at, func(key string) error {
-			return h.add(pointerTo(at, key), domain, name, key)
-		})
-	}
-	return h.add(at, domain, "", name)
-}
-
-// add reads the next value and adds its digest. table is empty for a plain
-// field, which has none if it is zero.
-func (h *documentHasher) add(at, domain, table, key string) error {
-	raw, err := h.in.ReadValue()
-	if err != nil {
-		return err
-	}
-	value, err := canon.StripZero(raw)
-	if err != nil {
-		return fmt.Errorf("%s: %w", quoted(at), err)
-	}
-	if table == "" && isZeroJSON(value) {
-		return nil
-	}
-	d := digest(sha256.Sum256(append(append(digestPrefix(domain, table, key), value...), ']')))
-	h.sum.add(&d)
-	return nil
-}
-
-// isZeroJSON tells whether a canonical value is one that is left out.
-func isZeroJSON(b []byte) bool {
-	switch string(b) {
-	case `""`, "0", "false", "[]", "{}":
-		return true
-	}
-	return false
 }

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/chorus-services/swoosh/internal/home"
+	"github.com/chorus-services/swoosh/internal/keywindow"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // Bounds of the queue and of a group.
@@ -66,9 +68,9 @@ type Engine struct {
 	imports     chan struct{} // holds the one who imports
 
 	// Owned by run.
-	clock   *Clock
-	work    *State
-	window  *window
+	clock   *clock
+	work    *state
+	window  *keywindow.Window
 	flying  *group     // being committed
 	waiting []*pending // whose answers rest on flying
 	held    *pending   // taken, for the next group
@@ -83,8 +85,8 @@ type Engine struct {
 
 // published is what readers see: durable, immutable.
 type published struct {
-	state *State
-	keys  windowView
+	state *state
+	keys  keywindow.View
 }
 
 // group is entries that share a sync, and everybody who waits for it.
@@ -131,7 +133,7 @@ func (e *Engine) run() {
 		if len(g.records) == 0 {
 			continue
 		}
-		g.fork = published{e.work.fork(), e.window.view()}
+		g.fork = published{e.work.fork(), e.window.View()}
 		if len(e.queue) == 0 && e.held == nil {
 			e.land(g, new(group), e.commit(g))
 			continue
@@ -243,12 +245,12 @@ func (e *Engine) take(p *pending, g *group) bool {
 // false if the group has no room for it.
 func (e *Engine) admit(p *pending, g *group) bool {
 	if p.key != "" {
-		if index, ok := e.window.find(p.key); ok {
+		if index, ok := e.window.Find(p.key); ok {
 			e.repeat(p, index)
 			return true
 		}
-		if e.window.expired(p.keySince) {
-			p.err = Errorf(KeyExpired, "the key is unknown and key_since lies before %s, where the key window begins: look whether the command happened, then send it with a fresh key and key_since", e.window.since)
+		if e.window.Expired(keywindow.Stamp(p.keySince)) {
+			p.err = Errorf(KeyExpired, "the key is unknown and key_since lies before %s, where the key window begins: look whether the command happened, then send it with a fresh key and key_since", Stamp(e.window.Since()))
 			p.err.Unknown = true
 			return true
 		}
@@ -273,8 +275,8 @@ func (e *Engine) admit(p *pending, g *group) bool {
 		return false
 	}
 	e.work.journal().clear()
-	e.window.add(p.key, records[0].Index, p.results[0].HLC)
-	e.window.expire(e.work.stamp)
+	e.window.Add(p.key, records[0].Index, keywindow.Stamp(p.results[0].HLC))
+	e.window.Expire(keywindow.Stamp(e.work.stamp))
 	g.records, g.bytes = append(g.records, records...), g.bytes+bytes
 	return true
 }
@@ -311,8 +313,8 @@ type checkpoint struct {
 	index       uint64
 	stamp       Stamp
 	chain, hash Hash
-	sum         sum
-	work        *State
+	sum         statehash.Sum
+	work        *state
 }
 
 func (e *Engine) checkpoint() checkpoint {

@@ -1,11 +1,14 @@
 package swoosh
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // Kind classifies an Error. Each has one code and one HTTP status; the zero
@@ -190,7 +193,7 @@ type Error struct {
 	Path        string  // with PathHash: the row of an Expect
 	PathHash    *string // its hash now; empty if it is not there
 	Index       *uint64 // the last entry's
-	StateHash   *Hash
+	StateHash   *statehash.Hash
 	HLC         Stamp  // the server's, for ClockSkew
 	Applied     uint64 // with Target: how far a replay has come
 	Target      uint64
@@ -257,4 +260,11 @@ func (d *DamageError) Error() string {
 		text += ": " + d.Next
 	}
 	return "swoosh: " + text
+}
+
+// newInstance returns a random name for an internal error.
+func newInstance() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).
+	return hex.EncodeToString(b[:])
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
 // Bounds of the queue and of a group, and the room that is kept free on the disk.
@@ -60,7 +61,10 @@ func (e *Engine) Queued() int { return len(e.queue) }
 
 // SetWindowMax changes how many keys the window holds. Call it before the
 // first command.
-func (e *Engine) SetWindowMax(n int) { e.window.max = n }
+func (e *Engine) SetWindowMax(n int) { e.window = keywindow.New(n, keywindow.Stamp{}) }
 
 // LayOut declares a domain whose state has a type that cannot be written down.
 func LayOut(state reflect.Type) { new(definition).layOut(state) }
+
+// NewClock is newClock.
+var NewClock = newClock

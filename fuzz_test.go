@@ -161,25 +161,3 @@ func FuzzSnapshot(f *testing.F) {
 		require.Equal(t, head, reread)
 	})
 }
-
-// FuzzKeysFile gives each input the checksum that fits.
-func FuzzKeysFile(f *testing.F) {
-	sealed := wireFile(f, "snapshots/keys-00000000000000000005")
-	f.Add(sealed[:len(sealed)-sha256.Size])
-	f.Add([]byte(windowMagic))
-	f.Add(append([]byte(windowMagic), make([]byte, 17)...))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		sum := sha256.Sum256(b)
-		w, err := readWindow(bytes.NewReader(append(bytes.Clone(b), sum[:]...)), 5)
-		if err != nil {
-			return
-		}
-		var again bytes.Buffer
-		require.NoError(t, w.view().write(&again, 5))
-		require.Equal(t, string(b), string(again.Bytes()[:again.Len()-len(sum)]))
-		w.add("another", 6, Stamp{WallMS: maxWallMS, Node: "test"})
-		index, ok := w.find("another")
-		require.True(t, ok)
-		require.Equal(t, uint64(6), index)
-	})
-}

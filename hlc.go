@@ -13,14 +13,15 @@ import (
 type Stamp struct {
 	WallMS  uint64 // Unix milliseconds, below 2^48
 	Counter uint16 // orders stamps of one millisecond
-	Node    string // who issued it: 1 to 63 of a-z, 0-9 and dash; breaks ties
+	Node    string // the node that issued it: 1 to 63 of a-z, 0-9 and dash; breaks ties
 }
 
-// maxWallMS is the last millisecond that 12 hex digits hold, in the year 10889.
+// maxWallMS is the last millisecond that fits into 12 hex digits, in the year
+// 10889.
 const maxWallMS = 1<<48 - 1
 
-// String gives 12 hex digits of milliseconds, 4 of counter, and the node:
-// text order is time order.
+// String returns 12 hex digits of milliseconds, 4 of counter, and the node:
+// stamps sort as text as they do in time.
 func (t Stamp) String() string { return string(t.append(make([]byte, 0, 32))) }
 
 func (t Stamp) append(b []byte) []byte {
@@ -36,7 +37,7 @@ func (t Stamp) append(b []byte) []byte {
 	return append(b, t.Node...)
 }
 
-// ParseStamp reads the form that String gives and refuses every other.
+// ParseStamp reads the form that String returns, and no other.
 func ParseStamp(s string) (Stamp, error) {
 	wrong := func() (Stamp, error) {
 		return Stamp{}, fmt.Errorf("an hlc is <12 hex digits>-<4 hex digits>-<node>, not %q", s)
@@ -58,8 +59,8 @@ func ParseStamp(s string) (Stamp, error) {
 	return Stamp{WallMS: wall, Counter: uint16(counter), Node: s[18:]}, nil
 }
 
-// CheckNodeID says what is wrong with a node's name, or nil: 1 to 63
-// characters of a-z, 0-9 and dash.
+// CheckNodeID returns an error unless s is a node's name: 1 to 63 characters of
+// a-z, 0-9 and dash.
 func CheckNodeID(s string) error {
 	ok := len(s) >= 1 && len(s) <= 63
 	for i := range len(s) {
@@ -72,18 +73,18 @@ func CheckNodeID(s string) error {
 	return nil
 }
 
-// Compare orders by time, then counter, then node, as the text forms do.
+// Compare orders stamps by time, then counter, then node, as their texts sort.
 func (t Stamp) Compare(u Stamp) int {
 	return cmp.Or(cmp.Compare(t.WallMS, u.WallMS), cmp.Compare(t.Counter, u.Counter), strings.Compare(t.Node, u.Node))
 }
 
-// After tells whether t is later than u.
+// After reports whether t is later than u.
 func (t Stamp) After(u Stamp) bool { return t.Compare(u) > 0 }
 
-// IsZero tells whether t is the stamp of an empty log, whatever its node.
+// IsZero reports whether t is the stamp of an empty log, whatever its node.
 func (t Stamp) IsZero() bool { return t.WallMS == 0 && t.Counter == 0 }
 
-// Time gives the wall part, in UTC.
+// Time returns the milliseconds as a time in UTC.
 func (t Stamp) Time() time.Time { return time.UnixMilli(int64(t.WallMS)).UTC() }
 
 // MarshalText is String, for JSON.
@@ -96,24 +97,24 @@ func (t *Stamp) UnmarshalText(b []byte) error {
 	return err
 }
 
-// Clock issues stamps. It belongs to one goroutine.
-type Clock struct {
+// clock issues stamps. One goroutine owns it.
+type clock struct {
 	wallMS func() int64
 	node   string
 	last   Stamp
 }
 
-// NewClock returns a clock for node that reads the time from wallMS (Unix
-// milliseconds) and whose first stamp is after last, even when the wall clock
-// has gone back.
-func NewClock(wallMS func() int64, node string, last Stamp) *Clock {
-	return &Clock{wallMS: wallMS, node: node, last: last}
+// newClock returns a clock for node that reads the time from wallMS, in Unix
+// milliseconds. Its first stamp is after last, even if the wall clock has gone
+// back.
+func newClock(wallMS func() int64, node string, last Stamp) *clock {
+	return &clock{wallMS: wallMS, node: node, last: last}
 }
 
-// Next gives the stamp that an entry would get now: after the last one used,
-// after the caller's, and not before the wall clock. A counter that is used up
-// moves the millisecond on. The stamp is not used up until Use.
-func (c *Clock) Next(caller Stamp) Stamp {
+// Next returns the stamp of an entry made now: later than the last one used and
+// the caller's, and not before the wall clock. When the counter is used up, the
+// millisecond advances. Until Use is called, Next returns the same stamp again.
+func (c *clock) Next(caller Stamp) Stamp {
 	floor := c.last
 	if caller.After(floor) {
 		floor = caller
@@ -129,18 +130,18 @@ func (c *Clock) Next(caller Stamp) Stamp {
 	}
 }
 
-// Use takes a stamp that Next gave.
-func (c *Clock) Use(t Stamp) { c.last = t }
+// Use marks a stamp that Next returned as used.
+func (c *clock) Use(t Stamp) { c.last = t }
 
-// Skewed tells whether a caller's stamp is refused: more than max ahead of the
-// wall clock and later than the last stamp used. What was issued here is
-// always welcome, also after the wall clock fell back.
-func (c *Clock) Skewed(caller Stamp, max time.Duration) bool {
+// Skewed reports whether a caller's stamp must be refused: it is more than max
+// ahead of the wall clock, and later than the last stamp used. A stamp that was
+// issued here is accepted even after the wall clock has gone back.
+func (c *clock) Skewed(caller Stamp, max time.Duration) bool {
 	return caller.After(c.last) && caller.WallMS > c.wall()+uint64(max.Milliseconds())
 }
 
-// wall is the wall clock, held inside what a stamp can carry.
-func (c *Clock) wall() uint64 { return uint64(min(max(c.wallMS(), 0), maxWallMS)) }
+// wall returns the wall clock, limited to what fits into a stamp.
+func (c *clock) wall() uint64 { return uint64(min(max(c.wallMS(), 0), maxWallMS)) }
 
 // NewNodeID returns a random node id: n and 8 hex digits.
 func NewNodeID() string { return "n" + newInstance()[:8] }

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // importCommand is the entry that swaps an imported state in. The state itself
@@ -36,7 +37,7 @@ func importName(sha Hash) string { return "imports/" + sha.String() + ".json" }
 
 // importing is an import on its way to the writer.
 type importing struct {
-	state   *State
+	state   *state
 	payload importPayload
 	ifMatch *Hash
 	actor   string
@@ -126,7 +127,7 @@ func (e *Engine) prepareImport(actor string, ifMatch *Hash, body io.Reader) (*pe
 }
 
 // importable says whether a state may be replaced at all.
-func (s *State) importable(ifMatch *Hash, at Stamp) *Error {
+func (s *state) importable(ifMatch *Hash, at Stamp) *Error {
 	if err := s.askImportGates(at); err != nil {
 		return err
 	}
@@ -136,13 +137,13 @@ func (s *State) importable(ifMatch *Hash, at Stamp) *Error {
 	return s.checkExpect(Expect{StateHash: ifMatch})
 }
 
-func (s *State) askImportGates(at Stamp) (err *Error) {
+func (s *state) askImportGates(at Stamp) (err *Error) {
 	defer caught(importCommand, &err)
 	return s.askGates(Command{importCommand, "state"}, at)
 }
 
 // decodeImport checks a document and builds its state.
-func (e *Engine) decodeImport(document []byte) (s *State, err *Error) {
+func (e *Engine) decodeImport(document []byte) (s *state, err *Error) {
 	defer caught(importCommand, &err)
 	canonical, broken := canon.Canonicalize(document)
 	if broken != nil {
@@ -224,7 +225,7 @@ func checkMeta(meta jsontext.Value, document []byte) *Error {
 	if m.StateHash == nil {
 		return nil
 	}
-	got, err := hashDocument(document)
+	got, err := statehash.OfDocument(document)
 	if err != nil {
 		return invalidState(faultAt(err))
 	}
@@ -246,7 +247,7 @@ func faultAt(err error) []FieldError {
 }
 
 // saveImport writes the state to its file, as durably as a snapshot.
-func (e *Engine) saveImport(s *State) (importPayload, error) {
+func (e *Engine) saveImport(s *state) (importPayload, error) {
 	sum := sha256.New()
 	n, err := viewOf(s).WriteTo(sum)
 	if err != nil {

@@ -75,7 +75,7 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 	p := e.published.Load()
 	s := p.state
 	info := SnapshotInfo{Index: s.index, HLC: s.stamp, StateHash: s.hash}
-	err := e.store.Save(KeysName(s.index), func(f SnapshotFile) error { return p.keys.write(f, s.index) })
+	err := e.store.Save(KeysName(s.index), func(f SnapshotFile) error { return p.keys.Write(f, s.index) })
 	if err == nil {
 		err = e.store.Save(SnapshotName(s.index), func(f SnapshotFile) (err error) {
 			info.Bytes, err = writeSnapshot(f, s, e.madeBy)

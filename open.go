@@ -174,7 +174,7 @@ func (e *Engine) setFileAside(f *brokenFile) error {
 
 // agreeWithMark writes the mark of the recovered state, not clean from now on,
 // and removes the copy of the log's files.
-func (e *Engine) agreeWithMark(s *State) error {
+func (e *Engine) agreeWithMark(s *state) error {
 	if m := e.home.Mark; m != nil && m.Index == s.index && m.StateHash != s.hash {
 		return &DamageError{Index: s.index, Detail: fmt.Sprintf("the state has hash %s, the mark says %x", s.hash, m.StateHash), Next: e.o.run("verify", e.o.Dir)}
 	}
@@ -194,7 +194,7 @@ func (e *Engine) agreeWithMark(s *State) error {
 }
 
 // markOf returns the mark of a state that is durable.
-func markOf(s *State) home.Mark { return home.Mark{Index: s.index, Chain: s.chain, StateHash: s.hash} }
+func markOf(s *state) home.Mark { return home.Mark{Index: s.index, Chain: s.chain, StateHash: s.hash} }
 
 // start makes the engine live from a recovered state.
 func (e *Engine) start(from *Replay) error {
@@ -206,7 +206,7 @@ func (e *Engine) start(from *Replay) error {
 	if ahead := int64(e.work.stamp.WallMS) - e.o.Now(); ahead > time.Minute.Milliseconds() {
 		e.log.Warn("the log's last stamp is ahead of the wall clock: order wins over truth until the clock has caught up", "ahead_ms", ahead)
 	}
-	e.clock = NewClock(e.o.Now, e.o.Node, e.work.stamp)
+	e.clock = newClock(e.o.Now, e.o.Node, e.work.stamp)
 	e.queue = make(chan *pending, queueMaxCommands)
 	e.room = semaphore.NewWeighted(queueMaxBytes)
 	e.stopping, e.ran, e.shutDown = make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -216,7 +216,7 @@ func (e *Engine) start(from *Replay) error {
 	e.travels, e.imports = make(chan struct{}, 1), make(chan struct{}, 1)
 	advanced := make(chan struct{})
 	e.advanced.Store(&advanced)
-	e.published.Store(&published{e.work.fork(), e.window.view()})
+	e.published.Store(&published{e.work.fork(), e.window.View()})
 	e.tail = newTail(e.work.index + 1)
 	e.base = from.r.base
 	if from.saved > 0 {

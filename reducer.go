@@ -6,11 +6,11 @@ import (
 )
 
 // reduce applies one command at a stamp: gates, guards' verdicts, phase,
-// Check, Apply, reactions. It is the only code that changes a State; live
+// Check, Apply, reactions. It is the only code that changes a state; live
 // traffic, boot, verification and time travel all come here. On an error
 // nothing has changed, unless it is a panic's: then the caller undoes. Digests
-// are due afterwards, see State.settle.
-func (s *State) reduce(c *call, at Stamp, assert bool) (err *Error) {
+// are due afterwards, see state.settle.
+func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 	defer caught(c.cmd.Name, &err)
 	if err := s.askGates(Command{c.cmd.Name, c.cmd.Domain}, at); err != nil {
 		return err
@@ -48,7 +48,7 @@ type panicError struct{ value any }
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-func (s *State) part(domain string) *part {
+func (s *state) part(domain string) *part {
 	for _, p := range s.parts {
 		if p.def.name == domain {
 			return p
@@ -57,7 +57,7 @@ func (s *State) part(domain string) *part {
 	panic("swoosh: no domain " + domain)
 }
 
-func (s *State) askGates(c Command, at Stamp) *Error {
+func (s *state) askGates(c Command, at Stamp) *Error {
 	for _, p := range s.parts {
 		for _, refuse := range p.def.gates {
 			if err := refuse(p, c, at); err != nil {
@@ -69,7 +69,7 @@ func (s *State) askGates(c Command, at Stamp) *Error {
 }
 
 // react runs the other domains' reactions, in the order of the parts.
-func (s *State) react(c *call, v View) {
+func (s *state) react(c *call, v View) {
 	for _, p := range s.parts {
 		for _, r := range p.def.reactions {
 			if r.payload == c.cmd.payload {

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"time"
+
+	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
 // Replay is a state that grows entry by entry, with the reducer that live
@@ -17,9 +19,9 @@ import (
 // on it. It is for one goroutine.
 type Replay struct {
 	r      *recovery
-	state  *State
+	state  *state
 	last   *Entry  // that was reduced; nil: none since the state was loaded
-	window *window // nil: not loaded, or of no interest
+	window *keywindow.Window // nil: not loaded, or of no interest
 
 	visit    func(uint64)   // called with each entry that run replayed; nil: not called
 	progress func(Progress) // likewise
@@ -185,7 +187,7 @@ func (p *Replay) CheckKeys() error {
 	}
 	saved, given := sha256.New(), sha256.New()
 	_, err = io.Copy(saved, f)
-	if err = errors.Join(err, f.Close(), p.window.view().write(given, p.state.index)); err != nil {
+	if err = errors.Join(err, f.Close(), p.window.View().Write(given, p.state.index)); err != nil {
 		return err
 	}
 	if bytes.Equal(saved.Sum(nil), given.Sum(nil)) {
@@ -206,7 +208,7 @@ func (p *Replay) CheckKeyFile(index uint64) error {
 	if err != nil {
 		return err
 	}
-	_, err = readWindow(f, index)
+	_, err = keywindow.Read(f, index)
 	_ = f.Close() // It was only read.
 	if err != nil {
 		return p.r.damaged(&brokenFile{KeysName(index), err})
@@ -227,7 +229,7 @@ func (r *recovery) has(name string) bool {
 // Stamp returns a node's stamp for an entry after the state: the wall clock's, or
 // the next after the last entry's.
 func (p *Replay) Stamp(node string) Stamp {
-	return NewClock(p.r.o.Now, node, p.state.stamp).Next(Stamp{})
+	return newClock(p.r.o.Now, node, p.state.stamp).Next(Stamp{})
 }
 
 // Save writes a snapshot of the state to a store.
@@ -247,7 +249,7 @@ const checkEvery = 4096
 
 var errNoEntry = errors.New("is not in the log")
 
-func (r *recovery) from(s *State) *Replay { return &Replay{r: r, state: s} }
+func (r *recovery) from(s *state) *Replay { return &Replay{r: r, state: s} }
 
 func (p *Replay) loadKeys() (err error) {
 	p.window, err = p.r.keysAt(p.state.index, p.state.stamp)
@@ -317,7 +319,7 @@ func (p *Replay) tell(to uint64) {
 }
 
 // check holds the state hash against the entry's.
-func (p *Replay) check(ctx context.Context, x *Entry, good *State, n uint64) error {
+func (p *Replay) check(ctx context.Context, x *Entry, good *state, n uint64) error {
 	p.state.settle()
 	p.state.journal().clear()
 	if p.state.hash == x.StateHash {
@@ -359,7 +361,7 @@ func (p *Replay) step(rec Record) (*Entry, error) {
 		return nil, err
 	}
 	p.at(x, rec)
-	if p.window != nil && p.window.add(x.IdempotencyKey, x.Index, x.HLC) {
+	if p.window != nil && p.window.Add(x.IdempotencyKey, x.Index, keywindow.Stamp(x.HLC)) {
 		return nil, damage("its idempotency key was used before")
 	}
 	return x, nil

@@ -140,7 +140,7 @@ const (
 
 // writeSnapshot streams the snapshot of a state; the checksum is patched in
 // last.
-func writeSnapshot(f SnapshotFile, s *State, by Fingerprint) (int64, error) {
+func writeSnapshot(f SnapshotFile, s *state, by Fingerprint) (int64, error) {
 	sum := sha256.New()
 	count := &countingWriter{w: io.MultiWriter(f, sum)}
 	fmt.Fprintf(count, `{"chain":"%s","checksum":"%s","format":%d,"last_applied_hlc":"%s","last_applied_index":%d,"made_by":%s,"state":`,
@@ -201,7 +201,7 @@ var errChecksum = errors.New("its checksum does not match")
 
 // readSnapshot loads a snapshot into s, a fresh state that may change. It
 // checks the checksum and computes the state hash anew.
-func readSnapshot(r io.Reader, s *State) (snapshotHead, error) {
+func readSnapshot(r io.Reader, s *state) (snapshotHead, error) {
 	in := &checksumReader{r: r, sum: sha256.New()}
 	d := jsontext.NewDecoder(in)
 	head, err := decodeSnapshot(d, s)
@@ -226,7 +226,7 @@ func readSnapshot(r io.Reader, s *State) (snapshotHead, error) {
 	return head, nil
 }
 
-func decodeSnapshot(d *jsontext.Decoder, s *State) (head snapshotHead, err error) {
+func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error) {
 	if _, err := d.ReadToken(); err != nil {
 		return head, err
 	}

@@ -8,17 +8,26 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// State is every domain's part, and where the log stood. One goroutine owns a
-// state that changes; its forks are immutable and anyone's.
-type State struct {
+// Hash is a SHA-256 digest (FIPS 180-4). Its text form is 64 lower-case hex
+// digits; no other form is accepted.
+type Hash = statehash.Hash
+
+// ParseHash reads the text form of a hash.
+func ParseHash(s string) (Hash, error) { return statehash.Parse(s) }
+
+// state is the parts of all domains, after one entry of the log. One goroutine
+// owns a state that changes; its forks are immutable and safe for concurrent
+// use.
+type state struct {
 	parts []*part // in the order given to Open
 
 	index uint64 // of the last entry
 	stamp Stamp  // of the last entry
 	chain Hash   // of the last entry
-	sum   sum
+	sum   statehash.Sum
 	hash  Hash // as of the last settle
 }
 
@@ -28,25 +37,25 @@ type part struct {
 	state  any           // *S
 	value  reflect.Value // of S
 	tables []table       // as def.tables
-	plain  []plain       // as def.fields; replaced, never altered in place
+	plain  []plain       // as def.fields; replaced as a whole, never altered
 
 	journal *journal // nil in a fork
-	open    bool     // whether its tables may be changed now
-	noted   bool     // whether its plain fields are in the journal and unsettled
+	open    bool     // its tables may change now
+	noted   bool     // its plain fields are in the journal, not settled
 
 	copyState func() any // S, by value
 	setState  func(any)
 }
 
-// plain is a plain field's JSON and digest, as far as they are in the sum;
-// json is nil for a field at zero, which has none.
+// plain is the JSON and the digest of a plain field that the sum includes. A
+// field that is zero has neither.
 type plain struct {
 	json   []byte
-	digest digest
+	digest Hash
 }
 
-// newPart makes a part around s. Its tables refuse changes until it has a
-// journal and is open.
+// newPart returns the part whose state is s. Its tables cannot change until it
+// has a journal and is open.
 func newPart[S any](def *definition, s *S) *part {
 	p := &part{
 		def: def, state: s, value: reflect.ValueOf(s).Elem(),
@@ -62,22 +71,22 @@ func newPart[S any](def *definition, s *S) *part {
 	return p
 }
 
-// newState gives the state of an empty log: every domain at zero.
-func newState(defs []*definition, node string) *State {
-	s := &State{stamp: Stamp{Node: node}}
+// newState returns the state of an empty log: every domain at zero.
+func newState(defs []*definition, node string) *state {
+	s := &state{stamp: Stamp{Node: node}}
 	j := new(journal)
 	for _, d := range defs {
 		p := d.newPart()
 		p.journal = j
 		s.parts = append(s.parts, p)
 	}
-	s.hash = s.sum.hash()
+	s.hash = s.sum.Hash()
 	return s
 }
 
-// fork gives an immutable copy of s as it is now.
-func (s *State) fork() *State {
-	f := &State{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}
+// fork returns an immutable copy of s as it is now.
+func (s *state) fork() *state {
+	f := &state{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}
 	for _, p := range s.parts {
 		q := p.def.newPart()
 		for i := range p.def.fields {
@@ -93,8 +102,8 @@ func (s *State) fork() *State {
 	return f
 }
 
-// thaw gives a copy of s that may change, with a journal of its own.
-func (s *State) thaw() *State {
+// thaw returns a copy of s that can change, with a journal of its own.
+func (s *state) thaw() *state {
 	f := s.fork()
 	j := new(journal)
 	for _, p := range f.parts {
@@ -103,22 +112,22 @@ func (s *State) thaw() *State {
 	return f
 }
 
-func (s *State) journal() *journal { return s.parts[0].journal }
+func (s *state) journal() *journal { return s.parts[0].journal }
 
-// trySettle is settle for a state whose rows may not be encodable, by a fault
-// of the domain.
-func (s *State) trySettle(command string) (err *Error) {
+// trySettle is settle, with an error if a faulty domain made a row that cannot
+// be encoded.
+func (s *state) trySettle(command string) (err *Error) {
 	defer caught(command, &err)
 	s.settle()
 	return nil
 }
 
-// settle brings sum and hash up to date with every change since the last time.
-func (s *State) settle() {
+// settle brings sum and hash up to date with all changes.
+func (s *state) settle() {
 	before := s.sum
 	s.journal().settle(&s.sum)
 	if s.sum != before {
-		s.hash = s.sum.hash()
+		s.hash = s.sum.Hash()
 	}
 }
 
@@ -138,8 +147,8 @@ type savedPart struct {
 	plain []plain
 }
 
-// restore puts the plain fields back. It puts table headers back too, which is
-// right: their rows are restored by notes of their own.
+// restore puts the plain fields back. The tables stay as they are: their rows
+// have notes of their own.
 func (p *part) restore(_ string, old any) {
 	saved := old.(savedPart)
 	rows := make([]reflect.Value, len(p.tables))
@@ -155,7 +164,7 @@ func (p *part) restore(_ string, old any) {
 }
 
 // settle brings the digests of the plain fields up to date.
-func (p *part) settle(_ note, s *sum) {
+func (p *part) settle(_ note, sum *statehash.Sum) {
 	p.noted = false
 	fresh := slices.Clone(p.plain)
 	for i := range p.def.fields {
@@ -168,40 +177,40 @@ func (p *part) settle(_ note, s *sum) {
 			continue
 		}
 		if was.json != nil {
-			s.sub(&was.digest)
+			sum.Sub(&was.digest)
 		}
 		*was = plain{json: json}
 		if json != nil {
-			was.digest = sha256.Sum256(append(append(digestPrefix(p.def.name, "", f.name), json...), ']'))
-			s.add(&was.digest)
+			was.digest = statehash.Digest(append(statehash.Prefix(p.def.name, "", f.name), json...))
+			sum.Add(&was.digest)
 		}
 	}
 	p.plain = fresh
 }
 
-// View is a state to read: of the last durable entry, or, in a Check, of the
-// entry before.
+// View is a state to read: as of the last durable entry or, in a Check, as of
+// the entry before the command.
 type View struct {
-	state *State
+	state *state
 	at    Stamp
 }
 
-func viewOf(s *State) View { return View{s, s.stamp} }
+func viewOf(s *state) View { return View{s, s.stamp} }
 
-// At is the time of the view: in a Check the stamp of the command that is
-// checked, else the last entry's. It is the only time that a domain sees.
+// At returns the time of the view: in a Check the stamp of the command being
+// checked, else that of the last entry. It is the only time a domain sees.
 func (v View) At() Stamp { return v.at }
 
-// Index is that of the last entry in the view; 0 for an empty log.
+// Index returns the index of the view's last entry; 0 for an empty log.
 func (v View) Index() uint64 { return v.state.index }
 
-// StateHash is the hash of the content: every domain, and nothing else.
+// StateHash returns the hash of the content: of all domains, and nothing else.
 func (v View) StateHash() Hash { return v.state.hash }
 
-// Chain is the last entry's link of the hash chain; zero for an empty log.
+// Chain returns the last entry's link of the hash chain; zero for an empty log.
 func (v View) Chain() Hash { return v.state.chain }
 
-func (s *State) defs() []*definition {
+func (s *state) defs() []*definition {
 	defs := make([]*definition, len(s.parts))
 	for i, p := range s.parts {
 		defs[i] = p.def
@@ -209,8 +218,8 @@ func (s *State) defs() []*definition {
 	return defs
 }
 
-// schemaHash covers the types of the domains' states: the name of each, of its
-// fields and tables, and their schemas.
+// schemaHash is the hash of the types of all states: the names of the domains,
+// and the names and schemas of their fields and tables.
 func schemaHash(defs []*definition) Hash {
 	var lines []string
 	for _, d := range defs {

@@ -226,7 +226,7 @@ func (e *Engine) acquire(ctx context.Context, bytes int64) error {
 }
 
 func errShuttingDown() *Error {
-	return Errorf(ShuttingDown, "the server is stopping: send the command again after its restart")
+	return Errorf(ShuttingDown, "the server is stopping: try again after its restart")
 }
 
 func errOverloaded() *Error {

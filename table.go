@@ -1,43 +1,41 @@
 package swoosh
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
-	"math/bits"
 	"reflect"
 
 	"github.com/tidwall/btree"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// Table is a part of a domain's state that grows: rows by key, sorted by key.
-// Its zero value is empty and ready. K is printable ASCII; V is a struct that
-// holds no table. Rows are replaced, never altered in place: a row that was
-// read shares its slices with published copies.
+// Table is the part of a domain's state that grows: rows, sorted by key. The
+// zero value is an empty table. Keys are printable ASCII; V is a struct without
+// tables. Replace a row to change it, never alter one in place: its slices are
+// shared with published copies.
 //
-// Put and Delete belong in Apply and React; elsewhere they panic on a table of
-// an engine's state.
+// Only Apply and React may call Put and Delete; elsewhere these panic on a
+// table of an engine's state.
 type Table[K ~string, V any] struct {
 	rows *btree.Map[K, *row[V]] // copy-on-write
 	own  *owner                 // nil for a table outside an engine
 }
 
-// tableDegree is a compromise: a group copies the nodes that it touches once,
-// smaller nodes are cheaper to copy, larger ones cheaper to search.
+// tableDegree is a compromise: each group copies the nodes that it touches, and
+// small nodes are cheaper to copy, large ones cheaper to search.
 const tableDegree = 16
 
 // row is immutable once its state has been published.
 type row[V any] struct {
 	value   V
-	digest  digest
+	digest  statehash.Hash
 	counted bool // whether digest is in the state's sum
 }
 
-// Get reads a row.
+// Get returns the row of a key.
 func (t Table[K, V]) Get(key K) (V, bool) {
 	if t.rows != nil {
 		if r, ok := t.rows.Get(key); ok {
@@ -48,11 +46,11 @@ func (t Table[K, V]) Get(key K) (V, bool) {
 	return none, false
 }
 
-// All gives the rows in the order of their keys.
+// All yields the rows in the order of their keys.
 func (t Table[K, V]) All() iter.Seq2[K, V] { return t.From("") }
 
-// From gives the rows whose keys are not before key, in order. Changes made
-// while it ranges, in Apply and React, do not alter what it gives.
+// From yields the rows from key on, in the order of their keys. Changes that
+// Apply or React makes meanwhile do not affect it.
 func (t Table[K, V]) From(key K) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		if t.rows == nil {
@@ -60,13 +58,13 @@ func (t Table[K, V]) From(key K) iter.Seq2[K, V] {
 		}
 		rows := t.rows
 		if t.own != nil && t.own.part.open {
-			rows = rows.Copy() // Apply may change the table while it ranges over it.
+			rows = rows.Copy() // Apply may change the table in the loop.
 		}
 		rows.Ascend(key, func(k K, r *row[V]) bool { return yield(k, r.value) })
 	}
 }
 
-// Len counts the rows.
+// Len returns the number of rows.
 func (t Table[K, V]) Len() int {
 	if t.rows == nil {
 		return 0
@@ -74,8 +72,8 @@ func (t Table[K, V]) Len() int {
 	return t.rows.Len()
 }
 
-// Put adds or replaces a row. A key that is empty or not printable ASCII
-// panics: Check refuses it before.
+// Put adds or replaces a row. It panics if the key is empty or not printable
+// ASCII: Check must have refused it.
 func (t *Table[K, V]) Put(key K, value V) {
 	if err := checkTableKey(string(key)); err != nil {
 		panic(fmt.Sprintf("swoosh: %q %v", key, err))
@@ -83,7 +81,8 @@ func (t *Table[K, V]) Put(key K, value V) {
 	t.change(key, &row[V]{value: value})
 }
 
-// checkTableKey refuses a key that is empty or not printable ASCII.
+// checkTableKey returns an error if a key is empty or not printable ASCII. The
+// error is the rest of a sentence about the key.
 func checkTableKey(key string) error {
 	for i := range len(key) {
 		if key[i] < ' ' || key[i] > '~' {
@@ -96,7 +95,7 @@ func checkTableKey(key string) error {
 	return nil
 }
 
-// Delete removes a row, if it is there.
+// Delete removes the row of a key, if there is one.
 func (t *Table[K, V]) Delete(key K) {
 	if t.rows != nil {
 		if _, ok := t.rows.Get(key); ok {
@@ -118,7 +117,8 @@ func (t *Table[K, V]) change(key K, r *row[V]) {
 	}
 }
 
-// set replaces the row of key by r, or removes it, and gives the one before.
+// set replaces the row of key by r, or removes it if r is nil, and returns the
+// old row.
 func (t *Table[K, V]) set(key K, r *row[V]) (old *row[V]) {
 	if r == nil {
 		old, _ = t.rows.Delete(key)
@@ -134,7 +134,7 @@ type owner struct {
 	field *field
 }
 
-// table is a Table without its types.
+// table is a Table of any types.
 type table interface {
 	journaled
 	rowType() reflect.Type
@@ -151,8 +151,8 @@ func (t *Table[K, V]) rowType() reflect.Type { return reflect.TypeFor[V]() }
 func (t *Table[K, V]) bind(o *owner)         { t.own = o }
 func (t *Table[K, V]) length() int           { return t.Len() }
 
-// fork makes t a copy of from's rows. It writes to from too (the tree marks
-// its nodes as shared), so only from's goroutine may call it.
+// fork makes t a copy of from. It writes to from too, whose tree marks its nodes
+// as shared, so only the goroutine that owns from may call it.
 func (t *Table[K, V]) fork(from table) {
 	if rows := from.(*Table[K, V]).rows; rows != nil {
 		t.rows = rows.Copy()
@@ -178,7 +178,7 @@ func (t *Table[K, V]) get(key string) (reflect.Value, bool) {
 	return reflect.ValueOf(&r.value).Elem(), true
 }
 
-// load puts a row that decode fills.
+// load puts the row that decode fills in.
 func (t *Table[K, V]) load(key string, decode func(reflect.Value) error) error {
 	var value V
 	if err := decode(reflect.ValueOf(&value).Elem()); err != nil {
@@ -190,52 +190,53 @@ func (t *Table[K, V]) load(key string, decode func(reflect.Value) error) error {
 
 func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])) }
 
-// settle brings the sum up to date with the row of a note. Several notes of
-// one key are fine: only the first old row and only the last new one count.
-func (t *Table[K, V]) settle(n note, s *sum) {
+// settle brings the sum up to date with the row of a note. Of several notes
+// about one key, the first old row and the last new one count.
+func (t *Table[K, V]) settle(n note, sum *statehash.Sum) {
 	if old := n.old.(*row[V]); old != nil && old.counted {
-		s.sub(&old.digest)
+		sum.Sub(&old.digest)
 	}
 	now, ok := t.rows.Get(K(n.key))
 	if !ok || now.counted {
 		return
 	}
-	now.digest = rowDigest(t.own.part.def.name, t.own.field, n.key, reflect.ValueOf(&now.value).Elem())
+	place := statehash.Prefix(t.own.part.def.name, t.own.field.name, n.key)
+	now.digest = statehash.Digest(t.own.field.codec.Append(place, reflect.ValueOf(&now.value).Elem(), canon.Sparse))
 	now.counted = true
-	s.add(&now.digest)
+	sum.Add(&now.digest)
 }
 
-// journal notes what a submission changed, in order: it undoes, and lists the
-// rows whose digests are due.
+// journal lists the changes of a submission, in order: to undo them, and to
+// settle the digests of the rows.
 type journal struct {
 	notes   []note
 	settled int // notes before this one are in the sum
 }
 
-// note is one change: what was there before.
+// note is one change: what changed, and its old value.
 type note struct {
 	thing journaled
 	key   string
 	old   any
 }
 
-// journaled is what can be changed: a table's row, or a part's plain fields.
+// journaled is what changes: a table's row, or a part's plain fields.
 type journaled interface {
 	restore(key string, old any)
-	settle(note, *sum)
+	settle(note, *statehash.Sum)
 }
 
 func (j *journal) add(n note) { j.notes = append(j.notes, n) }
 
-// settle brings the sum up to date with all that was noted.
-func (j *journal) settle(s *sum) {
+// settle brings the sum up to date with all notes.
+func (j *journal) settle(sum *statehash.Sum) {
 	for _, n := range j.notes[j.settled:] {
-		n.thing.settle(n, s)
+		n.thing.settle(n, sum)
 	}
 	j.settled = len(j.notes)
 }
 
-// undo takes everything back, newest first. The sum is the caller's to restore.
+// undo reverts all changes, the newest first. The caller restores the sum.
 func (j *journal) undo() {
 	for i := len(j.notes) - 1; i >= 0; i-- {
 		n := j.notes[i]
@@ -245,51 +246,6 @@ func (j *journal) undo() {
 }
 
 func (j *journal) clear() {
-	clear(j.notes) // Old rows are not held alive.
+	clear(j.notes) // Old rows can be collected.
 	j.notes, j.settled = j.notes[:0], 0
-}
-
-// digest is SHA-256 of a row or a plain field with its place in the state.
-type digest = [32]byte
-
-// rowDigest is SHA-256 of the canonical JSON of [domain, table, key, row].
-func rowDigest(domain string, f *field, key string, value reflect.Value) digest {
-	return sha256.Sum256(append(f.codec.Append(digestPrefix(domain, f.name, key), value, canon.Sparse), ']'))
-}
-
-func digestPrefix(domain, table, key string) []byte {
-	b := append(make([]byte, 0, 512), '[')
-	for _, s := range [...]string{domain, table, key} {
-		b = append(canon.AppendString(b, s), ',')
-	}
-	return b
-}
-
-// sum is the sum of digests as big-endian integers, mod 2^256; the least
-// significant limb comes first.
-type sum [4]uint64
-
-func (s *sum) add(d *digest) {
-	var carry uint64
-	for i := range s {
-		s[i], carry = bits.Add64(s[i], limb(d, i), carry)
-	}
-}
-
-func (s *sum) sub(d *digest) {
-	var borrow uint64
-	for i := range s {
-		s[i], borrow = bits.Sub64(s[i], limb(d, i), borrow)
-	}
-}
-
-func limb(d *digest, i int) uint64 { return binary.BigEndian.Uint64(d[24-8*i:]) }
-
-// hash is the state hash of a state with this sum.
-func (s *sum) hash() Hash {
-	b := append(make([]byte, 0, 64), "swoosh state 1\n"...)
-	for i := len(s) - 1; i >= 0; i-- {
-		b = binary.BigEndian.AppendUint64(b, s[i])
-	}
-	return sha256.Sum256(b)
 }

@@ -23,14 +23,14 @@ type shelfState struct {
 var shelf = NewDomain[shelfState]("shelf")
 
 // shelfOf gives a state that may change, and a way to change it.
-func shelfOf() (*State, *shelfState, func(func())) {
+func shelfOf() (*state, *shelfState, func(func())) {
 	s := newState([]*definition{&shelf.def}, "n")
 	p := s.part("shelf")
 	return s, p.state.(*shelfState), p.write
 }
 
 // books gives a table's rows, in its order.
-func books(s *State) map[ID]shelfRow { return maps.Collect(shelf.Of(viewOf(s)).Books.All()) }
+func books(s *state) map[ID]shelfRow { return maps.Collect(shelf.Of(viewOf(s)).Books.All()) }
 
 // TestTable holds a table against a map: reads, order, forks, undo and sum.
 func TestTable(t *testing.T) {
@@ -38,7 +38,7 @@ func TestTable(t *testing.T) {
 		s, own, write := shelfOf()
 		model := map[ID]shelfRow{}
 		type fork struct {
-			state *State
+			state *state
 			model map[ID]shelfRow
 		}
 		var forks []fork
@@ -156,22 +156,4 @@ func TestTableRefuses(t *testing.T) {
 	for range loose.All() {
 		break // Early ends are fine.
 	}
-}
-
-// TestSum is arithmetic modulo 2^256.
-func TestSum(t *testing.T) {
-	var s, zero sum
-	ones, one := digest{}, digest{31: 1}
-	for i := range ones {
-		ones[i] = 0xff
-	}
-	s.add(&ones)
-	s.add(&one)
-	require.Equal(t, zero, s)
-	s.sub(&one)
-	require.Equal(t, sum{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}, s)
-	s.sub(&ones)
-	require.Equal(t, zero, s)
-	s.add(&digest{0: 1})
-	require.Equal(t, sum{0, 0, 0, 1 << 56}, s)
 }

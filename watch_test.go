@@ -63,7 +63,7 @@ type watched struct {
 func newWatched(next uint64) watched {
 	log := &keptLog{WAL: NewMemWAL()}
 	e := &Engine{o: new(Options), meters: newMeters(), wal: log, tail: newTail(next), stopping: make(chan struct{})}
-	e.published.Store(&published{state: &State{index: next - 1}})
+	e.published.Store(&published{state: &state{index: next - 1}})
 	return watched{e, log}
 }
 
@@ -79,7 +79,7 @@ func watchGroup(from uint64, count, bytes int) []Record {
 // commit does with a group what the engine does, in its order.
 func (w watched) commit(group []Record) {
 	_ = w.wal.Append(group)
-	w.published.Store(&published{state: &State{index: group[len(group)-1].Index}})
+	w.published.Store(&published{state: &state{index: group[len(group)-1].Index}})
 	w.tail.publish(group)
 }
 

@@ -228,7 +228,7 @@ func (w *writer) member(depth, begin int) (kept bool, err error) {
 	if err := w.value(depth); err != nil {
 		return false, err
 	}
-	if w.strip && isZeroJSON(w.out[m.nameEnd+1:]) {
+	if w.strip && IsZero(w.out[m.nameEnd+1:]) {
 		w.out = w.out[:mark]
 		return false, nil
 	}
@@ -237,8 +237,9 @@ func (w *writer) member(depth, begin int) (kept bool, err error) {
 	return true, nil
 }
 
-// isZeroJSON looks at a canonical value.
-func isZeroJSON(b []byte) bool {
+// IsZero reports whether a canonical value is one that Sparse leaves out as a
+// member.
+func IsZero(b []byte) bool {
 	switch string(b) {
 	case `""`, "0", "false", "[]", "{}":
 		return true

@@ -86,7 +86,7 @@ func (s *decoding) failAt(f FieldError) {
 func (s *decoding) within(first int, token string) {
 	for i := range s.faults[first:] {
 		f := &s.faults[first+i]
-		f.Pointer = string(appendPointer(nil, token)) + f.Pointer
+		f.Pointer = AppendPointer("", token) + f.Pointer
 	}
 }
 

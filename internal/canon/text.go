@@ -101,22 +101,6 @@ func weight(c byte) int {
 	return int(c)
 }
 
-// appendPointer appends one reference token of a JSON Pointer.
-func appendPointer(b []byte, token string) []byte {
-	b = append(b, '/')
-	for i := range len(token) {
-		switch c := token[i]; c {
-		case '~':
-			b = append(b, "~0"...)
-		case '/':
-			b = append(b, "~1"...)
-		default:
-			b = append(b, c)
-		}
-	}
-	return b
-}
-
 // shownMax is how many bytes of a caller's text an error repeats.
 const shownMax = 64
 
@@ -130,4 +114,16 @@ func shown(text []byte) string {
 		cut--
 	}
 	return string(text[:cut]) + "… (" + strconv.Itoa(len(text)) + " bytes)"
+}
+
+// quotedMax bounds the text that Quote returns, in bytes of s.
+const quotedMax = 256
+
+// Quote returns s in quotes for an error message: as a Go string literal, and
+// only its beginning if it is long.
+func Quote(s string) string {
+	if len(s) > quotedMax {
+		return strconv.Quote(s[:quotedMax]) + "…"
+	}
+	return strconv.Quote(s)
 }

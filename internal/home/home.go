@@ -275,18 +275,18 @@ func (h *Home) HasLog() bool {
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// LogBytes returns how many bytes the log's files take on the disk; 0 if they
-// cannot be listed.
+// LogBytes returns the disk space of the log's files; 0 for a nil Home, and if
+// they cannot be listed.
 func (h *Home) LogBytes() int64 {
-	entries, err := h.FS.ReadDir(h.Path("log"))
-	if err != nil {
+	if h == nil {
 		return 0
 	}
 	var sum int64
+	entries, _ := h.FS.ReadDir(h.Path("log")) // A scrape cannot report an error.
 	for _, e := range entries {
-		info, err := e.Info()
+		info, err := h.FS.Stat(filepath.Join(h.Path("log"), e.Name()))
 		if err != nil {
-			continue // Removed since it was listed.
+			continue // It was removed meanwhile.
 		}
 		n := info.Size()
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok {

@@ -70,7 +70,7 @@ func parsed(t require.TestingT, document []byte) any {
 	return v
 }
 
-func rendered(t require.TestingT, n Node) string {
+func rendered(t require.TestingT, n Value) string {
 	var b bytes.Buffer
 	written, err := n.WriteTo(&b)
 	require.NoError(t, err)
@@ -96,7 +96,7 @@ func requireFind(t require.TestingT, v View, document any, pointer string) {
 	require.Equal(t, string(canonical), text, pointer)
 	require.Equal(t, want, parsed(t, []byte(text)), pointer)
 
-	tokens, _ := cutPointer(pointer)
+	tokens, _ := canon.ParsePointer(pointer)
 	isTable := slices.Contains(tablePointers(v.state.defs()), pointer)
 	isRow := len(tokens) == 3 && slices.Contains(tablePointers(v.state.defs()), pointer[:strings.LastIndexByte(pointer, '/')])
 	require.Equal(t, isTable, n.IsTable(), pointer)
@@ -162,21 +162,11 @@ func TestFind(t *testing.T) {
 }
 
 // smallOrchard is one of everything.
-func smallOrchard(t require.TestingT) *State {
+func smallOrchard(t require.TestingT) *state {
 	s, _, errs, err := load(`{"barn":{"tools":{"a/b":{"text":"x"}}},"orchard":{"count":1,"trees":{"a":{"fruit":[{},{"ripe":true}]}}}}`, whole)
 	require.NoError(t, err)
 	require.Nil(t, errs)
 	return s
-}
-
-func TestParsePointer(t *testing.T) {
-	for pointer, want := range map[string][]string{
-		"": nil, "/": {""}, "//": {"", ""}, "/a/": {"a", ""}, "/~01": {"~1"}, "/~10": {"/0"}, "/~0~1/~1": {"~/", "/"}, "/%25": {"%25"},
-	} {
-		got, err := parsePointer(pointer)
-		require.NoError(t, err)
-		require.Equal(t, want, got, pointer)
-	}
 }
 
 func TestRowHash(t *testing.T) {

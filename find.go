@@ -1,0 +1,357 @@
+package swoosh
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+)
+
+// Value is what a JSON Pointer into a View means: the document, a domain, a
+// table, a row, or a value inside one of them. It is encoded when it is
+// written.
+type Value struct {
+	view View
+	kind valueKind
+
+	part  *part         // of a domain
+	table table         // of a table
+	field *field        // of a table, or of a row's table
+	row   reflect.Value // of a row
+	json  []byte        // of any other value: canonical
+}
+
+type valueKind uint8
+
+const (
+	documentValue valueKind = iota
+	domainValue
+	tableValue
+	rowValue
+	innerValue
+)
+
+// Find returns the value at a JSON Pointer (RFC 6901); "" is the whole
+// document. An empty table is found, as {}; a plain field that is zero is not,
+// like everything else that the document leaves out. Elements of arrays are
+// found by index.
+//
+// A pointer in the wrong form is MalformedRequest. One to nothing is NotFound;
+// the error names its longest part that leads to something.
+func (v View) Find(pointer string) (Value, error) {
+	tokens, err := parsePointer(pointer)
+	if err != nil {
+		return Value{}, err
+	}
+	found, n := v.find(tokens)
+	if n < len(tokens) {
+		return Value{}, nothingAt(pointer, tokens, n)
+	}
+	return found, nil
+}
+
+// parsePointer is canon.ParsePointer with a caller's error.
+func parsePointer(p string) ([]string, error) {
+	tokens, err := canon.ParsePointer(p)
+	if err != nil {
+		return nil, Errorf(MalformedRequest, "path %s %w", canon.Quote(p), err)
+	}
+	return tokens, nil
+}
+
+// find follows tokens as far as they lead, and returns how many that are.
+func (v View) find(tokens []string) (found Value, n int) {
+	found = Value{view: v}
+	for i, token := range tokens {
+		next, ok := found.child(token)
+		if !ok {
+			return found, i
+		}
+		found = next
+	}
+	return found, len(tokens)
+}
+
+func nothingAt(pointer string, tokens []string, found int) *Error {
+	there, what := "", "the document"
+	for _, token := range tokens[:found] {
+		there = canon.AppendPointer(there, token)
+	}
+	if there != "" {
+		what = canon.Quote(there)
+	}
+	return Errorf(NotFound, "there is nothing at path %s: %s is there, but has no %s; members that are zero are left out", canon.Quote(pointer), what, canon.Quote(tokens[found]))
+}
+
+// child returns the member or the element of v that a token names.
+func (v Value) child(token string) (Value, bool) {
+	switch v.kind {
+	case documentValue:
+		return v.domain(token)
+	case domainValue:
+		return v.member(token)
+	case tableValue:
+		row, ok := v.table.get(token)
+		return Value{view: v.view, kind: rowValue, field: v.field, row: row}, ok
+	}
+	json, ok := descend(v.encode(), token)
+	return Value{view: v.view, kind: innerValue, json: json}, ok
+}
+
+func (v Value) domain(name string) (Value, bool) {
+	if name == "meta" {
+		// appendMeta appends name and value: inside braces, an object to descend into.
+		json, ok := descend(append(v.view.appendMeta([]byte{'{'}), '}'), name)
+		return Value{view: v.view, kind: innerValue, json: json}, ok
+	}
+	for _, p := range v.view.state.parts {
+		if p.def.name == name {
+			return Value{view: v.view, kind: domainValue, part: p}, true
+		}
+	}
+	return Value{}, false
+}
+
+// member returns a table or a plain field of a domain.
+func (v Value) member(name string) (Value, bool) {
+	p := v.part
+	for i := range p.def.tables {
+		if f := &p.def.tables[i]; f.name == name {
+			return Value{view: v.view, kind: tableValue, table: p.tables[i], field: f}, true
+		}
+	}
+	for i := range p.def.fields {
+		if p.def.fields[i].name == name && p.plain[i].json != nil {
+			return Value{view: v.view, kind: innerValue, json: p.plain[i].json}, true
+		}
+	}
+	return Value{}, false
+}
+
+// descend returns a member or an element of a value in canonical JSON.
+func descend(json []byte, token string) ([]byte, bool) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(json))
+	open, err := d.ReadToken()
+	switch {
+	case err != nil:
+		return nil, false
+	case open.Kind() == jsontext.KindBeginObject:
+		return memberOf(d, token)
+	case open.Kind() == jsontext.KindBeginArray:
+		return elementOf(d, token)
+	}
+	return nil, false
+}
+
+func memberOf(d *jsontext.Decoder, name string) ([]byte, bool) {
+	for d.PeekKind() == jsontext.KindString {
+		token, err := d.ReadToken()
+		if err != nil {
+			return nil, false
+		}
+		if token.String() == name {
+			value, err := d.ReadValue()
+			return bytes.Clone(value), err == nil
+		}
+		if err := d.SkipValue(); err != nil {
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// elementOf takes an index in the form of RFC 6901: no sign and no leading
+// zeros. "-", the element after the last, is never found.
+func elementOf(d *jsontext.Decoder, index string) ([]byte, bool) {
+	i, err := strconv.ParseUint(index, 10, 31)
+	if err != nil || len(index) > 1 && index[0] == '0' {
+		return nil, false
+	}
+	for ; d.PeekKind() != jsontext.KindEndArray; i-- {
+		value, err := d.ReadValue()
+		if err != nil || i == 0 {
+			return bytes.Clone(value), err == nil
+		}
+	}
+	return nil, false
+}
+
+// encode returns the canonical JSON of a row or of a value inside one.
+func (v Value) encode() []byte {
+	if v.kind == rowValue {
+		return v.field.codec.Append(nil, v.row, canon.Sparse)
+	}
+	return v.json
+}
+
+// WriteTo writes the value as canonical JSON, without a newline at the end. The
+// document, domains and tables are streamed row by row.
+func (v Value) WriteTo(w io.Writer) (int64, error) {
+	d := &documentWriter{w: w}
+	switch v.kind {
+	case documentValue:
+		return v.view.WriteTo(w)
+	case domainValue:
+		d.part(v.part)
+	case tableValue:
+		d.table(v.table, v.field)
+	default:
+		d.b = append(d.b, v.encode()...)
+	}
+	d.flush(0)
+	return d.n, d.err
+}
+
+// IsRow reports whether v is a row of a table.
+func (v Value) IsRow() bool { return v.kind == rowValue }
+
+// IsTable reports whether v is a table, which has pages.
+func (v Value) IsTable() bool { return v.kind == tableValue }
+
+// Hash is the value's ETag: for a row SHA-256 of its canonical JSON, else the
+// state hash.
+func (v Value) Hash() Hash {
+	if v.kind == rowValue {
+		return sha256.Sum256(v.encode())
+	}
+	return v.view.StateHash()
+}
+
+// pageMax bounds a page, in rows.
+const pageMax = 10_000
+
+// Page writes the first rows of a table whose keys are after the key after, at
+// most limit of them (1 to 10 000), as {"next":…,"rows":{…}}, canonical. next
+// is the last key, to continue after; it is left out on the last page. A value
+// that is not a table and a limit out of range are MalformedRequest, before
+// anything is written.
+func (v Value) Page(w io.Writer, after string, limit int) error {
+	if !v.IsTable() {
+		return Errorf(MalformedRequest, "only a table has pages: leave after and limit out, or name a table by path")
+	}
+	if limit < 1 || limit > pageMax {
+		return Errorf(MalformedRequest, "limit must be from 1 to %d, not %d", pageMax, limit)
+	}
+	d := &documentWriter{w: w}
+	d.b = append(d.b, '{')
+	if next := v.pageEnd(after, limit); next != "" {
+		d.b = append(canon.AppendString(append(d.b, `"next":`...), next), ',')
+	}
+	d.b = append(d.b, `"rows":`...)
+	d.rows(v.table, v.field, after, limit)
+	d.b = append(d.b, '}')
+	d.flush(0)
+	return d.err
+}
+
+// pageEnd returns the last key of a page, or "" if no row follows the page.
+func (v Value) pageEnd(after string, limit int) (end string) {
+	more := false
+	v.table.ascend(after, func(key string, _ reflect.Value) bool {
+		switch {
+		case key == after:
+		case limit == 0:
+			more = true
+		default:
+			end = key
+			limit--
+		}
+		return !more
+	})
+	if !more {
+		return ""
+	}
+	return end
+}
+
+// Expect is what must hold of the state for a command to be applied. Members
+// that are nil or empty are not checked.
+type Expect struct {
+	StateHash *Hash
+	Index     *uint64 // of the last entry
+	Path      string  // JSON Pointer of a table's row
+	Hash      string  // of the canonical JSON of the row at Path; empty: there is no such row
+}
+
+func (x Expect) isZero() bool { return x == Expect{} }
+
+func (x Expect) clone() Expect {
+	if x.StateHash != nil {
+		x.StateHash = new(*x.StateHash)
+	}
+	if x.Index != nil {
+		x.Index = new(*x.Index)
+	}
+	return x
+}
+
+// checkExpect returns StaleState if the state is not as expected. The error
+// has the current value of every member that was expected.
+func (s *state) checkExpect(x Expect) *Error {
+	if x.isZero() {
+		return nil
+	}
+	now := &Error{Kind: StaleState}
+	var stale []string
+	if x.StateHash != nil {
+		hash := s.hash
+		if now.StateHash = &hash; hash != *x.StateHash {
+			stale = append(stale, fmt.Sprintf("the state hash is %s, not the expected %s", hash, *x.StateHash))
+		}
+	}
+	if x.Index != nil {
+		index := s.index
+		if now.Index = &index; index != *x.Index {
+			stale = append(stale, fmt.Sprintf("the last entry is %d, not the expected %d", index, *x.Index))
+		}
+	}
+	if x.Path != "" {
+		domain, table, key, _ := parseRowPath(x.Path) // Its form was checked before the queue.
+		hash, _ := viewOf(s).rowHash(domain, table, key)
+		if now.Path, now.PathHash = x.Path, &hash; hash != x.Hash {
+			stale = append(stale, fmt.Sprintf("%s has changed: its hash is %q, not the expected %q", x.Path, hash, x.Hash))
+		}
+	}
+	if stale == nil {
+		return nil
+	}
+	now.Detail = strings.Join(stale, "; ") + ": read the state again"
+	return now
+}
+
+// parseRowPath reads the JSON Pointer of a table's row. The error is the rest
+// of a sentence about p.
+func parseRowPath(p string) (domain, table, key string, err error) {
+	tokens, err := canon.ParsePointer(p)
+	if err != nil {
+		return "", "", "", err
+	}
+	if len(tokens) != 3 {
+		return "", "", "", fmt.Errorf("must be the JSON Pointer of a table's row, such as /project/projects/alpha, not %s", canon.Quote(p))
+	}
+	if err := checkTableKey(tokens[2]); err != nil {
+		return "", "", "", fmt.Errorf("must be the JSON Pointer of a table's row, but %s %w", canon.Quote(tokens[2]), err)
+	}
+	return tokens[0], tokens[1], tokens[2], nil
+}
+
+// rowHash returns the hash of a row as text, "" if there is no such row; ok is
+// false if there is no such table.
+func (v View) rowHash(domain, table, key string) (hash string, ok bool) {
+	found, n := v.find([]string{domain, table})
+	if n < 2 || !found.IsTable() {
+		return "", false
+	}
+	row, there := found.child(key)
+	if !there {
+		return "", true
+	}
+	return row.Hash().String(), true
+}

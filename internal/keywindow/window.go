@@ -1,0 +1,141 @@
+// Package keywindow is the index from idempotency keys to entries over the
+// log's tail: the last MaxKeys entries that have a key, none of them more than
+// 24 hours older by stamp than the newest entry. It is derived from the log, so
+// every node and every restart has the same window.
+package keywindow
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"strings"
+	"time"
+)
+
+// MaxKeys is how many keys a window holds.
+const MaxKeys = 1_000_000
+
+// maxAge is a constant, so that all nodes and all restarts agree.
+const maxAge = 24 * time.Hour
+
+// Stamp is an entry's stamp, as swoosh.Stamp is.
+type Stamp struct {
+	WallMS  uint64 // Unix milliseconds, below 2^48
+	Counter uint16 // orders stamps of one millisecond
+	Node    string // 1 to 63 of a-z, 0-9 and dash
+}
+
+func (t Stamp) compare(u Stamp) int {
+	return cmp.Or(cmp.Compare(t.WallMS, u.WallMS), cmp.Compare(t.Counter, u.Counter), strings.Compare(t.Node, u.Node))
+}
+
+// Window is a window that grows with the log. It belongs to one goroutine.
+type Window struct {
+	max   int
+	byKey map[keyHash]uint64
+	ring
+}
+
+// ring holds the records of a window and the stamp where it begins.
+type ring struct {
+	chunks []*chunk // oldest first
+	head   int      // first record in chunks[0]
+	len    int
+	since  Stamp // of the newest key that fell out; zero: none did
+}
+
+// chunk is a stretch of a ring. A record never changes once it is in, so a View
+// may be read while its window grows.
+type chunk [4096]record
+
+type record struct {
+	key     keyHash
+	index   uint64
+	wallMS  uint64
+	counter uint16
+}
+
+// keyHash is the first half of SHA-256 of a key.
+type keyHash [16]byte
+
+func hashKey(key string) keyHash {
+	h := sha256.Sum256([]byte(key))
+	return keyHash(h[:16])
+}
+
+// New returns an empty window that holds up to max keys. Keys of entries up to
+// the stamp since are not in it; the zero stamp means that there are none.
+func New(max int, since Stamp) *Window {
+	return &Window{max: max, byKey: map[keyHash]uint64{}, ring: ring{since: since}}
+}
+
+// Find returns the index of the entry with a key, the first one of a batch.
+func (w *Window) Find(key string) (index uint64, ok bool) {
+	index, ok = w.byKey[hashKey(key)]
+	return index, ok
+}
+
+// Expired reports whether a key made at keySince may have fallen out of the
+// window: its entry has a later stamp. It is false for the zero stamp.
+func (w *Window) Expired(keySince Stamp) bool {
+	return keySince != Stamp{} && w.since.compare(keySince) > 0
+}
+
+// Add adds the key of the entry index, with the stamp at; key is "" for an
+// entry without one. It reports whether the key was there already, which is a
+// fault of the log.
+func (w *Window) Add(key string, index uint64, at Stamp) (known bool) {
+	w.Expire(at)
+	if key == "" {
+		return false
+	}
+	k := hashKey(key)
+	if _, known = w.byKey[k]; known {
+		return true
+	}
+	w.push(record{k, index, at.WallMS, at.Counter}, at.Node)
+	return false
+}
+
+func (w *Window) push(r record, node string) {
+	if w.len == w.max {
+		w.drop(node)
+	}
+	at := w.head + w.len
+	if at/len(chunk{}) == len(w.chunks) {
+		w.chunks = append(w.chunks, new(chunk))
+	}
+	w.chunks[at/len(chunk{})][at%len(chunk{})] = r
+	w.byKey[r.key] = r.index
+	w.len++
+}
+
+// Expire drops the keys that are too old when the newest entry has the stamp
+// now.
+func (w *Window) Expire(now Stamp) {
+	age := uint64(maxAge.Milliseconds())
+	for w.len > 0 && w.chunks[0][w.head].wallMS+age < now.WallMS {
+		w.drop(now.Node)
+	}
+}
+
+// drop drops the oldest key. Records hold no node: since gets that of the entry
+// that pushes the key out.
+func (w *Window) drop(node string) {
+	r := w.chunks[0][w.head]
+	delete(w.byKey, r.key)
+	w.since = Stamp{r.wallMS, r.counter, node}
+	w.len--
+	if w.head++; w.head == len(chunk{}) {
+		w.chunks, w.head = w.chunks[1:], 0
+	}
+}
+
+// View returns the window as it is now.
+func (w *Window) View() View { return View{w.ring} }
+
+// View is a window at one moment. It is immutable and safe for concurrent use.
+type View struct{ ring }
+
+// Since returns the stamp of the newest key that fell out, where the window
+// begins; zero if it holds the key of every entry.
+func (r ring) Since() Stamp { return r.since }

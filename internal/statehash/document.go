@@ -1,0 +1,135 @@
+package statehash
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"reflect"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+)
+
+// OfDocument returns the hash of the state in a JSON document, whose
+// meta.tables lists the JSON Pointers of the tables. An error about a member is
+// a canon.FieldError.
+func OfDocument(document []byte) (Hash, error) {
+	tables, err := tablesOf(document)
+	if err != nil {
+		return Hash{}, err
+	}
+	h := hasher{in: jsontext.NewDecoder(bytes.NewBuffer(document)), tables: tables}
+	if err := h.document(); err != nil {
+		return Hash{}, err
+	}
+	return h.sum.Hash(), nil
+}
+
+// tablesOf returns what meta.tables lists.
+func tablesOf(document []byte) (tables map[string]bool, err error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(document))
+	_, err = canon.ReadMembers(d, func(name string) error {
+		if name != "meta" {
+			return d.SkipValue()
+		}
+		_, err := canon.ReadMembers(d, func(name string) error {
+			if name != "tables" {
+				return d.SkipValue()
+			}
+			raw, err := d.ReadValue()
+			if err == nil {
+				tables, err = readTables(raw)
+			}
+			return err
+		})
+		return err
+	})
+	if err == nil && tables == nil {
+		err = canon.FieldError{Pointer: "/meta/tables", Detail: "is missing: it lists the JSON Pointers of the tables"}
+	}
+	return tables, err
+}
+
+func readTables(raw []byte) (map[string]bool, error) {
+	var list []string
+	if faults := canon.For(reflect.TypeFor[[]string]()).Decode(raw, reflect.ValueOf(&list).Elem(), canon.Full); faults != nil {
+		fault := faults[0]
+		fault.Pointer = "/meta/tables" + fault.Pointer
+		return nil, fault
+	}
+	tables := make(map[string]bool, len(list))
+	for i, t := range list {
+		if tokens, err := canon.ParsePointer(t); err != nil || len(tokens) != 2 {
+			return nil, canon.FieldError{
+				Pointer: fmt.Sprintf("/meta/tables/%d", i),
+				Detail:  "must be the JSON Pointer of a table, such as /project/projects, not " + canon.Quote(t),
+			}
+		}
+		tables[t] = true
+	}
+	return tables, nil
+}
+
+// hasher is the state of one OfDocument.
+type hasher struct {
+	in     *jsontext.Decoder
+	tables map[string]bool // by JSON Pointer
+	sum    Sum
+}
+
+func (h *hasher) document() error {
+	err := h.object("", func(domain string) error {
+		if domain == "meta" {
+			return h.in.SkipValue()
+		}
+		at := canon.AppendPointer("", domain)
+		return h.object(at, func(member string) error {
+			return h.member(canon.AppendPointer(at, member), domain, member)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := h.in.ReadToken(); err != io.EOF {
+		return fmt.Errorf("bytes follow the document, at byte %d", h.in.InputOffset())
+	}
+	return nil
+}
+
+func (h *hasher) object(at string, member func(name string) error) error {
+	object, err := canon.ReadMembers(h.in, member)
+	if err == nil && !object {
+		err = canon.FieldError{Pointer: at, Detail: "must be an object"}
+	}
+	return err
+}
+
+// member adds the rows of a table, or a plain field.
+func (h *hasher) member(at, domain, name string) error {
+	if h.tables[at] {
+		return h.object(at, func(key string) error {
+			return h.add(canon.AppendPointer(at, key), domain, name, key)
+		})
+	}
+	return h.add(at, domain, "", name)
+}
+
+// add reads the next value and adds its digest. A plain field, whose table is
+// "", has none if it is zero.
+func (h *hasher) add(at, domain, table, key string) error {
+	raw, err := h.in.ReadValue()
+	if err != nil {
+		return err
+	}
+	value, err := canon.StripZero(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", canon.Quote(at), err)
+	}
+	if table == "" && canon.IsZero(value) {
+		return nil
+	}
+	d := Digest(append(Prefix(domain, table, key), value...))
+	h.sum.Add(&d)
+	return nil
+}

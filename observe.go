@@ -1,0 +1,369 @@
+package swoosh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// diskReserve is the free space, in bytes, below which commands are refused.
+// Badger maps its files into memory: a full disk under them kills the process.
+const diskReserve = 256 << 20
+
+// stalledAfter is how long a sync may take before the engine is not ready.
+const stalledAfter = 5 * time.Second
+
+// modes are the values of Health.Mode; all but the first are reasons of GET
+// /readyz.
+var modes = []string{"ready", Starting.Code(), ShuttingDown.Code(), ReadOnly.Code(), DiskFull.Code(), "stalled"}
+
+// Health is the state of the engine itself, as GET /health returns it.
+type Health struct {
+	Mode      string         `json:"mode"`    // "ready", or the reason that Readiness returns
+	Reasons   []string       `json:"reasons"` // sentences
+	Index     uint64         `json:"index"`
+	HLC       Stamp          `json:"hlc"`
+	StateHash Hash           `json:"state_hash"`
+	Node      string         `json:"node"`
+	Snapshot  HealthSnapshot `json:"snapshot"`
+	SetAside  []Aside        `json:"set_aside"`
+	Disk      HealthDisk     `json:"disk"`
+	Keys      HealthKeys     `json:"keys"`
+	Clock     HealthClock    `json:"clock"`
+}
+
+// HealthSnapshot is the newest good snapshot; index 0 and a zero stamp if there
+// is none.
+type HealthSnapshot struct {
+	Index uint64 `json:"index"`
+	HLC   Stamp  `json:"hlc"`
+}
+
+// Aside is a damaged file that was set aside.
+type Aside struct {
+	File string `json:"file"`
+	Why  string `json:"why"`
+}
+
+// HealthDisk is in bytes; zeros if the engine is in memory.
+type HealthDisk struct {
+	Free    uint64 `json:"free"`
+	Reserve uint64 `json:"reserve"`
+}
+
+// HealthKeys is where the key window begins.
+type HealthKeys struct {
+	Since string `json:"since,omitempty"` // a stamp; empty: the window holds every key
+}
+
+// HealthClock is how far the last stamp is ahead of the wall clock.
+type HealthClock struct {
+	AheadMS int64 `json:"ahead_ms"`
+}
+
+// Readiness reports whether the engine accepts commands. If not, reason is
+// shutting_down, read_only, disk_full or stalled.
+func (e *Engine) Readiness() (ready bool, reason string) {
+	select {
+	case <-e.stopping:
+		return false, ShuttingDown.Code()
+	default:
+	}
+	if e.fault.Load() != nil {
+		return false, ReadOnly.Code()
+	}
+	if e.diskIsFull() {
+		return false, DiskFull.Code()
+	}
+	if since := e.syncing.Load(); since != 0 && time.Since(time.Unix(0, since)) > stalledAfter {
+		return false, "stalled"
+	}
+	return true, ""
+}
+
+// Health returns the state of the engine itself.
+func (e *Engine) Health() Health {
+	p := e.published.Load()
+	h := Health{
+		Mode: "ready", Reasons: []string{},
+		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Node: e.o.Node,
+		SetAside: e.setAside.all(),
+		Clock:    HealthClock{max(0, int64(p.state.stamp.WallMS)-e.o.Now())},
+	}
+	if ready, reason := e.Readiness(); !ready {
+		h.Mode = reason
+		h.Reasons = append(h.Reasons, e.explain(reason))
+	}
+	h.Snapshot = HealthSnapshot{HLC: Stamp{Node: e.o.Node}}
+	if s := e.lastSaved.Load(); s != nil {
+		h.Snapshot = HealthSnapshot{s.Index, s.HLC}
+	}
+	if since := Stamp(p.keys.Since()); since != (Stamp{}) {
+		h.Keys.Since = since.String()
+	}
+	h.Disk.Free, h.Disk.Reserve = e.disk()
+	return h
+}
+
+func (e *Engine) explain(reason string) string {
+	switch reason {
+	case ReadOnly.Code():
+		return "Read-only after a failure: " + *e.fault.Load() + ". Repair the disk, then restart the server."
+	case DiskFull.Code():
+		free, reserve := e.disk()
+		return fmt.Sprintf("%d bytes are free in %s; the server stops accepting commands below %d. Free some space; it then continues by itself.", free, e.home.Dir, reserve)
+	case "stalled":
+		return fmt.Sprintf("A sync of the log is taking longer than %s: the disk is slow or does not respond.", stalledAfter)
+	}
+	return "The server is stopping."
+}
+
+// disk returns the free and the reserved bytes; zeros in memory.
+func (e *Engine) disk() (free, reserve uint64) {
+	if e.home == nil {
+		return 0, 0
+	}
+	free, err := e.o.FS.Free(e.home.Dir)
+	if err != nil {
+		e.trip(fmt.Sprintf("the free space of %s cannot be read: %v", e.home.Dir, err))
+	}
+	return free, diskReserve
+}
+
+func (e *Engine) diskIsFull() bool {
+	free, reserve := e.disk()
+	return free < reserve
+}
+
+// asides is the list of files that were set aside. It is safe for concurrent
+// use.
+type asides struct {
+	mu   sync.Mutex
+	list []Aside
+}
+
+func (a *asides) add(file, why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.list = append(a.list, Aside{file, why})
+}
+
+func (a *asides) all() []Aside {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]Aside{}, a.list...)
+}
+
+// meters are an engine's metrics for Prometheus, counted whether or not they
+// are collected. docs/OPERATIONS.md says what is normal for each.
+type meters struct {
+	commands         *prometheus.CounterVec // by command and outcome
+	groups           prometheus.Histogram   // entries
+	syncs            prometheus.Histogram   // seconds
+	reductions       prometheus.Histogram   // seconds, a group
+	snapshots        prometheus.Histogram   // seconds
+	snapshotFailures prometheus.Counter
+	watchers         prometheus.Gauge
+	replayed, target prometheus.Gauge
+
+	registered []prometheus.Collector
+}
+
+func newMeters() *meters {
+	seconds := prometheus.ExponentialBuckets(50e-6, 2, 18) // 50 µs to 6.5 s
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	return &meters{
+		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "swoosh_commands_total", Help: "Commands by name and outcome: changed, unchanged, duplicate, or an error's code.",
+		}, []string{"command", "outcome"}),
+		groups:     histogram("swoosh_group_entries", "Entries that shared a sync.", prometheus.ExponentialBuckets(1, 2, 13)),
+		syncs:      histogram("swoosh_sync_seconds", "Time to make a group durable.", seconds),
+		reductions: histogram("swoosh_reduce_seconds", "Time to reduce a group.", seconds),
+		snapshots:  histogram("swoosh_snapshot_seconds", "Time to save a snapshot.", prometheus.ExponentialBuckets(1e-3, 2, 16)),
+		snapshotFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "swoosh_snapshot_failures_total", Help: "Snapshots that could not be saved.",
+		}),
+		watchers: gauge("swoosh_watchers", "Open watches."),
+		replayed: gauge("swoosh_replay_applied_entries", "Entries replayed by this boot."),
+		target:   gauge("swoosh_replay_target_entries", "Entries that this boot has to replay."),
+	}
+}
+
+// registerMeters registers the metrics with o.Metrics until the engine is
+// closed.
+func (e *Engine) registerMeters() error {
+	progress := e.o.Progress
+	e.o.Progress = func(p Progress) {
+		e.meters.replayed.Set(float64(p.Applied))
+		e.meters.target.Set(float64(p.Target))
+		progress(p)
+	}
+	if e.o.Metrics == nil {
+		return nil
+	}
+	m := e.meters
+	for _, c := range []prometheus.Collector{
+		m.commands, m.groups, m.syncs, m.reductions, m.snapshots, m.snapshotFailures, m.watchers, m.replayed, m.target, standing{e},
+	} {
+		if err := e.o.Metrics.Register(c); err != nil {
+			e.unregisterMeters()
+			return errors.New("swoosh: Options.Metrics already shows an engine: use one registry for each engine, or wrap it with a label: " + err.Error())
+		}
+		m.registered = append(m.registered, c)
+	}
+	return nil
+}
+
+func (e *Engine) unregisterMeters() {
+	for _, c := range e.meters.registered {
+		e.o.Metrics.Unregister(c)
+	}
+	e.meters.registered = nil
+}
+
+// count counts a command by its outcome.
+func (e *Engine) count(command string, r Result, err error) {
+	if e.cat.byName[command] == nil && command != importCommand {
+		command = "unknown" // Names that callers invent must not grow the registry.
+	}
+	e.meters.commands.WithLabelValues(command, outcome(r, err)).Inc()
+}
+
+func outcome(r Result, err error) string {
+	switch {
+	case err != nil:
+		return asError(err, Internal).Kind.Code()
+	case r.Duplicate:
+		return "duplicate"
+	case r.Changed:
+		return "changed"
+	}
+	return "unchanged"
+}
+
+// countBatch counts the commands of a batch, which share its outcome.
+func (e *Engine) countBatch(rs []Request, results []Result, err error) {
+	for i, r := range rs {
+		var result Result
+		if err == nil {
+			result = results[i]
+		}
+		e.count(r.Command, result, err)
+	}
+}
+
+// standing collects the values that are read at the time of a scrape.
+type standing struct{ e *Engine }
+
+var standings = []struct {
+	desc  *prometheus.Desc
+	value func(*Engine, *published) float64
+}{
+	{describe("swoosh_index", "Index of the last durable entry."), func(_ *Engine, p *published) float64 { return float64(p.state.index) }},
+	{describe("swoosh_queue_commands", "Submissions that wait for the writer."), func(e *Engine, _ *published) float64 { return float64(len(e.queue)) }},
+	{describe("swoosh_clock_ahead_seconds", "How far the last stamp is ahead of the wall clock."), func(e *Engine, p *published) float64 {
+		return float64(max(0, int64(p.state.stamp.WallMS)-e.o.Now())) / 1000
+	}},
+	{describe("swoosh_snapshot_index", "Index of the newest snapshot; 0 if there is none."), func(e *Engine, _ *published) float64 { return float64(e.snapshotInfo().Index) }},
+	{describe("swoosh_snapshot_age_seconds", "Time since the stamp of the newest snapshot; 0 if there is none."), func(e *Engine, _ *published) float64 {
+		at := e.snapshotInfo().HLC.WallMS
+		if at == 0 {
+			return 0
+		}
+		return float64(max(0, e.o.Now()-int64(at))) / 1000
+	}},
+	{describe("swoosh_set_aside_files", "Damaged files set aside by this boot."), func(e *Engine, _ *published) float64 { return float64(len(e.setAside.all())) }},
+	{describe("swoosh_log_bytes", "Disk space of the log."), func(e *Engine, _ *published) float64 { return float64(e.home.LogBytes()) }},
+	{describe("swoosh_disk_free_bytes", "Free space of the directory's disk; 0 in memory."), func(e *Engine, _ *published) float64 {
+		free, _ := e.disk()
+		return float64(free)
+	}},
+	{describe("swoosh_disk_reserve_bytes", "Free space below which commands are refused."), func(e *Engine, _ *published) float64 {
+		_, reserve := e.disk()
+		return float64(reserve)
+	}},
+}
+
+var modeDesc = prometheus.NewDesc("swoosh_mode", "1 for the mode in GET /health, 0 for the others.", []string{"mode"}, nil)
+
+func describe(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
+
+// Describe implements prometheus.Collector.
+func (s standing) Describe(to chan<- *prometheus.Desc) {
+	for _, f := range standings {
+		to <- f.desc
+	}
+	to <- modeDesc
+}
+
+// Collect implements prometheus.Collector. During a boot there is only the
+// mode.
+func (s standing) Collect(to chan<- prometheus.Metric) {
+	mode := Starting.Code()
+	if p := s.e.published.Load(); p != nil {
+		for _, f := range standings {
+			to <- prometheus.MustNewConstMetric(f.desc, prometheus.GaugeValue, f.value(s.e, p))
+		}
+		mode = "ready"
+		if ready, reason := s.e.Readiness(); !ready {
+			mode = reason
+		}
+	}
+	for _, m := range modes {
+		is := 0.0
+		if m == mode {
+			is = 1
+		}
+		to <- prometheus.MustNewConstMetric(modeDesc, prometheus.GaugeValue, is, m)
+	}
+}
+
+func (e *Engine) snapshotInfo() SnapshotInfo {
+	if s := e.lastSaved.Load(); s != nil {
+		return *s
+	}
+	return SnapshotInfo{}
+}
+
+// observe records the time since start.
+func observe(h prometheus.Histogram, start time.Time) { h.Observe(time.Since(start).Seconds()) }
+
+// newTracer returns a provider's tracer; nil: nothing is traced.
+func newTracer(p trace.TracerProvider) trace.Tracer {
+	if p == nil {
+		p = noop.NewTracerProvider()
+	}
+	return p.Tracer("github.com/chorus-services/swoosh")
+}
+
+// span starts a span of a submission; the caller ends it with the outcome. It
+// lasts until the answer, so most of it is waiting for the disk.
+func (e *Engine) span(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, func(index uint64, err error)) {
+	ctx, span := e.tracer.Start(ctx, name, trace.WithAttributes(about...))
+	return ctx, func(index uint64, err error) {
+		defer span.End()
+		if err == nil {
+			span.SetAttributes(attribute.Int64("swoosh.index", int64(index)))
+			return
+		}
+		refusal := asError(err, Internal)
+		span.SetAttributes(attribute.String("swoosh.code", refusal.Kind.Code()), attribute.Bool("swoosh.unknown", refusal.Unknown))
+		if refusal.Kind.Status() >= 500 {
+			span.RecordError(err)
+			span.SetStatus(codes.Error, refusal.Kind.Code())
+		}
+	}
+}

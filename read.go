@@ -1,0 +1,252 @@
+package swoosh
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+)
+
+// View returns the durable state as it is now.
+func (e *Engine) View() View { return viewOf(e.published.Load().state) }
+
+// Commands returns every command of the domains.
+func (e *Engine) Commands() []CommandInfo {
+	all := make([]CommandInfo, len(e.cat.names))
+	for i, n := range e.cat.names {
+		all[i] = e.cat.byName[n].CommandInfo
+	}
+	return all
+}
+
+// Bounds returns the indexes of the first and the last entry in the log; 1 and 0
+// if it is empty.
+func (e *Engine) Bounds() (first, last uint64) {
+	first, _ = e.wal.Bounds()
+	return max(first, 1), e.View().Index()
+}
+
+// Records yields the entries from index from to index to, both included. It
+// starts at the first entry that the log still has. Where entries are missing,
+// it ends with an error unless a log.loss entry accounts for them: Badger reads
+// past a block that has gone bad without an error.
+func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		first, last := e.Bounds()
+		next, to := max(from, first), min(to, last)
+		for r, err := range e.wal.Read(next, to) {
+			if err == nil && r.Index != next {
+				err = e.missing(next, r)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+			next = r.Index + 1
+		}
+		if next > to {
+			return
+		}
+		for r, err := range e.wal.Read(to+1, last) {
+			if err = cmp.Or(err, e.missing(next, r)); err != nil {
+				yield(Record{}, err)
+			}
+			return
+		}
+		yield(Record{}, fmt.Errorf("log: entries %d to %d are missing", next, last))
+	}
+}
+
+// missing returns the error of a log that continues with r instead of entry
+// next; nil if a repair left it so.
+func (e *Engine) missing(next uint64, r Record) error {
+	if x, err := DecodeEntry(r); err != nil || x.Command != LossCommand {
+		return fmt.Errorf("log: entries %d to %d are missing: stop the server, then %s", next, r.Index-1, e.o.run("verify", e.o.Dir))
+	}
+	return nil
+}
+
+// WaitIndex returns when entry n is durable and published. It fails with
+// ShuttingDown when the engine stops, or with ctx's error.
+func (e *Engine) WaitIndex(ctx context.Context, n uint64) error {
+	for {
+		advanced := *e.advanced.Load()
+		if e.View().Index() >= n {
+			return nil
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.stopping:
+			return errShuttingDown()
+		}
+	}
+}
+
+// tailMaxBytes bounds the tail, in bytes of entries; the newest entry stays
+// whatever its size.
+const tailMaxBytes = 1 << 20
+
+// tail holds the newest durable records for all watchers: one that keeps up
+// never reads the log. It is safe for concurrent use.
+type tail struct {
+	mu      sync.Mutex
+	records []Record
+	bytes   int
+	next    uint64        // the index after the newest record
+	more    chan struct{} // closed by the next publish; nil: no watcher waits
+}
+
+// newTail returns an empty tail of a log whose next entry has the index next.
+func newTail(next uint64) *tail { return &tail{next: next} }
+
+// publish appends a group and wakes the watchers. It never waits for one.
+func (t *tail) publish(records []Record) {
+	if len(records) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.records = append(t.records, records...)
+	for _, r := range records {
+		t.bytes += r.size()
+	}
+	t.next = records[len(records)-1].Index + 1
+	t.trim()
+	if t.more != nil {
+		close(t.more)
+		t.more = nil
+	}
+}
+
+// trim drops the oldest records.
+func (t *tail) trim() {
+	old := 0
+	for ; t.bytes > tailMaxBytes && old < len(t.records)-1; old++ {
+		t.bytes -= t.records[old].size()
+	}
+	clear(t.records[:old]) // The array stays for a while, its records need not.
+	t.records = t.records[old:]
+}
+
+// read returns up to most records, starting at index from. If there are none,
+// either behind is true, since from is older than the tail and must be read
+// from the log, or more is closed when there are some.
+func (t *tail) read(from uint64, most int) (records []Record, behind bool, more <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	oldest := t.next
+	if len(t.records) > 0 {
+		oldest = t.records[0].Index
+	}
+	if from < oldest {
+		return nil, true, nil
+	}
+	at, _ := slices.BinarySearchFunc(t.records, from, func(r Record, index uint64) int { return cmp.Compare(r.Index, index) })
+	if at < len(t.records) {
+		return slices.Clone(t.records[at:min(at+most, len(t.records))]), false, nil
+	}
+	if t.more == nil {
+		t.more = make(chan struct{})
+	}
+	return nil, false, t.more
+}
+
+// The bounds of what a watcher reads at a time: the first one reached ends it.
+const (
+	watchMaxRecords = 256
+	watchMaxBytes   = 256 << 10 // read from the log; a single record may be larger
+)
+
+// Watch yields every durable entry from index from on, once and in order, and
+// waits for new ones without end. A slow caller loses no entry and delays
+// nothing: it reads the log in chunks and keeps none of it in between. Entries
+// that a log.loss entry accounts for are skipped.
+//
+// It ends with an error: Compacted if retention removed the next entry,
+// ShuttingDown when the engine stops, ctx's error, or Internal if the log
+// cannot be read.
+func (e *Engine) Watch(ctx context.Context, from uint64) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		e.meters.watchers.Inc()
+		defer e.meters.watchers.Dec()
+		for next := max(from, 1); ; {
+			records, err := e.nextRecords(ctx, next)
+			for _, r := range records {
+				if err := e.watchEnd(ctx); err != nil {
+					yield(Record{}, err)
+					return
+				}
+				if !yield(r, nil) {
+					return
+				}
+				next = r.Index + 1
+			}
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+		}
+	}
+}
+
+// watchEnd returns why a watch must end, or nil.
+func (e *Engine) watchEnd(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.stopping:
+		return errShuttingDown()
+	default:
+		return nil
+	}
+}
+
+// nextRecords waits for the next entries, from the tail or from the log. It may
+// return entries together with an error that comes after them.
+func (e *Engine) nextRecords(ctx context.Context, next uint64) ([]Record, error) {
+	for {
+		if err := e.watchEnd(ctx); err != nil {
+			return nil, err
+		}
+		records, behind, more := e.tail.read(next, watchMaxRecords)
+		if behind {
+			return e.readChunk(next)
+		}
+		if records != nil {
+			return records, nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+		case <-e.stopping:
+		}
+	}
+}
+
+// readChunk reads a few entries from the log, up to the published one. It looks
+// for retention afterwards, to know what was removed meanwhile too.
+func (e *Engine) readChunk(next uint64) (chunk []Record, err error) {
+	bytes := 0
+	for r, readErr := range e.Records(next, e.View().Index()) {
+		if err = readErr; err != nil {
+			break
+		}
+		chunk = append(chunk, r)
+		if bytes += r.size(); bytes >= watchMaxBytes || len(chunk) == watchMaxRecords {
+			break
+		}
+	}
+	first, last := e.wal.Bounds()
+	switch {
+	case first == 0 || first > next:
+		return nil, Errorf(Compacted, "entry %d is no longer kept, the log begins at %d: read the state, then watch from the entry after its index", next, cmp.Or(first, e.View().Index()+1))
+	case err != nil:
+		return chunk, Errorf(Internal, "the log cannot be read from entry %d on: %w", next+uint64(len(chunk)), err)
+	case chunk == nil:
+		return nil, Errorf(Internal, "the log has no entry from %d on, although its last entry is %d", next, last)
+	}
+	return chunk, nil
+}
