@@ -120,11 +120,6 @@ type expectEnvelope struct {
 	Hash      jsontext.Value `json:"hash,omitzero"`
 }
 
-var (
-	envelopeCodec = canon.For(reflect.TypeFor[envelope]())
-	expectCodec   = canon.For(reflect.TypeFor[expectEnvelope]())
-)
-
 // DecodeRequest reads a command's JSON envelope, strictly: the refusals are
 // MalformedRequest, with pointers from the envelope's root. The payload is
 // canonical and not yet checked against the command.
@@ -196,7 +191,7 @@ func elements(array []byte) iter.Seq2[int, jsontext.Value] {
 
 func decodeEnvelope(canonical []byte) (Request, error) {
 	var e envelope
-	if errs := envelopeCodec.Decode(canonical, reflect.ValueOf(&e).Elem(), canon.Full); errs != nil {
+	if errs := canon.Of[envelope]().Decode(canonical, &e, canon.Full); errs != nil {
 		return Request{}, malformed(errs, "")
 	}
 	r := Request{
@@ -234,7 +229,7 @@ func prefixed(errs []FieldError, at string) []FieldError {
 
 func decodeExpect(raw jsontext.Value, at string) (Expect, error) {
 	var e expectEnvelope
-	if errs := expectCodec.Decode(raw, reflect.ValueOf(&e).Elem(), canon.Full); errs != nil {
+	if errs := canon.Of[expectEnvelope]().Decode(raw, &e, canon.Full); errs != nil {
 		return Expect{}, malformed(errs, at)
 	}
 	x := Expect{Path: e.Path}
@@ -298,7 +293,7 @@ func (x Expect) encode() jsontext.Value {
 	if x.Path != "" {
 		e.Hash = canon.AppendString(nil, x.Hash)
 	}
-	return expectCodec.Append(nil, reflect.ValueOf(&e).Elem(), canon.Full)
+	return canon.Of[expectEnvelope]().Append(nil, &e, canon.Full)
 }
 
 // call is a request made ready for the writer: looked up, decoded, judged.

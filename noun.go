@@ -3,7 +3,6 @@ package swoosh
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -189,6 +188,6 @@ func CheckList[T Keyed](l []T, most int) error {
 
 // ListSchema gives, as JSON Schema 2020-12, a list of 1 to most elements.
 func ListSchema[T Keyed](most int) string {
-	items := canon.For(reflect.TypeFor[T]()).Schema()
+	items := canon.Of[T]().Schema()
 	return fmt.Sprintf(`{"items":%s,"maxItems":%d,"minItems":1,"type":"array","uniqueItems":true}`, items, most)
 }
