@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // charted is a state of commands that are never run.
 type charted struct {
-	Phase Text `json:"phase"`
+	Phase noun.Text `json:"phase"`
 }
 
 // chartMove is a payload for any command with a Move.

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // Request is a command as a caller asks for it. Only Command is required.
@@ -30,13 +31,13 @@ type Request struct {
 	Expect         Expect
 	HLC            Stamp // the entry's stamp will be after it; zero: none
 
-	Actor      string // who asks, as the server found out
-	role       Role   // that Actor has; NoRole: nobody asked, all is allowed
-	Signer     string // has the form of a key
-	Signature  string // base64
-	WindowID   string // has the form of a key
-	InputsHash Hash   // zero: none
-	Evidence   Refs   // empty: none
+	Actor      string    // who asks, as the server found out
+	role       Role      // that Actor has; NoRole: nobody asked, all is allowed
+	Signer     string    // has the form of a key
+	Signature  string    // base64
+	WindowID   string    // has the form of a key
+	InputsHash Hash      // zero: none
+	Evidence   noun.Refs // empty: none
 }
 
 // Expect is what must hold of the state for a command to be applied. What is
@@ -108,7 +109,7 @@ type envelope struct {
 	Signature      base64Text     `json:"signature,omitzero"`
 	WindowID       Key            `json:"window_id,omitzero"`
 	InputsHash     Hash           `json:"inputs_hash,omitzero"`
-	Evidence       Refs           `json:"evidence,omitzero"`
+	Evidence       noun.Refs      `json:"evidence,omitzero"`
 }
 
 // expectEnvelope is Expect's JSON form; index 0, an empty hash and a hash of

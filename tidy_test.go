@@ -27,14 +27,15 @@ const module = "github.com/chorus-services/swoosh"
 // import. Arrows point down only.
 func TestImportArrows(t *testing.T) {
 	internal := []string{"internal/canon", "internal/durable"}
-	engine := append([]string{""}, internal...)
+	engine := append([]string{"", "noun"}, internal...)
 	allowed := map[string][]string{
 		"internal/canon":    {},
 		"internal/durable":  {},
-		"":                  internal,
-		"system":            {""},
-		"project":           {""},
-		"swooshtest":        {""},
+		"noun":              {"internal/canon"},
+		"":                  append([]string{"noun"}, internal...),
+		"system":            {"", "noun"},
+		"project":           {"", "noun"},
+		"swooshtest":        {"", "noun"},
 		"access":            {""},
 		"client":            {},
 		"cmd/swoosh":        append([]string{"system", "project", "access", "client"}, engine...),
@@ -61,7 +62,7 @@ func ours(path string) string { return strings.TrimPrefix(strings.TrimPrefix(pat
 // TestPurePackages holds domains to determinism: no clock, chance, file,
 // goroutine, nor map in Go's order.
 func TestPurePackages(t *testing.T) {
-	lawful := []string{"bytes", "cmp", "errors", "fmt", "iter", "math", "math/bits", "slices", "strconv", "strings", "unicode", "unicode/utf8", module}
+	lawful := []string{"bytes", "cmp", "errors", "fmt", "iter", "math", "math/bits", "slices", "strconv", "strings", "unicode", "unicode/utf8", module, module + "/noun"}
 	for _, dir := range []string{"system", "project"} {
 		requireNoMapRange(t, dir)
 		for name, file := range parseDir(t, dir) {

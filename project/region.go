@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // Ready is the phase that ingestion, council and environment share: when all
@@ -72,7 +73,7 @@ func enter(phase *string, entered *[]Entered, to string, at swoosh.Stamp) {
 // inRegion gives the phase of a region, for a project whose regions may move.
 // Refused with NotFound if there is no such project, with InvalidPhase of
 // region project if it is archived.
-func inRegion(s State, project swoosh.ID, phase string) (string, error) {
+func inRegion(s State, project noun.ID, phase string) (string, error) {
 	p, ok := s.Projects.Get(project)
 	if !ok {
 		return "", notThere(project)
@@ -87,7 +88,7 @@ func inRegion(s State, project swoosh.ID, phase string) (string, error) {
 
 // fence refuses a report of another round than the present one. The name is
 // the round's own: epoch, term, generation or cycle.
-func fence(project swoosh.ID, name string, given, now Round) error {
+func fence(project noun.ID, name string, given, now Round) error {
 	if given == 0 || given == now {
 		return nil
 	}
