@@ -35,10 +35,11 @@ func TestImportArrows(t *testing.T) {
 		"":                  append([]string{"noun"}, internal...),
 		"system":            {"", "noun"},
 		"project":           {"", "noun"},
+		"chart":             {""},
 		"swooshtest":        {"", "noun"},
 		"access":            {""},
 		"client":            {},
-		"cmd/swoosh":        append([]string{"system", "project", "access", "client"}, engine...),
+		"cmd/swoosh":        append([]string{"system", "project", "access", "chart", "client"}, engine...),
 		"examples/follow":   {"client"},
 		"examples/embedded": append([]string{"system", "project"}, engine...),
 	}
