@@ -295,20 +295,6 @@ func (r *documentReader) validate() {
 	}
 }
 
-// faultsOf gives what a Validate found, by pointers if it gave any.
-func faultsOf(err error) []FieldError {
-	var e *Error
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &e):
-		return []FieldError{{Detail: err.Error()}}
-	case e.Errors == nil:
-		return []FieldError{{Detail: e.Detail}}
-	}
-	return e.Errors
-}
-
 // keyed is a table that says which keys it takes.
 type keyed interface{ checkKey(key string) error }
 

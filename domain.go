@@ -91,7 +91,8 @@ type CommandInfo struct {
 	Stay    bool // may end in the phase that it came from
 	Creates bool // comes from no phase: its object is not there yet
 	Schema  []byte
-	Role    Role // that a caller of the API needs
+	// Privileged: the API accepts the command from admins only.
+	Privileged bool
 
 	moves   bool
 	refuses []Kind
@@ -118,7 +119,8 @@ type definition struct {
 	tables    []field // in the order of their names
 	newPart   func() *part
 	validate  func(*part) error
-	role      Role // that its commands need
+
+	privileged bool // see Privileged
 }
 
 // field is a member of a domain's state.
@@ -158,7 +160,7 @@ var (
 // and integers beyond 32 bits only as nouns or decimal strings), a Move on a
 // command without Phase.
 func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
-	d := &Domain[S]{def: definition{name: name, role: RoleWrite}}
+	d := &Domain[S]{def: definition{name: name}}
 	if !domainName.MatchString(name) || name == "meta" || name == "state" || name == "log" {
 		panic(fmt.Sprintf("swoosh: %q cannot be a domain's name", name))
 	}
@@ -174,7 +176,7 @@ func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 		r.add(d)
 	}
 	for _, c := range d.def.commands {
-		c.Role = d.def.role
+		c.Privileged = d.def.privileged
 	}
 	return d
 }
@@ -272,7 +274,7 @@ func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any](doc string) Rul
 // Privileged leaves a domain's commands to admins: the API takes them from
 // nobody else. Engine.Submit does, since it is its embedder who calls it.
 func Privileged[S any]() Rule[S] {
-	return Rule[S]{func(d *Domain[S]) { d.def.role = RoleAdmin }}
+	return Rule[S]{func(d *Domain[S]) { d.def.privileged = true }}
 }
 
 // layOut finds the plain fields and the tables of a state's type.

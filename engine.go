@@ -19,7 +19,6 @@ const (
 	queueMaxCommands = 4096
 	queueMaxBytes    = 16 << 20
 	groupMaxEntries  = 4096
-	batchMaxCommands = 1000
 )
 
 // Engine is a running state machine: one goroutine reduces commands (run), one

@@ -3,6 +3,7 @@ package swoosh
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // reduce applies one command at a stamp: gates, guards' verdicts, phase,
@@ -35,19 +36,6 @@ func (s *State) reduce(c *call, at Stamp, assert bool) (err *Error) {
 	return nil
 }
 
-// caught turns a panic of a domain's or a guard's code into an error. Defer it.
-func caught(what string, err **Error) {
-	if r := recover(); r != nil {
-		*err = Errorf(Internal, "%s failed", what)
-		(*err).cause = &panicError{value: r}
-	}
-}
-
-// panicError carries what a domain's code panicked with.
-type panicError struct{ value any }
-
-func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
-
 func (s *State) part(domain string) *part {
 	for _, p := range s.parts {
 		if p.def.name == domain {
@@ -66,6 +54,22 @@ func (s *State) askGates(c Command, at Stamp) *Error {
 		}
 	}
 	return nil
+}
+
+// refusedBy returns GuardRejected if a verdict is no.
+func refusedBy(verdicts []Verdict) *Error {
+	var reasons []string
+	for _, v := range verdicts {
+		if !v.Allowed {
+			reasons = append(reasons, fmt.Sprintf("%s: %s", v.Guard, v.Reason))
+		}
+	}
+	if reasons == nil {
+		return nil
+	}
+	e := Errorf(GuardRejected, "refused by %s", strings.Join(reasons, "; "))
+	e.Guards = verdicts
+	return e
 }
 
 // react runs the other domains' reactions, in the order of the parts.
