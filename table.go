@@ -15,8 +15,8 @@ import (
 )
 
 // Table is a part of a domain's state that grows: rows by key, sorted by key.
-// Its zero value is empty and ready. K is printable ASCII; V is a struct that
-// holds no table. Rows are replaced, never altered in place: a row that was
+// Its zero value is empty and ready. K is printable ASCII and has a Validate, as
+// noun.ID has; V is a struct that holds no table. Rows are replaced, never altered in place: a row that was
 // read shares its slices with published copies.
 //
 // Put and Delete belong in Apply and React; elsewhere they panic on a table of
@@ -137,6 +137,7 @@ type owner struct {
 // table is a Table without its types.
 type table interface {
 	journaled
+	keyType() reflect.Type
 	rowType() reflect.Type
 	bind(*owner)
 	fork(from table)
@@ -146,6 +147,7 @@ type table interface {
 	load(key string, decode func(reflect.Value) error) error
 }
 
+func (t *Table[K, V]) keyType() reflect.Type { return reflect.TypeFor[K]() }
 func (t *Table[K, V]) rowType() reflect.Type { return reflect.TypeFor[V]() }
 func (t *Table[K, V]) bind(o *owner)         { t.own = o }
 func (t *Table[K, V]) length() int           { return t.Len() }

@@ -75,13 +75,13 @@ func (r *region) write(b *bytes.Buffer) {
 
 func moves(c swoosh.CommandInfo) bool { return c.Creates || len(c.From) > 0 }
 
-// phases returns the phases that commands come from or go to, each once, in
-// order.
+// phases returns the phases that commands come from or go to, Gone excepted,
+// each once, in order.
 func (r *region) phases() []string {
 	var all []string
 	for _, c := range r.commands {
 		for _, p := range slices.Concat(c.From, c.To) {
-			if !slices.Contains(all, p) {
+			if p != swoosh.Gone && !slices.Contains(all, p) {
 				all = append(all, p)
 			}
 		}
@@ -132,10 +132,10 @@ var (
 	keyword = regexp.MustCompile(`(?i)^(state|note|end|direction|class|classdef|style|default|hide|scale|as|fork|join|choice|concurrent|click|href|acctitle|accdescr|statediagram|tb|bt|lr|rl)$`)
 )
 
-// phaseIDs returns for each phase an id that Mermaid accepts: the phase itself,
+// phaseIDs returns for Gone and each phase an id that Mermaid accepts: the phase itself,
 // or a number if the phase has special characters or is a keyword.
 func phaseIDs(phases []string) map[string]string {
-	ids := map[string]string{}
+	ids := map[string]string{swoosh.Gone: "[*]"}
 	for i, p := range phases {
 		ids[p] = p
 		if plainID.MatchString(p) && !keyword.MatchString(p) {

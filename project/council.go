@@ -54,6 +54,11 @@ type Tools struct {
 // VoteKey is project.role.voter.candidate; ids hold no dot.
 type VoteKey string
 
+const voteKeyForm = "project.role.voter.candidate"
+
+// Validate returns what is wrong with the form, or nil.
+func (k VoteKey) Validate() error { return joined(string(k), voteKeyForm) }
+
 // Vote holds nothing: its key says it all.
 type Vote struct{}
 
@@ -145,14 +150,12 @@ func votesKey(ids ...noun.ID) VoteKey {
 	var b strings.Builder
 	for i, id := range ids {
 		b.WriteString(string(id))
-		if i < voteKeyIDs-1 {
+		if i < strings.Count(voteKeyForm, ".") {
 			b.WriteByte('.')
 		}
 	}
 	return VoteKey(b.String())
 }
-
-const voteKeyIDs = 4
 
 func (k VoteKey) candidate() noun.ID {
 	return noun.ID(k[strings.LastIndexByte(string(k), '.')+1:])

@@ -33,6 +33,9 @@ type Execution struct {
 // ItemKey is project.item; ids hold no dot.
 type ItemKey string
 
+// Validate returns what is wrong with the form, or nil.
+func (k ItemKey) Validate() error { return joined(string(k), "project.item") }
+
 // Item is a piece of work of this cycle.
 type Item struct {
 	Result  noun.Ref     `json:"result"` // empty until there is one

@@ -124,3 +124,14 @@ func deleteBelow[K ~string, V any](t *swoosh.Table[K, V], prefix K) {
 		t.Delete(k)
 	}
 }
+
+// joined returns what is wrong with a key that must be ids joined by dots, or
+// nil. form names the ids: "project.item".
+func joined(key, form string) error {
+	ids := strings.Split(key, ".")
+	bad := func(id string) bool { return noun.ID(id).Validate() != nil }
+	if len(ids) != strings.Count(form, ".")+1 || slices.ContainsFunc(ids, bad) {
+		return fmt.Errorf("must be %s, each an id", form)
+	}
+	return nil
+}

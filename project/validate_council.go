@@ -67,8 +67,8 @@ func (s State) voteFaults(f *faults, project noun.ID, r Council) {
 	ballot, used := "", 0 // project, role and voter; votes of one stand together
 	for k := range below(s.Votes, votesKey(project)) {
 		at, ids := rowAt("votes", string(k)), strings.Split(string(k), ".")
-		if len(ids) != voteKeyIDs {
-			f.want(false, at, "must be project.role.voter.candidate")
+		if err := k.Validate(); err != nil {
+			f.want(false, at, "%v", err)
 			continue
 		}
 		if b := strings.Join(ids[:3], "."); b != ballot {

@@ -3,7 +3,6 @@ package project
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -36,8 +35,8 @@ func (s State) itemFaults(f *faults, project noun.ID, r Execution) (items int, o
 	for k, item := range below(s.Items, itemsOf(project)) {
 		items++
 		at := rowAt("items", string(k))
-		formed := noun.ID(strings.TrimPrefix(string(k), string(itemsOf(project)))).Validate()
-		f.want(formed == nil, at, "must be project.item")
+		formed := k.Validate()
+		f.want(formed == nil, at, "%v", formed)
 		f.want(item.Result != "" || r.Phase == Work, at+"/result", "is required in %s", r.Phase)
 		f.want(len(item.Reviews) == 0 || r.Phase != Work, at+"/reviews", "must not be there in %s", Work)
 		seen := map[noun.ID]bool{}
