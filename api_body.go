@@ -11,12 +11,6 @@ import (
 	"time"
 )
 
-// Limits of bodies, in bytes.
-const (
-	commandMaxBytes   = 1_000_000 // a command, alone or as a line of a stream
-	batchBodyMaxBytes = 2 << 20   // an atomic batch
-)
-
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
@@ -158,11 +152,4 @@ func (x *exchange) readCommand() (raw []byte, isBatch bool, err error) {
 			raw = slices.Grow(raw, len(raw))
 		}
 	}
-}
-
-func bodyTooLarge(most int) *Error {
-	if most == commandMaxBytes {
-		return Errorf(TooLarge, "a command takes at most %d bytes: make it smaller, or several commands", most)
-	}
-	return Errorf(TooLarge, "an atomic batch takes at most %d bytes: split it, or stream the commands as application/x-ndjson", most)
 }

@@ -53,6 +53,14 @@ func (c Caller) may(what string, needed Role) error {
 	return Errorf(Forbidden, "%s needs the role %s, %s has %s: ask as somebody who has that role", what, needed, who, c.Role)
 }
 
+// Role returns the role that a caller of the API needs for the command.
+func (c CommandInfo) Role() Role {
+	if c.Privileged {
+		return RoleAdmin
+	}
+	return RoleWrite
+}
+
 // admit finds out who asks, whether that caller may, and whether now.
 func (x *exchange) admit() error {
 	if x.route.role == NoRole {

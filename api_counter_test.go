@@ -15,20 +15,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
 // counterState is the state of a small domain for tests of the API: a plain
 // field, a table, and rows with a phase.
 type counterState struct {
-	Total    uint32                                `json:"total"`
-	Counters swoosh.Table[swoosh.ID, counterValue] `json:"counters"`
+	Total    uint32                              `json:"total"`
+	Counters swoosh.Table[noun.ID, counterValue] `json:"counters"`
 }
 
 type counterValue struct {
-	Phase string       `json:"phase"`
-	Count uint32       `json:"count"`
-	Marks []swoosh.Ref `json:"marks"`
+	Phase string     `json:"phase"`
+	Count uint32     `json:"count"`
+	Marks []noun.Ref `json:"marks"`
 }
 
 var counter = swoosh.NewDomain("counter",
@@ -39,7 +40,7 @@ var counter = swoosh.NewDomain("counter",
 )
 
 type counterStart struct {
-	Counter swoosh.ID `json:"counter"`
+	Counter noun.ID `json:"counter"`
 }
 
 func (c counterStart) Phase(v swoosh.View) (string, error) {
@@ -59,9 +60,9 @@ func (c counterStart) Apply(s *counterState, at swoosh.Stamp) {
 }
 
 type counterAdd struct {
-	Counter swoosh.ID   `json:"counter"`
-	Amount  uint32      `json:"amount"`
-	Mark    swoosh.Refs `json:"mark,omitzero"`
+	Counter noun.ID   `json:"counter"`
+	Amount  uint32    `json:"amount"`
+	Mark    noun.Refs `json:"mark,omitzero"`
 }
 
 func (c counterAdd) Phase(v swoosh.View) (string, error) {

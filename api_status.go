@@ -129,7 +129,7 @@ type commandDocument struct {
 func newCommandDocument(c CommandInfo) commandDocument {
 	return commandDocument{
 		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
-		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: c.Role.String(),
+		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: c.Role().String(),
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // snapshots lists the files of the newest snapshots, oldest first.
@@ -317,7 +318,7 @@ func TestOpenRefuses(t *testing.T) {
 func someHistory(t *testing.T, r *rig, rnd *rand.Rand, n int) (seen map[uint64]swoosh.Hash, inside map[uint64][2]uint64) {
 	seen, inside = map[uint64]swoosh.Hash{0: r.View().StateHash()}, map[uint64][2]uint64{}
 	draw := func() swoosh.Request {
-		id := swoosh.ID(fmt.Sprint("a", rnd.IntN(8)))
+		id := noun.ID(fmt.Sprint("a", rnd.IntN(8)))
 		switch rnd.IntN(8) {
 		case 0, 1:
 			return opening(id)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -164,14 +165,14 @@ func TestCallerKeepsItsMemory(t *testing.T) {
 	r.wal.Hold()
 	first := r.enqueue(opening("first"))
 	index, req := uint64(1), opening("a")
-	req.Evidence = swoosh.Refs{"ucxl://before"}
+	req.Evidence = noun.Refs{"ucxl://before"}
 	req.Expect = swoosh.Expect{Index: &index}
 	second := r.enqueue(req)
 	req.Evidence[0], index = "ucxl://after", 77
 	r.wal.Release()
 	first[0].result(t)
 	second[0].result(t)
-	require.Equal(t, swoosh.Refs{"ucxl://before"}, r.entry(2).Evidence)
+	require.Equal(t, noun.Refs{"ucxl://before"}, r.entry(2).Evidence)
 }
 
 // trapGate panics when a state is to be replaced.

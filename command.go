@@ -1,28 +1,27 @@
 package swoosh
 
 import (
-	"bytes"
-	"cmp"
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
-	"iter"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // Request is a command as a caller asks for it. Only Command is required.
 type Request struct {
 	Command string
-	// Payload is the command's payload type, or its JSON as []byte,
-	// json.RawMessage or jsontext.Value; nil is {}. It is encoded and decoded
-	// again: Submit never applies the caller's value.
+	// Payload is a value of the command's payload type, or its JSON as []byte,
+	// json.RawMessage or jsontext.Value; nil means {}. It is encoded and decoded
+	// again: Submit never applies the caller's own value.
 	Payload any
 
 	IdempotencyKey string // 1 to 255 characters from ! to ~ without " and \; empty: none
@@ -30,13 +29,13 @@ type Request struct {
 	Expect         Expect
 	HLC            Stamp // the entry's stamp will be after it; zero: none
 
-	Actor      string // who asks, as the server found out
-	role       Role   // that Actor has; NoRole: nobody asked, all is allowed
-	Signer     string // has the form of a key
-	Signature  string // base64
-	WindowID   string // has the form of a key
-	InputsHash Hash   // zero: none
-	Evidence   Refs   // empty: none
+	Actor      string    // who asks, as far as the server found out
+	role       Role      // that Actor has; NoRole: nobody asked, all is allowed
+	Signer     string    // has the form of a key
+	Signature  string    // base64
+	WindowID   string    // has the form of a key
+	InputsHash Hash      // zero: none
+	Evidence   noun.Refs // empty: none
 }
 
 // Result is the answer to an accepted command.
@@ -44,15 +43,15 @@ type Result struct {
 	Index     uint64 `json:"index"` // of its entry
 	HLC       Stamp  `json:"hlc"`
 	StateHash Hash   `json:"state_hash"` // after it
-	Changed   bool   `json:"changed"`    // false: lawful, and altered nothing
-	Duplicate bool   `json:"duplicate"`  // the key was known: the first answer
+	Changed   bool   `json:"changed"`    // false: accepted, but the state is as before
+	Duplicate bool   `json:"duplicate"`  // the key was known: this is the first answer again
 }
 
 // Key is the form of an idempotency key: 1 to 255 characters from ! to ~
 // without " and \.
 type Key string
 
-// Validate says what is wrong with the form.
+// Validate returns what is wrong with the form, or nil.
 func (k Key) Validate() error {
 	if len(k) < 1 || len(k) > 255 {
 		return fmt.Errorf("must have 1 to 255 characters, not %d", len(k))
@@ -69,225 +68,48 @@ type base64Text string
 
 func (s base64Text) Validate() error {
 	_, err := base64.StdEncoding.DecodeString(string(s))
-	if err != nil || s == "" || strings.ContainsAny(string(s), "\r\n") { // Go's decoder passes over line ends.
-		return fmt.Errorf("must be base64 (RFC 4648), padded and not empty")
+	if err != nil || s == "" || strings.ContainsAny(string(s), "\r\n") { // Go's decoder skips line ends.
+		return errors.New("must be base64 (RFC 4648), padded and not empty")
 	}
 	return nil
 }
 
-// envelope is a command's JSON form.
-type envelope struct {
-	Command        string         `json:"command"`
-	Payload        jsontext.Value `json:"payload,omitzero"`
-	IdempotencyKey Key            `json:"idempotency_key,omitzero"`
-	KeySince       Stamp          `json:"key_since,omitzero"`
-	Expect         jsontext.Value `json:"expect,omitzero"`
-	HLC            Stamp          `json:"hlc,omitzero"`
-	Signer         Key            `json:"signer,omitzero"`
-	Signature      base64Text     `json:"signature,omitzero"`
-	WindowID       Key            `json:"window_id,omitzero"`
-	InputsHash     Hash           `json:"inputs_hash,omitzero"`
-	Evidence       Refs           `json:"evidence,omitzero"`
+// Guard is a predicate over the world: a quota service, a signature check. It
+// is called on the caller's goroutine, before the writer, so it may do I/O and
+// may be slow. What it reads of the state may have changed by the time the
+// command is reduced: Check reads that again.
+type Guard interface {
+	// Name is 1 to 63 characters of a-z, 0-9 and dash.
+	Name() string
+	// Judge reports whether the command is allowed, and why not.
+	Judge(ctx context.Context, r Request, v View) (allowed bool, reason string)
 }
 
-// expectEnvelope is Expect's JSON form; index 0, an empty hash and a hash of
-// zeros are lawful, so presence is kept.
-type expectEnvelope struct {
-	StateHash jsontext.Value `json:"state_hash,omitzero"`
-	Index     jsontext.Value `json:"index,omitzero"`
-	Path      string         `json:"path,omitzero"`
-	Hash      jsontext.Value `json:"hash,omitzero"`
-}
+// maxReason bounds a guard's reason in an entry, in bytes.
+const maxReason = 1024
 
-var (
-	envelopeCodec = canon.For(reflect.TypeFor[envelope]())
-	expectCodec   = canon.For(reflect.TypeFor[expectEnvelope]())
-)
-
-// DecodeRequest reads a command's JSON envelope, strictly: the refusals are
-// MalformedRequest, with pointers from the envelope's root. The payload is
-// canonical and not yet checked against the command.
-func DecodeRequest(raw []byte) (Request, error) {
-	canonical, err := canon.Canonicalize(raw)
-	if err != nil {
-		return Request{}, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
-	}
-	return decodeEnvelope(canonical)
-}
-
-// DecodeBatch reads the JSON array of an atomic batch, as DecodeRequest does.
-// TooLarge are more than 1000 commands, and one of more than 1 000 000 bytes.
-func DecodeBatch(raw []byte) ([]Request, error) {
-	canonical, err := canon.Canonicalize(raw)
-	if err != nil {
-		return nil, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
-	}
-	if canonical[0] != '[' {
-		return nil, Errorf(MalformedRequest, "a batch is a JSON array of commands")
-	}
-	if err := checkSizes(raw); err != nil {
-		return nil, err
-	}
-	var rs []Request
-	for i, v := range elements(canonical) {
-		r, err := decodeEnvelope(bytes.Clone(v))
-		if err != nil {
-			return nil, batchError(i, asError(err, MalformedRequest))
+// judge calls all guards. The writer enforces a no, after it has looked for the
+// key.
+func judge(ctx context.Context, guards []Guard, r Request, v View) []Verdict {
+	var all []Verdict
+	for _, g := range guards {
+		allowed, reason := g.Judge(ctx, r, v)
+		if len(reason) > maxReason {
+			reason = reason[:maxReason]
 		}
-		rs = append(rs, r)
+		all = append(all, Verdict{g.Name(), allowed, strings.ToValidUTF8(reason, "�")})
 	}
-	return rs, nil
+	return all
 }
 
-// checkSizes refuses a batch of too many commands, and one that is too large,
-// as it was sent.
-func checkSizes(raw []byte) error {
-	n := 0
-	for i, v := range elements(raw) {
-		if n = i + 1; len(v) > commandMaxBytes {
-			return batchError(i, bodyTooLarge(commandMaxBytes))
-		}
-	}
-	if n > batchMaxCommands {
-		return batchTooLong(n)
-	}
-	return nil
-}
-
-func batchTooLong(n int) *Error {
-	return Errorf(TooLarge, "a batch has 1 to %d commands, this one has %d: split it", batchMaxCommands, n)
-}
-
-// elements gives the elements of a JSON array, which is known to be one. Each
-// is good until the next.
-func elements(array []byte) iter.Seq2[int, jsontext.Value] {
-	return func(yield func(int, jsontext.Value) bool) {
-		d := jsontext.NewDecoder(bytes.NewBuffer(array))
-		_, err := d.ReadToken()
-		for i := 0; err == nil && d.PeekKind() != ']'; i++ {
-			var v jsontext.Value
-			if v, err = d.ReadValue(); err != nil || !yield(i, v) {
-				return
-			}
-		}
-	}
-}
-
-func decodeEnvelope(canonical []byte) (Request, error) {
-	var e envelope
-	if errs := envelopeCodec.Decode(canonical, reflect.ValueOf(&e).Elem(), canon.Full); errs != nil {
-		return Request{}, malformed(errs, "")
-	}
-	r := Request{
-		Command: e.Command, Payload: e.Payload,
-		IdempotencyKey: string(e.IdempotencyKey), KeySince: e.KeySince, HLC: e.HLC,
-		Signer: string(e.Signer), Signature: string(e.Signature), WindowID: string(e.WindowID),
-		InputsHash: e.InputsHash, Evidence: e.Evidence,
-	}
-	if e.Expect != nil {
-		var err error
-		if r.Expect, err = decodeExpect(e.Expect, "/expect"); err != nil {
-			return Request{}, err
-		}
-	}
-	return r, nil
-}
-
-// theBody is what a detail calls the root of what was sent.
-const theBody = "the body"
-
-func malformed(errs []FieldError, at string) *Error {
-	e := Errorf(MalformedRequest, "%s %s", cmp.Or(at+errs[0].Pointer, theBody), errs[0].Detail)
-	e.Errors = prefixed(errs, at)
-	return e
-}
-
-// prefixed puts at before every pointer.
-func prefixed(errs []FieldError, at string) []FieldError {
-	errs = slices.Clone(errs)
-	for i := range errs {
-		errs[i].Pointer = at + errs[i].Pointer
-	}
-	return errs
-}
-
-func decodeExpect(raw jsontext.Value, at string) (Expect, error) {
-	var e expectEnvelope
-	if errs := expectCodec.Decode(raw, reflect.ValueOf(&e).Elem(), canon.Full); errs != nil {
-		return Expect{}, malformed(errs, at)
-	}
-	x := Expect{Path: e.Path}
-	if e.StateHash != nil {
-		hash, err := unquoteHash(e.StateHash)
-		if err != nil {
-			return Expect{}, malformed([]FieldError{{Pointer: "/state_hash", Detail: "must be 64 lower-case hex digits"}}, at)
-		}
-		x.StateHash = &hash
-	}
-	if e.Index != nil {
-		n, err := strconv.ParseUint(string(e.Index), 10, 53)
-		if err != nil {
-			return Expect{}, malformed([]FieldError{{Pointer: "/index", Detail: "must be an index: an integer from 0"}}, at)
-		}
-		x.Index = &n
-	}
-	if (e.Path != "") != (e.Hash != nil) {
-		return Expect{}, malformed([]FieldError{{Pointer: "", Detail: "must have path and hash together"}}, at)
-	}
-	if e.Hash != nil {
-		var ok bool
-		if x.Hash, ok = hashOrEmpty(e.Hash); !ok {
-			return Expect{}, malformed([]FieldError{{Pointer: "/hash", Detail: "must be 64 lower-case hex digits, or empty for a row that is not there"}}, at)
-		}
-	}
-	if x.isZero() {
-		return Expect{}, malformed([]FieldError{{Pointer: "", Detail: "must have state_hash, index, or path with hash"}}, at)
-	}
-	return x, nil
-}
-
-func hashOrEmpty(raw jsontext.Value) (string, bool) {
-	if string(raw) == `""` {
-		return "", true
-	}
-	hash, err := unquoteHash(raw)
-	return hash.String(), err == nil
-}
-
-func unquoteHash(raw jsontext.Value) (Hash, error) {
-	s, err := jsontext.AppendUnquote(nil, raw)
-	if err != nil {
-		return Hash{}, err
-	}
-	return ParseHash(string(s))
-}
-
-// encode gives the JSON form, nil for a zero Expect.
-func (x Expect) encode() jsontext.Value {
-	if x.isZero() {
-		return nil
-	}
-	e := expectEnvelope{Path: x.Path}
-	if x.StateHash != nil {
-		e.StateHash = canon.AppendString(nil, x.StateHash.String())
-	}
-	if x.Index != nil {
-		e.Index = jsontext.Value(strconv.FormatUint(*x.Index, 10))
-	}
-	if x.Path != "" {
-		e.Hash = canon.AppendString(nil, x.Hash)
-	}
-	return expectCodec.Append(nil, reflect.ValueOf(&e).Elem(), canon.Full)
-}
-
-// call is a request made ready for the writer: looked up, decoded, judged.
+// call is a request that is ready for the writer: looked up, decoded, judged.
 type call struct {
 	cmd      *command
 	value    any            // of cmd.payload
 	payload  jsontext.Value // canonical
 	req      Request
 	verdicts []Verdict
-	size     int  // an upper bound of its entry's, in bytes
+	size     int  // an upper bound of its entry's size, in bytes
 	changed  bool // written by run
 }
 
@@ -326,8 +148,8 @@ func (cat *catalogue) find(name string) (*command, error) {
 	return nil, Errorf(UnknownCommand, "there is no command %q; %s", name, hint)
 }
 
-// prepare looks a request's command up and decodes its payload. Pointers
-// begin at the envelope's root.
+// prepare looks up a request's command and decodes its payload. Pointers in its
+// errors begin at the root of the envelope.
 func (cat *catalogue) prepare(r Request) (*call, error) {
 	if err := r.checkForms(); err != nil {
 		return nil, err
@@ -340,7 +162,7 @@ func (cat *catalogue) prepare(r Request) (*call, error) {
 		return nil, err
 	}
 	if r.role != NoRole {
-		if err := (Caller{r.Actor, r.role}).may(cmd.Name, cmd.Role); err != nil {
+		if err := (Caller{r.Actor, r.role}).may(cmd.Name, cmd.Role()); err != nil {
 			return nil, err
 		}
 	}
@@ -352,7 +174,7 @@ func (cat *catalogue) prepare(r Request) (*call, error) {
 	if errs != nil {
 		return nil, errs
 	}
-	r.Evidence, r.Expect = slices.Clone(r.Evidence), r.Expect.clone() // The caller may go on changing what they point to.
+	r.Evidence, r.Expect = slices.Clone(r.Evidence), r.Expect.clone() // The caller may change what they point to.
 	c := &call{cmd: cmd, value: value, payload: payload, req: r}
 	c.size = len(payload) + len(r.Command) + entryOverhead
 	for _, ref := range r.Evidence {
@@ -364,7 +186,7 @@ func (cat *catalogue) prepare(r Request) (*call, error) {
 	return c, nil
 }
 
-// decode reads a payload, and lets it refuse by itself.
+// decode reads a payload and validates it.
 func (c *command) decode(payload jsontext.Value) (any, *Error) {
 	p := reflect.New(c.payload).Elem()
 	if errs := c.codec.Decode(payload, p, canon.Full); errs != nil {
@@ -372,11 +194,8 @@ func (c *command) decode(payload jsontext.Value) (any, *Error) {
 	}
 	value := p.Interface()
 	if v, ok := value.(Validator); ok {
-		if err := v.Validate(); err != nil {
-			if e := asError(err, InvalidPayload); e.Errors != nil {
-				return nil, invalidPayload(e.Errors)
-			}
-			return nil, invalidPayload([]FieldError{{Detail: err.Error()}})
+		if errs := faultsOf(v.Validate()); errs != nil {
+			return nil, invalidPayload(errs)
 		}
 	}
 	return value, nil
@@ -392,7 +211,7 @@ func invalidPayload(errs []FieldError) *Error {
 	return e
 }
 
-// rawPayload gives the canonical JSON of a request's payload.
+// rawPayload returns the canonical JSON of a request's payload.
 func rawPayload(cmd *command, payload any) (jsontext.Value, error) {
 	var raw []byte
 	switch p := payload.(type) {
@@ -423,22 +242,18 @@ func rawPayload(cmd *command, payload any) (jsontext.Value, error) {
 	return canonical, nil
 }
 
-// checkForms holds requests made in Go to the forms of the envelope.
+// checkForms holds a request that was made in Go to the forms of the envelope.
 func (r Request) checkForms() error {
-	e := envelope{
-		IdempotencyKey: Key(r.IdempotencyKey), Signer: Key(r.Signer), WindowID: Key(r.WindowID),
-		Signature: base64Text(r.Signature), Evidence: r.Evidence,
-	}
 	for _, f := range []struct {
 		name  string
 		given bool
 		noun  Validator
 	}{
-		{"idempotency_key", r.IdempotencyKey != "", e.IdempotencyKey},
-		{"signer", r.Signer != "", e.Signer},
-		{"signature", r.Signature != "", e.Signature},
-		{"window_id", r.WindowID != "", e.WindowID},
-		{"evidence", len(r.Evidence) > 0, e.Evidence},
+		{"idempotency_key", r.IdempotencyKey != "", Key(r.IdempotencyKey)},
+		{"signer", r.Signer != "", Key(r.Signer)},
+		{"signature", r.Signature != "", base64Text(r.Signature)},
+		{"window_id", r.WindowID != "", Key(r.WindowID)},
+		{"evidence", len(r.Evidence) > 0, r.Evidence},
 	} {
 		if f.given {
 			if err := f.noun.Validate(); err != nil {
@@ -467,7 +282,7 @@ func (r Request) checkForms() error {
 	return nil
 }
 
-// checkExpect refuses an Expect whose path cannot be a row's.
+// checkExpect refuses an Expect whose path can't be a row's.
 func (cat *catalogue) checkExpect(x Expect) error {
 	if x.Path == "" && x.Hash == "" {
 		return nil

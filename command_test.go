@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // everyMember is an envelope with all that it may have.
@@ -30,7 +31,7 @@ func TestDecodeRequest(t *testing.T) {
 		KeySince: swoosh.Stamp{WallMS: 0x0197a2b4c000, Node: "n1"},
 		Expect:   swoosh.Expect{Index: &zero, Path: "/ledger/accounts/a", StateHash: &hash},
 		HLC:      swoosh.Stamp{WallMS: 0x0197a2b4c6d8, Counter: 3, Node: "n1"},
-		Signer:   "node-7", Signature: "YQ==", WindowID: "w-12", InputsHash: hash, Evidence: swoosh.Refs{"ucxl://x", "y"},
+		Signer:   "node-7", Signature: "YQ==", WindowID: "w-12", InputsHash: hash, Evidence: noun.Refs{"ucxl://x", "y"},
 	}, r)
 	for _, test := range []struct{ body, pointer string }{
 		{``, ""}, {`[]`, ""}, {`null`, ""}, {`{"command":"x"} {}`, ""}, {"{\"command\":\"\xff\"}", ""}, {`{"command":"\ud800"}`, ""},
@@ -138,8 +139,8 @@ func TestForms(t *testing.T) {
 		"/signer":          func(q *swoosh.Request) { q.Signer = "a b" },
 		"/signature":       func(q *swoosh.Request) { q.Signature = "?" },
 		"/window_id":       func(q *swoosh.Request) { q.WindowID = strings.Repeat("w", 256) },
-		"/evidence":        func(q *swoosh.Request) { q.Evidence = swoosh.Refs{"a", "a"} },
-		"/evidence/1":      func(q *swoosh.Request) { q.Evidence = swoosh.Refs{"a", "a b"} },
+		"/evidence":        func(q *swoosh.Request) { q.Evidence = noun.Refs{"a", "a"} },
+		"/evidence/1":      func(q *swoosh.Request) { q.Evidence = noun.Refs{"a", "a b"} },
 		"/actor":           func(q *swoosh.Request) { q.Actor = "\xff" },
 		"/hlc":             func(q *swoosh.Request) { q.HLC = swoosh.Stamp{WallMS: 1} },
 		"/key_since":       func(q *swoosh.Request) { q.KeySince = swoosh.Stamp{WallMS: 1 << 48, Node: "n"} },

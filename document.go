@@ -293,21 +293,6 @@ func (r *documentReader) validate() {
 	}
 }
 
-// faultsOf returns the error of a Validate as faults, with its pointers if it
-// has any.
-func faultsOf(err error) []FieldError {
-	var e *Error
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &e):
-		return []FieldError{{Detail: err.Error()}}
-	case e.Errors == nil:
-		return []FieldError{{Detail: e.Detail}}
-	}
-	return e.Errors
-}
-
 // keyed is a table that checks keys.
 type keyed interface{ checkKey(key string) error }
 

@@ -20,16 +20,27 @@ type Handler[S any] interface {
 	Apply(*S, Stamp)
 }
 
-// Phased is a command that moves a phase: it says in which phase the region
-// is that it is about. An error refuses; NotFound where the object is not
-// there.
+// Phased is a command that moves a phase. Phase returns the phase that the
+// command's object is in; its error refuses the command, with NotFound if the
+// object is not there.
+//
+// Phase is called before Check, unless the command creates its object. With
+// Options.Assert, as in tests, it is called again after Apply, and must return a
+// phase that the Move declares, or NotFound if that is Gone.
+//
+// InvalidPhase names the object by the first member of the payload that can be a
+// key of one of the domain's tables.
 type Phased interface {
 	Phase(View) (string, error)
 }
 
-// Validator is an optional part of a payload, which it refuses by itself
-// alone, before the queue (InvalidPayload); or of a domain's state, whose rows
-// must fit each other when a state is imported (InvalidState).
+// Validator is an optional part of a payload and of a domain's state. A payload
+// refuses itself by its content alone, before the queue (InvalidPayload). A
+// state refuses rows that don't fit each other, when it is imported
+// (InvalidState).
+//
+// To point at a member, Validate returns a FieldError, or an Error with Errors;
+// their pointers begin at the value that is validated, as /to does.
 type Validator interface {
 	Validate() error
 }
@@ -46,22 +57,26 @@ type Rule[S any] struct {
 	add func(*Domain[S])
 }
 
-// Option says more of a command: a Move, or Refuses.
+// Option says more about a command: a Move, or Refuses.
 type Option interface {
 	describe(*CommandInfo)
 }
 
-// Move declares from which phases a command may come and in which it may end.
+// Move declares the phases that a command may come from and end in.
 type Move struct {
 	from, to []string
 	stay     bool
 }
 
+// Gone stands in Move.To for a command that removes its object: after it, Phase
+// fails with NotFound. In a statechart it is the final state, [*].
+const Gone = "(none)"
+
 // From begins a Move. Without phases the command creates its object, and its
-// Check says whether it may.
+// Check decides whether it may.
 func From(phases ...string) Move { return Move{from: phases} }
 
-// To names every phase that the command may end in.
+// To names every phase that the command may end in, Gone included.
 func (m Move) To(phases ...string) Move { m.to = phases; return m }
 
 // Stay adds the phase that the command came from.
@@ -74,24 +89,24 @@ func (m Move) describe(c *CommandInfo) {
 
 type refuses []Kind
 
-// Refuses names kinds that the command's Check may answer, beside those that
-// follow from its declaration; they are listed in the catalogue.
+// Refuses names the kinds that the command's Check may return, besides those
+// that follow from its declaration. The catalogue lists them.
 func Refuses(kinds ...Kind) Option { return refuses(kinds) }
 
 func (r refuses) describe(c *CommandInfo) { c.refuses = append(c.refuses, r...) }
 
-// CommandInfo is what the declaration of a command says.
+// CommandInfo is the declaration of a command.
 type CommandInfo struct {
-	Name    string // whole, "fleet.register"
-	Summary string
-	Domain  string
-	Region  string   // the name up to the dot
-	From    []string // phases; empty for a command that moves none, or creates
-	To      []string
-	Stay    bool // may end in the phase that it came from
-	Creates bool // comes from no phase: its object is not there yet
-	Schema  []byte
-	Role    Role // that a caller of the API needs
+	Name       string // the whole name: "fleet.register"
+	Summary    string
+	Domain     string
+	Region     string   // the name up to the dot
+	From       []string // phases; empty if the command moves none, or creates
+	To         []string // phases, Gone included
+	Stay       bool     // may end in the phase that it came from
+	Creates    bool     // comes from no phase: its object is not there yet
+	Schema     []byte   // of the payload: JSON Schema 2020-12
+	Privileged bool     // the API accepts it from admins only
 
 	moves   bool
 	refuses []Kind
@@ -103,7 +118,7 @@ type Part interface {
 	definition() *definition
 }
 
-// Domain is a part of the state and what may be done to it.
+// Domain is a part of the state and the commands that change it.
 type Domain[S any] struct {
 	def definition
 }
@@ -118,7 +133,8 @@ type definition struct {
 	tables    []field // in the order of their names
 	newPart   func() *part
 	validate  func(*part) error
-	role      Role // that its commands need
+
+	privileged bool // see Privileged
 }
 
 // field is a member of a domain's state.
@@ -126,6 +142,7 @@ type field struct {
 	name  string
 	at    int // index in the struct
 	codec *canon.Codec
+	key   reflect.Type // of a table
 }
 
 // command is a declared command: how its payload is read and what it does.
@@ -133,6 +150,7 @@ type command struct {
 	CommandInfo
 	payload reflect.Type
 	codec   *canon.Codec
+	object  int // the payload's field that names the object; -1: none does
 	apply   func(*part, any, Stamp)
 	// Each takes a payload value, by interface.
 	check func(any, View) error
@@ -152,15 +170,21 @@ var (
 	commandName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$`)
 )
 
-// NewDomain declares a domain. Its name is its member in the state's JSON. It
-// panics on a declaration that cannot work: names twice or of the wrong form,
-// types outside the data model (no floats, times, pointers, maps, interfaces,
-// and integers beyond 32 bits only as nouns or decimal strings), a Move on a
-// command without Phase.
+// NewDomain declares a domain. Its name, 1 to 63 characters of a-z, 0-9 and _
+// beginning with a letter, is its member in the state's JSON.
+//
+// NewDomain panics on a declaration that can't work: a name twice or of the
+// wrong form; types outside the data model (floats, times, pointers, maps,
+// interfaces, embedded structs; integers of 64 bits unless they are nouns or
+// decimal strings); a table whose key has no Validate; a Move on a command
+// without Phase.
 func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
-	d := &Domain[S]{def: definition{name: name, role: RoleWrite}}
-	if !domainName.MatchString(name) || name == "meta" || name == "state" || name == "log" {
-		panic(fmt.Sprintf("swoosh: %q cannot be a domain's name", name))
+	d := &Domain[S]{def: definition{name: name}}
+	if !domainName.MatchString(name) {
+		panic(fmt.Sprintf("swoosh: a domain can't be called %q: a name is 1 to 63 characters of a-z, 0-9 and _, beginning with a letter", name))
+	}
+	if name == "meta" || name == "state" || name == "log" {
+		panic("swoosh: a domain can't be called meta, state or log, which are names of the engine: choose another")
 	}
 	d.def.layOut(reflect.TypeFor[S]())
 	d.def.newPart = func() *part { return newPart(&d.def, new(S)) }
@@ -174,28 +198,29 @@ func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 		r.add(d)
 	}
 	for _, c := range d.def.commands {
-		c.Role = d.def.role
+		c.Privileged = d.def.privileged
 	}
 	return d
 }
 
-// Name is the domain's member in the state's JSON.
+// Name returns the domain's member in the state's JSON.
 func (d *Domain[S]) Name() string { return d.def.name }
 
 func (d *Domain[S]) definition() *definition { return &d.def }
 
-// Of gives the domain's part of a state, by value: it is for reading, a Put
-// does not compile.
+// Of returns the domain's part of a state, by value: it is for reading, a Put
+// does not compile. It panics if the engine was opened without the domain.
 func (d *Domain[S]) Of(v View) S {
 	for _, p := range v.state.parts {
 		if p.def == &d.def {
 			return *p.state.(*S)
 		}
 	}
-	panic(fmt.Sprintf("swoosh: domain %q was not given to Open", d.def.name))
+	panic(fmt.Sprintf("swoosh: domain %s was not passed to Open", d.def.name))
 }
 
-// On declares a command: C is its payload.
+// On declares a command with payload C. A name without a dot gets the domain's
+// name before it; a name with a dot puts the command into a region of that name.
 func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
 		if !strings.Contains(name, ".") {
@@ -222,8 +247,11 @@ func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 }
 
 func (d *definition) addCommand(c *command) {
-	if !commandName.MatchString(c.Name) || c.Region == "state" || c.Region == "log" {
-		panic(fmt.Sprintf("swoosh: %q cannot be a command's name", c.Name))
+	if !commandName.MatchString(c.Name) {
+		panic(fmt.Sprintf("swoosh: a command can't be called %q: a name is region.verb, each 1 to 63 characters of a-z, 0-9 and _, beginning with a letter", c.Name))
+	}
+	if c.Region == "state" || c.Region == "log" {
+		panic(fmt.Sprintf("swoosh: a command can't be called %s: the regions state and log belong to the engine, choose another", c.Name))
 	}
 	if err := canon.CheckDomainType(c.payload); err != nil {
 		panic(fmt.Sprintf("swoosh: payload of %s: %v", c.Name, err))
@@ -232,18 +260,34 @@ func (d *definition) addCommand(c *command) {
 		panic(fmt.Sprintf("swoosh: payload of %s: a payload is a struct, not %s", c.Name, c.payload))
 	}
 	if c.moves && c.phase == nil {
-		panic(fmt.Sprintf("swoosh: %s moves a phase, but %s has no method Phase", c.Name, c.payload))
+		panic(fmt.Sprintf("swoosh: %s moves a phase, but %s has no method Phase(View) (string, error)", c.Name, c.payload))
+	}
+	if slices.Contains(c.From, Gone) {
+		panic(fmt.Sprintf("swoosh: %s can't come from Gone: a command that creates its object is declared by From() without phases", c.Name))
 	}
 	for _, other := range d.commands {
 		if other.Name == c.Name {
 			panic(fmt.Sprintf("swoosh: %s is declared twice", c.Name))
 		}
 	}
+	c.object = d.objectOf(c.payload)
 	d.commands = append(d.commands, c)
 }
 
-// After declares a reaction of this domain to C, a command of another one: R
-// runs after its Apply, in the same entry, and cannot refuse.
+// objectOf returns the field of a payload that names its object: the first that
+// can be a key of one of the domain's tables, -1 if there is none.
+func (d *definition) objectOf(payload reflect.Type) int {
+	for i := range payload.NumField() {
+		t := payload.Field(i).Type
+		if slices.ContainsFunc(d.tables, func(f field) bool { return f.key == t }) {
+			return i
+		}
+	}
+	return -1
+}
+
+// After declares a reaction of this domain to C, a command of another domain. R
+// runs after the Apply of C, in the same entry, and can't refuse.
 func After[R interface{ React(*S, View, C, Stamp) }, S, C any](doc string) Rule[S] {
 	_ = doc // A reaction is documented where it is declared.
 	return Rule[S]{func(d *Domain[S]) {
@@ -257,8 +301,8 @@ func After[R interface{ React(*S, View, C, Stamp) }, S, C any](doc string) Rule[
 	}}
 }
 
-// Gate declares a domain's no to commands, by their names: it is asked before
-// every command of every domain, in the order of the parts given to Open.
+// Gate declares a domain's no to commands, by their names. It is called before
+// every command of every domain, in the order of the parts passed to Open.
 func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any](doc string) Rule[S] {
 	_ = doc
 	return Rule[S]{func(d *Domain[S]) {
@@ -269,10 +313,10 @@ func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any](doc string) Rul
 	}}
 }
 
-// Privileged leaves a domain's commands to admins: the API takes them from
-// nobody else. Engine.Submit does, since it is its embedder who calls it.
+// Privileged leaves a domain's commands to admins: the API accepts them from no
+// other caller. Engine.Submit accepts them, since only the embedder calls it.
 func Privileged[S any]() Rule[S] {
-	return Rule[S]{func(d *Domain[S]) { d.def.role = RoleAdmin }}
+	return Rule[S]{func(d *Domain[S]) { d.def.privileged = true }}
 }
 
 // layOut finds the plain fields and the tables of a state's type.
@@ -281,30 +325,18 @@ func (d *definition) layOut(t reflect.Type) {
 		panic(fmt.Sprintf("swoosh: domain %s: a state is a struct, not %s", d.name, t))
 	}
 	for i := range t.NumField() {
-		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if !f.IsExported() || f.Anonymous || !domainName.MatchString(name) {
-			panic(fmt.Sprintf("swoosh: domain %s: field %s needs a name: json:\"…\", of a-z, 0-9 and _", d.name, f.Name))
+		f, isTable, err := layOutField(t.Field(i))
+		if err != nil {
+			panic(fmt.Sprintf("swoosh: domain %s: %v", d.name, err))
 		}
-		row := f.Type
-		tab, isTable := reflect.New(f.Type).Interface().(table)
-		if isTable {
-			row = tab.rowType()
-			if row.Kind() != reflect.Struct {
-				panic(fmt.Sprintf("swoosh: domain %s: a row of %s is a struct, not %s", d.name, name, row))
-			}
-		}
-		if err := canon.CheckDomainType(row); err != nil {
-			panic(fmt.Sprintf("swoosh: domain %s: %s: %v", d.name, name, err))
-		}
-		fl := field{name: name, at: i, codec: canon.For(row)}
-		if slices.ContainsFunc(slices.Concat(d.fields, d.tables), func(f field) bool { return f.name == name }) {
-			panic(fmt.Sprintf("swoosh: domain %s: two members are called %s", d.name, name))
+		f.at = i
+		if slices.ContainsFunc(slices.Concat(d.fields, d.tables), func(other field) bool { return other.name == f.name }) {
+			panic(fmt.Sprintf("swoosh: domain %s: two members are called %s", d.name, f.name))
 		}
 		if isTable {
-			d.tables = append(d.tables, fl)
+			d.tables = append(d.tables, f)
 		} else {
-			d.fields = append(d.fields, fl)
+			d.fields = append(d.fields, f)
 		}
 	}
 	byName := func(a, b field) int { return strings.Compare(a.name, b.name) }
@@ -312,7 +344,35 @@ func (d *definition) layOut(t reflect.Type) {
 	slices.SortFunc(d.fields, byName)
 }
 
-// Describe lists the commands of domains as they were declared, in order.
+func layOutField(member reflect.StructField) (f field, isTable bool, err error) {
+	f.name, _, _ = strings.Cut(member.Tag.Get("json"), ",")
+	switch {
+	case member.Anonymous:
+		return f, false, fmt.Errorf("%s is embedded: write its fields out, or give it a name and a tag json:\"…\"", member.Name)
+	case !member.IsExported():
+		return f, false, fmt.Errorf("field %s is not exported, it would be lost: export it", member.Name)
+	case !domainName.MatchString(f.name):
+		return f, false, fmt.Errorf("field %s needs a tag with its name, json:\"…\", of a-z, 0-9 and _, beginning with a letter", member.Name)
+	}
+	row := member.Type
+	tab, isTable := reflect.New(row).Interface().(table)
+	if isTable {
+		row, f.key = tab.rowType(), tab.keyType()
+		if row.Kind() != reflect.Struct {
+			return f, true, fmt.Errorf("a row of %s is a struct, not %s", f.name, row)
+		}
+		if !f.key.Implements(reflect.TypeFor[Validator]()) {
+			return f, true, fmt.Errorf("the key of table %s is a %s, which takes any string: use noun.ID, or a type of your own with Validate", f.name, f.key)
+		}
+	}
+	if err := canon.CheckDomainType(row); err != nil {
+		return f, isTable, fmt.Errorf("%s: %w", f.name, err)
+	}
+	f.codec = canon.For(row)
+	return f, isTable, nil
+}
+
+// Describe returns the commands of domains as they are declared, in order.
 func Describe(parts ...Part) []CommandInfo {
 	var all []CommandInfo
 	for _, p := range parts {

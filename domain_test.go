@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -75,10 +76,10 @@ func TestNewDomainRefuses(t *testing.T) {
 		"an interface in a state":   declares[holding[any]]("x"),
 		"64 bits in a state":        declares[holding[int]]("x"),
 		"a channel in a slice":      declares[holding[[]chan int]]("x"),
-		"a row that is no struct":   declares[holding[swoosh.Table[swoosh.ID, swoosh.Text]]]("x"),
-		"a float in a row":          declares[holding[swoosh.Table[swoosh.ID, rowOf[float32]]]]("x"),
-		"a table in a row":          declares[holding[swoosh.Table[swoosh.ID, rowOf[swoosh.Table[swoosh.ID, small]]]]]("x"),
-		"a table in a slice":        declares[holding[[]swoosh.Table[swoosh.ID, small]]]("x"),
+		"a row that is no struct":   declares[holding[swoosh.Table[noun.ID, noun.Text]]]("x"),
+		"a float in a row":          declares[holding[swoosh.Table[noun.ID, rowOf[float32]]]]("x"),
+		"a table in a row":          declares[holding[swoosh.Table[noun.ID, rowOf[swoosh.Table[noun.ID, small]]]]]("x"),
+		"a table in a slice":        declares[holding[[]swoosh.Table[noun.ID, small]]]("x"),
 		"a member without a name":   declares[struct{ Value uint32 }]("x"),
 		"a member of two words": declares[struct {
 			Value uint32 `json:"my value"`
@@ -89,7 +90,7 @@ func TestNewDomainRefuses(t *testing.T) {
 			reflect.StructField{Name: "Two", Type: reflect.TypeFor[bool](), Tag: `json:"value"`}),
 		"a field and a table of a name": laysOut(
 			reflect.StructField{Name: "One", Type: reflect.TypeFor[uint32](), Tag: `json:"value"`},
-			reflect.StructField{Name: "Two", Type: reflect.TypeFor[swoosh.Table[swoosh.ID, small]](), Tag: `json:"value"`}),
+			reflect.StructField{Name: "Two", Type: reflect.TypeFor[swoosh.Table[noun.ID, small]](), Tag: `json:"value"`}),
 		"an embedded struct": declares[struct {
 			small `json:"small"`
 		}]("x"),
@@ -111,9 +112,9 @@ func TestNewDomainRefuses(t *testing.T) {
 	}
 	for name, declare := range map[string]func(){
 		"nothing":             declares[struct{}]("x"),
-		"nouns":               declares[holding[[]swoosh.MS]]("x"),
+		"nouns":               declares[holding[[]noun.MS]]("x"),
 		"64 bits as a string": declares("x", swoosh.On[decimal]("go", "")),
-		"a table of nouns":    declares[holding[swoosh.Table[swoosh.ID, rowOf[swoosh.Refs]]]]("x"),
+		"a table of nouns":    declares[holding[swoosh.Table[noun.ID, rowOf[noun.Refs]]]]("x"),
 		"a name of a region":  declares("x", command("ingestion.go")),
 	} {
 		t.Run(name+" is fine", func(t *testing.T) { require.NotPanics(t, declare) })
@@ -188,9 +189,9 @@ var lift = swoosh.NewDomain("lift",
 )
 
 type doormanState struct {
-	Saw   string                               `json:"saw"`
-	Count uint32                               `json:"count"`
-	Moves swoosh.Table[swoosh.ID, doormanMove] `json:"moves"`
+	Saw   string                             `json:"saw"`
+	Count uint32                             `json:"count"`
+	Moves swoosh.Table[noun.ID, doormanMove] `json:"moves"`
 }
 
 type doormanMove struct {

@@ -22,7 +22,6 @@ import (
 const (
 	queueMaxCommands = 4096
 	queueMaxBytes    = 16 << 20
-	batchMaxCommands = 1000
 )
 
 // Engine is a running state machine: one goroutine reduces commands (run), one
@@ -534,7 +533,12 @@ func (e *Engine) reportPanic(command string, err *Error) {
 	}
 	err.Instance = newInstance()
 	err.Detail = fmt.Sprintf("%s failed by a fault of the server; its log names the cause under %s", command, err.Instance)
-	e.log.Error("a command failed by a fault of its domain", "command", command, "instance", err.Instance, "cause", errors.Unwrap(err))
+	attrs := []any{"command", command, "instance", err.Instance, "cause", errors.Unwrap(err)}
+	var p *panicError
+	if errors.As(err, &p) {
+		attrs = append(attrs, "stack", string(p.stack))
+	}
+	e.log.Error("a command failed by a fault of its domain", attrs...)
 }
 
 // stopIntake takes no more commands; those in the queue are still reduced.

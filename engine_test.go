@@ -17,6 +17,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -191,11 +192,11 @@ func (c *coming) refused(t testing.TB, kind swoosh.Kind) {
 
 // Requests of the ledger.
 
-func opening(id swoosh.ID) swoosh.Request {
+func opening(id noun.ID) swoosh.Request {
 	return swoosh.Request{Command: "ledger.open", Payload: openAccount{id}}
 }
 
-func paying(id swoosh.ID, amount int32) swoosh.Request {
+func paying(id noun.ID, amount int32) swoosh.Request {
 	return swoosh.Request{Command: "ledger.deposit", Payload: deposit{Account: id, Amount: amount}}
 }
 
@@ -210,12 +211,12 @@ const bulkyBytes = 32 * 2044
 // bulky gives a command much evidence, so that few fill a group.
 func bulky(req swoosh.Request) swoosh.Request {
 	for i := range 32 {
-		req.Evidence = append(req.Evidence, swoosh.Ref(fmt.Sprintf("%04d", i)+strings.Repeat("x", 2040)))
+		req.Evidence = append(req.Evidence, noun.Ref(fmt.Sprintf("%04d", i)+strings.Repeat("x", 2040)))
 	}
 	return req
 }
 
-func balance(v swoosh.View, id swoosh.ID) int32 {
+func balance(v swoosh.View, id noun.ID) int32 {
 	a, _ := ledger.Of(v).Accounts.Get(id)
 	return a.Balance
 }

@@ -1,11 +1,15 @@
 package swoosh
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/statehash"
@@ -176,6 +180,14 @@ func (k Kind) Next() string { return kinds[k].next }
 // (RFC 6901) begins at the root of what was sent.
 type FieldError = canon.FieldError
 
+// Verdict is what a guard said about a command. It is kept in the entry, so that
+// replay never asks the world again.
+type Verdict struct {
+	Guard   string `json:"guard"`
+	Allowed bool   `json:"allowed"`
+	Reason  string `json:"reason"`
+}
+
 // Error is every refusal and failure that a caller sees. The text names the
 // thing and the next step.
 type Error struct {
@@ -202,26 +214,104 @@ type Error struct {
 	cause error
 }
 
-// Errorf makes an Error. The format may wrap a cause with %w.
+// Errorf returns an Error. The format may wrap a cause with %w.
 func Errorf(k Kind, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Kind: k, Detail: err.Error(), cause: errors.Unwrap(err)}
 }
 
-// Error gives the code and the detail.
+// Error returns the code and the detail.
 func (e *Error) Error() string { return e.Kind.Code() + ": " + e.Detail }
 
-// Unwrap gives the cause, if there is one.
+// Unwrap returns the cause, nil if there is none.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is tells whether err is an Error of kind k, or wraps one.
+// Is reports whether err is an Error of kind k, or wraps one.
 func (k Kind) Is(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Kind == k
 }
 
-// asError gives err as an Error; what is none becomes one of kind k. It is a
-// copy, for its caller to complete: a domain may give one Error to many.
+// theBody is what a detail calls the root of what was sent.
+const theBody = "the body"
+
+// malformed returns MalformedRequest with errs, whose pointers begin at at.
+func malformed(errs []FieldError, at string) *Error {
+	e := Errorf(MalformedRequest, "%s %s", cmp.Or(at+errs[0].Pointer, theBody), errs[0].Detail)
+	e.Errors = prefixed(errs, at)
+	return e
+}
+
+// prefixed returns a copy of errs with at before every pointer.
+func prefixed(errs []FieldError, at string) []FieldError {
+	errs = slices.Clone(errs)
+	for i := range errs {
+		errs[i].Pointer = at + errs[i].Pointer
+	}
+	return errs
+}
+
+// fieldsError returns the first of errs, nil if there is none.
+func fieldsError(errs []FieldError) error {
+	if errs == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %s", errs[0].Pointer, errs[0].Detail)
+}
+
+// faultsOf returns what a Validate found: with pointers if it returned a
+// FieldError or an Error with Errors.
+func faultsOf(err error) []FieldError {
+	var e *Error
+	var f FieldError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e) && e.Errors != nil:
+		return e.Errors
+	case errors.As(err, &f):
+		return []FieldError{f}
+	case e != nil:
+		return []FieldError{{Detail: e.Detail}}
+	}
+	return []FieldError{{Detail: err.Error()}}
+}
+
+// batchError completes the error of the command at a position of a batch: its
+// pointers begin at the root of the batch. err is the caller's own.
+func batchError(position int, err *Error) *Error {
+	at := fmt.Sprintf("/%d", position)
+	if len(err.Errors) > 0 {
+		first := err.Errors[0].Pointer
+		if rest, ok := strings.CutPrefix(err.Detail, cmp.Or(first, theBody)); ok {
+			err.Detail = at + first + rest
+		}
+	}
+	err.Position, err.Errors = &position, prefixed(err.Errors, at)
+	return err
+}
+
+// caught turns a panic in the code of a domain or a guard into an error. Defer
+// it.
+func caught(what string, err **Error) {
+	if r := recover(); r != nil {
+		*err = Errorf(Internal, "%s failed", what)
+		(*err).cause = &panicError{value: r, stack: debug.Stack()}
+	}
+}
+
+// panicError carries what the code of a domain or a guard panicked with, and
+// where.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// asError returns err as an Error; an error that is none becomes one of kind k.
+// It is a copy that the caller may complete: a domain may return one Error many
+// times.
 func asError(err error, k Kind) *Error {
 	var e *Error
 	if !errors.As(err, &e) {

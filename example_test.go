@@ -9,11 +9,12 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // Lamps is the state of a domain of one's own.
 type Lamps struct {
-	Lamps swoosh.Table[swoosh.ID, Lamp] `json:"lamps"`
+	Lamps swoosh.Table[noun.ID, Lamp] `json:"lamps"`
 }
 
 // Lamp is a row.
@@ -23,8 +24,8 @@ type Lamp struct {
 
 // Switch is a command: its fields are the payload.
 type Switch struct {
-	Lamp swoosh.ID `json:"lamp"`
-	On   bool      `json:"on"`
+	Lamp noun.ID `json:"lamp"`
+	On   bool    `json:"on"`
 }
 
 // Check may refuse, and sees all domains.

@@ -230,7 +230,7 @@ func TestPage(t *testing.T) {
 		s := newState(orchardDefs, "n")
 		s.part("barn").write(func() {
 			for _, k := range []string{"a", "c", "e"} {
-				stateOf[barn](s, "barn").Tools.Put(k, gap{})
+				stateOf[barn](s, "barn").Tools.Put(label(k), gap{})
 			}
 		})
 		n, err := viewOf(s).Find("/barn/tools")

@@ -10,19 +10,21 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // fuzzState is a small domain's, whose snapshots are fuzzed.
 type fuzzState struct {
-	Count uint32             `json:"count"`
-	Notes []Text             `json:"notes"`
-	Rows  Table[ID, fuzzRow] `json:"rows"`
+	Count uint32                  `json:"count"`
+	Notes []noun.Text             `json:"notes"`
+	Rows  Table[noun.ID, fuzzRow] `json:"rows"`
 }
 
 type fuzzRow struct {
-	Note Text  `json:"note"`
-	On   bool  `json:"on"`
-	At   Stamp `json:"at"`
+	Note noun.Text `json:"note"`
+	On   bool      `json:"on"`
+	At   Stamp     `json:"at"`
 }
 
 type fuzzCommand struct{}

@@ -8,21 +8,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
 // ledgerState is the state of a small domain for tests of the engine: a plain
 // field, and a table whose rows hold a slice.
 type ledgerState struct {
-	Entries  uint32                              `json:"entries"`
-	Frozen   bool                                `json:"frozen"`
-	Accounts swoosh.Table[swoosh.ID, accountRow] `json:"accounts"`
+	Entries  uint32                            `json:"entries"`
+	Frozen   bool                              `json:"frozen"`
+	Accounts swoosh.Table[noun.ID, accountRow] `json:"accounts"`
 }
 
 type accountRow struct {
-	Balance int32         `json:"balance"`
-	Notes   []swoosh.Text `json:"notes"`
-	Since   swoosh.Stamp  `json:"since"`
+	Balance int32        `json:"balance"`
+	Notes   []noun.Text  `json:"notes"`
+	Since   swoosh.Stamp `json:"since"`
 }
 
 var ledger = swoosh.NewDomain("ledger",
@@ -34,7 +35,7 @@ var ledger = swoosh.NewDomain("ledger",
 )
 
 type openAccount struct {
-	Account swoosh.ID `json:"account"`
+	Account noun.ID `json:"account"`
 }
 
 func (c openAccount) Check(v swoosh.View) error {
@@ -50,9 +51,9 @@ func (c openAccount) Apply(s *ledgerState, at swoosh.Stamp) {
 }
 
 type deposit struct {
-	Account swoosh.ID   `json:"account"`
-	Amount  int32       `json:"amount"`
-	Note    swoosh.Text `json:"note,omitzero"`
+	Account noun.ID   `json:"account"`
+	Amount  int32     `json:"amount"`
+	Note    noun.Text `json:"note,omitzero"`
 }
 
 func (c deposit) Check(v swoosh.View) error {

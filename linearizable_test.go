@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
 // access is an operation on an account: a deposit, which may be refused, or a
 // read where amount is zero.
 type access struct {
-	account swoosh.ID
+	account noun.ID
 	amount  int32
 }
 
@@ -41,7 +42,7 @@ var accounts = porcupine.Model{
 		}
 	},
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
-		by := map[swoosh.ID][]porcupine.Operation{}
+		by := map[noun.ID][]porcupine.Operation{}
 		for _, op := range history {
 			id := op.Input.(access).account
 			by[id] = append(by[id], op)
@@ -59,7 +60,7 @@ var accounts = porcupine.Model{
 // its return, that explains every answer (Herlihy and Wing, 1990).
 func TestHistoryIsLinearizable(t *testing.T) {
 	e := swooshtest.Open(t, swoosh.Options{Dir: t.TempDir()}, ledger)
-	ids := []swoosh.ID{"a", "b", "c"}
+	ids := []noun.ID{"a", "b", "c"}
 	for _, id := range ids {
 		submit(t, e, "ledger.open", openAccount{id})
 	}

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -45,14 +46,14 @@ func (w *walker) open(store swoosh.SnapshotStore, force bool) *swoosh.Engine {
 
 // request draws a command, lawful or not.
 func (w *walker) request() swoosh.Request {
-	account := swoosh.ID(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(w.T, "account"))
+	account := noun.ID(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(w.T, "account"))
 	var payload any
 	command := rapid.SampledFrom([]string{"ledger.open", "ledger.deposit", "ledger.deposit", "ledger.deposit", "ledger.freeze", "ledger.break", "tally.tally"}).Draw(w.T, "command")
 	switch command {
 	case "ledger.open":
 		payload = openAccount{account}
 	case "ledger.deposit":
-		payload = deposit{account, rapid.Int32Range(-50, 100).Draw(w.T, "amount"), swoosh.Text(rapid.SampledFrom([]string{"", "n", "é"}).Draw(w.T, "note"))}
+		payload = deposit{account, rapid.Int32Range(-50, 100).Draw(w.T, "amount"), noun.Text(rapid.SampledFrom([]string{"", "n", "é"}).Draw(w.T, "note"))}
 	case "ledger.freeze":
 		payload = freeze{rapid.IntRange(0, 3).Draw(w.T, "frozen") == 0}
 	case "ledger.break":

@@ -8,14 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
 // narrowState is the ledger's without notes: a row that has some does not fit.
 type narrowState struct {
-	Entries  few                                `json:"entries"`
-	Frozen   bool                               `json:"frozen"`
-	Accounts swoosh.Table[swoosh.ID, narrowRow] `json:"accounts"`
+	Entries  few                              `json:"entries"`
+	Frozen   bool                             `json:"frozen"`
+	Accounts swoosh.Table[noun.ID, narrowRow] `json:"accounts"`
 }
 
 type narrowRow struct {
@@ -57,9 +58,9 @@ func (c narrowDeposit) Apply(s *narrowState, at swoosh.Stamp) {
 
 // fussyState is the ledger's, but for how many entries it may count.
 type fussyState struct {
-	Entries  few                                 `json:"entries"`
-	Frozen   bool                                `json:"frozen"`
-	Accounts swoosh.Table[swoosh.ID, accountRow] `json:"accounts"`
+	Entries  few                               `json:"entries"`
+	Frozen   bool                              `json:"frozen"`
+	Accounts swoosh.Table[noun.ID, accountRow] `json:"accounts"`
 }
 
 var fussy = swoosh.NewDomain("ledger",

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -184,18 +185,18 @@ func TestLossComesBeforeTheReducer(t *testing.T) {
 
 // grownState is the ledger's with a field and a table more.
 type grownState struct {
-	Entries  uint32                              `json:"entries"`
-	Frozen   bool                                `json:"frozen"`
-	Limit    uint32                              `json:"limit"`
-	Accounts swoosh.Table[swoosh.ID, grownRow]   `json:"accounts"`
-	Holds    swoosh.Table[swoosh.ID, accountRow] `json:"holds"`
+	Entries  uint32                            `json:"entries"`
+	Frozen   bool                              `json:"frozen"`
+	Limit    uint32                            `json:"limit"`
+	Accounts swoosh.Table[noun.ID, grownRow]   `json:"accounts"`
+	Holds    swoosh.Table[noun.ID, accountRow] `json:"holds"`
 }
 
 type grownRow struct {
-	Balance int32         `json:"balance"`
-	Notes   []swoosh.Text `json:"notes"`
-	Since   swoosh.Stamp  `json:"since"`
-	Owner   swoosh.Text   `json:"owner"`
+	Balance int32        `json:"balance"`
+	Notes   []noun.Text  `json:"notes"`
+	Since   swoosh.Stamp `json:"since"`
+	Owner   noun.Text    `json:"owner"`
 }
 
 var grown = swoosh.NewDomain("ledger",

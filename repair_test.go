@@ -16,6 +16,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -140,7 +141,7 @@ func requireGoesOn(t testing.TB, dir string, index uint64, hash swoosh.Hash) {
 	require.Equal(t, index, e.View().Index())
 	require.Equal(t, hash, e.View().StateHash())
 	require.NoDirExists(t, filepath.Join(dir, "unclean"))
-	r, err := e.Submit(context.Background(), swoosh.Request{Command: "ledger.open", Payload: openAccount{swoosh.ID(fmt.Sprintf("after-%d", index))}})
+	r, err := e.Submit(context.Background(), swoosh.Request{Command: "ledger.open", Payload: openAccount{noun.ID(fmt.Sprintf("after-%d", index))}})
 	require.NoError(t, err)
 	require.Equal(t, index+1, r.Index)
 	after := e.View()

@@ -20,7 +20,7 @@ import (
 type Replay struct {
 	r      *recovery
 	state  *state
-	last   *Entry  // that was reduced; nil: none since the state was loaded
+	last   *Entry            // that was reduced; nil: none since the state was loaded
 	window *keywindow.Window // nil: not loaded, or of no interest
 
 	visit    func(uint64)   // called with each entry that run replayed; nil: not called

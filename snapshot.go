@@ -254,13 +254,6 @@ func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error
 	return head, err
 }
 
-func fieldsError(errs []FieldError) error {
-	if errs == nil {
-		return nil
-	}
-	return fmt.Errorf("%s %s", errs[0].Pointer, errs[0].Detail)
-}
-
 func (h *snapshotHead) set(member string, value jsontext.Value) error {
 	if member == "made_by" {
 		return fieldsError(fingerprintCodec().Decode(value, reflect.ValueOf(&h.madeBy).Elem(), canon.Full))

@@ -1,12 +1,10 @@
 package swoosh
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 )
@@ -149,20 +147,6 @@ func (e *Engine) prepareBatch(key string, rs []Request) (*pending, error) {
 		}
 	}
 	return newPending(calls, true), nil
-}
-
-// batchError places the error of a batch's command, which is the caller's own:
-// pointers begin at the root of the batch.
-func batchError(position int, err *Error) *Error {
-	at := fmt.Sprintf("/%d", position)
-	if len(err.Errors) > 0 {
-		first := err.Errors[0].Pointer
-		if rest, ok := strings.CutPrefix(err.Detail, cmp.Or(first, theBody)); ok {
-			err.Detail = at + first + rest
-		}
-	}
-	err.Position, err.Errors = &position, prefixed(err.Errors, at)
-	return err
 }
 
 // enqueue asks the guards and hands a submission to run. Without wait a full

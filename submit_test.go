@@ -16,6 +16,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // TestKeys: the same key applies once, whatever has become of the world since.
@@ -23,7 +24,7 @@ func TestKeys(t *testing.T) {
 	ctx := context.Background()
 	content := paying("a", 1)
 	content.IdempotencyKey, content.Signer, content.WindowID = "k", "node-7", "w-12"
-	content.InputsHash, content.Evidence = swoosh.Hash{1}, swoosh.Refs{"ucxl://x"}
+	content.InputsHash, content.Evidence = swoosh.Hash{1}, noun.Refs{"ucxl://x"}
 
 	t.Run("D4/the first answer, whatever refuses now", func(t *testing.T) {
 		no := &saysNo{}

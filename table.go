@@ -13,9 +13,9 @@ import (
 )
 
 // Table is the part of a domain's state that grows: rows, sorted by key. The
-// zero value is an empty table. Keys are printable ASCII; V is a struct without
-// tables. Replace a row to change it, never alter one in place: its slices are
-// shared with published copies.
+// zero value is an empty table. Keys are printable ASCII of a type with a
+// Validate, as noun.ID has; V is a struct without tables. Replace a row to change
+// it, never alter one in place: its slices are shared with published copies.
 //
 // Only Apply and React may call Put and Delete; elsewhere these panic on a
 // table of an engine's state.
@@ -137,6 +137,7 @@ type owner struct {
 // table is a Table of any types.
 type table interface {
 	journaled
+	keyType() reflect.Type
 	rowType() reflect.Type
 	bind(*owner)
 	fork(from table)
@@ -147,6 +148,7 @@ type table interface {
 	load(key string, decode func(reflect.Value) error) error
 }
 
+func (t *Table[K, V]) keyType() reflect.Type { return reflect.TypeFor[K]() }
 func (t *Table[K, V]) rowType() reflect.Type { return reflect.TypeFor[V]() }
 func (t *Table[K, V]) bind(o *owner)         { t.own = o }
 func (t *Table[K, V]) length() int           { return t.Len() }

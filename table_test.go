@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/chorus-services/swoosh/noun"
 )
 
 type shelfRow struct {
@@ -15,9 +17,9 @@ type shelfRow struct {
 }
 
 type shelfState struct {
-	Total uint32               `json:"total"`
-	Books Table[ID, shelfRow]  `json:"books"`
-	Notes Table[Key, shelfRow] `json:"notes"`
+	Total uint32                   `json:"total"`
+	Books Table[noun.ID, shelfRow] `json:"books"`
+	Notes Table[Key, shelfRow]     `json:"notes"`
 }
 
 var shelf = NewDomain[shelfState]("shelf")
@@ -30,21 +32,21 @@ func shelfOf() (*state, *shelfState, func(func())) {
 }
 
 // books gives a table's rows, in its order.
-func books(s *state) map[ID]shelfRow { return maps.Collect(shelf.Of(viewOf(s)).Books.All()) }
+func books(s *state) map[noun.ID]shelfRow { return maps.Collect(shelf.Of(viewOf(s)).Books.All()) }
 
 // TestTable holds a table against a map: reads, order, forks, undo and sum.
 func TestTable(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s, own, write := shelfOf()
-		model := map[ID]shelfRow{}
+		model := map[noun.ID]shelfRow{}
 		type fork struct {
 			state *state
-			model map[ID]shelfRow
+			model map[noun.ID]shelfRow
 		}
 		var forks []fork
 		checkpoint, sum, hash := maps.Clone(model), s.sum, s.hash
 		for range rapid.IntRange(0, 80).Draw(r, "steps") {
-			id := ID(fmt.Sprint("b", rapid.IntRange(0, 40).Draw(r, "id")))
+			id := noun.ID(fmt.Sprint("b", rapid.IntRange(0, 40).Draw(r, "id")))
 			switch rapid.IntRange(0, 9).Draw(r, "step") {
 			case 0, 1, 2, 3:
 				row := shelfRow{rapid.Uint32Range(0, 3).Draw(r, "count")}
@@ -66,7 +68,7 @@ func TestTable(t *testing.T) {
 				forks = append(forks, fork{s.fork(), maps.Clone(model)})
 			case 9:
 				from := slices.Collect(maps.Keys(maps.Collect(shelf.Of(viewOf(s)).Books.From(id))))
-				var want []ID
+				var want []noun.ID
 				for k := range model {
 					if k >= id {
 						want = append(want, k)
@@ -80,7 +82,7 @@ func TestTable(t *testing.T) {
 			require.Equal(r, model[id], got)
 			_, has := model[id]
 			require.Equal(r, has, ok)
-			keys := []ID{}
+			keys := []noun.ID{}
 			for k := range own.Books.All() {
 				keys = append(keys, k)
 			}
@@ -110,7 +112,7 @@ func TestTableChangesWhileItRanges(t *testing.T) {
 			s, own, write := shelfOf()
 			write(func() {
 				for i := range 500 {
-					own.Books.Put(ID(fmt.Sprintf("b%03d", i)), shelfRow{uint32(i)})
+					own.Books.Put(noun.ID(fmt.Sprintf("b%03d", i)), shelfRow{uint32(i)})
 				}
 			})
 			if shared {
@@ -136,7 +138,7 @@ func TestTableChangesWhileItRanges(t *testing.T) {
 // TestTableRefuses what would break a state.
 func TestTableRefuses(t *testing.T) {
 	s, own, write := shelfOf()
-	for _, key := range []ID{"", "ü", "a\n", "\x7f"} {
+	for _, key := range []noun.ID{"", "ü", "a\n", "\x7f"} {
 		require.Panics(t, func() { write(func() { own.Books.Put(key, shelfRow{}) }) }, "%q", key)
 	}
 	require.Panics(t, func() { own.Books.Put("a", shelfRow{}) }, "outside Apply")
@@ -147,7 +149,7 @@ func TestTableRefuses(t *testing.T) {
 	require.Panics(t, func() { books.Put("b", shelfRow{}) }, "in a fork")
 	require.Equal(t, 1, own.Books.Len())
 
-	var loose Table[ID, shelfRow]
+	var loose Table[noun.ID, shelfRow]
 	loose.Delete("a")
 	loose.Put("a", shelfRow{2})
 	row, ok := loose.Get("a")

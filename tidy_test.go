@@ -27,7 +27,7 @@ const module = "github.com/chorus-services/swoosh"
 // import. Arrows point down only.
 func TestImportArrows(t *testing.T) {
 	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home"}
-	engine := append([]string{"", "repair"}, internal...)
+	engine := append([]string{"", "noun", "repair"}, internal...)
 	allowed := map[string][]string{
 		"internal/canon":     {},
 		"internal/durable":   {},
@@ -35,14 +35,16 @@ func TestImportArrows(t *testing.T) {
 		"internal/home":      {"internal/durable", "internal/badgerlog"},
 		"internal/statehash": {"internal/canon"},
 		"internal/keywindow": {},
-		"":                   append([]string{"internal/badgerlog"}, internal...),
+		"noun":               {"internal/canon"},
+		"":                   append([]string{"noun", "internal/badgerlog"}, internal...),
 		"repair":             append([]string{"", "internal/badgerlog"}, internal...),
-		"system":             {""},
-		"project":            {""},
-		"swooshtest":         {""},
+		"chart":              {""},
+		"system":             {"", "noun"},
+		"project":            {"", "noun"},
+		"swooshtest":         {"", "noun"},
 		"access":             {""},
 		"client":             {},
-		"cmd/swoosh":         append([]string{"system", "project", "access", "client"}, engine...),
+		"cmd/swoosh":         append([]string{"system", "project", "access", "chart", "client"}, engine...),
 		"examples/follow":    {"client"},
 		"examples/embedded":  append([]string{"system", "project"}, engine...),
 	}
@@ -66,7 +68,7 @@ func ours(path string) string { return strings.TrimPrefix(strings.TrimPrefix(pat
 // TestPurePackages holds domains to determinism: no clock, chance, file,
 // goroutine, nor map in Go's order.
 func TestPurePackages(t *testing.T) {
-	lawful := []string{"bytes", "cmp", "errors", "fmt", "iter", "math", "math/bits", "slices", "strconv", "strings", "unicode", "unicode/utf8", module}
+	lawful := []string{"bytes", "cmp", "errors", "fmt", "iter", "math", "math/bits", "slices", "strconv", "strings", "unicode", "unicode/utf8", module, module + "/noun"}
 	for _, dir := range []string{"system", "project"} {
 		requireNoMapRange(t, dir)
 		for name, file := range parseDir(t, dir) {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -41,10 +42,10 @@ func runScript(t *testing.T, args ...string) (out string, code int) {
 // randomHistory is decided by its seed.
 func randomHistory(t *testing.T, seed uint64) *swoosh.Engine {
 	random := rand.New(rand.NewPCG(seed, 0))
-	notes := []swoosh.Text{"", "plain", `"quoted" \ back`, "é € 😀 \u007f", "</script>&\u2028"}
+	notes := []noun.Text{"", "plain", `"quoted" \ back`, "é € 😀 \u007f", "</script>&\u2028"}
 	e := swooshtest.Open(t, swoosh.Options{}, ledger, tally)
 	for range 150 {
-		account := swoosh.ID(fmt.Sprintf("a%d", random.IntN(9)))
+		account := noun.ID(fmt.Sprintf("a%d", random.IntN(9)))
 		d := deposit{account, random.Int32N(100) - 30, notes[random.IntN(len(notes))]}
 		var err error
 		switch random.IntN(8) {

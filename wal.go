@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // WAL is the log on disk. Its comments are the contract that the engine relies
@@ -189,7 +190,7 @@ type Entry struct {
 	Signature      string         `json:"signature,omitzero"`
 	WindowID       string         `json:"window_id,omitzero"`
 	InputsHash     Hash           `json:"inputs_hash,omitzero"`
-	Evidence       Refs           `json:"evidence,omitzero"`
+	Evidence       noun.Refs      `json:"evidence,omitzero"`
 	Guards         []Verdict      `json:"guards,omitzero"`
 	Batch          Batch          `json:"batch,omitzero"`
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -55,7 +56,7 @@ func writeWire(t *testing.T) wire {
 		Command: "ledger.deposit", Payload: []byte(`{"amount":5,"account":"a","note":"\u00e9 \" \\ \u20ac 😀"}`),
 		IdempotencyKey: "two", KeySince: first.HLC, HLC: swoosh.Stamp{WallMS: 1767225600100, Counter: 7, Node: "other"},
 		Expect: swoosh.Expect{StateHash: &hash}, Actor: "anna", Signer: "key-1", Signature: "c2ln", WindowID: "w1",
-		InputsHash: swoosh.Hash{1, 2, 3}, Evidence: swoosh.Refs{"https://example.org/1", "oci:x"},
+		InputsHash: swoosh.Hash{1, 2, 3}, Evidence: noun.Refs{"https://example.org/1", "oci:x"},
 	})
 	_, err = e.SubmitBatch(context.Background(), "three", []swoosh.Request{
 		{Command: "ledger.open", Payload: openAccount{"b"}},

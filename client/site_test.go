@@ -16,6 +16,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/client"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 )
 
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Tallies is the state of a domain that counts.
 type Tallies struct {
-	Tallies swoosh.Table[swoosh.ID, Tally] `json:"tallies"`
+	Tallies swoosh.Table[noun.ID, Tally] `json:"tallies"`
 }
 
 // Tally is a row.
@@ -34,8 +35,8 @@ type Tally struct {
 
 // Add is a command.
 type Add struct {
-	Tally  swoosh.ID `json:"tally"`
-	Amount uint32    `json:"amount"`
+	Tally  noun.ID `json:"tally"`
+	Amount uint32  `json:"amount"`
 }
 
 func (c Add) Check(swoosh.View) error {

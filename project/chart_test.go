@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 	"github.com/chorus-services/swoosh/swooshtest"
 	"github.com/chorus-services/swoosh/system"
@@ -201,7 +202,7 @@ func (w *walker) outcome(region, id string, s step) (string, *swoosh.Error) {
 	before := w.engine.View()
 	_, err := w.engine.Submit(context.Background(), request(id, s))
 	if err == nil {
-		return phaseOf(w.engine.View(), region, swoosh.ID(id)), nil
+		return phaseOf(w.engine.View(), region, noun.ID(id)), nil
 	}
 	var e *swoosh.Error
 	require.ErrorAs(w, err, &e)
@@ -213,7 +214,7 @@ func (w *walker) outcome(region, id string, s step) (string, *swoosh.Error) {
 	return e.Kind.Code(), e
 }
 
-func phaseOf(v swoosh.View, region string, id swoosh.ID) string {
+func phaseOf(v swoosh.View, region string, id noun.ID) string {
 	s := project.Domain.Of(v)
 	switch region {
 	case "project":

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // The phases of region council, before READY.
@@ -18,20 +19,20 @@ const (
 
 // Council is who decides in a project.
 type Council struct {
-	Phase      string                 `json:"phase"`
-	Term       Round                  `json:"term"`
-	Entered    []Entered              `json:"entered"`
-	Roles      swoosh.List[Role]      `json:"roles"`
-	Electorate swoosh.List[swoosh.ID] `json:"electorate"` // who may vote and be voted for
-	Quorum     Headcount              `json:"quorum"`     // votes that a candidate needs; more than half of the electorate
-	Seats      []Seat                 `json:"seats"`      // roles as planned, then most votes first
-	Tools      []Tools                `json:"tools"`      // by member
-	Reason     swoosh.Text            `json:"reason"`     // of the last dissolve
+	Phase      string             `json:"phase"`
+	Term       Round              `json:"term"`
+	Entered    []Entered          `json:"entered"`
+	Roles      noun.List[Role]    `json:"roles"`
+	Electorate noun.List[noun.ID] `json:"electorate"` // who may vote and be voted for
+	Quorum     Headcount          `json:"quorum"`     // votes that a candidate needs; more than half of the electorate
+	Seats      []Seat             `json:"seats"`      // roles as planned, then most votes first
+	Tools      []Tools            `json:"tools"`      // by member
+	Reason     noun.Text          `json:"reason"`     // of the last dissolve
 }
 
 // Role is what members are elected to.
 type Role struct {
-	Name  swoosh.ID `json:"name"`
+	Name  noun.ID   `json:"name"`
 	Seats Headcount `json:"seats"` // how many hold it; at most the electorate
 }
 
@@ -40,38 +41,43 @@ func (r Role) Key() string { return string(r.Name) }
 
 // Seat says who holds a role. A member may hold several.
 type Seat struct {
-	Role   swoosh.ID `json:"role"`
-	Member swoosh.ID `json:"member"`
+	Role   noun.ID `json:"role"`
+	Member noun.ID `json:"member"`
 }
 
 // Tools says which tools a member has, by their hash.
 type Tools struct {
-	Member swoosh.ID  `json:"member"`
-	Hash   swoosh.Ref `json:"hash"`
+	Member noun.ID  `json:"member"`
+	Hash   noun.Ref `json:"hash"`
 }
 
 // VoteKey is project.role.voter.candidate; ids hold no dot.
 type VoteKey string
+
+const voteKeyForm = "project.role.voter.candidate"
+
+// Validate returns what is wrong with the form, or nil.
+func (k VoteKey) Validate() error { return joined(string(k), voteKeyForm) }
 
 // Vote holds nothing: its key says it all.
 type Vote struct{}
 
 func (r *Council) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
 
-func councilPhase(v swoosh.View, project swoosh.ID) (string, error) {
+func councilPhase(v swoosh.View, project noun.ID) (string, error) {
 	s := Domain.Of(v)
 	r, _ := s.Council.Get(project)
 	return inRegion(s, project, r.Phase)
 }
 
 // inTerm gives a project's council, unless the command speaks of another term.
-func inTerm(v swoosh.View, project swoosh.ID, term Round) (Council, error) {
+func inTerm(v swoosh.View, project noun.ID, term Round) (Council, error) {
 	r, _ := Domain.Of(v).Council.Get(project)
 	return r, fence(project, "term", term, r.Term)
 }
 
 // role finds a planned role.
-func (r Council) role(name swoosh.ID) (Role, bool) {
+func (r Council) role(name noun.ID) (Role, bool) {
 	i := slices.IndexFunc(r.Roles, func(role Role) bool { return role.Name == name })
 	if i < 0 {
 		return Role{}, false
@@ -80,8 +86,8 @@ func (r Council) role(name swoosh.ID) (Role, bool) {
 }
 
 // members are all who hold a seat, each once, sorted.
-func (r Council) members() []swoosh.ID {
-	all := make([]swoosh.ID, len(r.Seats))
+func (r Council) members() []noun.ID {
+	all := make([]noun.ID, len(r.Seats))
 	for i, seat := range r.Seats {
 		all[i] = seat.Member
 	}
@@ -90,7 +96,7 @@ func (r Council) members() []swoosh.ID {
 }
 
 // holdsSeat tells whether id is a member.
-func (r Council) holdsSeat(id swoosh.ID) bool {
+func (r Council) holdsSeat(id noun.ID) bool {
 	return slices.ContainsFunc(r.Seats, func(seat Seat) bool { return seat.Member == id })
 }
 
@@ -105,7 +111,7 @@ func (r Council) synced() bool {
 // elect gives the seats by the votes cast: roles as planned, in each the most
 // votes first and equal ones by the smaller id. It names the roles that fall
 // short, since a candidate needs a quorum of votes of its own.
-func (s State) elect(project swoosh.ID) (seats []Seat, short []string) {
+func (s State) elect(project noun.ID) (seats []Seat, short []string) {
 	r, _ := s.Council.Get(project)
 	for _, role := range r.Roles {
 		winners := s.winners(project, role.Name, r)
@@ -121,18 +127,18 @@ func (s State) elect(project swoosh.ID) (seats []Seat, short []string) {
 }
 
 // winners are the candidates of a role that have a quorum, best first.
-func (s State) winners(project, role swoosh.ID, r Council) []swoosh.ID {
-	votes := map[swoosh.ID]int{}
+func (s State) winners(project, role noun.ID, r Council) []noun.ID {
+	votes := map[noun.ID]int{}
 	for k := range below(s.Votes, votesKey(project, role)) {
 		votes[k.candidate()]++
 	}
-	var winners []swoosh.ID
+	var winners []noun.ID
 	for _, id := range r.Electorate {
 		if votes[id] >= int(r.Quorum) {
 			winners = append(winners, id)
 		}
 	}
-	slices.SortFunc(winners, func(a, b swoosh.ID) int {
+	slices.SortFunc(winners, func(a, b noun.ID) int {
 		return cmp.Or(cmp.Compare(votes[b], votes[a]), cmp.Compare(a, b))
 	})
 	return winners
@@ -140,19 +146,17 @@ func (s State) winners(project, role swoosh.ID, r Council) []swoosh.ID {
 
 // votesKey gives the key of a vote, or with fewer ids what the keys of all
 // votes below begin with.
-func votesKey(ids ...swoosh.ID) VoteKey {
+func votesKey(ids ...noun.ID) VoteKey {
 	var b strings.Builder
 	for i, id := range ids {
 		b.WriteString(string(id))
-		if i < voteKeyIDs-1 {
+		if i < strings.Count(voteKeyForm, ".") {
 			b.WriteByte('.')
 		}
 	}
 	return VoteKey(b.String())
 }
 
-const voteKeyIDs = 4
-
-func (k VoteKey) candidate() swoosh.ID {
-	return swoosh.ID(k[strings.LastIndexByte(string(k), '.')+1:])
+func (k VoteKey) candidate() noun.ID {
+	return noun.ID(k[strings.LastIndexByte(string(k), '.')+1:])
 }

@@ -1,11 +1,14 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // CouncilDissolve begins a new term, which also ends a split vote.
 type CouncilDissolve struct {
-	Project swoosh.ID   `json:"project"`
-	Reason  swoosh.Text `json:"reason"`
+	Project noun.ID   `json:"project"`
+	Reason  noun.Text `json:"reason"`
 }
 
 // Phase is that of region council.

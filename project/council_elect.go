@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // CouncilElect gives the seats to those who have the votes.
@@ -11,8 +12,8 @@ import (
 // Refused with Conflict if a role has fewer candidates with a quorum of votes
 // than it has seats.
 type CouncilElect struct {
-	Project swoosh.ID `json:"project"`
-	Term    Round     `json:"term,omitzero"` // another than the present one is refused
+	Project noun.ID `json:"project"`
+	Term    Round   `json:"term,omitzero"` // another than the present one is refused
 }
 
 // Phase is that of region council.

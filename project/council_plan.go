@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // CouncilPlan says which roles there are, who may vote and be voted for, and
@@ -13,11 +14,11 @@ import (
 // more seats than there are electors, if the quorum is not more than half of
 // them and at most all, or if a full vote would be more than 10 000 votes.
 type CouncilPlan struct {
-	Project    swoosh.ID              `json:"project"`
-	Term       Round                  `json:"term,omitzero"` // another than the present one is refused
-	Roles      swoosh.List[Role]      `json:"roles"`
-	Electorate swoosh.List[swoosh.ID] `json:"electorate"`
-	Quorum     Headcount              `json:"quorum"`
+	Project    noun.ID            `json:"project"`
+	Term       Round              `json:"term,omitzero"` // another than the present one is refused
+	Roles      noun.List[Role]    `json:"roles"`
+	Electorate noun.List[noun.ID] `json:"electorate"`
+	Quorum     Headcount          `json:"quorum"`
 }
 
 // votesMax bounds the votes of a term, and so what council.elect counts.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // CouncilSync says which tools a member has, by their hash. The council is
@@ -12,10 +13,10 @@ import (
 //
 // Refused with Conflict if the member holds no seat.
 type CouncilSync struct {
-	Project   swoosh.ID  `json:"project"`
-	Term      Round      `json:"term,omitzero"` // another than the present one is refused
-	Member    swoosh.ID  `json:"member"`
-	ToolsHash swoosh.Ref `json:"tools_hash"`
+	Project   noun.ID  `json:"project"`
+	Term      Round    `json:"term,omitzero"` // another than the present one is refused
+	Member    noun.ID  `json:"member"`
+	ToolsHash noun.Ref `json:"tools_hash"`
 }
 
 // Phase is that of region council.
@@ -37,7 +38,7 @@ func (c CouncilSync) Check(v swoosh.View) error {
 func (c CouncilSync) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Council.Get(c.Project)
 	mine := Tools{c.Member, c.ToolsHash}
-	i, found := slices.BinarySearchFunc(r.Tools, c.Member, func(t Tools, m swoosh.ID) int { return cmp.Compare(t.Member, m) })
+	i, found := slices.BinarySearchFunc(r.Tools, c.Member, func(t Tools, m noun.ID) int { return cmp.Compare(t.Member, m) })
 	if found {
 		r.Tools = slices.Clone(r.Tools)
 		r.Tools[i] = mine

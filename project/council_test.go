@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 )
 
@@ -34,10 +35,10 @@ func TestCouncilPlanBounds(t *testing.T) {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
 			plan := project.CouncilPlan{Quorum: project.Headcount(tt.quorum)}
 			for i := range tt.electors {
-				plan.Electorate = append(plan.Electorate, swoosh.ID(fmt.Sprintf("n%d", i)))
+				plan.Electorate = append(plan.Electorate, noun.ID(fmt.Sprintf("n%d", i)))
 			}
 			for i, seats := range tt.seats {
-				plan.Roles = append(plan.Roles, project.Role{Name: swoosh.ID(fmt.Sprintf("r%d", i)), Seats: project.Headcount(seats)})
+				plan.Roles = append(plan.Roles, project.Role{Name: noun.ID(fmt.Sprintf("r%d", i)), Seats: project.Headcount(seats)})
 			}
 			err := plan.Validate()
 			if tt.pointer == "" {

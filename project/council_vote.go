@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // CouncilVote adds a vote, which is never withdrawn. The same again changes
@@ -12,11 +13,11 @@ import (
 // Refused with Conflict if the role is not planned, if voter or candidate are
 // not in the electorate, or if the voter has used up its votes: one a seat.
 type CouncilVote struct {
-	Project   swoosh.ID `json:"project"`
-	Term      Round     `json:"term,omitzero"` // another than the present one is refused
-	Role      swoosh.ID `json:"role"`
-	Candidate swoosh.ID `json:"candidate"` // the voter itself is allowed
-	Voter     swoosh.ID `json:"voter"`
+	Project   noun.ID `json:"project"`
+	Term      Round   `json:"term,omitzero"` // another than the present one is refused
+	Role      noun.ID `json:"role"`
+	Candidate noun.ID `json:"candidate"` // the voter itself is allowed
+	Voter     noun.ID `json:"voter"`
 }
 
 // Phase is that of region council.
@@ -32,7 +33,7 @@ func (c CouncilVote) Check(v swoosh.View) error {
 	if !planned {
 		return swoosh.Errorf(swoosh.Conflict, "role %s is not planned in project %s: vote for one of its roles", c.Role, c.Project)
 	}
-	for _, id := range [...]swoosh.ID{c.Voter, c.Candidate} {
+	for _, id := range [...]noun.ID{c.Voter, c.Candidate} {
 		if !slices.Contains(r.Electorate, id) {
 			return swoosh.Errorf(swoosh.Conflict, "%s is not in the electorate of project %s: only electors vote and are voted for", id, c.Project)
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // The phases of region environment, beside READY.
@@ -16,21 +17,21 @@ const (
 
 // Environment is where a project runs.
 type Environment struct {
-	Phase      string                `json:"phase"`
-	Generation Round                 `json:"generation"`
-	Entered    []Entered             `json:"entered"`
-	Provider   swoosh.Ref            `json:"provider"`
-	Resources  swoosh.List[Resource] `json:"resources"`
-	Artifacts  swoosh.Refs           `json:"artifacts"`
-	Layers     swoosh.Refs           `json:"layers"`
-	Probes     []Probe               `json:"probes"` // as provisioned
-	Reason     swoosh.Text           `json:"reason"` // of the last release
+	Phase      string              `json:"phase"`
+	Generation Round               `json:"generation"`
+	Entered    []Entered           `json:"entered"`
+	Provider   noun.Ref            `json:"provider"`
+	Resources  noun.List[Resource] `json:"resources"`
+	Artifacts  noun.Refs           `json:"artifacts"`
+	Layers     noun.Refs           `json:"layers"`
+	Probes     []Probe             `json:"probes"` // as provisioned
+	Reason     noun.Text           `json:"reason"` // of the last release
 }
 
 // Resource is what was asked of the provider, such as cpu: 2.
 type Resource struct {
-	Name  swoosh.ID   `json:"name"`
-	Value swoosh.Text `json:"value"`
+	Name  noun.ID   `json:"name"`
+	Value noun.Text `json:"value"`
 }
 
 // Key is the name: a resource is asked for once.
@@ -39,21 +40,21 @@ func (r Resource) Key() string { return string(r.Name) }
 // ProbeIDs names 1 to 64 probes, without repeats. The set is fixed by
 // environment.provision: without it READY would follow the first good report,
 // and a probe that is gone would degrade for ever.
-type ProbeIDs []swoosh.ID
+type ProbeIDs []noun.ID
 
 const probesMax = 64
 
 // Validate says what is wrong with the list as a whole, or nil.
-func (p ProbeIDs) Validate() error { return swoosh.CheckList(p, probesMax) }
+func (p ProbeIDs) Validate() error { return noun.CheckList(p, probesMax) }
 
 // JSONSchema gives the form as JSON Schema 2020-12.
-func (ProbeIDs) JSONSchema() string { return swoosh.ListSchema[swoosh.ID](probesMax) }
+func (ProbeIDs) JSONSchema() string { return noun.ListSchema[noun.ID](probesMax) }
 
 // Probe is what a probe reported last.
 type Probe struct {
-	Probe   swoosh.ID    `json:"probe"`
+	Probe   noun.ID      `json:"probe"`
 	Healthy bool         `json:"healthy"`
-	Detail  swoosh.Text  `json:"detail"`
+	Detail  noun.Text    `json:"detail"`
 	Since   swoosh.Stamp `json:"since"` // of the first report that said so; zero while unreported
 }
 
@@ -61,7 +62,7 @@ func (p Probe) reported() bool { return !p.Since.IsZero() }
 
 func (r *Environment) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
 
-func environmentPhase(v swoosh.View, project swoosh.ID) (string, error) {
+func environmentPhase(v swoosh.View, project noun.ID) (string, error) {
 	s := Domain.Of(v)
 	r, _ := s.Environment.Get(project)
 	return inRegion(s, project, r.Phase)
@@ -69,13 +70,13 @@ func environmentPhase(v swoosh.View, project swoosh.ID) (string, error) {
 
 // inGeneration gives a project's environment, unless the command speaks of
 // another generation.
-func inGeneration(v swoosh.View, project swoosh.ID, generation Round) (Environment, error) {
+func inGeneration(v swoosh.View, project noun.ID, generation Round) (Environment, error) {
 	r, _ := Domain.Of(v).Environment.Get(project)
 	return r, fence(project, "generation", generation, r.Generation)
 }
 
 // probe gives the place of a probe among those provisioned, or -1.
-func (r Environment) probe(id swoosh.ID) int {
+func (r Environment) probe(id noun.ID) int {
 	return slices.IndexFunc(r.Probes, func(p Probe) bool { return p.Probe == id })
 }
 

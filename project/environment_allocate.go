@@ -1,14 +1,17 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // EnvironmentAllocate names the provider of the environment and what is asked
 // of it.
 type EnvironmentAllocate struct {
-	Project    swoosh.ID             `json:"project"`
-	Generation Round                 `json:"generation,omitzero"` // another than the present one is refused
-	Provider   swoosh.Ref            `json:"provider"`
-	Resources  swoosh.List[Resource] `json:"resources,omitzero"`
+	Project    noun.ID             `json:"project"`
+	Generation Round               `json:"generation,omitzero"` // another than the present one is refused
+	Provider   noun.Ref            `json:"provider"`
+	Resources  noun.List[Resource] `json:"resources,omitzero"`
 }
 
 // Phase is that of region environment.

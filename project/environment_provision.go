@@ -1,15 +1,18 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // EnvironmentProvision says what is installed, and which probes will report on
 // it.
 type EnvironmentProvision struct {
-	Project    swoosh.ID   `json:"project"`
-	Generation Round       `json:"generation,omitzero"` // another than the present one is refused
-	Artifacts  swoosh.Refs `json:"artifacts,omitzero"`
-	Layers     swoosh.Refs `json:"layers,omitzero"`
-	Probes     ProbeIDs    `json:"probes"`
+	Project    noun.ID   `json:"project"`
+	Generation Round     `json:"generation,omitzero"` // another than the present one is refused
+	Artifacts  noun.Refs `json:"artifacts,omitzero"`
+	Layers     noun.Refs `json:"layers,omitzero"`
+	Probes     ProbeIDs  `json:"probes"`
 }
 
 // Phase is that of region environment.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // EnvironmentReport says what a probe found. One unhealthy probe degrades the
@@ -12,11 +13,11 @@ import (
 //
 // Refused with Conflict if the probe was not provisioned.
 type EnvironmentReport struct {
-	Project    swoosh.ID   `json:"project"`
-	Generation Round       `json:"generation,omitzero"` // another than the present one is refused
-	Probe      swoosh.ID   `json:"probe"`
-	Healthy    bool        `json:"healthy"`
-	Detail     swoosh.Text `json:"detail,omitzero"`
+	Project    noun.ID   `json:"project"`
+	Generation Round     `json:"generation,omitzero"` // another than the present one is refused
+	Probe      noun.ID   `json:"probe"`
+	Healthy    bool      `json:"healthy"`
+	Detail     noun.Text `json:"detail,omitzero"`
 }
 
 // Phase is that of region environment.

@@ -6,6 +6,7 @@ import (
 	"log"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 )
 
@@ -21,7 +22,7 @@ func Example() {
 
 	for _, r := range []swoosh.Request{
 		{Command: "project.create", Payload: project.Create{Project: "alpha", Name: "Alpha"}},
-		{Command: "ingestion.resolve", Payload: project.IngestionResolve{Project: "alpha", Sources: swoosh.Refs{"oci://registry/app:v1"}}},
+		{Command: "ingestion.resolve", Payload: project.IngestionResolve{Project: "alpha", Sources: noun.Refs{"oci://registry/app:v1"}}},
 		{Command: "execution.start", Payload: project.ExecutionStart{Project: "alpha"}},
 	} {
 		if _, err := e.Submit(ctx, r); err != nil {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // The phases of region execution.
@@ -17,32 +18,35 @@ const (
 
 // Execution is the work of a project, in cycles.
 type Execution struct {
-	Phase        string      `json:"phase"`
-	Cycle        Round       `json:"cycle"` // 0 before the first start
-	Entered      []Entered   `json:"entered"`
-	Epoch        Round       `json:"epoch"`     // of ingestion, when this cycle was planned
-	Approvals    Headcount   `json:"approvals"` // that an item needs
-	Open         uint32      `json:"open"`      // items without a result (WORK) or not decided (REVIEW)
-	Artifact     swoosh.Ref  `json:"artifact"`  // submitted in this cycle
-	LastArtifact swoosh.Ref  `json:"last_artifact"`
-	Submissions  uint32      `json:"submissions"`
-	Reason       swoosh.Text `json:"reason"` // of the last stop
+	Phase        string    `json:"phase"`
+	Cycle        Round     `json:"cycle"` // 0 before the first start
+	Entered      []Entered `json:"entered"`
+	Epoch        Round     `json:"epoch"`     // of ingestion, when this cycle was planned
+	Approvals    Headcount `json:"approvals"` // that an item needs
+	Open         uint32    `json:"open"`      // items without a result (WORK) or not decided (REVIEW)
+	Artifact     noun.Ref  `json:"artifact"`  // submitted in this cycle
+	LastArtifact noun.Ref  `json:"last_artifact"`
+	Submissions  uint32    `json:"submissions"`
+	Reason       noun.Text `json:"reason"` // of the last stop
 }
 
 // ItemKey is project.item; ids hold no dot.
 type ItemKey string
 
+// Validate returns what is wrong with the form, or nil.
+func (k ItemKey) Validate() error { return joined(string(k), "project.item") }
+
 // Item is a piece of work of this cycle.
 type Item struct {
-	Result  swoosh.Ref   `json:"result"` // empty until there is one
+	Result  noun.Ref     `json:"result"` // empty until there is one
 	Reviews []ItemReview `json:"reviews"`
 }
 
 // ItemReview is what a member of the council thinks of an item's result. It
 // stands when the council changes.
 type ItemReview struct {
-	Reviewer swoosh.ID `json:"reviewer"`
-	Approve  bool      `json:"approve"`
+	Reviewer noun.ID `json:"reviewer"`
+	Approve  bool    `json:"approve"`
 }
 
 func (i Item) rejected() bool {
@@ -56,7 +60,7 @@ func (i Item) approved(approvals Headcount) bool {
 func (i Item) decided(approvals Headcount) bool { return i.rejected() || i.approved(approvals) }
 
 // by gives the review of a member, if there is one.
-func (i Item) by(reviewer swoosh.ID) (ItemReview, bool) {
+func (i Item) by(reviewer noun.ID) (ItemReview, bool) {
 	at := slices.IndexFunc(i.Reviews, func(r ItemReview) bool { return r.Reviewer == reviewer })
 	if at < 0 {
 		return ItemReview{}, false
@@ -64,14 +68,14 @@ func (i Item) by(reviewer swoosh.ID) (ItemReview, bool) {
 	return i.Reviews[at], true
 }
 
-func itemKey(project, item swoosh.ID) ItemKey { return itemsOf(project) + ItemKey(item) }
+func itemKey(project, item noun.ID) ItemKey { return itemsOf(project) + ItemKey(item) }
 
 // itemsOf is what the keys of a project's items begin with.
-func itemsOf(project swoosh.ID) ItemKey { return ItemKey(project) + "." }
+func itemsOf(project noun.ID) ItemKey { return ItemKey(project) + "." }
 
 func (r *Execution) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
 
-func executionPhase(v swoosh.View, project swoosh.ID) (string, error) {
+func executionPhase(v swoosh.View, project noun.ID) (string, error) {
 	s := Domain.Of(v)
 	r, _ := s.Execution.Get(project)
 	return inRegion(s, project, r.Phase)
@@ -79,7 +83,7 @@ func executionPhase(v swoosh.View, project swoosh.ID) (string, error) {
 
 // inCycle gives the state and a project's execution, unless the command speaks
 // of another cycle or the barrier is shut.
-func inCycle(v swoosh.View, project swoosh.ID, cycle Round) (State, Execution, error) {
+func inCycle(v swoosh.View, project noun.ID, cycle Round) (State, Execution, error) {
 	s := Domain.Of(v)
 	r, _ := s.Execution.Get(project)
 	if err := fence(project, "cycle", cycle, r.Cycle); err != nil {
@@ -90,7 +94,7 @@ func inCycle(v swoosh.View, project swoosh.ID, cycle Round) (State, Execution, e
 
 // barrier holds execution back until the other regions are READY. Phase and
 // items stay while it is shut, and go on when it opens.
-func (s State) barrier(project swoosh.ID) error {
+func (s State) barrier(project noun.ID) error {
 	ingestion, _ := s.Ingestion.Get(project)
 	council, _ := s.Council.Get(project)
 	environment, _ := s.Environment.Get(project)
@@ -109,7 +113,7 @@ func (s State) barrier(project swoosh.ID) error {
 }
 
 // plannedItem is inCycle for a command about one item; it gives the item too.
-func plannedItem(v swoosh.View, project swoosh.ID, cycle Round, item swoosh.ID) (State, Item, error) {
+func plannedItem(v swoosh.View, project noun.ID, cycle Round, item noun.ID) (State, Item, error) {
 	s, _, err := inCycle(v, project, cycle)
 	if err != nil {
 		return s, Item{}, err
@@ -122,7 +126,7 @@ func plannedItem(v swoosh.View, project swoosh.ID, cycle Round, item swoosh.ID) 
 }
 
 // beginCycle drops what the cycle held, items and artifact, and plans anew.
-func (s *State) beginCycle(project swoosh.ID, at swoosh.Stamp) {
+func (s *State) beginCycle(project noun.ID, at swoosh.Stamp) {
 	r := s.dropCycle(project)
 	r.Cycle++
 	r.enter(Plan, at)
@@ -131,7 +135,7 @@ func (s *State) beginCycle(project swoosh.ID, at swoosh.Stamp) {
 
 // dropCycle deletes the items of a project and gives its execution without
 // what the cycle held, for the caller to put.
-func (s *State) dropCycle(project swoosh.ID) Execution {
+func (s *State) dropCycle(project noun.ID) Execution {
 	deleteBelow(&s.Items, itemsOf(project))
 	r, _ := s.Execution.Get(project)
 	r.Open, r.Artifact = 0, ""

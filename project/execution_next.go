@@ -1,14 +1,17 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // ExecutionNext begins the next cycle. It needs no submit before it: work that
 // was rejected is planned anew.
 //
 // Refused with Conflict while another region is not READY.
 type ExecutionNext struct {
-	Project swoosh.ID `json:"project"`
-	Cycle   Round     `json:"cycle,omitzero"` // another than the present one is refused
+	Project noun.ID `json:"project"`
+	Cycle   Round   `json:"cycle,omitzero"` // another than the present one is refused
 }
 
 // Phase is that of region execution.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // ExecutionPlan names the items of this cycle, and how many members must
@@ -12,10 +13,10 @@ import (
 // Refused with Conflict while another region is not READY, or if the council
 // has fewer members than approvals.
 type ExecutionPlan struct {
-	Project   swoosh.ID              `json:"project"`
-	Cycle     Round                  `json:"cycle,omitzero"` // another than the present one is refused
-	Items     swoosh.List[swoosh.ID] `json:"items"`
-	Approvals Headcount              `json:"approvals,omitzero"` // not given is 1
+	Project   noun.ID            `json:"project"`
+	Cycle     Round              `json:"cycle,omitzero"` // another than the present one is refused
+	Items     noun.List[noun.ID] `json:"items"`
+	Approvals Headcount          `json:"approvals,omitzero"` // not given is 1
 }
 
 func (c ExecutionPlan) approvals() Headcount { return cmp.Or(c.Approvals, 1) }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // ExecutionReview approves or rejects the result of an item, in the name of a
@@ -13,11 +14,11 @@ import (
 // Refused with Conflict while another region is not READY, if the item is not
 // planned, if the reviewer is no member, or has reviewed it otherwise.
 type ExecutionReview struct {
-	Project  swoosh.ID `json:"project"`
-	Cycle    Round     `json:"cycle,omitzero"` // another than the present one is refused
-	Item     swoosh.ID `json:"item"`
-	Approve  bool      `json:"approve"`
-	Reviewer swoosh.ID `json:"reviewer"`
+	Project  noun.ID `json:"project"`
+	Cycle    Round   `json:"cycle,omitzero"` // another than the present one is refused
+	Item     noun.ID `json:"item"`
+	Approve  bool    `json:"approve"`
+	Reviewer noun.ID `json:"reviewer"`
 }
 
 // Phase is that of region execution.

@@ -1,12 +1,15 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // ExecutionStart begins a cycle after the project was idle.
 //
 // Refused with Conflict while another region is not READY.
 type ExecutionStart struct {
-	Project swoosh.ID `json:"project"`
+	Project noun.ID `json:"project"`
 }
 
 // Phase is that of region execution.

@@ -1,12 +1,15 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // ExecutionStop drops this cycle. It is the way out where a cycle can't end,
 // so the barrier does not hold it back.
 type ExecutionStop struct {
-	Project swoosh.ID   `json:"project"`
-	Reason  swoosh.Text `json:"reason,omitzero"`
+	Project noun.ID   `json:"project"`
+	Reason  noun.Text `json:"reason,omitzero"`
 }
 
 // Phase is that of region execution.

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // ExecutionSubmit says what this cycle made. The same again changes nothing.
@@ -12,9 +13,9 @@ import (
 // begun a new epoch since the plan, if an item is not approved, or if another
 // artifact was submitted in this cycle.
 type ExecutionSubmit struct {
-	Project  swoosh.ID  `json:"project"`
-	Cycle    Round      `json:"cycle,omitzero"` // another than the present one is refused
-	Artifact swoosh.Ref `json:"artifact"`
+	Project  noun.ID  `json:"project"`
+	Cycle    Round    `json:"cycle,omitzero"` // another than the present one is refused
+	Artifact noun.Ref `json:"artifact"`
 }
 
 // Phase is that of region execution.
@@ -41,7 +42,7 @@ func (c ExecutionSubmit) Check(v swoosh.View) error {
 }
 
 // unapproved names a project's items that have not the approvals.
-func (s State) unapproved(project swoosh.ID, approvals Headcount) []string {
+func (s State) unapproved(project noun.ID, approvals Headcount) []string {
 	var names []string
 	for k, item := range below(s.Items, itemsOf(project)) {
 		if !item.approved(approvals) {

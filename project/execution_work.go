@@ -1,6 +1,9 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // ExecutionWork gives the result of an item. With the last one the review
 // begins. The same again changes nothing.
@@ -8,10 +11,10 @@ import "github.com/chorus-services/swoosh"
 // Refused with Conflict while another region is not READY, if the item is not
 // planned, or if it has another result.
 type ExecutionWork struct {
-	Project swoosh.ID  `json:"project"`
-	Cycle   Round      `json:"cycle,omitzero"` // another than the present one is refused
-	Item    swoosh.ID  `json:"item"`
-	Result  swoosh.Ref `json:"result"`
+	Project noun.ID  `json:"project"`
+	Cycle   Round    `json:"cycle,omitzero"` // another than the present one is refused
+	Item    noun.ID  `json:"item"`
+	Result  noun.Ref `json:"result"`
 }
 
 // Phase is that of region execution.

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 )
 
@@ -21,12 +22,12 @@ func TestHistories(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		e, _ := open(t)
 		w := &walker{TestingT: r, engine: e}
-		before := map[swoosh.ID]rounds{}
+		before := map[noun.ID]rounds{}
 		for _, id := range []string{"alpha", "beta"} {
 			w.goes(id, rapid.SampledFrom(starts).Draw(r, "start of "+id))
 		}
 		for range rapid.IntRange(1, 100).Draw(r, "commands") {
-			id := rapid.SampledFrom([]swoosh.ID{"alpha", "beta"}).Draw(r, "project")
+			id := rapid.SampledFrom([]noun.ID{"alpha", "beta"}).Draw(r, "project")
 			s := drawStep(r, e.View(), id, commands)
 			outcome, _ := w.outcome("project", string(id), s)
 			require.NotEqual(r, "internal", outcome, "%s %s", s.command, s.members)
@@ -47,7 +48,7 @@ var starts = [][]step{
 // drawStep draws a command that may come from the present phase, mostly, or
 // any; those that lead back to the first phase are drawn seldom, so that
 // histories get far.
-func drawStep(r *rapid.T, v swoosh.View, id swoosh.ID, commands []swoosh.CommandInfo) step {
+func drawStep(r *rapid.T, v swoosh.View, id noun.ID, commands []swoosh.CommandInfo) step {
 	back := rapid.IntRange(0, 29).Draw(r, "back") == 0
 	likely := slices.DeleteFunc(slices.Clone(commands), func(c swoosh.CommandInfo) bool {
 		phase := phaseOf(v, c.Region, id)
@@ -103,16 +104,16 @@ type rounds struct {
 }
 
 // requireInvariants counts everything anew, by other means than the domain's.
-func requireInvariants(r *rapid.T, s project.State, before map[swoosh.ID]rounds) {
-	votes, items := map[swoosh.ID]int{}, map[swoosh.ID]int{}
+func requireInvariants(r *rapid.T, s project.State, before map[noun.ID]rounds) {
+	votes, items := map[noun.ID]int{}, map[noun.ID]int{}
 	for k := range s.Votes.All() {
 		id, _, _ := strings.Cut(string(k), ".")
-		votes[swoosh.ID(id)]++
+		votes[noun.ID(id)]++
 	}
-	open := map[swoosh.ID]uint32{}
+	open := map[noun.ID]uint32{}
 	for k, item := range s.Items.All() {
 		name, _, _ := strings.Cut(string(k), ".")
-		id := swoosh.ID(name)
+		id := noun.ID(name)
 		items[id]++
 		e, _ := s.Execution.Get(id)
 		if e.Phase == project.Work && item.Result == "" || e.Phase == project.Review && !decided(item, int(e.Approvals)) {

@@ -1,6 +1,9 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // The phases of region ingestion, before READY.
 const (
@@ -12,27 +15,27 @@ const (
 
 // Ingestion is how far a project's content has come.
 type Ingestion struct {
-	Phase       string      `json:"phase"`
-	Epoch       Round       `json:"epoch"`
-	Entered     []Entered   `json:"entered"`
-	Sources     swoosh.Refs `json:"sources"` // in the order given
-	ContentHash swoosh.Ref  `json:"content_hash"`
-	IndexRef    swoosh.Ref  `json:"index_ref"`
-	Failures    uint32      `json:"failures"` // in this epoch
-	LastError   swoosh.Text `json:"last_error"`
-	Reason      swoosh.Text `json:"reason"` // of the last restart
+	Phase       string    `json:"phase"`
+	Epoch       Round     `json:"epoch"`
+	Entered     []Entered `json:"entered"`
+	Sources     noun.Refs `json:"sources"` // in the order given
+	ContentHash noun.Ref  `json:"content_hash"`
+	IndexRef    noun.Ref  `json:"index_ref"`
+	Failures    uint32    `json:"failures"` // in this epoch
+	LastError   noun.Text `json:"last_error"`
+	Reason      noun.Text `json:"reason"` // of the last restart
 }
 
 func (r *Ingestion) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
 
-func ingestionPhase(v swoosh.View, project swoosh.ID) (string, error) {
+func ingestionPhase(v swoosh.View, project noun.ID) (string, error) {
 	s := Domain.Of(v)
 	r, _ := s.Ingestion.Get(project)
 	return inRegion(s, project, r.Phase)
 }
 
 // ingestionFence refuses a report of another epoch.
-func ingestionFence(v swoosh.View, project swoosh.ID, epoch Round) error {
+func ingestionFence(v swoosh.View, project noun.ID, epoch Round) error {
 	r, _ := Domain.Of(v).Ingestion.Get(project)
 	return fence(project, "epoch", epoch, r.Epoch)
 }

@@ -1,13 +1,16 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // IngestionFail reports that a step failed. The phase stays, so the step may be
 // tried again.
 type IngestionFail struct {
-	Project swoosh.ID   `json:"project"`
-	Epoch   Round       `json:"epoch,omitzero"` // another than the present one is refused
-	Error   swoosh.Text `json:"error"`
+	Project noun.ID   `json:"project"`
+	Epoch   Round     `json:"epoch,omitzero"` // another than the present one is refused
+	Error   noun.Text `json:"error"`
 }
 
 // Phase is that of region ingestion.

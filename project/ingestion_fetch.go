@@ -1,12 +1,15 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // IngestionFetch says that the sources are fetched, and what came.
 type IngestionFetch struct {
-	Project     swoosh.ID  `json:"project"`
-	Epoch       Round      `json:"epoch,omitzero"` // another than the present one is refused
-	ContentHash swoosh.Ref `json:"content_hash"`
+	Project     noun.ID  `json:"project"`
+	Epoch       Round    `json:"epoch,omitzero"` // another than the present one is refused
+	ContentHash noun.Ref `json:"content_hash"`
 }
 
 // Phase is that of region ingestion.

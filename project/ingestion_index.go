@@ -1,13 +1,16 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // IngestionIndex says where the index of the content is. With it the content
 // is READY.
 type IngestionIndex struct {
-	Project  swoosh.ID  `json:"project"`
-	Epoch    Round      `json:"epoch,omitzero"` // another than the present one is refused
-	IndexRef swoosh.Ref `json:"index_ref"`
+	Project  noun.ID  `json:"project"`
+	Epoch    Round    `json:"epoch,omitzero"` // another than the present one is refused
+	IndexRef noun.Ref `json:"index_ref"`
 }
 
 // Phase is that of region ingestion.

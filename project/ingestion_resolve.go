@@ -1,12 +1,15 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // IngestionResolve names the sources that are to be fetched.
 type IngestionResolve struct {
-	Project swoosh.ID   `json:"project"`
-	Epoch   Round       `json:"epoch,omitzero"` // another than the present one is refused
-	Sources swoosh.Refs `json:"sources"`
+	Project noun.ID   `json:"project"`
+	Epoch   Round     `json:"epoch,omitzero"` // another than the present one is refused
+	Sources noun.Refs `json:"sources"`
 }
 
 // Phase is that of region ingestion.

@@ -1,11 +1,14 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // IngestionRestart begins a new epoch: reports of the one before are fenced off.
 type IngestionRestart struct {
-	Project swoosh.ID   `json:"project"`
-	Reason  swoosh.Text `json:"reason"`
+	Project noun.ID   `json:"project"`
+	Reason  noun.Text `json:"reason"`
 }
 
 // Phase is that of region ingestion.

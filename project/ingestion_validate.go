@@ -1,12 +1,15 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // IngestionValidate records that a worker found the content good. Bad content
 // is reported by ingestion.fail.
 type IngestionValidate struct {
-	Project swoosh.ID `json:"project"`
-	Epoch   Round     `json:"epoch,omitzero"` // another than the present one is refused
+	Project noun.ID `json:"project"`
+	Epoch   Round   `json:"epoch,omitzero"` // another than the present one is refused
 }
 
 // Phase is that of region ingestion.

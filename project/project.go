@@ -8,7 +8,10 @@
 // file, council.go, and what all regions share in region.go.
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // Domain is the projects' part of the state.
 var Domain = swoosh.NewDomain("project",
@@ -76,13 +79,13 @@ var (
 // State holds a table a region, keyed by project, and the things that grow in
 // tables of their own: a command costs what it changes.
 type State struct {
-	Projects    swoosh.Table[swoosh.ID, Project]     `json:"projects"`
-	Ingestion   swoosh.Table[swoosh.ID, Ingestion]   `json:"ingestion"`
-	Council     swoosh.Table[swoosh.ID, Council]     `json:"council"`
-	Environment swoosh.Table[swoosh.ID, Environment] `json:"environment"`
-	Execution   swoosh.Table[swoosh.ID, Execution]   `json:"execution"`
-	Votes       swoosh.Table[VoteKey, Vote]          `json:"votes"`
-	Items       swoosh.Table[ItemKey, Item]          `json:"items"`
+	Projects    swoosh.Table[noun.ID, Project]     `json:"projects"`
+	Ingestion   swoosh.Table[noun.ID, Ingestion]   `json:"ingestion"`
+	Council     swoosh.Table[noun.ID, Council]     `json:"council"`
+	Environment swoosh.Table[noun.ID, Environment] `json:"environment"`
+	Execution   swoosh.Table[noun.ID, Execution]   `json:"execution"`
+	Votes       swoosh.Table[VoteKey, Vote]        `json:"votes"`
+	Items       swoosh.Table[ItemKey, Item]        `json:"items"`
 }
 
 // The phases of region project.
@@ -93,14 +96,14 @@ const (
 
 // Project is a project's lifecycle.
 type Project struct {
-	Name    swoosh.Name  `json:"name"`
+	Name    noun.Name    `json:"name"`
 	Phase   string       `json:"phase"`
 	Created swoosh.Stamp `json:"created"`
 }
 
 // projectPhase is the phase of region project. Refused with NotFound if there
 // is no such project.
-func projectPhase(v swoosh.View, project swoosh.ID) (string, error) {
+func projectPhase(v swoosh.View, project noun.ID) (string, error) {
 	p, ok := Domain.Of(v).Projects.Get(project)
 	if !ok {
 		return "", notThere(project)
@@ -108,7 +111,7 @@ func projectPhase(v swoosh.View, project swoosh.ID) (string, error) {
 	return p.Phase, nil
 }
 
-func notThere(project swoosh.ID) error {
+func notThere(project noun.ID) error {
 	err := swoosh.Errorf(swoosh.NotFound, "there is no project %s: project.create begins one", project)
 	err.Errors = []swoosh.FieldError{{Pointer: "/payload/project", Detail: "must be a project that is there"}}
 	return err

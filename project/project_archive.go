@@ -1,12 +1,15 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // Archive closes a project for good. All is kept, readable.
 //
 // Refused with Conflict while execution is not IDLE.
 type Archive struct {
-	Project swoosh.ID `json:"project"`
+	Project noun.ID `json:"project"`
 }
 
 // Phase is that of region project.

@@ -1,13 +1,16 @@
 package project
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // Create begins a project, with every region in its first phase.
 //
 // Refused with Conflict if the id is taken, also by an archived project.
 type Create struct {
-	Project swoosh.ID   `json:"project"`
-	Name    swoosh.Name `json:"name"`
+	Project noun.ID   `json:"project"`
+	Name    noun.Name `json:"name"`
 }
 
 // Phase is that of region project.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // Ready is the phase that ingestion, council and environment share: when all
@@ -72,7 +73,7 @@ func enter(phase *string, entered *[]Entered, to string, at swoosh.Stamp) {
 // inRegion gives the phase of a region, for a project whose regions may move.
 // Refused with NotFound if there is no such project, with InvalidPhase of
 // region project if it is archived.
-func inRegion(s State, project swoosh.ID, phase string) (string, error) {
+func inRegion(s State, project noun.ID, phase string) (string, error) {
 	p, ok := s.Projects.Get(project)
 	if !ok {
 		return "", notThere(project)
@@ -87,7 +88,7 @@ func inRegion(s State, project swoosh.ID, phase string) (string, error) {
 
 // fence refuses a report of another round than the present one. The name is
 // the round's own: epoch, term, generation or cycle.
-func fence(project swoosh.ID, name string, given, now Round) error {
+func fence(project noun.ID, name string, given, now Round) error {
 	if given == 0 || given == now {
 		return nil
 	}
@@ -122,4 +123,15 @@ func deleteBelow[K ~string, V any](t *swoosh.Table[K, V], prefix K) {
 	for _, k := range keys {
 		t.Delete(k)
 	}
+}
+
+// joined returns what is wrong with a key that must be ids joined by dots, or
+// nil. form names the ids: "project.item".
+func joined(key, form string) error {
+	ids := strings.Split(key, ".")
+	bad := func(id string) bool { return noun.ID(id).Validate() != nil }
+	if len(ids) != strings.Count(form, ".")+1 || slices.ContainsFunc(ids, bad) {
+		return fmt.Errorf("must be %s, each an id", form)
+	}
+	return nil
 }

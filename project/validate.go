@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // roundsMax bounds the counters of an imported state: there must be room for
@@ -73,7 +74,7 @@ func (s State) faults() faults {
 }
 
 // everyProject holds a region's table to one row a project, and asks each row.
-func everyProject[R any](f *faults, s State, region string, rows swoosh.Table[swoosh.ID, R], ask func(*faults, string, swoosh.ID, R)) {
+func everyProject[R any](f *faults, s State, region string, rows swoosh.Table[noun.ID, R], ask func(*faults, string, noun.ID, R)) {
 	for id := range s.Projects.All() {
 		_, ok := rows.Get(id)
 		f.want(ok, rowAt(region, string(id)), "is required, since there is a project of that id")
@@ -91,12 +92,12 @@ func everyProject[R any](f *faults, s State, region string, rows swoosh.Table[sw
 func (s State) strayFaults(f *faults) {
 	for k := range s.Votes.All() {
 		project, _, _ := strings.Cut(string(k), ".")
-		_, ok := s.Council.Get(swoosh.ID(project))
+		_, ok := s.Council.Get(noun.ID(project))
 		f.want(ok, rowAt("votes", string(k)), "must not be there without a council of its project")
 	}
 	for k := range s.Items.All() {
 		project, _, _ := strings.Cut(string(k), ".")
-		_, ok := s.Execution.Get(swoosh.ID(project))
+		_, ok := s.Execution.Get(noun.ID(project))
 		f.want(ok, rowAt("items", string(k)), "must not be there without execution of its project")
 	}
 }
@@ -119,7 +120,7 @@ func roundFaults(f *faults, pointer string, r Round, least Round) {
 	f.want(r >= least && r <= roundsMax, pointer, "must be %d to %d", least, uint32(roundsMax))
 }
 
-func (s State) ingestionFaults(f *faults, at string, _ swoosh.ID, r Ingestion) {
+func (s State) ingestionFaults(f *faults, at string, _ noun.ID, r Ingestion) {
 	steps := []string{Discover, Fetch, Validate, Index, Ready}
 	phaseFaults(f, at, r.Phase, r.Entered, steps...)
 	roundFaults(f, at+"/epoch", r.Epoch, 1)
@@ -130,7 +131,7 @@ func (s State) ingestionFaults(f *faults, at string, _ swoosh.ID, r Ingestion) {
 	f.want((r.IndexRef != "") == (step >= 4), at+"/index_ref", "must be there in %s, and only then", Ready)
 }
 
-func (s State) environmentFaults(f *faults, at string, _ swoosh.ID, r Environment) {
+func (s State) environmentFaults(f *faults, at string, _ noun.ID, r Environment) {
 	steps := []string{Allocate, Provision, Healthcheck, Degraded, Ready}
 	phaseFaults(f, at, r.Phase, r.Entered, steps...)
 	roundFaults(f, at+"/generation", r.Generation, 1)

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
-func (s State) councilFaults(f *faults, at string, project swoosh.ID, r Council) {
+func (s State) councilFaults(f *faults, at string, project noun.ID, r Council) {
 	phaseFaults(f, at, r.Phase, r.Entered, PlanRoles, Elect, ToolingSync, Ready)
 	roundFaults(f, at+"/term", r.Term, 1)
 	elected := r.Phase == ToolingSync || r.Phase == Ready
@@ -37,7 +37,7 @@ func planFaults(f *faults, at string, r Council) {
 // seatFaults looks at who holds what, and at their tools.
 func seatFaults(f *faults, at string, r Council) {
 	electors, held, members := set(r.Electorate), map[Seat]bool{}, set(r.members())
-	seats := map[swoosh.ID]int{}
+	seats := map[noun.ID]int{}
 	for i, seat := range r.Seats {
 		here := fmt.Sprintf("%s/seats/%d", at, i)
 		f.want(electors[seat.Member], here+"/member", "must be one of the electorate")
@@ -59,7 +59,7 @@ func seatFaults(f *faults, at string, r Council) {
 }
 
 // voteFaults looks at the votes of one project.
-func (s State) voteFaults(f *faults, project swoosh.ID, r Council) {
+func (s State) voteFaults(f *faults, project noun.ID, r Council) {
 	electors, seats := set(r.Electorate), map[string]int{}
 	for _, role := range r.Roles {
 		seats[string(role.Name)] = int(role.Seats)
@@ -67,8 +67,8 @@ func (s State) voteFaults(f *faults, project swoosh.ID, r Council) {
 	ballot, used := "", 0 // project, role and voter; votes of one stand together
 	for k := range below(s.Votes, votesKey(project)) {
 		at, ids := rowAt("votes", string(k)), strings.Split(string(k), ".")
-		if len(ids) != voteKeyIDs {
-			f.want(false, at, "must be project.role.voter.candidate")
+		if err := k.Validate(); err != nil {
+			f.want(false, at, "%v", err)
 			continue
 		}
 		if b := strings.Join(ids[:3], "."); b != ballot {
@@ -76,13 +76,13 @@ func (s State) voteFaults(f *faults, project swoosh.ID, r Council) {
 		}
 		used++
 		f.want(seats[ids[1]] > 0, at, "must be for a planned role")
-		f.want(electors[swoosh.ID(ids[2])] && electors[swoosh.ID(ids[3])], at, "must be by and for one of the electorate")
+		f.want(electors[noun.ID(ids[2])] && electors[noun.ID(ids[3])], at, "must be by and for one of the electorate")
 		f.want(used <= seats[ids[1]], at, "is one vote too many of its voter in its role")
 	}
 }
 
-func set(ids []swoosh.ID) map[swoosh.ID]bool {
-	m := make(map[swoosh.ID]bool, len(ids))
+func set(ids []noun.ID) map[noun.ID]bool {
+	m := make(map[noun.ID]bool, len(ids))
 	for _, id := range ids {
 		m[id] = true
 	}

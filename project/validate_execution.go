@@ -3,12 +3,11 @@ package project
 import (
 	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
-func (s State) executionFaults(f *faults, at string, project swoosh.ID, r Execution) {
+func (s State) executionFaults(f *faults, at string, project noun.ID, r Execution) {
 	steps := []string{Idle, Plan, Work, Review, Reverb}
 	phaseFaults(f, at, r.Phase, r.Entered, steps...)
 	working := slices.Index(steps, r.Phase) >= 2
@@ -32,15 +31,15 @@ func (s State) executionFaults(f *faults, at string, project swoosh.ID, r Execut
 
 // itemFaults looks at the items of one project and counts all and the open
 // ones.
-func (s State) itemFaults(f *faults, project swoosh.ID, r Execution) (items int, open uint32) {
+func (s State) itemFaults(f *faults, project noun.ID, r Execution) (items int, open uint32) {
 	for k, item := range below(s.Items, itemsOf(project)) {
 		items++
 		at := rowAt("items", string(k))
-		formed := swoosh.ID(strings.TrimPrefix(string(k), string(itemsOf(project)))).Validate()
-		f.want(formed == nil, at, "must be project.item")
+		formed := k.Validate()
+		f.want(formed == nil, at, "%v", formed)
 		f.want(item.Result != "" || r.Phase == Work, at+"/result", "is required in %s", r.Phase)
 		f.want(len(item.Reviews) == 0 || r.Phase != Work, at+"/reviews", "must not be there in %s", Work)
-		seen := map[swoosh.ID]bool{}
+		seen := map[noun.ID]bool{}
 		for i, review := range item.Reviews {
 			f.want(review.Reviewer != "" && !seen[review.Reviewer], fmt.Sprintf("%s/reviews/%d/reviewer", at, i), "is required, once")
 			seen[review.Reviewer] = true

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 )
 
@@ -43,7 +44,7 @@ func put[K ~string, V any](to *swoosh.Table[K, V], from swoosh.Table[K, V]) {
 }
 
 // change replaces the row of project p1.
-func change[V any](t *swoosh.Table[swoosh.ID, V], f func(*V)) {
+func change[V any](t *swoosh.Table[noun.ID, V], f func(*V)) {
 	row, _ := t.Get("p1")
 	f(&row)
 	t.Put("p1", row)
@@ -82,7 +83,7 @@ func TestValidate(t *testing.T) {
 			change(&s.Council, func(r *project.Council) { r.Term = 1<<32 - 1 })
 		}, "/council/p1/term"},
 		{"sources too early", nil, func(s *project.State) {
-			change(&s.Ingestion, func(r *project.Ingestion) { r.Sources = swoosh.Refs{"a"} })
+			change(&s.Ingestion, func(r *project.Ingestion) { r.Sources = noun.Refs{"a"} })
 		}, "/ingestion/p1/sources"},
 		{"READY without index", ingestion, func(s *project.State) {
 			change(&s.Ingestion, func(r *project.Ingestion) { r.IndexRef = "" })

@@ -7,15 +7,15 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// ErrFault is what a FaultWAL's failures wrap.
+// ErrFault is the error of a FaultWAL's appends that fail.
 var ErrFault = errors.New("fault of the test's log")
 
-// FaultWAL breaks swoosh.WAL's promises on purpose: it holds an append up, or
-// lets it fail with its bytes lost or landed.
+// FaultWAL is a swoosh.WAL whose appends can be held up, and can fail with their
+// bytes lost or written all the same.
 type FaultWAL struct {
 	swoosh.WAL
 
-	before, after place // of the write
+	before, after place // where appends wait: before and after the write
 
 	mu    sync.Mutex
 	fail  bool
@@ -25,9 +25,9 @@ type FaultWAL struct {
 // place is where appends can be made to wait.
 type place struct {
 	mu      sync.Mutex
-	held    chan struct{} // closed by release; nil while nobody is to wait
-	pass    chan struct{} // lets one go on
-	reached chan struct{} // tells that one waits
+	held    chan struct{} // closed by release; nil while appends pass
+	pass    chan struct{} // lets one append go on
+	reached chan struct{} // gets a value when an append begins to wait
 }
 
 func newPlace() place {
@@ -69,21 +69,22 @@ func (p *place) wait() {
 	}
 }
 
-// NewFaultWAL returns a log that works until it is told otherwise.
+// NewFaultWAL returns a log that passes everything on to w until Hold, HoldAfter
+// or Fail is called.
 func NewFaultWAL(w swoosh.WAL) *FaultWAL {
 	return &FaultWAL{WAL: w, before: newPlace(), after: newPlace()}
 }
 
-// Hold makes appends wait, before anything is written, until Release or Step.
-// The channel gives a value each time that an append has begun to wait.
+// Hold makes appends wait before they write anything, until Release or Step. The
+// channel gets a value each time an append begins to wait.
 func (f *FaultWAL) Hold() (reached <-chan struct{}) { return f.before.hold() }
 
-// HoldAfter makes appends wait once they are durable, before they return,
-// until Release or Step. The channel is as Hold's.
+// HoldAfter makes appends wait after they are durable and before they return,
+// until Release or Step. The channel is like Hold's.
 func (f *FaultWAL) HoldAfter() (reached <-chan struct{}) { return f.after.hold() }
 
-// Step lets the append that waits go on; later ones, and this one at the other
-// place, are held as before. It waits for an append that waits.
+// Step waits for an append that waits and lets it go on. Later appends, and this
+// one at the other place, are held as before.
 func (f *FaultWAL) Step() {
 	select {
 	case f.before.pass <- struct{}{}:
@@ -91,21 +92,21 @@ func (f *FaultWAL) Step() {
 	}
 }
 
-// Release lets held appends go on, and later ones pass.
+// Release lets appends that wait go on, and later ones pass.
 func (f *FaultWAL) Release() {
 	f.before.release()
 	f.after.release()
 }
 
-// Fail makes every append from now on fail. If lands is set the bytes reach
-// the disk all the same.
+// Fail makes every later append fail. If lands is set, the bytes are written all
+// the same.
 func (f *FaultWAL) Fail(lands bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail, f.lands = true, lands
 }
 
-// Append is the log's, as the faults have it.
+// Append implements swoosh.WAL with the faults that are set.
 func (f *FaultWAL) Append(group []swoosh.Record) error {
 	f.before.wait()
 	f.mu.Lock()

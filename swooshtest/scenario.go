@@ -20,21 +20,21 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// RunScenarios runs every file dir/*.txt as a scenario, a subtest each, on an
-// engine of its own. A scenario is text: what goes in, a line of four dashes,
-// what came out, a blank line; # begins a comment. With -rewrite what came out
-// is written into the files. What goes in is one of
+// RunScenarios runs every file dir/*.txt as a scenario: a subtest with an engine
+// of its own. A scenario is a text of steps: what goes in, a line of four dashes,
+// what came out, a blank line; # begins a comment. With the flag -rewrite the
+// test writes what came out into the files. What goes in is one of
 //
 //	fleet.drain {"node":"a"}    a command and its payload
 //	post {"command":…}          a command with its envelope, or an atomic batch
-//	given drained               the commands of dir/given/drained.txt, a line each,
-//	                            all of which are accepted
+//	given drained               the commands of dir/given/drained.txt, one a line,
+//	                            all of which must be accepted
 //	state /fleet/nodes/a        the state at a JSON Pointer
-//	advance 5m                  the clock moves on
-//	import {"meta":…}           a state in place of the present one
+//	advance 5m                  moves the clock
+//	import {"meta":…}           replaces the state
 //
-// where JSON may stand on the lines below, too. A command answers ok,
-// unchanged (lawful, and altered nothing), duplicate, or how it was refused.
+// JSON may go on over the lines below. What comes out of a command is ok,
+// unchanged (accepted, but the state is as before), duplicate, or its refusal.
 func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Engine, *Clock)) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
@@ -49,8 +49,8 @@ func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Eng
 	}
 }
 
-// RequireScenarios wants a scenario for every command of domains, in a file of
-// the command's name with _ for the dot: fleet_drain.txt.
+// RequireScenarios fails the test unless every command of the domains has a
+// scenario, in a file named after it with _ for the dot: fleet_drain.txt.
 func RequireScenarios(t *testing.T, dir string, parts ...swoosh.Part) {
 	t.Helper()
 	for _, c := range swoosh.Describe(parts...) {
@@ -83,7 +83,7 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 	case "import":
 		return s.importState(t, argument)
 	}
-	require.Contains(t, d.Cmd, ".", "%s: neither a command nor a directive", d.Pos)
+	require.Contains(t, d.Cmd, ".", "%s: unknown step: write a command's whole name, or post, given, state, advance or import", d.Pos)
 	return s.submit(t, swoosh.Request{Command: d.Cmd, Payload: jsontext.Value(argument)})
 }
 
@@ -92,7 +92,7 @@ func (s *scenario) submit(t *testing.T, r swoosh.Request) string {
 	return answer([]swoosh.Result{result}, err)
 }
 
-// given runs a file of commands that are not what the scenario is about.
+// given runs a file of commands that prepare a scenario.
 func (s *scenario) given(t *testing.T, name string) string {
 	file := filepath.Join(s.dir, "given", name+".txt")
 	for _, line := range readLines(t, file) {
@@ -108,8 +108,8 @@ func (s *scenario) given(t *testing.T, name string) string {
 	return "ok"
 }
 
-// argument is what stands behind the first word, and on the lines below. The
-// line is read again from the file: datadriven takes JSON apart at its spaces.
+// argument returns what stands after the first word and on the lines below. It
+// reads the line from the file, since datadriven splits JSON at its spaces.
 func (s *scenario) argument(t *testing.T, d *datadriven.TestData) string {
 	line, err := strconv.Atoi(d.Pos[strings.LastIndexByte(d.Pos, ':')+1:])
 	require.NoError(t, err)
@@ -123,7 +123,7 @@ func readLines(t *testing.T, file string) []string {
 	return strings.Split(string(text), "\n")
 }
 
-// post takes what a client would post to /command.
+// post submits what a client would post to /command.
 func (s *scenario) post(t *testing.T, body string) string {
 	if strings.HasPrefix(body, "[") {
 		batch, err := swoosh.DecodeBatch([]byte(body))
@@ -139,7 +139,7 @@ func (s *scenario) post(t *testing.T, body string) string {
 	return s.submit(t, request)
 }
 
-// importState takes what a client would post to /state.
+// importState imports what a client would post to /state.
 func (s *scenario) importState(t *testing.T, document string) string {
 	var ifMatch *swoosh.Hash
 	if now := s.engine.View(); now.Index() > 0 {
@@ -150,7 +150,7 @@ func (s *scenario) importState(t *testing.T, document string) string {
 	return answer([]swoosh.Result{r}, err)
 }
 
-// answer says in a word a result what became of it, or how it was refused.
+// answer returns a word for each result, or the refusal.
 func answer(results []swoosh.Result, err error) string {
 	if err != nil {
 		return refusal(err)
@@ -169,11 +169,11 @@ func answer(results []swoosh.Result, err error) string {
 	return strings.Join(words, "\n")
 }
 
-// refusal gives code and detail, then the members that programs read.
+// refusal returns code and detail, then the members that programs read.
 func refusal(err error) string {
 	var e *swoosh.Error
 	if !errors.As(err, &e) {
-		return "error of no kind: " + err.Error()
+		return "not a swoosh.Error: " + err.Error()
 	}
 	lines := []string{e.Error()}
 	if e.Region != "" {
@@ -190,7 +190,7 @@ func refusal(err error) string {
 	return strings.Join(lines, "\n")
 }
 
-// state shows the state at a pointer.
+// state returns the state at a pointer.
 func (s *scenario) state(t *testing.T, pointer string) string {
 	var document bytes.Buffer
 	_, err := s.engine.View().WriteTo(&document)
@@ -198,7 +198,7 @@ func (s *scenario) state(t *testing.T, pointer string) string {
 	return readable(t, valueAt(t, &document, pointer), "")
 }
 
-// readable breaks canonical JSON into lines where it is long.
+// readable breaks long canonical JSON into lines.
 func readable(t *testing.T, value jsontext.Value, indent string) string {
 	const lineMax = 100
 	if kind := value.Kind(); len(indent)+len(value) <= lineMax || kind != '{' && kind != '[' {
@@ -226,7 +226,7 @@ func readable(t *testing.T, value jsontext.Value, indent string) string {
 	return begin + "\n" + strings.Join(members, ",\n") + "\n" + indent + end.String()
 }
 
-// valueAt gives the member of a document at a JSON Pointer (RFC 6901).
+// valueAt returns the member of a document at a JSON Pointer (RFC 6901).
 func valueAt(t *testing.T, document io.Reader, pointer string) jsontext.Value {
 	d := jsontext.NewDecoder(document)
 	for string(d.StackPointer()) != pointer {
@@ -241,26 +241,28 @@ func valueAt(t *testing.T, document io.Reader, pointer string) jsontext.Value {
 	return slices.Clone(value)
 }
 
-// ChartCell is what one command is expected to do in one phase of its region.
+// ChartCell is what one command should do in one phase of its region.
 type ChartCell struct {
 	Region  string
 	Command string
 	Phase   string // or the name of another situation, in brackets
-	// Want is where the command may end; or the one code of its refusal, such
-	// as conflict; InvalidPhase is "-".
+	// Want is the phases that the command may end in, or the code of its
+	// refusal, such as conflict; "-" stands for invalid_phase.
 	Want []string
 }
 
-// ReadChart reads a table of what every command is expected to do in every
-// phase, for a test to hold the declarations and the code against. It is
-// written by hand, a block a region, a blank line between them:
+// ReadChart reads a table of what every command should do in every phase, for a
+// test to compare with the declarations and the code. The table is written by
+// hand, a block for each region, with a blank line between them:
 //
 //	region node   ADDED   ACTIVE          (none)
 //	node.join     ACTIVE  -               not_found
 //	node.report   -       ACTIVE|FAILING  not_found
+//	node.remove   (none)  (none)          not_found
 //
-// A phase says where the command may end, - that it is refused as
-// invalid_phase, another code how else. Lines beginning with # are comments.
+// A cell holds the phases that the command may end in, - if it is refused as
+// invalid_phase, or the code of another refusal. (none), which is swoosh.Gone,
+// means that the object is not there. A line that begins with # is a comment.
 func ReadChart(t *testing.T, file string) []ChartCell {
 	t.Helper()
 	var cells []ChartCell
@@ -272,7 +274,7 @@ func ReadChart(t *testing.T, file string) []ChartCell {
 		case words[0] == "region":
 			header = words[1:]
 		default:
-			require.Len(t, words, len(header), "%s:%d: a cell for each phase", file, i+1)
+			require.Len(t, words, len(header), "%s:%d: a line needs a cell for each phase", file, i+1)
 			for k, phase := range header[1:] {
 				cells = append(cells, ChartCell{header[0], words[0], phase, strings.Split(words[k+1], "|")})
 			}
@@ -281,14 +283,15 @@ func ReadChart(t *testing.T, file string) []ChartCell {
 	return cells
 }
 
-// RequireChart holds the declarations of domains against a chart: the same
-// commands in the same regions, from and to the same phases.
+// RequireChart fails the test unless the declarations of the domains agree with
+// a chart: the same commands in the same regions, from and to the same phases.
 func RequireChart(t *testing.T, chart []ChartCell, parts ...swoosh.Part) {
 	t.Helper()
 	require.Empty(t, ChartFaults(chart, parts...))
 }
 
-// ChartFaults says where the declarations of domains differ from a chart.
+// ChartFaults returns where the declarations of the domains differ from a chart,
+// a sentence for each difference.
 func ChartFaults(chart []ChartCell, parts ...swoosh.Part) (faults []string) {
 	declared := map[string]swoosh.CommandInfo{}
 	for _, c := range swoosh.Describe(parts...) {
@@ -298,17 +301,17 @@ func ChartFaults(chart []ChartCell, parts ...swoosh.Part) (faults []string) {
 	for _, cell := range chart {
 		c, ok := declared[cell.Command]
 		if want := declaredOutcome(c, cell); !ok || c.Region != cell.Region || !sameSet(want, cell.Want) {
-			faults = append(faults, fmt.Sprintf("%s from %s: the chart has %q, declared is %q", cell.Command, cell.Phase, cell.Want, want))
+			faults = append(faults, fmt.Sprintf("%s from %s: the chart has %q, the declaration %q", cell.Command, cell.Phase, cell.Want, want))
 		}
 		charted[cell.Command], phases[cell.Region+cell.Phase] = true, true
 	}
 	for _, c := range swoosh.Describe(parts...) {
 		if !charted[c.Name] {
-			faults = append(faults, c.Name+" is declared and not in the chart")
+			faults = append(faults, c.Name+" is declared, but is not in the chart")
 		}
 		for _, phase := range slices.Concat(c.From, c.To) {
-			if !phases[c.Region+phase] {
-				faults = append(faults, fmt.Sprintf("%s names phase %s, which the chart does not have", c.Name, phase))
+			if phase != swoosh.Gone && !phases[c.Region+phase] {
+				faults = append(faults, fmt.Sprintf("%s declares phase %s, which is not in the chart", c.Name, phase))
 			}
 		}
 	}
@@ -319,17 +322,17 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// declaredOutcome is what a declaration says for a cell. It speaks of phases
-// only, so a cell about another situation, or of a command that creates, is
-// taken as it is unless the declaration contradicts it.
+// declaredOutcome returns what a declaration expects of a cell. Declarations are
+// about phases only, so a cell about another situation, or of a command that
+// creates, is taken as it is unless the declaration contradicts it.
 func declaredOutcome(c swoosh.CommandInfo, cell ChartCell) []string {
 	switch {
-	case c.Creates && cell.Phase == "(none)":
+	case c.Creates && cell.Phase == swoosh.Gone:
 		return c.To
 	case c.Creates || strings.HasPrefix(cell.Phase, "("):
 		return cell.Want
-	case !slices.Contains(c.From, cell.Phase) && strings.ToLower(cell.Want[0]) == cell.Want[0]:
-		return cell.Want // refused before the phase is looked at, or as invalid_phase
+	case !slices.Contains(c.From, cell.Phase) && cell.Want[0] != swoosh.Gone && strings.ToLower(cell.Want[0]) == cell.Want[0]:
+		return cell.Want // refused before the phase is read, or as invalid_phase
 	case !slices.Contains(c.From, cell.Phase):
 		return []string{"-"}
 	case c.Stay && !slices.Contains(c.To, cell.Phase):

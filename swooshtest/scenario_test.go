@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -18,9 +19,9 @@ var lamp = swoosh.NewDomain("lamp",
 )
 
 type lampState struct {
-	Phase string      `json:"phase"`
-	Note  swoosh.Text `json:"note"`
-	Next  swoosh.Text `json:"next"`
+	Phase string    `json:"phase"`
+	Note  noun.Text `json:"note"`
+	Next  noun.Text `json:"next"`
 }
 
 func phase(v swoosh.View) (string, error) {
@@ -31,7 +32,7 @@ func phase(v swoosh.View) (string, error) {
 }
 
 type on struct {
-	Note swoosh.Text `json:"note,omitzero"`
+	Note noun.Text `json:"note,omitzero"`
 }
 
 func (on) Phase(v swoosh.View) (string, error) { return phase(v) }

@@ -1,13 +1,11 @@
 // Package swooshtest helps to test domains, and programs that embed swoosh: an
 // engine in memory that checks itself, a clock that stands still, a log that
-// fails on purpose, scenarios in text files.
+// fails on demand, scenarios in text files.
 package swooshtest
 
 import (
 	"bytes"
 	"context"
-	"io"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,8 +16,8 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// Clock is a wall clock that moves only when it is told to. It is for any
-// number of goroutines.
+// Clock is a wall clock that moves only by Advance. It is safe for concurrent
+// use.
 type Clock struct{ ms atomic.Int64 }
 
 // NewClock returns a clock that shows ms, Unix milliseconds.
@@ -32,15 +30,17 @@ func NewClock(ms int64) *Clock {
 // Now is for swoosh.Options.Now.
 func (c *Clock) Now() int64 { return c.ms.Load() }
 
-// Advance moves the clock; a negative d moves it back.
+// Advance moves the clock forward by d, or back if d is negative.
 func (c *Clock) Advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 
-// Open opens an engine for a test, in memory unless o says otherwise, with a
-// fixed clock at 2026-01-01 and node "test" unless o says otherwise. Every
-// command is asserted to end in a phase that it declares. At the end of the
-// test the engine is closed and every state that it published is hashed again:
-// a row that was altered in place is found, whoever did it. Then the log is
-// replayed and must give the same states.
+// Open opens an engine for a test. Unless o says otherwise the engine is in
+// memory, its clock stands still at 2026-01-01, its node is "test", and its log
+// goes to the output of t, with the stack of a domain that panics.
+//
+// Every command is asserted to end in a phase that it declares. When the test
+// ends, the engine is closed and every state that it published is hashed again,
+// which finds rows that were altered in place. Then the log is replayed and must
+// lead to the same states.
 func Open(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Engine {
 	t.Helper()
 	wal, inMemory := swoosh.NewMemWAL(), o.Dir == "" && o.OpenWAL == nil
@@ -57,7 +57,7 @@ func Open(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Engine {
 		o.Node = "test"
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Logger = newLogger(t)
 	}
 	o.Assert = true
 	seen := &published{next: o.Published}
@@ -74,7 +74,7 @@ func Open(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Engine {
 	return e
 }
 
-// published holds every state that an engine showed.
+// published holds every state that an engine published.
 type published struct {
 	mu    sync.Mutex
 	next  func(swoosh.View)
@@ -90,7 +90,8 @@ func (p *published) add(v swoosh.View) {
 	}
 }
 
-// rehashMost bounds the time that a long test spends on hashing.
+// rehashMost bounds how many states are hashed again, and so the time that a
+// long test spends on it.
 const rehashMost = 1000
 
 func (p *published) rehash(t testing.TB) {
@@ -117,7 +118,7 @@ func rehash(t testing.TB, v swoosh.View) swoosh.Hash {
 func replay(t testing.TB, o swoosh.Options, e *swoosh.Engine, parts []swoosh.Part) {
 	o.ForceReplay, o.Published, o.Progress = true, nil, nil
 	again, err := swoosh.Open(context.Background(), o, parts...)
-	require.NoError(t, err, "the log does not give the same states again: a domain depends on something that is not in the entries")
+	require.NoError(t, err, "the log does not lead to the same states again: a domain depends on something that is not in the entries")
 	require.Equal(t, e.View().StateHash(), again.View().StateHash())
 	require.Equal(t, e.View().Chain(), again.View().Chain())
 	require.NoError(t, again.Close(context.Background()))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // The phases of region boot. An empty phase is LICENSED: with no holder it is
@@ -28,10 +29,10 @@ var Boot = swoosh.NewDomain("boot",
 
 // BootState is the licence.
 type BootState struct {
-	Phase   string      `json:"phase"`   // empty is LICENSED
-	Holder  swoosh.Name `json:"holder"`  // empty for the local licence
-	Expires swoosh.MS   `json:"expires"` // Unix ms, not valid from then on; 0 is perpetual
-	Reason  swoosh.Text `json:"reason"`  // of boot.revoke
+	Phase   string    `json:"phase"`   // empty is LICENSED
+	Holder  noun.Name `json:"holder"`  // empty for the local licence
+	Expires noun.MS   `json:"expires"` // Unix ms, not valid from then on; 0 is perpetual
+	Reason  noun.Text `json:"reason"`  // of boot.revoke
 }
 
 func (s BootState) phase() string { return cmp.Or(s.Phase, Licensed) }

@@ -1,13 +1,16 @@
 package system
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // BootLicense sets the licence in place of the one before.
 //
 // Refused with Conflict if it would be expired by the command's own stamp.
 type BootLicense struct {
-	Holder  swoosh.Name `json:"holder"`
-	Expires swoosh.MS   `json:"expires,omitzero"` // Unix ms; not given is perpetual
+	Holder  noun.Name `json:"holder"`
+	Expires noun.MS   `json:"expires,omitzero"` // Unix ms; not given is perpetual
 }
 
 // Phase is that of region boot.

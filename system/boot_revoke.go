@@ -1,10 +1,13 @@
 package system
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // BootRevoke ends the licence for good.
 type BootRevoke struct {
-	Reason swoosh.Text `json:"reason,omitzero"`
+	Reason noun.Text `json:"reason,omitzero"`
 }
 
 // Phase is that of region boot.

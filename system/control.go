@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // The phases of region control. An empty phase is RUNNING.
@@ -25,8 +26,8 @@ var Control = swoosh.NewDomain("control",
 
 // ControlState tells whether the system is paused.
 type ControlState struct {
-	Phase  string      `json:"phase"`  // empty is RUNNING
-	Reason swoosh.Text `json:"reason"` // of the pause; empty while RUNNING
+	Phase  string    `json:"phase"`  // empty is RUNNING
+	Reason noun.Text `json:"reason"` // of the pause; empty while RUNNING
 }
 
 func (s ControlState) phase() string { return cmp.Or(s.Phase, Running) }

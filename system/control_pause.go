@@ -1,11 +1,14 @@
 package system
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // ControlPause stops the commands of all other domains. While PAUSED the same
 // again changes nothing, and another reason replaces the one before.
 type ControlPause struct {
-	Reason swoosh.Text `json:"reason"`
+	Reason noun.Text `json:"reason"`
 }
 
 // Phase is that of region control.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // The phases of region policy. An empty phase is CLEAR.
@@ -25,9 +26,9 @@ var Policy = swoosh.NewDomain("policy",
 
 // PolicyState tells whether the system is quarantined.
 type PolicyState struct {
-	Phase    string      `json:"phase"`    // empty is CLEAR
-	Reason   swoosh.Text `json:"reason"`   // of the last quarantine
-	Approver swoosh.Name `json:"approver"` // of the last release
+	Phase    string    `json:"phase"`    // empty is CLEAR
+	Reason   noun.Text `json:"reason"`   // of the last quarantine
+	Approver noun.Name `json:"approver"` // of the last release
 }
 
 func (s PolicyState) phase() string { return cmp.Or(s.Phase, Clear) }

@@ -1,11 +1,14 @@
 package system
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // PolicyQuarantine stops everything. The evidence stands in the command's
 // envelope, and so in the log.
 type PolicyQuarantine struct {
-	Reason swoosh.Text `json:"reason"`
+	Reason noun.Text `json:"reason"`
 }
 
 // Phase is that of region policy.

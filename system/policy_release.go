@@ -1,10 +1,13 @@
 package system
 
-import "github.com/chorus-services/swoosh"
+import (
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+)
 
 // PolicyRelease ends a quarantine in the name of somebody who approves it.
 type PolicyRelease struct {
-	Approver swoosh.Name `json:"approver"`
+	Approver noun.Name `json:"approver"`
 }
 
 // Phase is that of region policy.

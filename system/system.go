@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // Parts gives the three domains in the order in which their gates must be
@@ -26,7 +27,7 @@ func governed(c swoosh.Command) bool {
 }
 
 // because puts a reason behind a phase, where one was given.
-func because(phase string, reason swoosh.Text) string {
+func because(phase string, reason noun.Text) string {
 	if reason == "" {
 		return phase
 	}

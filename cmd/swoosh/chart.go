@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/chart"
 )
 
 func newChart(s streams) *cobra.Command {
@@ -12,6 +12,6 @@ func newChart(s streams) *cobra.Command {
 		Long: `Draws a statechart for each region, in Mermaid, from the declarations of the
 commands. GitHub and most Markdown viewers show it as a picture.`,
 		Args: takes(),
-		RunE: func(*cobra.Command, []string) error { return swoosh.WriteChart(s.out, parts()...) },
+		RunE: func(*cobra.Command, []string) error { return chart.Write(s.out, parts()...) },
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/chart"
 )
 
 // TestReadmeShowsTheChart holds README to what `swoosh chart` draws.
@@ -19,8 +19,8 @@ func TestReadmeShowsTheChart(t *testing.T) {
 	require.True(t, ok)
 	shown, _, ok := strings.Cut(after, "<!-- /chart -->")
 	require.True(t, ok)
-	var chart bytes.Buffer
-	require.NoError(t, swoosh.WriteChart(&chart, parts()...))
-	require.Equal(t, strings.TrimSpace(strings.ReplaceAll(chart.String(), "## ", "#### ")), strings.TrimSpace(shown),
+	var drawn bytes.Buffer
+	require.NoError(t, chart.Write(&drawn, parts()...))
+	require.Equal(t, strings.TrimSpace(strings.ReplaceAll(drawn.String(), "## ", "#### ")), strings.TrimSpace(shown),
 		"draw it anew: swoosh chart")
 }

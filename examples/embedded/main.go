@@ -9,11 +9,12 @@ import (
 	"os"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // Doors is the domain's part of the state.
 type Doors struct {
-	Doors swoosh.Table[swoosh.ID, Door] `json:"doors"`
+	Doors swoosh.Table[noun.ID, Door] `json:"doors"`
 }
 
 // Door is a row. A door that nobody opened yet is in phase "".
@@ -30,7 +31,7 @@ var domain = swoosh.NewDomain("doors",
 
 // Open is a command; so is Close.
 type Open struct {
-	Door swoosh.ID `json:"door"`
+	Door noun.ID `json:"door"`
 }
 
 func (c Open) Phase(v swoosh.View) (string, error) { return phase(v, c.Door) }
@@ -50,7 +51,7 @@ func (c Close) Apply(s *Doors, at swoosh.Stamp) {
 	s.Doors.Put(c.Door, Door{Phase: "CLOSED", Opened: d.Opened, Since: at})
 }
 
-func phase(v swoosh.View, door swoosh.ID) (string, error) {
+func phase(v swoosh.View, door noun.ID) (string, error) {
 	d, _ := domain.Of(v).Doors.Get(door)
 	return d.Phase, nil
 }

@@ -374,3 +374,15 @@ func TestSchemaPanics(t *testing.T) {
 	}()
 	For(reflect.TypeFor[badSchema]()).Schema()
 }
+
+// TestOf: the typed codec is the codec of its type.
+func TestOf(t *testing.T) {
+	c := Of[sample]()
+	require.Equal(t, string(For(sampleType).Schema()), string(c.Schema()))
+	var s sample
+	require.Nil(t, c.Decode([]byte(`{"zed":"z","int":7}`), &s, Sparse))
+	require.Equal(t, []any{"z", 7}, []any{s.Zed, int(s.Int)})
+	require.Equal(t, `before {"int":7,"zed":"z"}`, string(c.Append([]byte("before "), &s, Sparse)))
+	require.Equal(t, []FieldError{{Pointer: "/zed", Detail: "must be a string, not a number"}}, c.Decode([]byte(`{"zed":1}`), &s, Sparse))
+	require.Panics(t, func() { Of[chan int]() })
+}

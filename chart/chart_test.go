@@ -1,4 +1,4 @@
-package swoosh
+package chart_test
 
 import (
 	"bytes"
@@ -6,32 +6,36 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/chart"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // charted is a state of commands that are never run.
 type charted struct {
-	Phase Text `json:"phase"`
+	Phase noun.Text `json:"phase"`
 }
 
 // chartMove is a payload for any command with a Move.
 type chartMove struct{}
 
-func (chartMove) Check(View) error           { return nil }
-func (chartMove) Apply(*charted, Stamp)      {}
-func (chartMove) Phase(View) (string, error) { return "", nil }
+func (chartMove) Check(swoosh.View) error           { return nil }
+func (chartMove) Apply(*charted, swoosh.Stamp)      {}
+func (chartMove) Phase(swoosh.View) (string, error) { return "", nil }
 
-func TestWriteChart(t *testing.T) {
-	door := NewDomain("door",
-		On[chartMove]("build", "Build it.", From().To("OPEN", "SHUT")),
-		On[chartMove]("lock.turn", "Turn the key.", From("LOCKED").To("UNLOCKED", "LOCKED").Stay()),
-		On[chartMove]("shut", "Shut it.", From("OPEN").To("SHUT")),
-		On[chartMove]("push", "Push it.", From("OPEN", "SHUT").Stay()),
-		On[chartMove]("look", "Look at it."),
-		On[chartMove]("knock", "Knock."),
-		On[chartMove]("burn", "Burn it.", From("SHUT").To("ASHES")))
-	odd := NewDomain("odd",
-		On[chartMove]("bell.ring", "Ring."),
-		On[chartMove]("go", "Go on.", From("end", `a "b": c`, "").To("phase2", "é-1")))
+func TestWrite(t *testing.T) {
+	door := swoosh.NewDomain("door",
+		swoosh.On[chartMove]("build", "Build it.", swoosh.From().To("OPEN", "SHUT")),
+		swoosh.On[chartMove]("lock.turn", "Turn the key.", swoosh.From("LOCKED").To("UNLOCKED", "LOCKED").Stay()),
+		swoosh.On[chartMove]("shut", "Shut it.", swoosh.From("OPEN").To("SHUT")),
+		swoosh.On[chartMove]("push", "Push it.", swoosh.From("OPEN", "SHUT").Stay()),
+		swoosh.On[chartMove]("look", "Look at it."),
+		swoosh.On[chartMove]("knock", "Knock."),
+		swoosh.On[chartMove]("burn", "Burn it.", swoosh.From("SHUT").To("ASHES")))
+	odd := swoosh.NewDomain("odd",
+		swoosh.On[chartMove]("bell.ring", "Ring."),
+		swoosh.On[chartMove]("go", "Go on.", swoosh.From("end", `a "b": c`, "").To("phase2", "é-1")))
 	const want = "## door\n" + `
 ` + "```mermaid" + `
 stateDiagram-v2
@@ -82,11 +86,11 @@ stateDiagram-v2
 ` + "```\n"
 	for range 3 {
 		var b bytes.Buffer
-		require.NoError(t, WriteChart(&b, door, odd))
+		require.NoError(t, chart.Write(&b, door, odd))
 		require.Equal(t, want, b.String())
 	}
 	gone := errors.New("gone")
-	require.ErrorIs(t, WriteChart(brokenWriter{gone}, door), gone)
+	require.ErrorIs(t, chart.Write(brokenWriter{gone}, door), gone)
 }
 
 // brokenWriter takes nothing.

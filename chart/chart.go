@@ -1,4 +1,5 @@
-package swoosh
+// Package chart draws the statecharts that domains declare.
+package chart
 
 import (
 	"bytes"
@@ -7,16 +8,21 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/chorus-services/swoosh"
 )
 
-// WriteChart writes the statecharts of domains as they are declared: Markdown
-// with one Mermaid diagram (stateDiagram-v2) a region, as GitHub shows it, in
-// the order of the declarations. A command that creates comes from [*]; a phase
-// that no command comes from goes to [*]. Commands that move no phase are listed
-// below the diagram. The error is w's.
-func WriteChart(w io.Writer, parts ...Part) error {
+// Write writes the statecharts of domains as Markdown, with one Mermaid diagram
+// (stateDiagram-v2, https://mermaid.js.org/syntax/stateDiagram.html) for each
+// region, in the order of the declarations. GitHub and most viewers of Markdown
+// show it as a picture.
+//
+// A command that creates its object comes from [*]; one that removes it goes to
+// [*], and so does a phase that no command comes from. Commands that move no
+// phase are listed below the diagram. The error is w's.
+func Write(w io.Writer, parts ...swoosh.Part) error {
 	var b bytes.Buffer
-	for i, r := range regions(Describe(parts...)) {
+	for i, r := range regions(swoosh.Describe(parts...)) {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
@@ -26,14 +32,14 @@ func WriteChart(w io.Writer, parts ...Part) error {
 	return err
 }
 
-// region is the commands of one domain whose names are alike up to the dot.
+// region is the commands of one domain whose names agree up to the dot.
 type region struct {
 	name, domain string
-	commands     []CommandInfo
+	commands     []swoosh.CommandInfo
 }
 
-// regions come in the order of their first commands.
-func regions(commands []CommandInfo) []*region {
+// regions returns the regions in the order of their first commands.
+func regions(commands []swoosh.CommandInfo) []*region {
 	var all []*region
 	for _, c := range commands {
 		at := slices.IndexFunc(all, func(r *region) bool { return r.name == c.Region && r.domain == c.Domain })
@@ -58,7 +64,7 @@ func (r *region) write(b *bytes.Buffer) {
 	}
 	var still []string
 	for _, c := range r.commands {
-		if !c.moves {
+		if !moves(c) {
 			still = append(still, "`"+c.Name+"`")
 		}
 	}
@@ -67,12 +73,15 @@ func (r *region) write(b *bytes.Buffer) {
 	}
 }
 
-// phases are those that commands come from or go to, each once, in order.
+func moves(c swoosh.CommandInfo) bool { return c.Creates || len(c.From) > 0 }
+
+// phases returns the phases that commands come from or go to, Gone excepted,
+// each once, in order.
 func (r *region) phases() []string {
 	var all []string
 	for _, c := range r.commands {
 		for _, p := range slices.Concat(c.From, c.To) {
-			if !slices.Contains(all, p) {
+			if p != swoosh.Gone && !slices.Contains(all, p) {
 				all = append(all, p)
 			}
 		}
@@ -81,10 +90,10 @@ func (r *region) phases() []string {
 }
 
 func (r *region) diagram(b *bytes.Buffer, phases []string) {
-	ids := chartIDs(phases)
+	ids := phaseIDs(phases)
 	for _, p := range phases {
 		if ids[p] != p {
-			fmt.Fprintf(b, "    state \"%s\" as %s\n", chartText(p), ids[p])
+			fmt.Fprintf(b, "    state \"%s\" as %s\n", label(p), ids[p])
 		}
 	}
 	left := map[string]bool{}
@@ -96,7 +105,7 @@ func (r *region) diagram(b *bytes.Buffer, phases []string) {
 		}
 		for _, from := range c.From {
 			left[from] = true
-			for _, to := range c.endsAfter(from) {
+			for _, to := range endsAfter(c, from) {
 				fmt.Fprintf(b, "    %s --> %s : %s\n", ids[from], ids[to], c.Name)
 			}
 		}
@@ -108,8 +117,8 @@ func (r *region) diagram(b *bytes.Buffer, phases []string) {
 	}
 }
 
-// endsAfter are the phases that the command may end in when it comes from one.
-func (c CommandInfo) endsAfter(from string) []string {
+// endsAfter returns the phases that a command which comes from one may end in.
+func endsAfter(c swoosh.CommandInfo, from string) []string {
 	if c.Stay && !slices.Contains(c.To, from) {
 		return append(slices.Clip(c.To), from)
 	}
@@ -118,18 +127,18 @@ func (c CommandInfo) endsAfter(from string) []string {
 
 var (
 	plainID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
-	// chartWord is what Mermaid's grammar takes for itself where an id may
-	// stand, whatever the case.
-	chartWord = regexp.MustCompile(`(?i)^(state|note|end|direction|class|classdef|style|default|hide|scale|as|fork|join|choice|concurrent|click|href|acctitle|accdescr|statediagram|tb|bt|lr|rl)$`)
+	// keyword is what Mermaid's grammar reserves in the place of an id, in any
+	// case.
+	keyword = regexp.MustCompile(`(?i)^(state|note|end|direction|class|classdef|style|default|hide|scale|as|fork|join|choice|concurrent|click|href|acctitle|accdescr|statediagram|tb|bt|lr|rl)$`)
 )
 
-// chartIDs gives each phase an id that Mermaid reads: its own name, or, where
-// that has special characters or a meaning in Mermaid, a number.
-func chartIDs(phases []string) map[string]string {
-	ids := map[string]string{}
+// phaseIDs returns for Gone and each phase an id that Mermaid accepts: the phase itself,
+// or a number if the phase has special characters or is a keyword.
+func phaseIDs(phases []string) map[string]string {
+	ids := map[string]string{swoosh.Gone: "[*]"}
 	for i, p := range phases {
 		ids[p] = p
-		if plainID.MatchString(p) && !chartWord.MatchString(p) {
+		if plainID.MatchString(p) && !keyword.MatchString(p) {
 			continue
 		}
 		id := fmt.Sprintf("phase%d", i+1)
@@ -141,8 +150,8 @@ func chartIDs(phases []string) map[string]string {
 	return ids
 }
 
-// chartText is a label: what has a meaning in Mermaid stands as an entity.
-func chartText(s string) string {
+// label returns a phase as a label, with entities for special characters.
+func label(s string) string {
 	if s == "" {
 		return "(empty)"
 	}

@@ -1,9 +1,15 @@
-package swoosh
+// Package noun holds the words that payloads and states are made of: an ID, a
+// Text, a Ref, a List. Each checks its own form wherever one is decoded, so a
+// command that holds a noun needs no rule for it, and each describes itself as
+// JSON Schema.
+//
+// A noun of your own is a named type with a method Validate on its value; with
+// a method JSONSchema it describes itself too.
+package noun
 
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -11,17 +17,14 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// The nouns below are what payloads and states are made of. Each checks its own
-// form wherever one is decoded, so a command that holds a noun has no rule to
-// write for it, and each gives its own JSON Schema.
-
 // ID names a thing of a domain: 1 to 63 characters of a-z, 0-9 and dash, with no
-// dash at either end. It holds no dot, so ids joined by dots are one key.
+// dash at either end. It holds no dot, so ids joined by dots make a key that can
+// be taken apart again.
 type ID string
 
 const idMax = 63
 
-// Validate says what is wrong with the form, or nil.
+// Validate returns what is wrong with the form, or nil.
 func (id ID) Validate() error {
 	if len(id) < 1 || len(id) > idMax {
 		return fmt.Errorf("must have 1 to %d characters, not %d", idMax, len(id))
@@ -37,35 +40,35 @@ func (id ID) Validate() error {
 	return nil
 }
 
-// Key is the id itself: in a list it must not be there twice.
+// Key returns the id itself: a List must not hold it twice.
 func (id ID) Key() string { return string(id) }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (ID) JSONSchema() string {
 	return `{"maxLength":63,"minLength":1,"pattern":"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$","type":"string"}`
 }
 
-// Text is what people write: 0 to 1024 characters (Unicode code points), any but
-// control characters (category Cc, so neither tab nor newline).
+// Text is what people write: 0 to 1024 Unicode code points, none of them a
+// control character (category Cc, so neither tab nor newline).
 type Text string
 
 const textMax = 1024
 
-// Validate says what is wrong with the form, or nil.
+// Validate returns what is wrong with the form, or nil.
 func (t Text) Validate() error { return checkText(string(t), 0, textMax) }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (Text) JSONSchema() string { return textSchema(0, textMax) }
 
-// Name is what people call a thing: a Text of 1 to 256 characters.
+// Name is what people call a thing: a Text of 1 to 256 code points.
 type Name string
 
 const nameMax = 256
 
-// Validate says what is wrong with the form, or nil.
+// Validate returns what is wrong with the form, or nil.
 func (n Name) Validate() error { return checkText(string(n), 1, nameMax) }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (Name) JSONSchema() string { return textSchema(1, nameMax) }
 
 func checkText(s string, shortest, longest int) error {
@@ -74,7 +77,7 @@ func checkText(s string, shortest, longest int) error {
 	}
 	for _, r := range s {
 		if unicode.IsControl(r) {
-			return fmt.Errorf("must hold no control character, as U+%04X is", r)
+			return fmt.Errorf("must not hold control characters: it has U+%04X", r)
 		}
 	}
 	return nil
@@ -86,12 +89,12 @@ func textSchema(shortest, longest int) string {
 }
 
 // Ref points at something outside, by URL, digest or path: 1 to 2048 characters
-// from ! to ~, that is printable ASCII without the space.
+// from ! to ~, which is printable ASCII without the space.
 type Ref string
 
 const refMax = 2048
 
-// Validate says what is wrong with the form, or nil.
+// Validate returns what is wrong with the form, or nil.
 func (r Ref) Validate() error {
 	if len(r) < 1 || len(r) > refMax {
 		return fmt.Errorf("must have 1 to %d characters, not %d", refMax, utf8.RuneCountInString(string(r)))
@@ -104,21 +107,22 @@ func (r Ref) Validate() error {
 	return nil
 }
 
-// Key is the ref itself: in a list it must not be there twice.
+// Key returns the ref itself: a List must not hold it twice.
 func (r Ref) Key() string { return string(r) }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (Ref) JSONSchema() string {
 	return `{"maxLength":2048,"minLength":1,"pattern":"^[!-~]*$","type":"string"}`
 }
 
-// MS is a moment in Unix milliseconds, from 1 and below 2^53, so that every JSON
-// reader holds it exactly. A state and an optional member may have 0: not given.
+// MS is a moment in Unix milliseconds, from 1 to 2^53-1, so that every JSON
+// reader holds it exactly. In a state and in an optional member, 0 means not
+// given.
 type MS uint64
 
 const msMax = 1<<53 - 1
 
-// Validate says what is wrong with the value, or nil.
+// Validate returns what is wrong with the value, or nil.
 func (m MS) Validate() error {
 	if m < 1 || m > msMax {
 		return fmt.Errorf("must be Unix milliseconds from 1 to %d, not %d", uint64(msMax), uint64(m))
@@ -126,13 +130,13 @@ func (m MS) Validate() error {
 	return nil
 }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (MS) JSONSchema() string {
 	return `{"maximum":` + strconv.Itoa(msMax) + `,"minimum":1,"type":"integer"}`
 }
 
-// Refs is a list of 1 to 100 references, 64 KiB together, in the order given and
-// without repeats.
+// Refs is a list of 1 to 100 references of at most 64 KiB together, in the order
+// given and without repeats.
 type Refs []Ref
 
 const (
@@ -140,7 +144,7 @@ const (
 	refsMaxBytes = 64 << 10
 )
 
-// Validate says what is wrong with the list as a whole, or nil.
+// Validate returns what is wrong with the list as a whole, or nil.
 func (l Refs) Validate() error {
 	total := 0
 	for _, r := range l {
@@ -152,27 +156,29 @@ func (l Refs) Validate() error {
 	return CheckList(l, refsMax)
 }
 
-// JSONSchema gives the form as JSON Schema 2020-12; it can't say the 64 KiB.
+// JSONSchema returns the form as JSON Schema 2020-12, which can't express the
+// 64 KiB.
 func (Refs) JSONSchema() string { return ListSchema[Ref](refsMax) }
 
-// Keyed is an element of a List: two elements of one key are a repeat.
+// Keyed is an element of a List: two elements with the same key are a repeat.
 type Keyed interface {
 	Key() string
 }
 
-// List holds 1 to 1000 elements in the order given and without repeats.
+// List holds 1 to 1000 elements, in the order given and without repeats.
 type List[T Keyed] []T
 
 const listMax = 1000
 
-// Validate says what is wrong with the list as a whole, or nil.
+// Validate returns what is wrong with the list as a whole, or nil.
 func (l List[T]) Validate() error { return CheckList(l, listMax) }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (List[T]) JSONSchema() string { return ListSchema[T](listMax) }
 
-// CheckList says what is wrong with a list of 1 to most elements that must not
-// repeat a key, or nil. It is for a noun that is a list with bounds of its own.
+// CheckList returns what is wrong with a list of 1 to most elements that must
+// not repeat a key, or nil. It is for a noun that is a list with a bound of its
+// own.
 func CheckList[T Keyed](l []T, most int) error {
 	if len(l) < 1 || len(l) > most {
 		return fmt.Errorf("must have 1 to %d elements, not %d", most, len(l))
@@ -187,8 +193,9 @@ func CheckList[T Keyed](l []T, most int) error {
 	return nil
 }
 
-// ListSchema gives, as JSON Schema 2020-12, a list of 1 to most elements.
+// ListSchema returns the form of a list of 1 to most elements as JSON Schema
+// 2020-12.
 func ListSchema[T Keyed](most int) string {
-	items := canon.For(reflect.TypeFor[T]()).Schema()
+	items := canon.Of[T]().Schema()
 	return fmt.Sprintf(`{"items":%s,"maxItems":%d,"minItems":1,"type":"array","uniqueItems":true}`, items, most)
 }

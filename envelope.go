@@ -1,0 +1,212 @@
+package swoosh
+
+import (
+	"bytes"
+	"iter"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/noun"
+)
+
+// Limits of what a caller may send.
+const (
+	commandMaxBytes   = 1_000_000 // a command's JSON, alone or as a line of a stream
+	batchBodyMaxBytes = 2 << 20   // an atomic batch's JSON
+	batchMaxCommands  = 1000
+)
+
+// envelope is the JSON form of a command.
+type envelope struct {
+	Command        string         `json:"command"`
+	Payload        jsontext.Value `json:"payload,omitzero"`
+	IdempotencyKey Key            `json:"idempotency_key,omitzero"`
+	KeySince       Stamp          `json:"key_since,omitzero"`
+	Expect         jsontext.Value `json:"expect,omitzero"`
+	HLC            Stamp          `json:"hlc,omitzero"`
+	Signer         Key            `json:"signer,omitzero"`
+	Signature      base64Text     `json:"signature,omitzero"`
+	WindowID       Key            `json:"window_id,omitzero"`
+	InputsHash     Hash           `json:"inputs_hash,omitzero"`
+	Evidence       noun.Refs      `json:"evidence,omitzero"`
+}
+
+// expectEnvelope is the JSON form of Expect. It keeps which members were given:
+// index 0, an empty hash and a hash of zeros are lawful.
+type expectEnvelope struct {
+	StateHash jsontext.Value `json:"state_hash,omitzero"`
+	Index     jsontext.Value `json:"index,omitzero"`
+	Path      string         `json:"path,omitzero"`
+	Hash      jsontext.Value `json:"hash,omitzero"`
+}
+
+// DecodeRequest reads the JSON form of a command, strictly. Its errors are
+// MalformedRequest, with pointers from the root of raw. The payload is canonical
+// and not yet checked against the command.
+func DecodeRequest(raw []byte) (Request, error) {
+	canonical, err := canon.Canonicalize(raw)
+	if err != nil {
+		return Request{}, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
+	}
+	return decodeEnvelope(canonical)
+}
+
+// DecodeBatch reads the JSON array of an atomic batch, each element as
+// DecodeRequest does. It fails with TooLarge for more than 1000 commands and for
+// a command of more than 1 000 000 bytes.
+func DecodeBatch(raw []byte) ([]Request, error) {
+	canonical, err := canon.Canonicalize(raw)
+	if err != nil {
+		return nil, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
+	}
+	if canonical[0] != '[' {
+		return nil, Errorf(MalformedRequest, "a batch is a JSON array of commands")
+	}
+	if err := checkSizes(raw); err != nil {
+		return nil, err
+	}
+	var rs []Request
+	for i, v := range elements(canonical) {
+		r, err := decodeEnvelope(bytes.Clone(v))
+		if err != nil {
+			return nil, batchError(i, asError(err, MalformedRequest))
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
+// checkSizes refuses a batch of too many commands, or with one that is too
+// large as it was sent.
+func checkSizes(raw []byte) error {
+	n := 0
+	for i, v := range elements(raw) {
+		if n = i + 1; len(v) > commandMaxBytes {
+			return batchError(i, bodyTooLarge(commandMaxBytes))
+		}
+	}
+	if n > batchMaxCommands {
+		return batchTooLong(n)
+	}
+	return nil
+}
+
+// bodyTooLarge refuses a command, or a batch, by its limit in bytes.
+func bodyTooLarge(most int) *Error {
+	if most == commandMaxBytes {
+		return Errorf(TooLarge, "a command takes at most %d bytes: make it smaller, or several commands", most)
+	}
+	return Errorf(TooLarge, "an atomic batch takes at most %d bytes: split it, or stream the commands as application/x-ndjson", most)
+}
+
+func batchTooLong(n int) *Error {
+	return Errorf(TooLarge, "a batch has 1 to %d commands, this one has %d: split it", batchMaxCommands, n)
+}
+
+// elements returns the elements of a JSON array. Each is valid until the next.
+func elements(array []byte) iter.Seq2[int, jsontext.Value] {
+	return func(yield func(int, jsontext.Value) bool) {
+		d := jsontext.NewDecoder(bytes.NewBuffer(array))
+		_, err := d.ReadToken()
+		for i := 0; err == nil && d.PeekKind() != ']'; i++ {
+			var v jsontext.Value
+			if v, err = d.ReadValue(); err != nil || !yield(i, v) {
+				return
+			}
+		}
+	}
+}
+
+func decodeEnvelope(canonical []byte) (Request, error) {
+	var e envelope
+	if errs := canon.Of[envelope]().Decode(canonical, &e, canon.Full); errs != nil {
+		return Request{}, malformed(errs, "")
+	}
+	r := Request{
+		Command: e.Command, Payload: e.Payload,
+		IdempotencyKey: string(e.IdempotencyKey), KeySince: e.KeySince, HLC: e.HLC,
+		Signer: string(e.Signer), Signature: string(e.Signature), WindowID: string(e.WindowID),
+		InputsHash: e.InputsHash, Evidence: e.Evidence,
+	}
+	if e.Expect != nil {
+		var err error
+		if r.Expect, err = decodeExpect(e.Expect, "/expect"); err != nil {
+			return Request{}, err
+		}
+	}
+	return r, nil
+}
+
+func decodeExpect(raw jsontext.Value, at string) (Expect, error) {
+	var e expectEnvelope
+	if errs := canon.Of[expectEnvelope]().Decode(raw, &e, canon.Full); errs != nil {
+		return Expect{}, malformed(errs, at)
+	}
+	wrong := func(pointer, detail string) (Expect, error) {
+		return Expect{}, malformed([]FieldError{{Pointer: pointer, Detail: detail}}, at)
+	}
+	x := Expect{Path: e.Path}
+	if e.StateHash != nil {
+		hash, err := unquoteHash(e.StateHash)
+		if err != nil {
+			return wrong("/state_hash", "must be 64 lower-case hex digits")
+		}
+		x.StateHash = &hash
+	}
+	if e.Index != nil {
+		n, err := strconv.ParseUint(string(e.Index), 10, 53)
+		if err != nil {
+			return wrong("/index", "must be an index: an integer from 0")
+		}
+		x.Index = &n
+	}
+	if (e.Path != "") != (e.Hash != nil) {
+		return wrong("", "must have path and hash together")
+	}
+	if e.Hash != nil {
+		var ok bool
+		if x.Hash, ok = hashOrEmpty(e.Hash); !ok {
+			return wrong("/hash", "must be 64 lower-case hex digits, or empty for a row that is not there")
+		}
+	}
+	if x.isZero() {
+		return wrong("", "must have state_hash, index, or path with hash")
+	}
+	return x, nil
+}
+
+func hashOrEmpty(raw jsontext.Value) (string, bool) {
+	if string(raw) == `""` {
+		return "", true
+	}
+	hash, err := unquoteHash(raw)
+	return hash.String(), err == nil
+}
+
+func unquoteHash(raw jsontext.Value) (Hash, error) {
+	s, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil {
+		return Hash{}, err
+	}
+	return ParseHash(string(s))
+}
+
+// encode returns the JSON form, nil for a zero Expect.
+func (x Expect) encode() jsontext.Value {
+	if x.isZero() {
+		return nil
+	}
+	e := expectEnvelope{Path: x.Path}
+	if x.StateHash != nil {
+		e.StateHash = canon.AppendString(nil, x.StateHash.String())
+	}
+	if x.Index != nil {
+		e.Index = jsontext.Value(strconv.FormatUint(*x.Index, 10))
+	}
+	if x.Path != "" {
+		e.Hash = canon.AppendString(nil, x.Hash)
+	}
+	return canon.Of[expectEnvelope]().Append(nil, &e, canon.Full)
+}

@@ -1,0 +1,31 @@
+package noun_test
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/chorus-services/swoosh/noun"
+)
+
+// Floor is a noun of one's own: wherever a payload holds one, its form is
+// checked.
+type Floor int8
+
+func (f Floor) Validate() error {
+	if f < -2 || f > 40 {
+		return errors.New("must be a floor from -2 to 40")
+	}
+	return nil
+}
+
+func Example() {
+	fmt.Println(noun.ID("front-door").Validate())
+	fmt.Println(noun.ID("Front Door").Validate())
+	fmt.Println(noun.List[noun.ID]{"a", "b", "a"}.Validate())
+	fmt.Println(Floor(41).Validate())
+	// Output:
+	// <nil>
+	// must be made of a-z, 0-9 and dash, not "Front Door"
+	// must not repeat "a", as element 2 does
+	// must be a floor from -2 to 40
+}
