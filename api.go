@@ -112,8 +112,9 @@ type route struct {
 	summary      string
 	handle       func(*exchange) error
 	while        phase
-	role         Role // that the caller needs; NoRole: open to anybody
-	terms
+	role         Role     // that the caller needs; NoRole: open to anybody
+	parameters   []string // of the query
+	media        []string // types of the body; nil: none is read
 }
 
 // phase says when a route is open.
@@ -127,25 +128,26 @@ const (
 // routes is the whole contract, in the order in which GET / lists it.
 func routes() []route {
 	const get, post = http.MethodGet, http.MethodPost
+	state := []string{"path", "at", "min_index", "timeout", "after", "limit"}
 	return []route{
-		{get, "/", "this list", (*exchange).getRoutes, started, RoleRead, gives(of[routeList]())},
-		{get, "/state", "the state, a part of it, or as it was", (*exchange).getState, started, RoleRead, stateTerms},
-		{post, "/state", "import a state", (*exchange).postState, started, RoleAdmin, importTerms},
-		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, started, RoleWrite, commandTerms},
-		{get, "/commands", "every command, with schema and phases", (*exchange).getCommands, started, RoleRead, gives(of[commandList]())},
-		{get, "/commands/{name}", "one command", (*exchange).getCommand, started, RoleRead, lookup(of[commandDocument]())},
-		{get, "/log", "entries as they were committed", (*exchange).getLog, started, RoleRead, logTerms},
-		{get, "/log/{index}", "one entry", (*exchange).getEntry, started, RoleRead, lookup(of[entryDocument](), Compacted)},
-		{get, "/watch", "entries live, as server-sent events", (*exchange).getWatch, started, RoleRead, watchTerms},
-		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, started, RoleAdmin, snapshotTerms},
-		{get, "/livez", "whether the process answers", (*exchange).getLive, always, NoRole, gives(of[liveness]())},
-		{get, "/readyz", "whether commands are taken", (*exchange).getReady, always, NoRole, readyTerms},
-		{get, "/health", "the server's account of itself", (*exchange).getHealth, always, RoleRead, gives(of[startingHealth]())},
-		{get, "/metrics", "figures for Prometheus", (*exchange).getMetrics, always, RoleRead, metricsTerms},
-		{get, "/openapi.json", "this contract, as OpenAPI 3.1", (*exchange).getOpenAPI, started, RoleRead, gives(jsonObject)},
-		{get, "/version", "what runs here", (*exchange).getVersion, always, NoRole, gives(of[version]())},
-		{get, "/problems", "every code of a refusal", (*exchange).getProblems, started, NoRole, gives(of[problemList]())},
-		{get, "/problems/{code}", "what a code means and what to do next", (*exchange).getProblemKind, started, NoRole, lookup(of[kindDocument]())},
+		{get, "/", "this list", (*exchange).getRoutes, started, RoleRead, nil, nil},
+		{get, "/state", "the state, a part of it, or as it was", (*exchange).getState, started, RoleRead, state, nil},
+		{post, "/state", "import a state", (*exchange).postState, started, RoleAdmin, nil, []string{typeJSON}},
+		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, started, RoleWrite, nil, []string{typeJSON, typeNDJSON}},
+		{get, "/commands", "every command, with schema and phases", (*exchange).getCommands, started, RoleRead, nil, nil},
+		{get, "/commands/{name}", "one command", (*exchange).getCommand, started, RoleRead, nil, nil},
+		{get, "/log", "entries as they were committed", (*exchange).getLog, started, RoleRead, []string{"from", "limit"}, nil},
+		{get, "/log/{index}", "one entry", (*exchange).getEntry, started, RoleRead, nil, nil},
+		{get, "/watch", "entries live, as server-sent events", (*exchange).getWatch, started, RoleRead, []string{"from"}, nil},
+		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, started, RoleAdmin, nil, nil},
+		{get, "/livez", "whether the process answers", (*exchange).getLive, always, NoRole, nil, nil},
+		{get, "/readyz", "whether commands are taken", (*exchange).getReady, always, NoRole, nil, nil},
+		{get, "/health", "the server's account of itself", (*exchange).getHealth, always, RoleRead, nil, nil},
+		{get, "/metrics", "figures for Prometheus", (*exchange).getMetrics, always, RoleRead, nil, nil},
+		{get, "/openapi.json", "this contract, as OpenAPI 3.1", (*exchange).getOpenAPI, started, RoleRead, nil, nil},
+		{get, "/version", "what runs here", (*exchange).getVersion, always, NoRole, nil, nil},
+		{get, "/problems", "every code of a refusal", (*exchange).getProblems, started, NoRole, nil, nil},
+		{get, "/problems/{code}", "what a code means and what to do next", (*exchange).getProblemKind, started, NoRole, nil, nil},
 	}
 }
 

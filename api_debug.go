@@ -9,10 +9,9 @@ import (
 // debugRoutes are those of APIOptions.Debug. They are no part of the contract:
 // neither GET / nor the OpenAPI document lists them.
 func debugRoutes() []route {
-	profiles := terms{parameters: []string{"debug", "gc", "seconds"}}
 	return []route{
-		{http.MethodGet, "/debug/pprof", "the profiles", (*exchange).getProfiles, started, RoleAdmin, terms{}},
-		{http.MethodGet, "/debug/pprof/{profile}", "one profile", (*exchange).getProfile, started, RoleAdmin, profiles},
+		{http.MethodGet, "/debug/pprof", "the profiles", (*exchange).getProfiles, started, RoleAdmin, nil, nil},
+		{http.MethodGet, "/debug/pprof/{profile}", "one profile", (*exchange).getProfile, started, RoleAdmin, []string{"debug", "gc", "seconds"}, nil},
 	}
 }
 

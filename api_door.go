@@ -198,7 +198,7 @@ func (x *exchange) isHead() bool { return x.r.Method == http.MethodHead }
 // mediaType gives the media type of the body if it is one that the route takes.
 // Encoded bodies are none: what is hashed is what was sent.
 func (x *exchange) mediaType() (string, error) {
-	accepted := x.route.media()
+	accepted := x.route.media
 	given := x.r.Header.Values("Content-Type")
 	encoding := strings.Join(x.r.Header.Values("Content-Encoding"), ", ")
 	kind, parameters, err := mime.ParseMediaType(strings.Join(given, ", "))

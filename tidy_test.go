@@ -26,11 +26,13 @@ const module = "github.com/chorus-services/swoosh"
 // TestImportArrows holds every package to the packages of ours that it may
 // import. Arrows point down only.
 func TestImportArrows(t *testing.T) {
-	internal := []string{"internal/canon", "internal/durable"}
+	internal := []string{"internal/canon", "internal/door", "internal/durable", "internal/openapi"}
 	engine := append([]string{""}, internal...)
 	allowed := map[string][]string{
 		"internal/canon":    {},
+		"internal/door":     {},
 		"internal/durable":  {},
+		"internal/openapi":  {"internal/canon"},
 		"":                  internal,
 		"system":            {""},
 		"project":           {""},
