@@ -31,7 +31,6 @@ type Request struct {
 	HLC            Stamp // the entry's stamp will be after it; zero: none
 
 	Actor      string // who asks, as the server found out
-	role       Role   // that Actor has; NoRole: nobody asked, all is allowed
 	Signer     string // has the form of a key
 	Signature  string // base64
 	WindowID   string // has the form of a key
@@ -160,13 +159,20 @@ func DecodeBatch(raw []byte) ([]Request, error) {
 	return rs, nil
 }
 
+// commandMaxBytes bounds a command's JSON.
+const commandMaxBytes = 1_000_000
+
+func commandTooLarge() *Error {
+	return Errorf(TooLarge, "a command may have at most %d bytes: make it smaller, or split it into several", commandMaxBytes)
+}
+
 // checkSizes refuses a batch of too many commands, and one that is too large,
 // as it was sent.
 func checkSizes(raw []byte) error {
 	n := 0
 	for i, v := range elements(raw) {
 		if n = i + 1; len(v) > commandMaxBytes {
-			return batchError(i, bodyTooLarge(commandMaxBytes))
+			return batchError(i, commandTooLarge())
 		}
 	}
 	if n > batchMaxCommands {
@@ -341,15 +347,16 @@ func (cat *catalogue) find(name string) (*command, error) {
 	if near := canon.Nearest(name, cat.names); near != "" {
 		hint = fmt.Sprintf("did you mean %s? %s", near, hint)
 	}
-	if len(name) > 128 {
-		name = name[:128] + "…"
-	}
-	return nil, Errorf(UnknownCommand, "there is no command %q; %s", name, hint)
+	return nil, Errorf(UnknownCommand, "there is no command %s: %s", quote(name), hint)
 }
+
+// permit returns an error if a caller may not send a command; nil permits all.
+// The engine knows no callers: the API passes it in.
+type permit func(CommandInfo) error
 
 // prepare looks a request's command up and decodes its payload. Pointers
 // begin at the envelope's root.
-func (cat *catalogue) prepare(r Request) (*call, error) {
+func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 	if err := r.checkForms(); err != nil {
 		return nil, err
 	}
@@ -360,8 +367,8 @@ func (cat *catalogue) prepare(r Request) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.role != NoRole {
-		if err := (Caller{r.Actor, r.role}).may(cmd.Name, cmd.Role); err != nil {
+	if may != nil {
+		if err := may(cmd.CommandInfo); err != nil {
 			return nil, err
 		}
 	}

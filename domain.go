@@ -82,16 +82,16 @@ func (r refuses) describe(c *CommandInfo) { c.refuses = append(c.refuses, r...) 
 
 // CommandInfo is what the declaration of a command says.
 type CommandInfo struct {
-	Name    string // whole, "fleet.register"
-	Summary string
-	Domain  string
-	Region  string   // the name up to the dot
-	From    []string // phases; empty for a command that moves none, or creates
-	To      []string
-	Stay    bool // may end in the phase that it came from
-	Creates bool // comes from no phase: its object is not there yet
-	Schema  []byte
-	Role    Role // that a caller of the API needs
+	Name       string // whole, "fleet.register"
+	Summary    string
+	Domain     string
+	Region     string   // the name up to the dot
+	From       []string // phases; empty for a command that moves none, or creates
+	To         []string
+	Stay       bool // may end in the phase that it came from
+	Creates    bool // comes from no phase: its object is not there yet
+	Schema     []byte
+	Privileged bool // left to admins by the API
 
 	moves   bool
 	refuses []Kind
@@ -110,15 +110,15 @@ type Domain[S any] struct {
 
 // definition is a domain without its type: what the engine works with.
 type definition struct {
-	name      string
-	commands  []*command
-	gates     []gate
-	reactions []reaction
-	fields    []field // plain ones, in the order of their names
-	tables    []field // in the order of their names
-	newPart   func() *part
-	validate  func(*part) error
-	role      Role // that its commands need
+	name       string
+	commands   []*command
+	gates      []gate
+	reactions  []reaction
+	fields     []field // plain ones, in the order of their names
+	tables     []field // in the order of their names
+	newPart    func() *part
+	validate   func(*part) error
+	privileged bool
 }
 
 // field is a member of a domain's state.
@@ -158,7 +158,7 @@ var (
 // and integers beyond 32 bits only as nouns or decimal strings), a Move on a
 // command without Phase.
 func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
-	d := &Domain[S]{def: definition{name: name, role: RoleWrite}}
+	d := &Domain[S]{def: definition{name: name}}
 	if !domainName.MatchString(name) || name == "meta" || name == "state" || name == "log" {
 		panic(fmt.Sprintf("swoosh: %q cannot be a domain's name", name))
 	}
@@ -174,7 +174,7 @@ func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 		r.add(d)
 	}
 	for _, c := range d.def.commands {
-		c.Role = d.def.role
+		c.Privileged = d.def.privileged
 	}
 	return d
 }
@@ -269,10 +269,10 @@ func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any](doc string) Rul
 	}}
 }
 
-// Privileged leaves a domain's commands to admins: the API takes them from
-// nobody else. Engine.Submit does, since it is its embedder who calls it.
+// Privileged leaves a domain's commands to admins: the API refuses them to all
+// other callers. Engine.Submit does not ask.
 func Privileged[S any]() Rule[S] {
-	return Rule[S]{func(d *Domain[S]) { d.def.role = RoleAdmin }}
+	return Rule[S]{func(d *Domain[S]) { d.def.privileged = true }}
 }
 
 // layOut finds the plain fields and the tables of a state's type.

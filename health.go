@@ -1,8 +1,6 @@
 package swoosh
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"sync"
 	"time"
@@ -153,11 +151,4 @@ func (a *asides) all() []Aside {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return append([]Aside{}, a.list...)
-}
-
-// newInstance names an internal error.
-func newInstance() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).
-	return hex.EncodeToString(b[:])
 }
