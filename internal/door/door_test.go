@@ -35,7 +35,7 @@ func readLines(r io.Reader, max int) (lines [][]byte, err error) {
 
 // FuzzLines holds the lines against a plain split.
 func FuzzLines(f *testing.F) {
-	for _, seed := range []string{"", "\n", "a", "a\nb", "a\r\n\n  b\n", strings.Repeat("x", 40) + "\n" + strings.Repeat("y", 15) + "\nz"} {
+	for _, seed := range []string{"", "\n", "a", "a\nb", "a\r\n\n  b\n", strings.Repeat("x", 40) + "\n" + strings.Repeat("y", 20) + "\nz"} {
 		f.Add([]byte(seed), 20)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, max int) {

@@ -26,7 +26,7 @@ func IsLoopback(host string) bool {
 		host = name
 	}
 	ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
-	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // OwnOrigin returns the origin of the server's own pages, by the Host of a
