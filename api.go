@@ -1,82 +1,58 @@
 package swoosh
 
 import (
+	"bytes"
 	"cmp"
+	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/chorus-services/swoosh/internal/door"
 )
 
-// APIOptions say who serves. The zero value works.
-type APIOptions struct {
-	Node    string // the engine's; empty: not known before Attach
-	Version string // the program's, for GET /version
-	Commit  string // likewise
-
-	// Loopback says that only this machine can reach the listener. Then the
-	// Host of a request must be a loopback name or address: a web page must
-	// not reach a local server by rebinding DNS.
-	Loopback bool
-
-	// Origins are those of web pages that may ask beside the server's own, each
-	// as a browser gives it, such as https://console.example; no pattern.
-	Origins []string
-
-	// Authenticate finds out who sent a request, at its beginning, and again
-	// every second while a stream or a watch goes on, with the same request and
-	// from another goroutine: it leaves the body alone and answers without delay.
-	// A stream's further lines are sent by whom it names then; with an error or
-	// too small a role both end. Its error is for the client: it says what is
-	// missing or wrong, and no secret. Nil: everybody is an admin without a name.
-	// Routes that are open to anybody do not ask.
-	Authenticate func(*http.Request) (Caller, error)
-
-	// Rate is how many requests a second one caller may send, with bursts of as
-	// many; 0: any number. Callers are told apart by name, those without one by
-	// address. An atomic batch counts as one request, each line of a stream too:
-	// there the server waits where it would refuse others. Routes that are open
-	// to anybody are not counted.
-	Rate float64
-
-	Logger         *slog.Logger  // told of faults of ours; nil: slog.Default
-	RequestTimeout time.Duration // until a command must be durable, and how long a body may stand still; 0 means 60 s
-
-	Debug bool // serve /debug/pprof to admins
-
-	// Metrics is what GET /metrics gives; the API adds its own figures. Hand it
-	// to the engine's Options too. Nil: one that has only the API's.
-	Metrics *prometheus.Registry
+// API serves an engine over HTTP. It translates and decides nothing: the
+// commands of every domain work. It exists before its engine, so that a boot
+// can be watched.
+type API struct {
+	service
+	router   *mux.Router
+	stopOnce sync.Once
 }
 
-// API is the HTTP contract in front of an engine. It translates and decides
-// nothing: a command that it has never heard of works. It is there before its
-// engine, so that a boot can be watched.
-type API struct {
-	o         APIOptions
-	routes    []route
-	router    *mux.Router
-	deadlines deadlines
-	debug     []route
-	rates     *rates
-	metrics   http.Handler
-	refusals  *prometheus.CounterVec // by code
-
-	engine   atomic.Pointer[Engine] // nil until Attach
-	progress atomic.Pointer[Progress]
-	stopping chan struct{}
-	stopOnce sync.Once
-
-	heartbeat  time.Duration // between the comments of a watch
-	askEvery   time.Duration // how often it is asked who sent a stream or a watch
-	unreadMost time.Duration // how long a stream's answers may lie unread
-	stopGrace  time.Duration // for the last answers of streams and watches
+// routes returns the whole contract, in the order in which GET / lists it.
+func routes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	state := []string{"path", "at", "min_index", "timeout", "after", "limit"}
+	return []route{
+		{get, "/", "list the routes", (*exchange).getRoutes, afterReplay, RoleRead, nil, nil},
+		{get, "/state", "read the state, a part of it, or a past state", (*exchange).getState, afterReplay, RoleRead, state, nil},
+		{post, "/state", "import a state", (*exchange).postState, afterReplay, RoleAdmin, nil, []string{typeJSON}},
+		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, afterReplay, RoleWrite, nil, []string{typeJSON, typeNDJSON}},
+		{get, "/commands", "list the commands, with their schemas and phases", (*exchange).getCommands, afterReplay, RoleRead, nil, nil},
+		{get, "/commands/{name}", "describe one command", (*exchange).getCommand, afterReplay, RoleRead, nil, nil},
+		{get, "/log", "read the entries of the log", (*exchange).getLog, afterReplay, RoleRead, []string{"from", "limit"}, nil},
+		{get, "/log/{index}", "read one entry", (*exchange).getEntry, afterReplay, RoleRead, nil, nil},
+		{get, "/watch", "follow new entries, as server-sent events", (*exchange).getWatch, afterReplay, RoleRead, []string{"from"}, nil},
+		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, afterReplay, RoleAdmin, nil, nil},
+		{get, "/livez", "report whether the process answers", (*exchange).getLive, atOnce, NoRole, nil, nil},
+		{get, "/readyz", "report whether commands are accepted", (*exchange).getReady, atOnce, NoRole, nil, nil},
+		{get, "/health", "report the health of the server", (*exchange).getHealth, atOnce, RoleRead, nil, nil},
+		{get, "/metrics", "read the metrics, in the format of Prometheus", (*exchange).getMetrics, atOnce, RoleRead, nil, nil},
+		{get, "/openapi.json", "describe this API as OpenAPI 3.1", (*exchange).getOpenAPI, afterReplay, RoleRead, nil, nil},
+		{get, "/version", "report the version of the server", (*exchange).getVersion, atOnce, NoRole, nil, nil},
+		{get, "/problems", "list the codes of problem documents", (*exchange).getProblems, afterReplay, NoRole, nil, nil},
+		{get, "/problems/{code}", "explain one code and what to do about it", (*exchange).getProblemKind, afterReplay, NoRole, nil, nil},
+	}
 }
 
 // NewAPI returns the API of a server that is starting.
@@ -84,77 +60,30 @@ func NewAPI(o APIOptions) *API {
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
-	a := &API{
-		o: o, routes: routes(), rates: newRates(o.Rate), router: mux.NewRouter().SkipClean(true).UseEncodedPath(),
-		metrics: newMetricsHandler(o.Metrics), refusals: newRefusals(),
-		stopping: make(chan struct{}), heartbeat: 15 * time.Second, askEvery: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
-	}
+	a := &API{router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
+		access: access{o, door.NewRates(o.Rate)}, routes: routes(), refusals: newRefusals(), stopping: make(chan struct{}),
+		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
+		heartbeat: 15 * time.Second, askEvery: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
+	}}
 	o.Metrics.MustRegister(a.refusals)
-	byPath := map[string][]route{}
+	served, byPath := a.routes, map[string][]route{}
 	if o.Debug {
-		a.debug = debugRoutes()
+		served = slices.Concat(served, debugRoutes())
 	}
-	for _, r := range slices.Concat(a.routes, a.debug) {
+	for _, r := range served {
 		byPath[r.path] = append(byPath[r.path], r)
 	}
 	for path, methods := range byPath {
 		a.router.Path(path).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.dispatch(methods, w.(*answer), r) })
 	}
 	a.router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no %s: GET / lists the routes; a path has one spelling and ends in no slash", shown(r.URL.EscapedPath())))
+		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; a path has one spelling and ends in no slash", quote(r.URL.EscapedPath())))
 	})
 	return a
 }
 
-// route is a method and a path of the contract, and who answers it.
-type route struct {
-	method, path string
-	summary      string
-	handle       func(*exchange) error
-	while        phase
-	role         Role // that the caller needs; NoRole: open to anybody
-	terms
-}
-
-// phase says when a route is open.
-type phase bool
-
-const (
-	started phase = false // once the engine has replayed its log
-	always  phase = true  // also while it replays
-)
-
-// routes is the whole contract, in the order in which GET / lists it.
-func routes() []route {
-	const get, post = http.MethodGet, http.MethodPost
-	return []route{
-		{get, "/", "this list", (*exchange).getRoutes, started, RoleRead, gives(of[routeList]())},
-		{get, "/state", "the state, a part of it, or as it was", (*exchange).getState, started, RoleRead, stateTerms},
-		{post, "/state", "import a state", (*exchange).postState, started, RoleAdmin, importTerms},
-		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, started, RoleWrite, commandTerms},
-		{get, "/commands", "every command, with schema and phases", (*exchange).getCommands, started, RoleRead, gives(of[commandList]())},
-		{get, "/commands/{name}", "one command", (*exchange).getCommand, started, RoleRead, lookup(of[commandDocument]())},
-		{get, "/log", "entries as they were committed", (*exchange).getLog, started, RoleRead, logTerms},
-		{get, "/log/{index}", "one entry", (*exchange).getEntry, started, RoleRead, lookup(of[entryDocument](), Compacted)},
-		{get, "/watch", "entries live, as server-sent events", (*exchange).getWatch, started, RoleRead, watchTerms},
-		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, started, RoleAdmin, snapshotTerms},
-		{get, "/livez", "whether the process answers", (*exchange).getLive, always, NoRole, gives(of[liveness]())},
-		{get, "/readyz", "whether commands are taken", (*exchange).getReady, always, NoRole, readyTerms},
-		{get, "/health", "the server's account of itself", (*exchange).getHealth, always, RoleRead, gives(of[startingHealth]())},
-		{get, "/metrics", "figures for Prometheus", (*exchange).getMetrics, always, RoleRead, metricsTerms},
-		{get, "/openapi.json", "this contract, as OpenAPI 3.1", (*exchange).getOpenAPI, started, RoleRead, gives(jsonObject)},
-		{get, "/version", "what runs here", (*exchange).getVersion, always, NoRole, gives(of[version]())},
-		{get, "/problems", "every code of a refusal", (*exchange).getProblems, started, NoRole, gives(of[problemList]())},
-		{get, "/problems/{code}", "what a code means and what to do next", (*exchange).getProblemKind, started, NoRole, lookup(of[kindDocument]())},
-	}
-}
-
-// hasHead tells whether HEAD stands for the route too; a watch has no end to
-// measure.
-func (r *route) hasHead() bool { return r.method == http.MethodGet && r.path != "/watch" }
-
-// Server gives an http.Server for the API: bounded headers, bounded waiting for
-// them, and no bound on whole requests, since streams and watches live long.
+// Server returns an http.Server for the API. Its headers are bounded, and so is
+// the wait for them; requests are not, since streams and watches last long.
 func (a *API) Server() *http.Server {
 	return &http.Server{
 		Handler:                      a,
@@ -166,91 +95,238 @@ func (a *API) Server() *http.Server {
 	}
 }
 
-// Progress tells the API how far the boot has come. It is for Options.Progress.
+// Progress reports the progress of the boot to clients. It is for
+// Options.Progress.
 func (a *API) Progress(p Progress) { a.progress.Store(&p) }
 
-// Attach puts the engine behind the API: from now on every route is open.
+// Attach sets the engine. From then on every route is open.
 func (a *API) Attach(e *Engine) {
-	a.engine.Store(e)
+	a.attached.Store(e)
 	if a.isStopping() {
 		e.stopIntake()
 	}
 }
 
-// Stop begins the stop: no more commands are taken, streams and watches come
-// to their ends, and bodies that are read half are cut, so that
-// http.Server.Shutdown can finish. The engine is to be closed after it.
+// Stop begins the stop: no more commands are accepted, streams and watches end,
+// and bodies that are being read are cut off, so that http.Server.Shutdown can
+// finish. Close the engine after that.
 func (a *API) Stop() {
 	a.stopOnce.Do(func() {
 		close(a.stopping)
-		if e := a.engine.Load(); e != nil {
+		if e := a.attached.Load(); e != nil {
 			e.stopIntake()
 		}
-		a.deadlines.stop(a.stopGrace)
+		a.deadlines.Stop(a.stopGrace)
 	})
 }
 
-func (a *API) isStopping() bool {
-	select {
-	case <-a.stopping:
-		return true
-	default:
-		return false
+// ServeHTTP refuses in a fixed order: starting, Host and Origin, route, method,
+// caller, rate. What a handler refuses comes after that.
+func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w := &answer{ResponseWriter: rw, service: &a.service}
+	if r.Header.Get("Traceparent") != "" { // The engine's spans continue the caller's trace (W3C Trace Context).
+		r = r.WithContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
 	}
+	x := a.exchange(w, r)
+	defer x.recoverPanic()
+	w.Header().Set("Cache-Control", "no-store")
+	if r.URL.Path == "/state" {
+		w.Header().Set("Cache-Control", "no-cache")
+	}
+	door.Origins(a.o.Origins).Share(w.Header(), r)
+	err := x.checkStarted()
+	if err == nil {
+		err = a.checkPage(r)
+	}
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	a.router.ServeHTTP(w, r)
 }
 
-// position is where the log stands, or how far the replay has come.
-func (a *API) position() (index uint64, hlc Stamp) {
-	if e := a.engine.Load(); e != nil {
-		v := e.View()
-		return v.Index(), v.At()
+// recoverPanic answers a panic of ours as an internal error. If the answer has
+// begun, it is cut off instead.
+func (x *exchange) recoverPanic() {
+	p := recover()
+	if p == nil {
+		return
 	}
-	if p := a.progress.Load(); p != nil {
-		return p.Index, p.HLC
+	if p == http.ErrAbortHandler {
+		panic(p)
 	}
-	return 0, Stamp{Node: a.node()}
+	err := x.panicked(p)
+	if x.w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	x.refuse(err)
 }
 
-// node is the server's name in stamps. It may be unknown before the directory
-// is read; a stamp must have one all the same.
-func (a *API) node() string {
-	if e := a.engine.Load(); e != nil {
-		return e.o.Node
+// checkStarted refuses routes that need the engine while it replays.
+func (x *exchange) checkStarted() error {
+	path := x.r.URL.EscapedPath()
+	if x.engine != nil || slices.ContainsFunc(x.routes, func(r route) bool { return r.opens == atOnce && r.path == path }) {
+		return nil
 	}
-	return cmp.Or(a.o.Node, "unknown")
+	err := Errorf(Starting, "the server is starting: try again in a moment; GET /health reports its progress")
+	p := x.booting()
+	err.Applied, err.Target = p.Applied, p.Target
+	return err
 }
 
-// answer is a response that says where the log stands.
-type answer struct {
-	http.ResponseWriter
-	api    *API
-	status int // 0 until the header is written
-}
-
-// WriteHeader adds what every answer carries. The position is read as late as
-// can be, so that it is never behind what the answer speaks of.
-func (w *answer) WriteHeader(status int) {
-	if status >= 200 && w.status == 0 {
-		w.status = status
-		if w.Header().Get("Swoosh-Index") == "" {
-			w.position(w.api.position())
+// dispatch passes a request to the route of its method.
+func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
+	x := a.exchange(w, r)
+	for i := range methods {
+		if m := &methods[i]; r.Method == m.method || r.Method == http.MethodHead && m.hasHead() {
+			x.route = m
+			if err := x.serve(); err != nil {
+				x.refuse(err)
+			}
+			return
 		}
 	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *answer) position(index uint64, hlc Stamp) {
-	w.Header().Set("Swoosh-Index", strconv.FormatUint(index, 10))
-	w.Header().Set("Swoosh-HLC", hlc.String())
-}
-
-// Write is http.ResponseWriter's.
-func (w *answer) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
+	w.Header().Set("Allow", allow(methods))
+	if r.Method == http.MethodOptions {
+		door.AnswerPreflight(w.Header(), r)
+		x.leaveBody()
+		w.WriteHeader(http.StatusNoContent)
+		return
 	}
-	return w.ResponseWriter.Write(b)
+	x.refuse(Errorf(MethodNotAllowed, "%s does not accept %s: it accepts %s", r.URL.Path, quote(r.Method), allow(methods)))
 }
 
-// Unwrap is for http.ResponseController.
-func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// allow lists the methods of a path.
+func allow(methods []route) string {
+	var all []string
+	for _, m := range methods {
+		all = append(all, m.method)
+		if m.hasHead() {
+			all = append(all, http.MethodHead)
+		}
+	}
+	return strings.Join(append(all, http.MethodOptions), ", ")
+}
+
+// serve identifies the caller and calls the route's handler.
+func (x *exchange) serve() (err error) {
+	if x.route.role != NoRole {
+		if x.caller, err = x.identify(x.r, x.route.name(), x.route.role); err != nil {
+			return err
+		}
+		if err := x.admit(x.caller, x.r, x.w.Header()); err != nil {
+			return err
+		}
+	}
+	if x.r.Method != http.MethodPost {
+		x.leaveBody()
+		if x.query, err = x.parseQuery(); err != nil {
+			return err
+		}
+	}
+	return x.route.handle(x)
+}
+
+// postCommand applies a command, an atomic batch or a stream of commands.
+func (x *exchange) postCommand() error {
+	kind, err := x.mediaType()
+	if err != nil {
+		return err
+	}
+	if kind == typeNDJSON {
+		return x.stream()
+	}
+	raw, isBatch, err := x.readCommand()
+	if err != nil {
+		return err
+	}
+	if _, err := x.parseQuery(); err != nil {
+		return err
+	}
+	if err := x.refuseHeader("If-Match", insteadOfIfMatch); err != nil {
+		return err
+	}
+	key, err := x.headerKey()
+	if err != nil {
+		return err
+	}
+	// A client that is gone does not withdraw its command.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), x.o.RequestTimeout)
+	defer cancel()
+	if isBatch {
+		return x.batch(ctx, key, raw)
+	}
+	return x.command(ctx, key, raw)
+}
+
+// readCommand reads the body of a command or of an atomic batch. Its first byte
+// says which of them it is. It is refused as soon as it is too large.
+func (x *exchange) readCommand() (raw []byte, isBatch bool, err error) {
+	size := x.r.ContentLength
+	if size > batchMaxBytes {
+		return nil, false, batchTooLarge()
+	}
+	in := &body{x: x}
+	known, most, tooLarge := false, commandMaxBytes, commandTooLarge
+	raw = make([]byte, 0, min(max(size, 511), 64<<10)+1)
+	for {
+		n, err := in.Read(raw[len(raw):cap(raw)])
+		raw = raw[:len(raw)+n]
+		if start := bytes.TrimLeft(raw, " \t\r\n"); !known && len(start) > 0 {
+			if known, isBatch = true, start[0] == '['; isBatch {
+				most, tooLarge = batchMaxBytes, batchTooLarge
+			}
+		}
+		if len(raw) > most || known && size > int64(most) {
+			return nil, false, tooLarge()
+		}
+		if err == io.EOF {
+			return raw, isBatch, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		if len(raw) == cap(raw) {
+			raw = slices.Grow(raw, len(raw))
+		}
+	}
+}
+
+// headerKey returns the idempotency key of the header, without quotes; empty if
+// there is none.
+func (x *exchange) headerKey() (string, error) {
+	values := x.r.Header.Values("Idempotency-Key")
+	for i, v := range values {
+		if len(v) > 1 && strings.HasPrefix(v, `"`) && strings.HasSuffix(v, `"`) {
+			values[i] = v[1 : len(v)-1]
+		}
+		if err := Key(values[i]).Validate(); err != nil {
+			return "", Errorf(MalformedRequest, "the header Idempotency-Key %w", err)
+		}
+		if values[i] != values[0] {
+			return "", Errorf(MalformedRequest, "two headers Idempotency-Key differ: send the key once")
+		}
+	}
+	if len(values) == 0 {
+		return "", nil
+	}
+	return values[0], nil
+}
+
+// command applies one command.
+func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
+	r, err := DecodeRequest(raw)
+	if err != nil {
+		return err
+	}
+	if key != "" && r.IdempotencyKey != "" && key != r.IdempotencyKey {
+		return malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "differs from the header Idempotency-Key: send the key once"}}, "")
+	}
+	r.IdempotencyKey, r.Actor = cmp.Or(key, r.IdempotencyKey), x.caller.Name
+	result, err := x.engine.submitFor(ctx, r, x.caller.mayCommand)
+	if err != nil {
+		return err
+	}
+	x.accepted(append(appendResult(nil, result), '\n'))
+	return nil
+}

@@ -1,91 +1,77 @@
 package swoosh
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net/http"
+	"os"
 	"strconv"
-	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/chorus-services/swoosh/internal/door"
 )
 
-// The media types of bodies.
-const (
-	typeJSON   = "application/json"
-	typeNDJSON = "application/x-ndjson"
-	typeEvents = "text/event-stream"
-)
+// batchMaxBytes bounds the body of an atomic batch.
+const batchMaxBytes = 2 << 20
 
-// postCommand applies a command, an atomic batch or a stream of commands.
-func (x *exchange) postCommand() error {
-	kind, err := x.mediaType()
-	if err != nil {
-		return err
-	}
-	if kind == typeNDJSON {
-		return x.stream()
-	}
-	raw, isBatch, err := x.readCommand()
-	if err != nil {
-		return err
-	}
-	if _, err := x.parseQuery(); err != nil {
-		return err
-	}
-	if err := x.refuseHeader("If-Match", "the member expect is the way"); err != nil {
-		return err
-	}
-	key, err := x.headerKey()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := x.commandContext()
-	defer cancel()
-	if isBatch {
-		return x.batch(ctx, key, raw)
-	}
-	return x.command(ctx, key, raw)
+func batchTooLarge() *Error {
+	return Errorf(TooLarge, "an atomic batch may have at most %d bytes: split it, or stream the commands as %s", batchMaxBytes, typeNDJSON)
 }
 
-// commandContext bounds how long a command is waited for. A client that goes
-// away does not withdraw it.
-func (x *exchange) commandContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(x.r.Context()), x.api.o.RequestTimeout)
+// insteadOfIfMatch says what commands have in place of the header.
+const insteadOfIfMatch = "use the member expect"
+
+// body is a request's body. A read fails if nothing arrives for RequestTimeout,
+// and when the server stops.
+type body struct {
+	x   *exchange
+	err *Error // of the read that failed
 }
 
-func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
-	r, err := DecodeRequest(raw)
-	if err != nil {
-		return err
+// Read returns errors that can be sent to the client.
+func (b *body) Read(p []byte) (int, error) {
+	x := b.x
+	x.deadlines.Read(x.rc, x.o.RequestTimeout)
+	n, err := x.r.Body.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case err == io.EOF:
+		x.bodyRead = true
+		x.deadlines.ReadDone(x.rc)
+		return n, err
+	case x.isStopping():
+		b.err = errShuttingDown()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.err = Errorf(Timeout, "no part of the body arrived for %s: send the request again", x.o.RequestTimeout)
+	default:
+		b.err = Errorf(MalformedRequest, "the request body was cut short: %w", err)
 	}
-	if key != "" && r.IdempotencyKey != "" && key != r.IdempotencyKey {
-		return malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "differs from the header Idempotency-Key: give the key once"}}, "")
-	}
-	if key != "" {
-		r.IdempotencyKey = key
-	}
-	x.caller.sign(&r)
-	result, err := x.engine.Submit(ctx, r)
-	if err != nil {
-		return err
-	}
-	x.accepted(append(appendResult(nil, result), '\n'))
-	return nil
+	return n, b.err
 }
 
+// batch applies an atomic batch.
 func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
 	rs, err := DecodeBatch(raw)
 	if err != nil {
 		return err
 	}
 	for i, r := range rs {
-		x.caller.sign(&rs[i])
+		rs[i].Actor = x.caller.Name
 		if r.IdempotencyKey != "" {
-			return batchError(i, malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "does not belong inside a batch: the header Idempotency-Key stands for the whole"}}, ""))
+			return batchError(i, malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "is not allowed inside a batch: send the key of the whole batch in the header Idempotency-Key"}}, ""))
 		}
 		if i > 0 && r.KeySince != (Stamp{}) {
-			return batchError(i, malformed([]FieldError{{Pointer: "/key_since", Detail: "belongs into the first command of a batch: it goes with the key, which is one for the whole"}}, ""))
+			return batchError(i, malformed([]FieldError{{Pointer: "/key_since", Detail: "is allowed only in the first command of a batch: it belongs to the key of the whole batch"}}, ""))
 		}
 	}
-	results, err := x.engine.SubmitBatch(ctx, key, rs)
+	results, err := x.engine.submitBatchFor(ctx, key, rs, x.caller.mayCommand)
 	if err != nil {
 		return err
 	}
@@ -100,34 +86,7 @@ func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
 	return nil
 }
 
-func (x *exchange) accepted(b []byte) {
-	x.w.Header().Set("Content-Type", typeJSON)
-	x.w.WriteHeader(http.StatusOK)
-	x.write(b)
-}
-
-// headerKey gives the idempotency key of the header, quoted or not; empty if
-// there is none.
-func (x *exchange) headerKey() (string, error) {
-	values := x.r.Header.Values("Idempotency-Key")
-	for i, v := range values {
-		if len(v) > 1 && strings.HasPrefix(v, `"`) && strings.HasSuffix(v, `"`) {
-			values[i] = v[1 : len(v)-1]
-		}
-		if err := Key(values[i]).Validate(); err != nil {
-			return "", Errorf(MalformedRequest, "the header Idempotency-Key %w", err)
-		}
-		if values[i] != values[0] {
-			return "", Errorf(MalformedRequest, "there are two different headers Idempotency-Key: give the key once")
-		}
-	}
-	if len(values) == 0 {
-		return "", nil
-	}
-	return values[0], nil
-}
-
-// appendResult adds the JSON of the answer to a command.
+// appendResult appends the JSON of a result.
 func appendResult(b []byte, r Result) []byte {
 	b = strconv.AppendUint(append(b, `{"index":`...), r.Index, 10)
 	b = r.HLC.append(append(b, `,"hlc":"`...))
@@ -135,4 +94,262 @@ func appendResult(b []byte, r Result) []byte {
 	b = strconv.AppendBool(append(b, `","changed":`...), r.Changed)
 	b = strconv.AppendBool(append(b, `,"duplicate":`...), r.Duplicate)
 	return append(b, '}')
+}
+
+// The bounds of a stream's lines on their way to the disk.
+const (
+	streamWindowLines = 1024
+	streamWindowBytes = 4 << 20
+	streamLineBytes   = 512 // what a line costs beside its own bytes
+)
+
+// blanks is JSON's white space within a line.
+const blanks = " \t\r"
+
+// stream is a POST of commands, one a line. Three goroutines pass the lines on:
+// read submits them, settle waits for the results in order, and the handler
+// writes the answers. Each is bounded, so the lines of a client that does not
+// read its answers are not read either.
+type stream struct {
+	x       *exchange
+	ctx     context.Context // ends when no more lines are taken
+	cancel  context.CancelFunc
+	window  *semaphore.Weighted
+	pending chan pendingLine
+	out     *door.Outbox
+	caller  atomic.Pointer[Caller] // of the next line
+
+	haltOnce sync.Once
+	halted   *Error // why no more lines are taken, if the client is to know; read after ctx has ended
+	untaken  int    // the first line that was not taken; written by read before it closes pending
+	whole    bool   // the body was read to its end; likewise
+}
+
+// pendingLine is a line on its way.
+type pendingLine struct {
+	number   int
+	bytes    int64
+	deadline time.Time
+	wait     func(context.Context) (Result, error)
+	err      error // of a line that was refused at once
+}
+
+// stream answers line by line, in order, as soon as each command is durable.
+func (x *exchange) stream() error {
+	if _, err := x.parseQuery(); err != nil {
+		return err
+	}
+	if err := x.refuseHeader("If-Match", insteadOfIfMatch); err != nil {
+		return err
+	}
+	if err := x.refuseHeader("Idempotency-Key", "use the member idempotency_key of each line"); err != nil {
+		return err
+	}
+	if err := x.rc.EnableFullDuplex(); err != nil {
+		return Errorf(Internal, "the connection cannot be read and written at the same time: %w", err)
+	}
+	defer x.deadlines.Write(x.rc, x.stopGrace)()
+	x.beginStream()
+	s := &stream{x: x, window: semaphore.NewWeighted(streamWindowBytes), pending: make(chan pendingLine, streamWindowLines)}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(x.r.Context()))
+	defer s.cancel()
+	s.out = door.NewOutbox(x.unreadMost, func() { door.CutWrite(x.rc, 0) })
+	s.caller.Store(&x.caller)
+	defer x.askAgain(s.identified)()
+	go s.read()
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		s.settle()
+	}()
+	s.write()
+	<-settled
+	x.bodyRead = s.whole
+	x.leaveBody()
+	return nil
+}
+
+// beginStream sends the header before the first line is read: a client may wait
+// for it before it writes, or for 100 Continue.
+func (x *exchange) beginStream() {
+	if x.r.Header.Get("Expect") != "" && x.r.ProtoMajor == 1 {
+		x.w.WriteHeader(http.StatusContinue)
+	}
+	x.w.Header().Set("Content-Type", typeNDJSON)
+	x.w.WriteHeader(http.StatusOK)
+	_ = x.rc.Flush() // If the connection is gone, the first answer fails.
+}
+
+// halt stops the taking of lines. Those that were taken are still answered. A
+// nil reason is for a client that is gone.
+func (s *stream) halt(why *Error) {
+	s.haltOnce.Do(func() {
+		s.halted = why
+		s.cancel()
+		s.x.deadlines.CutRead(s.x.rc)
+	})
+}
+
+// identified sets the caller of the lines to come, or halts the stream if the
+// caller has lost its access.
+func (s *stream) identified(c Caller, err error) {
+	if err != nil {
+		s.halt(s.x.asError(err))
+		return
+	}
+	s.caller.Store(&c)
+}
+
+// read takes lines until the body ends or the stream is halted.
+func (s *stream) read() {
+	defer close(s.pending)
+	lines := door.NewLines(s.x.r.Body, commandMaxBytes)
+	for {
+		s.x.deadlines.Read(s.x.rc, 0)
+		raw, err := lines.Next()
+		if s.untaken = lines.Number; s.ctx.Err() != nil {
+			return
+		}
+		switch {
+		case err == io.EOF:
+			s.whole = true
+			s.x.deadlines.ReadDone(s.x.rc)
+			return
+		case err == door.ErrLineTooLong:
+			s.enqueue(pendingLine{err: commandTooLarge()})
+		case err != nil && s.x.isStopping():
+			s.halt(errShuttingDown())
+			return
+		case err != nil:
+			s.halt(nil)
+			return
+		case len(bytes.Trim(raw, blanks)) > 0:
+			if !s.submit(raw) {
+				return
+			}
+		}
+	}
+}
+
+// submit submits a line. It reports whether the stream goes on.
+func (s *stream) submit(raw []byte) bool {
+	line := pendingLine{bytes: min(int64(len(raw))+streamLineBytes, streamWindowBytes)}
+	if !s.pace() || s.window.Acquire(s.ctx, line.bytes) != nil {
+		return false
+	}
+	line.wait, line.err = s.submitCommand(raw)
+	if s.ctx.Err() != nil && line.err != nil || ShuttingDown.Is(line.err) {
+		s.window.Release(line.bytes)
+		s.halt(errShuttingDown())
+		return false
+	}
+	s.enqueue(line)
+	return true
+}
+
+// pace waits until the caller may send another request, since a line counts as
+// one. It reports whether the stream goes on.
+func (s *stream) pace() bool {
+	rates := s.x.rates
+	for {
+		wait := rates.Admit(door.CallerOf(s.caller.Load().Name, s.x.r))
+		if wait == 0 {
+			return true
+		}
+		select {
+		case <-rates.After(wait):
+		case <-s.ctx.Done():
+			return false
+		case <-s.x.stopping:
+			s.halt(errShuttingDown())
+			return false
+		}
+	}
+}
+
+// submitCommand submits the command of a line. A panic fails this line only.
+func (s *stream) submitCommand(raw []byte) (wait func(context.Context) (Result, error), err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = s.x.panicked(p)
+		}
+	}()
+	if bytes.TrimLeft(raw, blanks)[0] == '[' {
+		return nil, Errorf(MalformedRequest, "a line is one command, not an array: send an atomic batch as a request of its own, as %s", typeJSON)
+	}
+	r, err := DecodeRequest(raw)
+	if err != nil {
+		return nil, err
+	}
+	caller := s.caller.Load()
+	r.Actor = caller.Name
+	return s.x.engine.submitWaiting(s.ctx, r, caller.mayCommand)
+}
+
+// enqueue passes the line that was read last to settle.
+func (s *stream) enqueue(line pendingLine) {
+	line.number, line.deadline = s.untaken, time.Now().Add(s.x.o.RequestTimeout)
+	s.pending <- line
+}
+
+// settle answers the lines in order. It always empties pending, so that read
+// is never stuck.
+func (s *stream) settle() {
+	var b []byte
+	for line := range s.pending {
+		b = s.appendAnswer(b[:0], line)
+		s.out.Put(b)
+	}
+	if !s.whole && s.halted != nil {
+		p := s.x.problem(s.halted)
+		p.Line = s.untaken
+		s.out.Put(encode(p))
+	}
+	s.out.Close()
+}
+
+func (s *stream) appendAnswer(b []byte, line pendingLine) []byte {
+	result, err := s.result(line)
+	s.window.Release(line.bytes)
+	if err == nil {
+		return append(appendResult(b, result), '\n')
+	}
+	e := s.x.asError(err)
+	if e.Kind == ReadOnly || e.Kind == OutcomeUnknown {
+		s.halt(Errorf(ReadOnly, "the server has become read-only: it did not take this line and the ones after it. Fix the disk, restart the server, then send them again"))
+	}
+	p := s.x.problem(e)
+	p.Line = line.number
+	return append(b, encode(p)...)
+}
+
+// result waits for the result of a line, as long as for a single command.
+func (s *stream) result(line pendingLine) (r Result, err error) {
+	if line.err != nil {
+		return Result{}, line.err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = s.x.panicked(p)
+		}
+	}()
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(s.ctx), line.deadline)
+	defer cancel()
+	return line.wait(ctx)
+}
+
+// write sends the answers until all are sent, or the connection fails.
+func (s *stream) write() {
+	for {
+		piece, ok := s.out.Next()
+		if !ok {
+			return
+		}
+		_, err := s.x.w.Write(piece)
+		if err = errors.Join(err, s.x.rc.Flush()); err != nil {
+			s.out.Abandon()
+			s.halt(nil)
+			return
+		}
+	}
 }

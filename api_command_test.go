@@ -131,7 +131,7 @@ func TestBatch(t *testing.T) {
 		`[1]`: {"/0", "/0 must be an object, not a number"},
 		`[` + addA + `,` + with(`"expect":{}`) + `]`:                                    {"/1/expect", "/1/expect must have state_hash, index, or path with hash"},
 		`[` + addA + `,` + with(`"expect":{"path":"x","hash":""}`) + `]`:                {"/1/expect/path", "/1/expect/path must begin with a slash, as /project/projects does"},
-		`[` + addA + `,` + with(`"idempotency_key":"k"`) + `]`:                          {"/1/idempotency_key", "/1/idempotency_key does not belong inside a batch: the header Idempotency-Key stands for the whole"},
+		`[` + addA + `,` + with(`"idempotency_key":"k"`) + `]`:                          {"/1/idempotency_key", "/1/idempotency_key is not allowed inside a batch: send the key of the whole batch in the header Idempotency-Key"},
 		`[` + addA + `,{"command":"counter.add","payload":{"counter":"z","amount":1}}]`: {"/1/payload/counter", "counter z is not there: counter.start begins it"},
 	} {
 		p := s.command(body).object()

@@ -1,250 +1,158 @@
 package swoosh
 
 import (
-	"errors"
 	"fmt"
-	"mime"
+	"log/slog"
+	"math"
 	"net/http"
-	"net/url"
-	"runtime/debug"
-	"slices"
-	"strings"
+	"strconv"
+	"time"
 
-	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/door"
 )
 
-// exchange is one request and its answer.
-type exchange struct {
-	api    *API
-	engine *Engine // nil while it starts
-	route  *route  // nil at the door
-	w      *answer
-	r      *http.Request
-	rc     *http.ResponseController
-	caller Caller            // of a route that is not open to anybody
-	query  map[string]string // of a route that is not a POST; others parse it in their turn
+// APIOptions configures an API. The zero value works.
+type APIOptions struct {
+	Node    string // the engine's; empty: not known before Attach
+	Version string // the program's, for GET /version
+	Commit  string // the program's, for GET /version
 
-	bodyRead bool // to its end
+	// Loopback says that the listener can be reached from this machine only. The
+	// Host of a request must then be a loopback name or address, so that a web
+	// page cannot reach a local server by rebinding DNS.
+	Loopback bool
+
+	// Origins are the origins of web pages that may use the API, beside the
+	// server's own pages. Each is as a browser sends it, such as
+	// https://console.example; patterns are not supported.
+	Origins []string
+
+	// Authenticate returns who sent a request. Its error is sent to the client: it
+	// should say what is missing or wrong, without secrets. Nil: every caller is
+	// an admin without a name. It is not called for routes that are open to all.
+	//
+	// While a stream or a watch lasts, it is called again every second, with the
+	// same request and from another goroutine, so it must not read the body and
+	// must not block. The later lines of a stream are those of the Caller that it
+	// returned last. An error, or a role that is too small, ends the stream or the
+	// watch.
+	Authenticate func(*http.Request) (Caller, error)
+
+	// Rate is how many requests a second each caller may send, with bursts of as
+	// many; 0: any number. Callers are told apart by name, those without a name
+	// by address. An atomic batch counts as one request, and so does each line of
+	// a stream, which is delayed instead of refused. Requests to routes that are
+	// open to all are not counted.
+	Rate float64
+
+	Logger         *slog.Logger  // for internal errors; nil: slog.Default
+	RequestTimeout time.Duration // for a command to become durable, and for the next part of a body to arrive; 0: 60 s
+
+	Debug bool // serve /debug/pprof to admins
+
+	// Metrics is the registry that GET /metrics serves. The API registers its own
+	// metrics in it; set it in the engine's Options too. Nil: a registry with the
+	// API's metrics only.
+	Metrics *prometheus.Registry
 }
 
-func (a *API) exchange(w *answer, r *http.Request) *exchange {
-	return &exchange{api: a, engine: a.engine.Load(), w: w, r: r, rc: http.NewResponseController(w), bodyRead: r.ContentLength == 0}
+// Role is what a caller may do. Each role includes the ones before it.
+type Role uint8
+
+// The roles. NoRole, the zero value, allows only the routes that are open to
+// all.
+const (
+	NoRole    Role = iota
+	RoleRead       // every GET, but not /debug/pprof
+	RoleWrite      // and POST /command
+	RoleAdmin      // and everything else, commands of privileged domains included
+)
+
+var roleNames = [...]string{NoRole: "none", RoleRead: "read", RoleWrite: "write", RoleAdmin: "admin"}
+
+// String returns the role's name: none, read, write or admin.
+func (r Role) String() string { return roleNames[r] }
+
+// ParseRole returns the role of a name: read, write or admin.
+func ParseRole(name string) (Role, error) {
+	for r := RoleRead; r <= RoleAdmin; r++ {
+		if roleNames[r] == name {
+			return r, nil
+		}
+	}
+	return NoRole, fmt.Errorf("the role %s is unknown: use read, write or admin", quote(name))
 }
 
-// ServeHTTP is the door: starting, Host and Origin, route, method, who asks,
-// rate. What is refused here is refused before anything else.
-func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := &answer{ResponseWriter: rw, api: a}
-	r = withTrace(r)
-	x := a.exchange(w, r)
-	defer x.recoverPanic()
-	w.Header().Set("Cache-Control", "no-store")
-	if r.URL.Path == "/state" {
-		w.Header().Set("Cache-Control", "no-cache")
+// RoleFor returns the least role that may send a command over the API.
+func RoleFor(c CommandInfo) Role {
+	if c.Privileged {
+		return RoleAdmin
 	}
-	x.shareAnswer()
-	err := x.checkStarted()
-	if err == nil {
-		err = x.checkPage()
-	}
-	if err != nil {
-		x.refuse(err)
-		return
-	}
-	a.router.ServeHTTP(w, r)
+	return RoleWrite
 }
 
-// checkStarted refuses what needs the engine while it replays.
-func (x *exchange) checkStarted() error {
-	if x.engine != nil {
+// Caller is who sent a request.
+type Caller struct {
+	Name string // becomes the entry's actor; empty: the caller has no name
+	Role Role
+}
+
+// may returns Forbidden if the caller's role is too small.
+func (c Caller) may(what string, needed Role) error {
+	if c.Role >= needed {
 		return nil
 	}
-	path := x.r.URL.EscapedPath()
-	if slices.ContainsFunc(x.api.routes, func(r route) bool { return r.while == always && r.path == path }) {
-		return nil
+	who := "this caller"
+	if c.Name != "" {
+		who = quote(c.Name)
 	}
-	err := Errorf(Starting, "the server is starting: ask again in a moment, GET /health tells how far it is")
-	if p := x.api.progress.Load(); p != nil {
-		err.Applied, err.Target = p.Applied, p.Target
-	}
-	return err
+	return Errorf(Forbidden, "%s needs the role %s, %s has %s: authenticate as a caller with that role", what, needed, who, c.Role)
 }
 
-// dispatch hands a request to the route of its method.
-func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
-	x := a.exchange(w, r)
-	for i := range methods {
-		if m := &methods[i]; r.Method == m.method || r.Method == http.MethodHead && m.hasHead() {
-			x.route = m
-			if err := x.serve(); err != nil {
-				x.refuse(err)
-			}
-			return
-		}
-	}
-	w.Header().Set("Allow", allow(methods))
-	if r.Method == http.MethodOptions {
-		x.answerPreflight()
-		x.leaveBody()
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	x.refuse(Errorf(MethodNotAllowed, "%s does not take %s, it takes %s", r.URL.Path, shown(r.Method), allow(methods)))
+// mayCommand returns Forbidden if the caller may not send a command.
+func (c Caller) mayCommand(info CommandInfo) error { return c.may(info.Name, RoleFor(info)) }
+
+// access decides who may use the API, and how often.
+type access struct {
+	o     APIOptions
+	rates *door.Rates
 }
 
-func (x *exchange) serve() (err error) {
-	if err := x.admit(); err != nil {
-		return err
+// checkPage refuses requests of web pages, except the server's own and those of
+// Origins. A browser sends the page's origin, and the host that it believes to
+// talk to.
+func (a *access) checkPage(r *http.Request) error {
+	if a.o.Loopback && !door.IsLoopback(r.Host) {
+		return Errorf(Forbidden, "the Host %s is not a loopback name or address: use localhost or 127.0.0.1", quote(r.Host))
 	}
-	if x.r.Method != http.MethodPost {
-		x.leaveBody()
-		if x.query, err = x.parseQuery(); err != nil {
-			return err
-		}
-	}
-	return x.route.handle(x)
-}
-
-// allow lists the methods of a path.
-func allow(methods []route) string {
-	var all []string
-	for _, m := range methods {
-		all = append(all, m.method)
-		if m.hasHead() {
-			all = append(all, http.MethodHead)
-		}
-	}
-	return strings.Join(append(all, http.MethodOptions), ", ")
-}
-
-// recoverPanic answers a panic of ours with an id that the log has too. An
-// answer that has begun is cut off, so that nobody takes it for whole.
-func (x *exchange) recoverPanic() {
-	p := recover()
-	if p == nil {
-		return
-	}
-	if p == http.ErrAbortHandler {
-		panic(p)
-	}
-	err := x.panicked(p)
-	if x.w.status != 0 {
-		panic(http.ErrAbortHandler)
-	}
-	x.refuse(err)
-}
-
-// panicked gives the refusal for a panic of ours.
-func (x *exchange) panicked(p any) *Error {
-	err := Errorf(Internal, "panic: %v", p)
-	err.Unknown = x.r.Method == http.MethodPost
-	return x.concealed(err, "stack", string(debug.Stack()))
-}
-
-// parseQuery reads the query, strictly: each parameter is one of the route's,
-// and is there once.
-func (x *exchange) parseQuery() (map[string]string, error) {
-	values, err := url.ParseQuery(x.r.URL.RawQuery)
-	if err != nil {
-		return nil, Errorf(MalformedRequest, "the query cannot be read: %w", err)
-	}
-	query := make(map[string]string, len(values))
-	for _, name := range sortedKeys(values) {
-		if !slices.Contains(x.route.parameters, name) {
-			return nil, x.unknownParameter(name)
-		}
-		if len(values[name]) > 1 {
-			return nil, Errorf(MalformedRequest, "the parameter %s is there %d times: give it once", name, len(values[name]))
-		}
-		query[name] = values[name][0]
-	}
-	return query, nil
-}
-
-func sortedKeys(values url.Values) []string {
-	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-func (x *exchange) unknownParameter(name string) error {
-	known := "it takes none"
-	if len(x.route.parameters) > 0 {
-		known = "it takes " + strings.Join(x.route.parameters, ", ")
-	}
-	if near := canon.Nearest(name, x.route.parameters); near != "" {
-		known = fmt.Sprintf("did you mean %s?", near)
-	}
-	return Errorf(MalformedRequest, "%s %s has no parameter %s: %s", x.route.method, x.route.path, shown(name), known)
-}
-
-// has tells whether a parameter was given.
-func (x *exchange) has(parameter string) bool {
-	_, ok := x.query[parameter]
-	return ok
-}
-
-// variable gives a variable part of the path, as it stands there.
-func (x *exchange) variable(name string) string { return mux.Vars(x.r)[name] }
-
-// isHead tells whether only the header is wanted.
-func (x *exchange) isHead() bool { return x.r.Method == http.MethodHead }
-
-// mediaType gives the media type of the body if it is one that the route takes.
-// Encoded bodies are none: what is hashed is what was sent.
-func (x *exchange) mediaType() (string, error) {
-	accepted := x.route.media()
-	given := x.r.Header.Values("Content-Type")
-	encoding := strings.Join(x.r.Header.Values("Content-Encoding"), ", ")
-	kind, parameters, err := mime.ParseMediaType(strings.Join(given, ", "))
-	charset, hasCharset := parameters["charset"]
-	lawful := err == nil && slices.Contains(accepted, kind) && (encoding == "" || strings.EqualFold(encoding, "identity")) &&
-		(len(parameters) == 0 || len(parameters) == 1 && hasCharset && strings.EqualFold(charset, "utf-8"))
-	if lawful {
-		return kind, nil
-	}
-	x.w.Header().Set("Accept-Post", strings.Join(accepted, ", "))
-	what := "the Content-Type " + shown(strings.Join(given, ", "))
-	switch {
-	case len(given) == 0:
-		what = "a body without Content-Type"
-	case encoding != "":
-		what = "the Content-Encoding " + shown(encoding)
-	}
-	return "", Errorf(UnsupportedMediaType, "%s is not taken here: curl -H 'Content-Type: %s' http://%s%s %s", what, accepted[0], x.r.Host, x.route.path, curlBody[x.route.path])
-}
-
-// curlBody is how curl is told the body of a route.
-var curlBody = map[string]string{
-	"/command": `-d '{"command":"…","payload":{}}'`,
-	"/state":   `--data-binary @state.json`,
-}
-
-// refuseHeader refuses a request that carries a header which has no meaning
-// here, but would have one elsewhere.
-func (x *exchange) refuseHeader(name, instead string) error {
-	if _, given := x.r.Header[http.CanonicalHeaderKey(name)]; given {
-		return Errorf(MalformedRequest, "the header %s is not taken here: %s", name, instead)
+	if origin, found := door.Origins(a.o.Origins).Foreign(r); found {
+		return Errorf(Forbidden, "the Origin %s is not allowed: open the page from %s, or start the server with that origin allowed", quote(origin), door.OwnOrigin(r))
 	}
 	return nil
 }
 
-// isGone tells whether err says that the client hung up: nobody is there to
-// be answered.
-func (x *exchange) isGone(err error) bool {
-	return x.r.Context().Err() != nil && errors.Is(err, x.r.Context().Err())
+// identify returns who sent a request, and Forbidden if what it asks for needs
+// a greater role.
+func (a *access) identify(r *http.Request, what string, needed Role) (Caller, error) {
+	c := Caller{Role: RoleAdmin}
+	if a.o.Authenticate != nil {
+		var err error
+		if c, err = a.o.Authenticate(r); err != nil {
+			return c, asError(err, Unauthorized)
+		}
+	}
+	return c, c.may(what, needed)
 }
 
-// shown bounds what is quoted of a request.
-func shown(s string) string {
-	const most = 128
-	if len(s) > most {
-		s = s[:most] + "…"
+// admit counts a request, or refuses it as RateLimited and sets Retry-After.
+func (a *access) admit(c Caller, r *http.Request, answer http.Header) error {
+	wait := a.rates.Admit(door.CallerOf(c.Name, r))
+	if wait == 0 {
+		return nil
 	}
-	return fmt.Sprintf("%q", s)
+	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
+	answer.Set("Retry-After", seconds)
+	return Errorf(RateLimited, "each caller may send %v requests a second: try again in %s s", a.o.Rate, seconds)
 }

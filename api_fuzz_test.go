@@ -110,22 +110,3 @@ func (r *reply) refusedSomehow() {
 		require.Contains(r.t, r.body, "counter.fail", "only the command that breaks down on purpose may")
 	}
 }
-
-// FuzzReadLines holds the lines of a stream against a plain split.
-func FuzzReadLines(f *testing.F) {
-	for _, seed := range []string{"", "\n", "a", "a\nb", "a\r\n\n  b\n", strings.Repeat("x", 40) + "\n" + strings.Repeat("y", 15) + "\nz"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		got, err := swoosh.ReadLines(bytes.NewReader(raw))
-		require.Equal(t, io.EOF, err)
-		want := bytes.Split(raw, []byte("\n"))
-		if len(want[len(want)-1]) == 0 {
-			want = want[:len(want)-1]
-		}
-		require.Len(t, got, len(want))
-		for i := range want {
-			require.Equal(t, string(want[i]), string(got[i]))
-		}
-	})
-}

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// getLog gives entries, as one JSON document or a line each.
+// getLog answers with entries, as one JSON document or one a line.
 func (x *exchange) getLog() error {
 	first, last := x.engine.Bounds()
 	from, err := x.from(first)
@@ -41,32 +41,31 @@ func (x *exchange) getLog() error {
 	return x.sendLog(x.engine.Records(from, last), from, last, limit, lines)
 }
 
-// from reads the parameter of that name.
+// from returns the parameter from.
 func (x *exchange) from(byDefault uint64) (uint64, error) {
 	if !x.has("from") {
 		return byDefault, nil
 	}
 	from, err := parseIndex(x.query["from"])
 	if err != nil || from == 0 {
-		return 0, Errorf(MalformedRequest, "from is the index of an entry, an integer from 1, not %s", shown(x.query["from"]))
+		return 0, Errorf(MalformedRequest, "from must be the index of an entry, an integer from 1, not %s", quote(x.query["from"]))
 	}
 	return from, nil
 }
 
-// kept refuses to begin where the log has nothing and never will have, or not
-// yet.
+// kept refuses to begin before the log's first entry, or after the next one.
 func kept(from, first, last uint64) error {
 	if from < first {
-		return Errorf(Compacted, "entry %d is no longer kept, the log begins with %d", from, first)
+		return Errorf(Compacted, "entry %d is no longer kept: the log begins at %d", from, first)
 	}
 	if from > last+1 {
-		return Errorf(NotFound, "entry %d is not there yet, the log ends at %d: begin at %d at most", from, last, last+1)
+		return Errorf(NotFound, "entry %d does not exist yet: the log ends at %d, so begin at %d or before", from, last, last+1)
 	}
 	return nil
 }
 
-// sendLog writes entries as they are read. The first is read before the
-// answer begins, so that a log which cannot be read is a plain refusal.
+// sendLog writes entries as they are read. The first is read before the answer
+// begins, so that a log that cannot be read is refused in the ordinary way.
 func (x *exchange) sendLog(records iter.Seq2[Record, error], from, last uint64, limit int, lines bool) error {
 	out := bufio.NewWriterSize(x.w, 32<<10)
 	open, comma, end := `{"entries":[`, ",", ""
@@ -82,19 +81,19 @@ func (x *exchange) sendLog(records iter.Seq2[Record, error], from, last uint64, 
 		if err != nil && next == from {
 			return err
 		}
-		x.sent(err)
+		x.abortIf(err)
 		if b = append(b[:0], comma...); next == from {
 			b = append(b[:0], open...)
 		}
 		_, err = out.Write(r.AppendJSON(b))
-		x.sent(err)
+		x.abortIf(err)
 		next, limit, open = r.Index+1, limit-1, ""
 	}
 	switch {
 	case lines && next > from:
 		end = "\n"
 	case lines:
-		x.w.WriteHeader(http.StatusOK) // Without a byte of a body nothing else would.
+		x.w.WriteHeader(http.StatusOK) // Nothing else does if the body is empty.
 	case !lines:
 		end = open + `],"next":` + strconv.FormatUint(next, 10)
 		if next > last {
@@ -103,11 +102,11 @@ func (x *exchange) sendLog(records iter.Seq2[Record, error], from, last uint64, 
 		end += "}\n"
 	}
 	_, err := out.WriteString(end)
-	x.sent(errors.Join(err, out.Flush()))
+	x.abortIf(errors.Join(err, out.Flush()))
 	return nil
 }
 
-// accepts tells whether the client names a media type in Accept.
+// accepts reports whether the client names a media type in Accept.
 func (x *exchange) accepts(kind string) bool {
 	for _, line := range x.r.Header.Values("Accept") {
 		for one := range strings.SplitSeq(line, ",") {
@@ -120,15 +119,15 @@ func (x *exchange) accepts(kind string) bool {
 	return false
 }
 
-// getEntry gives one entry.
+// getEntry answers with one entry.
 func (x *exchange) getEntry() error {
 	index, err := parseIndex(x.variable("index"))
 	if err != nil || index == 0 {
-		return Errorf(MalformedRequest, "an entry is named by its index, an integer from 1, not %s", shown(x.variable("index")))
+		return Errorf(MalformedRequest, "an entry's index must be an integer from 1, not %s", quote(x.variable("index")))
 	}
 	first, last := x.engine.Bounds()
 	if index > last {
-		return Errorf(NotFound, "entry %d is not there yet, the log ends at %d", index, last)
+		return Errorf(NotFound, "entry %d does not exist yet: the log ends at %d", index, last)
 	}
 	if err := kept(index, first, last); err != nil {
 		return err
@@ -144,7 +143,7 @@ func (x *exchange) getEntry() error {
 		}
 		return nil
 	}
-	return Errorf(Compacted, "entry %d was lost: the next entry, log.loss, says which went with it", index)
+	return Errorf(Compacted, "entry %d was lost: the next entry, log.loss, names all that were", index)
 }
 
 // getWatch sends entries as they become durable, as server-sent events (HTML
@@ -158,7 +157,7 @@ func (x *exchange) getWatch() error {
 	if err := kept(next, first, last); err != nil {
 		return err
 	}
-	defer x.api.deadlines.write(x.rc, x.api.stopGrace)()
+	defer x.deadlines.Write(x.rc, x.stopGrace)()
 	x.w.Header().Set("Content-Type", typeEvents)
 	ctx, end := context.WithCancelCause(x.r.Context())
 	defer end(nil)
@@ -173,7 +172,7 @@ func (x *exchange) getWatch() error {
 	for {
 		err := x.watch(ctx, &next)
 		switch {
-		case x.r.Context().Err() != nil && !x.api.isStopping():
+		case x.r.Context().Err() != nil && !x.isStopping():
 			return nil
 		case !errors.Is(err, context.DeadlineExceeded):
 			var e *Error
@@ -187,8 +186,8 @@ func (x *exchange) getWatch() error {
 	}
 }
 
-// watchFrom gives the first entry that the client wants. One that comes back
-// says which it had last.
+// watchFrom returns the index of the first entry to send. A client that
+// reconnects says which entry it received last.
 func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 	from, err := x.from(byDefault)
 	if err != nil {
@@ -200,15 +199,15 @@ func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 	}
 	had, err := parseIndex(values[0])
 	if err != nil || len(values) > 1 {
-		return 0, Errorf(MalformedRequest, "Last-Event-ID is the index of the entry that was read last, not %s", shown(strings.Join(values, ", ")))
+		return 0, Errorf(MalformedRequest, "Last-Event-ID must be the index of the entry that was read last, not %s", quote(strings.Join(values, ", ")))
 	}
 	return had + 1, nil
 }
 
-// watch sends entries from *next on until a comment is due, the client is
-// gone, or the watch has come to its end.
+// watch sends entries from *next on until a comment is due, the client is gone,
+// or the watch ends.
 func (x *exchange) watch(ctx context.Context, next *uint64) error {
-	due, cancel := context.WithTimeout(ctx, x.api.heartbeat)
+	due, cancel := context.WithTimeout(ctx, x.heartbeat)
 	defer cancel()
 	var b []byte
 	for r, err := range x.engine.Watch(due, *next) {
@@ -226,7 +225,7 @@ func (x *exchange) watch(ctx context.Context, next *uint64) error {
 	return context.Canceled
 }
 
-// event sends a part of a watch at once.
+// event sends a part of a watch without delay.
 func (x *exchange) event(b []byte) error {
 	_, err := x.w.Write(b)
 	return errors.Join(err, x.rc.Flush())

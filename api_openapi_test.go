@@ -48,14 +48,22 @@ func TestOpenAPIIsTheSameEachTime(t *testing.T) {
 	require.NotContains(t, first, "http://", "it needs no other page")
 }
 
-// TestOpenAPIHasEveryRoute with the role that it needs.
+// TestOpenAPIHasEveryRoute with its summary and the role that it needs.
 func TestOpenAPIHasEveryRoute(t *testing.T) {
-	d := describe(whole(t))
+	s := whole(t)
+	d := describe(s)
 	var listed []string
 	for path, methods := range d.object("paths") {
 		for method := range methods.(map[string]any) {
 			listed = append(listed, strings.ToUpper(method)+" "+path)
 		}
+	}
+	var list struct {
+		Routes []struct{ Method, Path, Summary string }
+	}
+	s.get("/").json(&list)
+	for _, r := range list.Routes {
+		require.Equal(t, r.Summary, d.object("paths", r.Path, strings.ToLower(r.Method))["summary"])
 	}
 	routes, _ := contract(t, "testdata/api_routes.txt")
 	require.ElementsMatch(t, routes, listed)

@@ -72,7 +72,7 @@ var revocations = map[string]struct {
 	"of its own kind": {func() (swoosh.Caller, error) {
 		return swoosh.Caller{}, swoosh.Errorf(swoosh.Overloaded, "the directory of callers is busy: ask again")
 	}, "overloaded", "the directory of callers"},
-	"a panic": {func() (swoosh.Caller, error) { panic("gone mad") }, "internal", "a fault of the server"},
+	"a panic": {func() (swoosh.Caller, error) { panic("gone mad") }, "internal", "internal error: "},
 }
 
 // TestRevokedWatchEnds though nothing happens on it, with a problem.

@@ -201,6 +201,27 @@ func TestOrderOfAccess(t *testing.T) {
 	}())
 }
 
+// TestOrderInABatch checks the commands one by one: the first that is refused is
+// the one that is named.
+func TestOrderInABatch(t *testing.T) {
+	s := guarded(t)
+	const privileged, unknown, invalid = `{"command":"control.pause"}`, `{"command":"control.puase"}`, `{"command":"counter.add","payload":{"x":1}}`
+	for _, tt := range []struct {
+		commands []string
+		code     string
+		status   int
+		position int
+	}{
+		{[]string{addA, privileged, unknown}, "forbidden", 403, 1},
+		{[]string{unknown, privileged}, "unknown_command", 422, 0},
+		{[]string{invalid, privileged}, "invalid_payload", 422, 0},
+		{[]string{privileged, invalid}, "forbidden", 403, 0},
+	} {
+		r := s.command("["+strings.Join(tt.commands, ",")+"]", as("write"))
+		require.EqualValues(t, tt.position, r.refused(tt.code, tt.status)["position"], tt.commands)
+	}
+}
+
 // TestActor looks in the log for who asked.
 func TestActor(t *testing.T) {
 	s := guarded(t)
@@ -250,6 +271,6 @@ func TestRolesByName(t *testing.T) {
 	}
 	for _, name := range []string{"", "none", "Admin", "root"} {
 		_, err := swoosh.ParseRole(name)
-		require.ErrorContains(t, err, "give read, write or admin")
+		require.ErrorContains(t, err, "use read, write or admin")
 	}
 }

@@ -4,10 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"runtime"
+	runtimepprof "runtime/pprof"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/openapi"
 )
 
 // routeLine is a route in the list of GET /.
@@ -15,7 +20,7 @@ type routeLine struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`
 	Summary string `json:"summary"`
-	Role    string `json:"role,omitzero"` // left out: open to anybody
+	Role    string `json:"role,omitzero"` // left out: open to all
 }
 
 type routeList struct {
@@ -24,7 +29,7 @@ type routeList struct {
 
 func (x *exchange) getRoutes() error {
 	var all routeList
-	for _, r := range x.api.routes {
+	for _, r := range x.routes {
 		l := routeLine{Method: r.method, Path: r.path, Summary: r.summary}
 		if r.role != NoRole {
 			l.Role = r.role.String()
@@ -55,7 +60,7 @@ func (x *exchange) getReady() error {
 	if x.engine != nil {
 		doc.Ready, doc.Reason = x.engine.Readiness()
 	} else {
-		p := x.api.booting()
+		p := x.booting()
 		doc = readiness{Reason: Starting.Code(), Applied: &p.Applied, Target: &p.Target}
 	}
 	if doc.Ready {
@@ -64,25 +69,18 @@ func (x *exchange) getReady() error {
 	return x.json(http.StatusServiceUnavailable, doc)
 }
 
-// booting is how far the boot has come, as far as it has told.
-func (a *API) booting() Progress {
-	if p := a.progress.Load(); p != nil {
-		return *p
-	}
-	return Progress{}
-}
-
 func (p Progress) sentence() string {
 	switch {
 	case p.Bytes > 0:
-		return fmt.Sprintf("A snapshot is being loaded: %d of %d bytes are read.", p.Read, p.Bytes)
+		return fmt.Sprintf("Loading a snapshot: %d of %d bytes are read.", p.Read, p.Bytes)
 	case p.Target > 0:
-		return fmt.Sprintf("The log is being replayed: %d of %d entries are done.", p.Applied, p.Target)
+		return fmt.Sprintf("Replaying the log: %d of %d entries are done.", p.Applied, p.Target)
 	}
-	return "The log is being opened."
+	return "Opening the log."
 }
 
-// startingHealth is a Health whose state hash is not known yet.
+// startingHealth is the Health of a server that is starting: its state hash is
+// not known yet.
 type startingHealth struct {
 	Health
 	StateHash Hash `json:"state_hash,omitzero"`
@@ -92,12 +90,11 @@ func (x *exchange) getHealth() error {
 	if x.engine != nil {
 		return x.json(http.StatusOK, x.engine.Health())
 	}
-	p := x.api.booting()
-	index, hlc := x.api.position()
+	p := x.booting()
 	return x.json(http.StatusOK, startingHealth{Health: Health{
 		Mode:    Starting.Code(),
 		Reasons: []string{p.sentence()},
-		Index:   index, HLC: hlc, Node: x.api.node(), Snapshot: HealthSnapshot{HLC: Stamp{Node: x.api.node()}},
+		Index:   p.Index, HLC: p.HLC, Node: x.node(), Snapshot: HealthSnapshot{HLC: Stamp{Node: x.node()}},
 		SetAside: []Aside{},
 	}})
 }
@@ -110,7 +107,7 @@ type version struct {
 }
 
 func (x *exchange) getVersion() error {
-	return x.json(http.StatusOK, version{x.api.o.Version, x.api.o.Commit, runtime.Version(), documentFormat})
+	return x.json(http.StatusOK, version{x.o.Version, x.o.Commit, runtime.Version(), documentFormat})
 }
 
 // commandDocument is a command in the catalogue.
@@ -129,15 +126,15 @@ type commandDocument struct {
 func newCommandDocument(c CommandInfo) commandDocument {
 	return commandDocument{
 		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
-		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: c.Role().String(),
+		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: RoleFor(c).String(),
 	}
 }
 
-// MarshalJSON gives what GET /commands/{name} answers.
+// MarshalJSON returns what GET /commands/{name} answers.
 func (c CommandInfo) MarshalJSON() ([]byte, error) { return encode(newCommandDocument(c)), nil }
 
-// endings are all phases that the command may end in: those that it names, and
-// for one that may stay those that it comes from.
+// endings returns the phases that the command may end in: those that it names,
+// and if it may stay, those that it may come from.
 func (c CommandInfo) endings() []string {
 	ends := slices.Clone(c.To)
 	for _, phase := range c.From {
@@ -148,9 +145,9 @@ func (c CommandInfo) endings() []string {
 	return ends
 }
 
-// refusals are the codes that follow from the command's declaration, in the
-// order of kinds. What every command may meet, from the forms of the envelope
-// to the gates and the disk, is not repeated for each.
+// refusals returns the codes that follow from the command's declaration, in the
+// order of kinds. It leaves out what every command may be refused with, such as
+// a malformed envelope, a gate, or a full disk.
 func (c CommandInfo) refusals() []string {
 	all := append([]Kind{InvalidPayload}, c.refuses...)
 	if len(c.From) > 0 {
@@ -182,4 +179,97 @@ func (x *exchange) getCommand() error {
 		return Errorf(NotFound, "%s", cmp.Or(asError(err, NotFound).Detail, "there is no such command"))
 	}
 	return x.json(http.StatusOK, newCommandDocument(c.CommandInfo))
+}
+
+// getOpenAPI answers with the contract as OpenAPI 3.1, in canonical JSON.
+func (x *exchange) getOpenAPI() error {
+	server := openapi.Server{Version: cmp.Or(x.o.Version, "unknown")}
+	for _, c := range x.engine.Commands() {
+		server.Commands = append(server.Commands, openapi.Command(newCommandDocument(c)))
+	}
+	for _, d := range x.engine.defs {
+		server.Domains = append(server.Domains, openapi.Domain{Name: d.name, Fields: membersOf(d.fields), Tables: membersOf(d.tables)})
+	}
+	for k := range kinds {
+		server.Problems = append(server.Problems, openapi.Problem(newKindDocument(Kind(k))))
+	}
+	doc, err := openapi.Document(server)
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, jsontext.Value(doc))
+}
+
+func membersOf(fields []field) (all []openapi.Member) {
+	for _, f := range fields {
+		all = append(all, openapi.Member{Name: f.name, Schema: f.codec.Schema()})
+	}
+	return all
+}
+
+type problemList struct {
+	Problems []kindDocument `json:"problems"`
+}
+
+// getProblems lists the codes, in the order of their statuses.
+func (x *exchange) getProblems() error {
+	var all problemList
+	for k := range kinds {
+		all.Problems = append(all.Problems, newKindDocument(Kind(k)))
+	}
+	slices.SortStableFunc(all.Problems, func(a, b kindDocument) int { return a.Status - b.Status })
+	return x.json(http.StatusOK, all)
+}
+
+func (x *exchange) getProblemKind() error {
+	code := x.variable("code")
+	codes := make([]string, len(kinds))
+	for k := range kinds {
+		if codes[k] = kinds[k].code; codes[k] == code {
+			return x.json(http.StatusOK, newKindDocument(Kind(k)))
+		}
+	}
+	hint := "GET /problems lists them all"
+	if near := canon.Nearest(code, codes); near != "" {
+		hint = fmt.Sprintf("did you mean %s? %s", near, hint)
+	}
+	return Errorf(NotFound, "there is no code %s: %s", quote(code), hint)
+}
+
+func (x *exchange) getMetrics() error {
+	x.metrics.ServeHTTP(x.w, x.r)
+	return nil
+}
+
+// debugRoutes are served with APIOptions.Debug. They are not part of the
+// contract: neither GET / nor the OpenAPI document lists them.
+func debugRoutes() []route {
+	return []route{
+		{http.MethodGet, "/debug/pprof", "list the profiles", (*exchange).getProfiles, afterReplay, RoleAdmin, nil, nil},
+		{http.MethodGet, "/debug/pprof/{profile}", "take one profile", (*exchange).getProfile, afterReplay, RoleAdmin, []string{"debug", "gc", "seconds"}, nil},
+	}
+}
+
+func (x *exchange) getProfiles() error {
+	var names []string
+	for _, p := range runtimepprof.Profiles() {
+		names = append(names, p.Name())
+	}
+	return x.json(http.StatusOK, map[string][]string{"profiles": append(names, "profile", "trace")})
+}
+
+// getProfile serves one profile: a name that getProfiles lists, "profile" for
+// the CPU's, or "trace" for an execution trace, both over the parameter seconds.
+func (x *exchange) getProfile() error {
+	switch name := x.variable("profile"); {
+	case name == "profile":
+		pprof.Profile(x.w, x.r)
+	case name == "trace":
+		pprof.Trace(x.w, x.r)
+	case runtimepprof.Lookup(name) != nil:
+		pprof.Handler(name).ServeHTTP(x.w, x.r)
+	default:
+		return Errorf(NotFound, "there is no profile %s: GET /debug/pprof lists them", quote(name))
+	}
+	return nil
 }

@@ -229,11 +229,11 @@ var codeCases = map[string]func(t *testing.T) *reply{
 	},
 	"starting": func(t *testing.T) *reply {
 		s := starting(t, swoosh.APIOptions{Loopback: true})
-		require.Equal(t, []any{"The log is being opened."}, s.get("/health").object()["reasons"])
+		require.Equal(t, []any{"Opening the log."}, s.get("/health").object()["reasons"])
 		s.api.Progress(swoosh.Progress{Read: 5, Bytes: 9, HLC: swoosh.Stamp{Node: "test"}})
-		require.Equal(t, []any{"A snapshot is being loaded: 5 of 9 bytes are read."}, s.get("/health").object()["reasons"])
+		require.Equal(t, []any{"Loading a snapshot: 5 of 9 bytes are read."}, s.get("/health").object()["reasons"])
 		s.api.Progress(swoosh.Progress{Applied: 1, Target: 9, Index: 4, HLC: swoosh.Stamp{WallMS: 7, Node: "test"}})
-		require.Equal(t, []any{"The log is being replayed: 1 of 9 entries are done."}, s.get("/health").object()["reasons"])
+		require.Equal(t, []any{"Replaying the log: 1 of 9 entries are done."}, s.get("/health").object()["reasons"])
 		r := s.command(startA)
 		require.EqualValues(t, 1, r.object()["applied"])
 		require.EqualValues(t, 9, r.object()["target"])

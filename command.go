@@ -30,7 +30,6 @@ type Request struct {
 	HLC            Stamp // the entry's stamp will be after it; zero: none
 
 	Actor      string    // who asks, as far as the server found out
-	role       Role      // that Actor has; NoRole: nobody asked, all is allowed
 	Signer     string    // has the form of a key
 	Signature  string    // base64
 	WindowID   string    // has the form of a key
@@ -142,15 +141,16 @@ func (cat *catalogue) find(name string) (*command, error) {
 	if near := canon.Nearest(name, cat.names); near != "" {
 		hint = fmt.Sprintf("did you mean %s? %s", near, hint)
 	}
-	if len(name) > 128 {
-		name = name[:128] + "…"
-	}
-	return nil, Errorf(UnknownCommand, "there is no command %q; %s", name, hint)
+	return nil, Errorf(UnknownCommand, "there is no command %s: %s", quote(name), hint)
 }
+
+// permit returns an error if a caller may not send a command; nil permits all.
+// The engine knows no callers: the API passes it in.
+type permit func(CommandInfo) error
 
 // prepare looks up a request's command and decodes its payload. Pointers in its
 // errors begin at the root of the envelope.
-func (cat *catalogue) prepare(r Request) (*call, error) {
+func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 	if err := r.checkForms(); err != nil {
 		return nil, err
 	}
@@ -161,8 +161,8 @@ func (cat *catalogue) prepare(r Request) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.role != NoRole {
-		if err := (Caller{r.Actor, r.role}).may(cmd.Name, cmd.Role()); err != nil {
+	if may != nil {
+		if err := may(cmd.CommandInfo); err != nil {
 			return nil, err
 		}
 	}

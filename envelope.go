@@ -13,9 +13,8 @@ import (
 
 // Limits of what a caller may send.
 const (
-	commandMaxBytes   = 1_000_000 // a command's JSON, alone or as a line of a stream
-	batchBodyMaxBytes = 2 << 20   // an atomic batch's JSON
-	batchMaxCommands  = 1000
+	commandMaxBytes  = 1_000_000 // a command's JSON, alone or as a line of a stream
+	batchMaxCommands = 1000      // in an atomic batch
 )
 
 // envelope is the JSON form of a command.
@@ -84,7 +83,7 @@ func checkSizes(raw []byte) error {
 	n := 0
 	for i, v := range elements(raw) {
 		if n = i + 1; len(v) > commandMaxBytes {
-			return batchError(i, bodyTooLarge(commandMaxBytes))
+			return batchError(i, commandTooLarge())
 		}
 	}
 	if n > batchMaxCommands {
@@ -93,12 +92,8 @@ func checkSizes(raw []byte) error {
 	return nil
 }
 
-// bodyTooLarge refuses a command, or a batch, by its limit in bytes.
-func bodyTooLarge(most int) *Error {
-	if most == commandMaxBytes {
-		return Errorf(TooLarge, "a command takes at most %d bytes: make it smaller, or several commands", most)
-	}
-	return Errorf(TooLarge, "an atomic batch takes at most %d bytes: split it, or stream the commands as application/x-ndjson", most)
+func commandTooLarge() *Error {
+	return Errorf(TooLarge, "a command may have at most %d bytes: make it smaller, or split it into several", commandMaxBytes)
 }
 
 func batchTooLong(n int) *Error {

@@ -9,14 +9,15 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// Kind classifies an Error. Each has one code and one HTTP status; the zero
-// Kind is Internal, so what nobody classified is a fault of ours.
+// Kind classifies an Error. Each has one code and one HTTP status. The zero Kind
+// is Internal, so an error without a kind is a fault of the server.
 type Kind uint8
 
 // The kinds, in the order of the contract. kinds says what each means.
@@ -55,125 +56,125 @@ const (
 	DiskFull
 )
 
-// kinds turns a Kind into what programs and people see of it.
+// kinds has what programs and people see of each Kind.
 var kinds = [...]struct {
 	code    string
 	status  int
 	title   string
-	meaning string // a sentence: what has happened
-	next    string // a sentence: what to do now
+	meaning string // sentences: what happened
+	next    string // sentences: what to do now
 }{
 	Internal: {"internal", http.StatusInternalServerError, "Internal error",
-		"The server met a fault of its own: the program or one of its domains is wrong, not the request.",
-		"Look in the server's log for the id in instance and report what stands there; with the same idempotency key a command may be sent again."},
+		"The server failed: the program or one of its domains is at fault, not the request.",
+		"Look up the id in instance in the server's log and report what it says. A command with an idempotency key can safely be sent again."},
 	MalformedRequest: {"malformed_request", http.StatusBadRequest, "Malformed request",
-		"The request cannot be read: its JSON, a member of the envelope, a parameter or a header does not have the form that it must have.",
-		"Mend what detail and errors name, then send it again."},
+		"The request cannot be read: its JSON, a member of the envelope, a parameter or a header is malformed.",
+		"Correct what detail and errors name, then send the request again."},
 	Unauthorized: {"unauthorized", http.StatusUnauthorized, "Unauthorized",
-		"The request does not say who sends it, or says it in a way that the server does not know.",
-		"Send Authorization: Bearer with a token that the server knows, or a client certificate whose name it knows."},
+		"The request has no credentials, or credentials that the server does not know.",
+		"Send Authorization: Bearer with a valid token, or use a client certificate with a known name."},
 	Forbidden: {"forbidden", http.StatusForbidden, "Forbidden",
-		"The server does not let this caller do this: the role is too small, or a web page asks that may not, or the Host is none of this machine's.",
-		"Ask as somebody who has the role that detail names; have the origin of a page named when the server is started."},
+		"The caller's role is too small, or the Origin or the Host of the request is not allowed.",
+		"Authenticate as a caller with the role that detail names. To allow a web page, start the server with its origin."},
 	GuardRejected: {"guard_rejected", http.StatusForbidden, "Rejected by a guard",
-		"A guard, which may look at the world outside, said no to the command.",
-		"Read the reasons in guards, and send the command again when they no longer hold."},
+		"A guard rejected the command. Guards may check the outside world.",
+		"Read the reasons in guards, and send the command again when they no longer apply."},
 	Unlicensed: {"unlicensed", http.StatusForbidden, "Unlicensed",
-		"There is no licence, or it had expired by the command's stamp.",
-		"Have an admin renew the licence in the way that detail names, then send the command again."},
+		"There is no licence, or it expired before the command's stamp.",
+		"Ask an admin to renew the licence as detail says, then send the command again."},
 	NotFound: {"not_found", http.StatusNotFound, "Not found",
-		"There is no such route, value or entry, or what the command is about is not there.",
-		"Check the spelling: GET / lists the routes, GET /state shows what is there."},
+		"The route, value or entry does not exist, or the command's object does not.",
+		"Check the spelling: GET / lists the routes, GET /state shows the state."},
 	MethodNotAllowed: {"method_not_allowed", http.StatusMethodNotAllowed, "Method not allowed",
-		"The path is there, but it does not take this method.",
+		"The path exists, but does not accept this method.",
 		"Use a method that the header Allow lists."},
-	InvalidPhase: {"invalid_phase", http.StatusConflict, "Not in this phase",
-		"The command cannot come from the phase that its region is in.",
-		"Bring the region into a phase of allowed_from, or decide anew; GET /commands lists the phases of every command."},
+	InvalidPhase: {"invalid_phase", http.StatusConflict, "Invalid phase",
+		"The command is not allowed in the current phase of its region.",
+		"Bring the region into a phase of allowed_from, or choose another command: GET /commands lists the phases of each."},
 	Conflict: {"conflict", http.StatusConflict, "Conflict",
-		"The command is well formed, but as the state is now a rule of its domain says no.",
-		"Read detail and blocked_by, read the state, then decide anew."},
+		"The command is well formed, but a rule of its domain refuses it in the current state.",
+		"Read detail, blocked_by and the state, then decide again."},
 	KeyExpired: {"key_expired", http.StatusConflict, "Idempotency key expired",
-		"The idempotency key is not known and is older than the keys that the server remembers, so nobody can tell whether the command has happened.",
-		"Look in the state or the log whether it has; if it has not, send it with a new key and a fresh key_since."},
+		"The idempotency key is unknown and older than the keys that the server remembers, so the command may have been applied already.",
+		"Check the state or the log. If the command was not applied, send it with a new key and a new key_since."},
 	Compacted: {"compacted", http.StatusGone, "No longer kept",
-		"The log had this once and no longer keeps it.",
-		"Read GET /state, and go on in the log after its Swoosh-Index."},
-	StaleState: {"stale_state", http.StatusPreconditionFailed, "State has moved on",
-		"What expect or If-Match says of the state does not hold; the problem has the same members as they are now.",
-		"Read the state again, decide anew, and expect what was read."},
+		"The log no longer keeps this part.",
+		"Read GET /state, then continue in the log after its Swoosh-Index."},
+	StaleState: {"stale_state", http.StatusPreconditionFailed, "State has changed",
+		"A condition in expect or If-Match does not hold; the problem has the current values of its members.",
+		"Read the state again, decide again, and expect what you read."},
 	TooLarge: {"too_large", http.StatusRequestEntityTooLarge, "Too large",
-		"A command, a batch or a state is larger than the server takes.",
-		"Split it, or send commands as a stream of application/x-ndjson; detail names the limit."},
+		"A command, a batch or a state is larger than the server accepts.",
+		"Split it, or send the commands as a stream of application/x-ndjson; detail names the limit."},
 	UnsupportedMediaType: {"unsupported_media_type", http.StatusUnsupportedMediaType, "Unsupported media type",
-		"The body is not declared as a type that the route takes, or it is encoded.",
-		"Send a Content-Type that the header Accept-Post lists, and no Content-Encoding; detail has a curl line."},
+		"The route does not accept the media type of the body, or the body is encoded.",
+		"Send a Content-Type that the header Accept-Post lists, and no Content-Encoding; detail has an example for curl."},
 	UnknownCommand: {"unknown_command", http.StatusUnprocessableEntity, "Unknown command",
-		"No domain of this server has a command of this name.",
-		"Take the name that detail offers, or one of GET /commands."},
+		"No domain of this server has this command.",
+		"Use the command that detail suggests, or one that GET /commands lists."},
 	InvalidPayload: {"invalid_payload", http.StatusUnprocessableEntity, "Invalid payload",
-		"The payload does not fit the command's schema: a member is unknown, missing, mistyped or out of range.",
-		"Mend the members that errors lists; GET /commands/{name} has the schema."},
+		"The payload does not match the command's schema: a member is unknown, missing, of the wrong type or out of range.",
+		"Correct the members that errors lists; GET /commands/{name} has the schema."},
 	IdempotencyKeyReused: {"idempotency_key_reused", http.StatusUnprocessableEntity, "Idempotency key reused",
-		"The idempotency key belongs to a command with other content.",
-		"Make a new key for a new command; a retry sends exactly what was sent at first."},
-	StateHashMismatch: {"state_hash_mismatch", http.StatusUnprocessableEntity, "State hash does not match",
-		"The document has other content than its meta.state_hash says.",
-		"Get the document anew, or leave the member out if it was altered on purpose."},
+		"The idempotency key belongs to a command with different content.",
+		"Use a new key for a new command; to retry a command, send exactly the same content."},
+	StateHashMismatch: {"state_hash_mismatch", http.StatusUnprocessableEntity, "State hash mismatch",
+		"The content of the document does not match its meta.state_hash.",
+		"Download the document again, or remove the member if you changed the content on purpose."},
 	InvalidState: {"invalid_state", http.StatusUnprocessableEntity, "Invalid state",
-		"The document is not a state of this server's domains.",
-		"Mend what errors lists; GET /state shows the form."},
+		"The document is not a valid state of this server's domains.",
+		"Correct what errors lists; GET /state shows the form."},
 	ClockSkew: {"clock_skew", http.StatusUnprocessableEntity, "Clock skew",
 		"The caller's hlc is further ahead of the server's clock than the server allows.",
-		"Set both clocks right, then send the command again; the problem's hlc is the server's."},
+		"Correct both clocks, then send the command again; hlc in the problem is the server's."},
 	Quarantined: {"quarantined", http.StatusLocked, "Quarantined",
-		"Somebody has put the server into quarantine, and it takes nothing but the command that ends it.",
-		"Find out why, and send the command again when the quarantine is over; detail names the way out."},
+		"The server is in quarantine and accepts only the command that ends it.",
+		"Find out why, and send the command again after the quarantine; detail says how to end it."},
 	Paused: {"paused", http.StatusLocked, "Paused",
-		"Somebody has paused the server, and it does not take this command until it is resumed.",
-		"Send the command again when the pause is over; detail names the way out."},
+		"The server is paused and does not accept this command.",
+		"Send the command again after the pause; detail says how to end it."},
 	PreconditionRequired: {"precondition_required", http.StatusPreconditionRequired, "Precondition required",
-		"The log is not empty, so an import would replace a state, and the request does not say which.",
-		"Send If-Match with the ETag of the GET /state that is to be replaced."},
+		"The log is not empty, so an import would replace the state, and the request does not say which state it replaces.",
+		"Send If-Match with the ETag of the state to replace, from GET /state."},
 	RateLimited: {"rate_limited", http.StatusTooManyRequests, "Rate limited",
-		"This caller sends more requests than it may.",
-		"Wait for as many seconds as Retry-After says, then send the same again."},
+		"The caller sends more requests than it may.",
+		"Wait for the seconds in Retry-After, then send the request again."},
 	OutcomeUnknown: {"outcome_unknown", http.StatusInternalServerError, "Outcome unknown",
-		"The disk failed while the command was being written, so it may be in the log or not.",
-		"Restart the server, then send the same again with the same key: duplicate says whether it had landed."},
+		"The disk failed while the command was being written, so the log may have it or not.",
+		"Restart the server, then send the command again with the same key: duplicate says whether it was applied before."},
 	Starting: {"starting", http.StatusServiceUnavailable, "Starting",
-		"The server loads its state and does not serve this yet.",
-		"Send the same again in a moment; GET /health tells how far the server is."},
+		"The server is loading its state and does not answer this request yet.",
+		"Send the request again in a moment; GET /health reports the progress."},
 	ShuttingDown: {"shutting_down", http.StatusServiceUnavailable, "Shutting down",
-		"The server is stopping and takes nothing new.",
-		"Send the same again after its restart."},
+		"The server is stopping and accepts nothing new.",
+		"Send the request again after the restart."},
 	ReadOnly: {"read_only", http.StatusServiceUnavailable, "Read-only",
-		"The disk has failed, and the server takes no commands until it is restarted; it can still be read.",
-		"See to the disk, restart the server, then send the same again."},
+		"The disk failed, and the server accepts no commands until it is restarted; reads still work.",
+		"Fix the disk, restart the server, then send the request again."},
 	Overloaded: {"overloaded", http.StatusServiceUnavailable, "Overloaded",
-		"More commands are waiting for the disk than the server holds.",
-		"Send the same again, and wait longer each time; a stream waits by itself."},
+		"More commands are waiting for the disk than the server can hold.",
+		"Send the command again, waiting longer each time; a stream waits by itself."},
 	Timeout: {"timeout", http.StatusServiceUnavailable, "Timed out",
 		"What the request waits for did not come in time: an entry, the rest of a body, or the disk.",
-		"Send the same again; where happened is unknown, with the same key."},
+		"Send the request again; if happened is unknown, with the same key."},
 	DiskFull: {"disk_full", http.StatusInsufficientStorage, "Disk full",
-		"The disk has less room than the server keeps in reserve, so nothing was written.",
-		"Free some space; writes resume by themselves, then send the same again."},
+		"The disk has less free space than the server keeps in reserve. Nothing was written.",
+		"Free some space; writes then resume by themselves, and the request can be sent again."},
 }
 
-// Code is the stable word that programs branch on, such as "stale_state".
+// Code returns the stable word that programs branch on, such as "stale_state".
 func (k Kind) Code() string { return kinds[k].code }
 
-// Status is the HTTP status of the kind.
+// Status returns the HTTP status of the kind.
 func (k Kind) Status() int { return kinds[k].status }
 
-// Title is a few fixed words for people.
+// Title returns a few fixed words for people.
 func (k Kind) Title() string { return kinds[k].title }
 
-// Meaning is a sentence that says what a refusal of this kind means.
+// Meaning returns sentences that say what a refusal of this kind means.
 func (k Kind) Meaning() string { return kinds[k].meaning }
 
-// Next is a sentence that says what to do about it.
+// Next returns sentences that say what to do about it.
 func (k Kind) Next() string { return kinds[k].next }
 
 // FieldError is what is wrong with one member of a request. Its Pointer
@@ -352,7 +353,16 @@ func (d *DamageError) Error() string {
 	return "swoosh: " + text
 }
 
-// newInstance returns a random name for an internal error.
+// quote returns a text of a caller's in quotes, cut to 128 bytes.
+func quote(s string) string {
+	const most = 128
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// newInstance returns a random id, of 16 hex digits, for an internal error.
 func newInstance() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).

@@ -31,13 +31,13 @@ type Answer func(context.Context) ([]Result, error)
 // Enqueue hands a command to the writer and does not wait for the answer, so
 // that a test decides over the order.
 func (e *Engine) Enqueue(r Request) (Answer, error) {
-	p, err := e.prepare(r)
+	p, err := e.prepare(r, nil)
 	return e.enqueued(p, err)
 }
 
 // EnqueueBatch is Enqueue for an atomic batch.
 func (e *Engine) EnqueueBatch(key string, rs ...Request) (Answer, error) {
-	p, err := e.prepareBatch(key, rs)
+	p, err := e.prepareBatch(key, rs, nil)
 	return e.enqueued(p, err)
 }
 
@@ -53,7 +53,7 @@ func (e *Engine) enqueued(p *pending, err error) (Answer, error) {
 
 // SubmitWaiting is Submit for streams.
 func (e *Engine) SubmitWaiting(ctx context.Context, r Request) (func(context.Context) (Result, error), error) {
-	return e.submitWaiting(ctx, r)
+	return e.submitWaiting(ctx, r, nil)
 }
 
 // Queued counts the submissions that the writer has not taken.

@@ -15,29 +15,34 @@ import (
 // If ctx ends before the writer took the command, it did not happen; after
 // that the error's Unknown is set, and asking again with the same key tells.
 func (e *Engine) Submit(ctx context.Context, r Request) (Result, error) {
-	wait, err := e.submit(ctx, r, false)
+	return e.submitFor(ctx, r, nil)
+}
+
+// submitFor is Submit for a caller who may send some commands only.
+func (e *Engine) submitFor(ctx context.Context, r Request, may permit) (Result, error) {
+	wait, err := e.submit(ctx, r, may, false)
 	if err != nil {
 		return Result{}, err
 	}
 	return wait(ctx)
 }
 
-// submitWaiting is Submit for streams: it waits for room in the queue, and
-// gives a function that waits for the answer.
-func (e *Engine) submitWaiting(ctx context.Context, r Request) (func(context.Context) (Result, error), error) {
-	return e.submit(ctx, r, true)
+// submitWaiting is submitFor for streams: it waits for room in the queue, and
+// returns a function that waits for the answer.
+func (e *Engine) submitWaiting(ctx context.Context, r Request, may permit) (func(context.Context) (Result, error), error) {
+	return e.submit(ctx, r, may, true)
 }
 
-// submit enqueues a command, and gives a function that waits for the answer:
+// submit enqueues a command, and returns a function that waits for the answer:
 // call it once.
-func (e *Engine) submit(ctx context.Context, r Request, wait bool) (func(context.Context) (Result, error), error) {
+func (e *Engine) submit(ctx context.Context, r Request, may permit, wait bool) (func(context.Context) (Result, error), error) {
 	ctx, end := e.span(ctx, "swoosh.submit", attribute.String("swoosh.command", r.Command))
 	ended := func(result Result, err error) (Result, error) {
 		e.count(r.Command, result, err)
 		end(result.Index, err)
 		return result, err
 	}
-	p, err := e.prepare(r)
+	p, err := e.prepare(r, may)
 	if err == nil {
 		err = e.enqueue(ctx, p, wait)
 	}
@@ -52,7 +57,12 @@ func (e *Engine) submit(ctx context.Context, r Request, wait bool) (func(context
 // before it, in one durable write, or none. The key, which may be empty, is
 // for the whole; the requests have none, and only the first may have a
 // KeySince. A refusal's Position says which command was refused.
-func (e *Engine) SubmitBatch(ctx context.Context, key string, rs []Request) (results []Result, err error) {
+func (e *Engine) SubmitBatch(ctx context.Context, key string, rs []Request) ([]Result, error) {
+	return e.submitBatchFor(ctx, key, rs, nil)
+}
+
+// submitBatchFor is SubmitBatch for a caller who may send some commands only.
+func (e *Engine) submitBatchFor(ctx context.Context, key string, rs []Request, may permit) (results []Result, err error) {
 	ctx, end := e.span(ctx, "swoosh.submit_batch", attribute.Int("swoosh.commands", len(rs)))
 	defer func() {
 		e.countBatch(rs, results, err)
@@ -62,7 +72,7 @@ func (e *Engine) SubmitBatch(ctx context.Context, key string, rs []Request) (res
 		}
 		end(results[len(results)-1].Index, nil)
 	}()
-	p, err := e.prepareBatch(key, rs)
+	p, err := e.prepareBatch(key, rs, may)
 	if err == nil {
 		err = e.enqueue(ctx, p, false)
 	}
@@ -88,8 +98,8 @@ func newPending(calls []*call, batch bool) *pending {
 	return p
 }
 
-func (e *Engine) prepare(r Request) (*pending, error) {
-	c, err := e.prepareCall(r)
+func (e *Engine) prepare(r Request, may permit) (*pending, error) {
+	c, err := e.prepareCall(r, may)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +108,8 @@ func (e *Engine) prepare(r Request) (*pending, error) {
 
 // prepareCall decodes a request. Code of domains runs here: its panic is this
 // command's failure alone.
-func (e *Engine) prepareCall(r Request) (*call, error) {
-	c, err := e.cat.prepareSafely(r)
+func (e *Engine) prepareCall(r Request, may permit) (*call, error) {
+	c, err := e.cat.prepareSafely(r, may)
 	if err != nil {
 		e.reportPanic(r.Command, err)
 		return nil, err
@@ -107,9 +117,9 @@ func (e *Engine) prepareCall(r Request) (*call, error) {
 	return c, nil
 }
 
-func (cat *catalogue) prepareSafely(r Request) (c *call, err *Error) {
+func (cat *catalogue) prepareSafely(r Request, may permit) (c *call, err *Error) {
 	defer caught(r.Command, &err)
-	c, refused := cat.prepare(r)
+	c, refused := cat.prepare(r, may)
 	if refused != nil {
 		return nil, asError(refused, Internal)
 	}
@@ -126,7 +136,7 @@ func (e *Engine) askGuards(ctx context.Context, calls []*call) (err *Error) {
 	return nil
 }
 
-func (e *Engine) prepareBatch(key string, rs []Request) (*pending, error) {
+func (e *Engine) prepareBatch(key string, rs []Request, may permit) (*pending, error) {
 	if len(rs) == 0 {
 		return nil, Errorf(MalformedRequest, "a batch has 1 to %d commands, this one has none", batchMaxCommands)
 	}
@@ -142,7 +152,7 @@ func (e *Engine) prepareBatch(key string, rs []Request) (*pending, error) {
 			r.IdempotencyKey = key
 		}
 		var err error
-		if calls[i], err = e.prepareCall(r); err != nil {
+		if calls[i], err = e.prepareCall(r, may); err != nil {
 			return nil, batchError(i, asError(err, Internal))
 		}
 	}

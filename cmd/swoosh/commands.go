@@ -78,7 +78,7 @@ func explain(out *output, name string, all []swoosh.CommandInfo) error {
 			return err
 		}
 		_, err := fmt.Fprintf(out.w, "%s: %s\nrole:   %s\nregion: %s\nfrom:   %s\nto:     %s\n\npayload, a JSON Schema:\n%s\n",
-			c.Name, c.Summary, c.Role(), cmp.Or(c.Region, "-"), phases(c.From), phases(ends(c)), schema.Bytes())
+			c.Name, c.Summary, swoosh.RoleFor(c), cmp.Or(c.Region, "-"), phases(c.From), phases(ends(c)), schema.Bytes())
 		return err
 	}
 	return exitf(codeUsage, "there is no command %q%s", name, meant(name, names, "swoosh commands lists them all"))

@@ -1,0 +1,382 @@
+package swoosh
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/door"
+)
+
+// The media types of bodies.
+const (
+	typeJSON   = "application/json"
+	typeNDJSON = "application/x-ndjson"
+	typeEvents = "text/event-stream"
+)
+
+// service is what the exchanges of an API share.
+type service struct {
+	access
+	routes    []route
+	deadlines door.Deadlines
+	metrics   http.Handler
+	refusals  *prometheus.CounterVec // by code
+
+	attached atomic.Pointer[Engine] // nil until Attach
+	progress atomic.Pointer[Progress]
+	stopping chan struct{}
+
+	heartbeat  time.Duration // between the comments of a watch
+	askEvery   time.Duration // between calls of Authenticate for a stream or a watch
+	unreadMost time.Duration // how long the answers of a stream may be unread
+	stopGrace  time.Duration // for the last answers of streams and watches
+}
+
+// route is a method and a path of the contract.
+type route struct {
+	method, path string
+	summary      string
+	handle       func(*exchange) error
+	opens        openWhen
+	role         Role     // the least that the caller needs; NoRole: open to all
+	parameters   []string // of the query
+	media        []string // types of the body; nil: it is not read
+}
+
+// openWhen is when a route begins to answer.
+type openWhen bool
+
+const (
+	afterReplay openWhen = false // once the engine has replayed its log
+	atOnce      openWhen = true  // also while it replays
+)
+
+// hasHead reports whether the route answers HEAD too. A watch does not: it has
+// no end.
+func (r *route) hasHead() bool { return r.method == http.MethodGet && r.path != "/watch" }
+
+// name is the route as messages name it.
+func (r *route) name() string { return r.method + " " + r.path }
+
+// exchange is one request and its answer.
+type exchange struct {
+	*service
+	engine *Engine // nil while the server starts
+	route  *route  // nil until it is found
+	w      *answer
+	r      *http.Request
+	rc     *http.ResponseController
+	caller Caller            // of a route that is not open to all
+	query  map[string]string // of a GET; the handler of a POST parses it in its turn
+
+	bodyRead bool // to its end
+}
+
+func (s *service) exchange(w *answer, r *http.Request) *exchange {
+	return &exchange{service: s, engine: s.attached.Load(), w: w, r: r, rc: http.NewResponseController(w), bodyRead: r.ContentLength == 0}
+}
+
+func (s *service) isStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// booting returns the boot's progress, zero before the first report.
+func (s *service) booting() Progress {
+	if p := s.progress.Load(); p != nil {
+		return *p
+	}
+	return Progress{HLC: Stamp{Node: s.node()}}
+}
+
+// position returns where the log ends, or how far it is replayed.
+func (s *service) position() (index uint64, hlc Stamp) {
+	if e := s.attached.Load(); e != nil {
+		v := e.View()
+		return v.Index(), v.At()
+	}
+	p := s.booting()
+	return p.Index, p.HLC
+}
+
+// node returns the server's name in stamps. It may not be known before the
+// data directory is read, but a stamp needs one.
+func (s *service) node() string {
+	if e := s.attached.Load(); e != nil {
+		return e.o.Node
+	}
+	return cmp.Or(s.o.Node, "unknown")
+}
+
+// answer is a response that says where the log stands.
+type answer struct {
+	http.ResponseWriter
+	service *service
+	status  int // 0 until the header is written
+}
+
+// WriteHeader adds the headers of every answer. The position is read as late as
+// possible, so that it is never before what the answer is about.
+func (w *answer) WriteHeader(status int) {
+	if status >= 200 && w.status == 0 {
+		w.status = status
+		if w.Header().Get("Swoosh-Index") == "" {
+			w.position(w.service.position())
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answer) position(index uint64, hlc Stamp) {
+	w.Header().Set("Swoosh-Index", strconv.FormatUint(index, 10))
+	w.Header().Set("Swoosh-HLC", hlc.String())
+}
+
+// Write is http.ResponseWriter's.
+func (w *answer) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// parseQuery reads the query, strictly: each parameter is one of the route's
+// and is given once.
+func (x *exchange) parseQuery() (map[string]string, error) {
+	values, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return nil, Errorf(MalformedRequest, "the query cannot be parsed: %w", err)
+	}
+	query := make(map[string]string, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(x.route.parameters, name) {
+			return nil, x.unknownParameter(name)
+		}
+		if len(values[name]) > 1 {
+			return nil, Errorf(MalformedRequest, "the parameter %s is given %d times: give it once", name, len(values[name]))
+		}
+		query[name] = values[name][0]
+	}
+	return query, nil
+}
+
+func (x *exchange) unknownParameter(name string) error {
+	known := "it has none"
+	if len(x.route.parameters) > 0 {
+		known = "it has " + strings.Join(x.route.parameters, ", ")
+	}
+	if near := canon.Nearest(name, x.route.parameters); near != "" {
+		known = fmt.Sprintf("did you mean %s?", near)
+	}
+	return Errorf(MalformedRequest, "%s has no parameter %s: %s", x.route.name(), quote(name), known)
+}
+
+// has reports whether a parameter is given.
+func (x *exchange) has(parameter string) bool {
+	_, ok := x.query[parameter]
+	return ok
+}
+
+// variable returns a variable part of the path, not unescaped.
+func (x *exchange) variable(name string) string { return mux.Vars(x.r)[name] }
+
+// isHead reports whether only the header is asked for.
+func (x *exchange) isHead() bool { return x.r.Method == http.MethodHead }
+
+// mediaType returns the media type of the body if the route accepts it. Encoded
+// bodies are not accepted: what is hashed is what was sent.
+func (x *exchange) mediaType() (string, error) {
+	accepted := x.route.media
+	given := strings.Join(x.r.Header.Values("Content-Type"), ", ")
+	encoding := strings.Join(x.r.Header.Values("Content-Encoding"), ", ")
+	kind, parameters, err := mime.ParseMediaType(given)
+	charset, hasCharset := parameters["charset"]
+	lawful := err == nil && slices.Contains(accepted, kind) && (encoding == "" || strings.EqualFold(encoding, "identity")) &&
+		(len(parameters) == 0 || len(parameters) == 1 && hasCharset && strings.EqualFold(charset, "utf-8"))
+	if lawful {
+		return kind, nil
+	}
+	x.w.Header().Set("Accept-Post", strings.Join(accepted, ", "))
+	what := "the Content-Type " + quote(given)
+	switch {
+	case len(x.r.Header.Values("Content-Type")) == 0:
+		what = "a body without Content-Type"
+	case encoding != "":
+		what = "the Content-Encoding " + quote(encoding)
+	}
+	return "", Errorf(UnsupportedMediaType, "%s is not accepted here: curl -H 'Content-Type: %s' http://%s%s %s", what, accepted[0], x.r.Host, x.route.path, curlBody[x.route.path])
+}
+
+// curlBody is how curl is given the body of a route.
+var curlBody = map[string]string{
+	"/command": `-d '{"command":"…","payload":{}}'`,
+	"/state":   `--data-binary @state.json`,
+}
+
+// refuseHeader refuses a request with a header that has no meaning here, though
+// it has one on another route.
+func (x *exchange) refuseHeader(name, instead string) error {
+	if _, given := x.r.Header[http.CanonicalHeaderKey(name)]; given {
+		return Errorf(MalformedRequest, "the header %s is not accepted here: %s", name, instead)
+	}
+	return nil
+}
+
+// leaveBody lets an answer out before the body is read: at once, and then the
+// connection is closed. Otherwise the server would first wait for what the
+// client may never send. HTTP/2 ends a stream by itself, and doing more would
+// keep the answer from the client.
+func (x *exchange) leaveBody() {
+	if x.bodyRead || x.r.ProtoMajor > 1 {
+		return
+	}
+	x.bodyRead = true
+	if x.w.status == 0 {
+		x.w.Header().Set("Connection", "close")
+	}
+	// Exceeding a limit is net/http's way to close a connection so gently that
+	// the client still receives the answer.
+	limit := http.MaxBytesReader(x.w.ResponseWriter, io.NopCloser(strings.NewReader("x")), 0)
+	_, _ = limit.Read(make([]byte, 1))
+	x.deadlines.CutRead(x.rc)
+}
+
+// askAgain identifies the caller of a long answer again and again, so that a
+// caller whose access is revoked is cut off. It calls identified with the
+// caller, or for the last time with the reason to end; the answer then has
+// stopGrace to end by itself. done ends the asking.
+func (x *exchange) askAgain(identified func(Caller, error)) (done func()) {
+	if x.o.Authenticate == nil {
+		return func() {}
+	}
+	return door.Repeat(x.askEvery, func() bool {
+		c, err := x.identifyAgain()
+		if err != nil {
+			door.CutWrite(x.rc, x.stopGrace)
+		}
+		identified(c, err)
+		return err == nil
+	})
+}
+
+// identifyAgain is identify in another goroutine, where nothing else recovers
+// a panic.
+func (x *exchange) identifyAgain() (c Caller, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e := x.panicked(p)
+			e.Unknown = false // No command was taken.
+			err = e
+		}
+	}()
+	return x.identify(x.r, x.route.name(), x.route.role)
+}
+
+// refuse answers with the problem document of err. If the client is gone, or
+// has closed its side, it cuts the connection.
+func (x *exchange) refuse(err error) {
+	if gone := x.r.Context().Err(); gone != nil && errors.Is(err, gone) {
+		panic(http.ErrAbortHandler)
+	}
+	e := x.asError(err)
+	h := x.w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	if after, ok := retryAfter[e.Kind]; ok {
+		h.Set("Retry-After", after)
+	}
+	if e.Kind == Unauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	x.leaveBody()
+	x.w.WriteHeader(e.Kind.Status())
+	if !x.isHead() {
+		x.write(encode(x.problem(e)))
+	}
+}
+
+// problem returns the problem document of an Error, and counts it.
+func (x *exchange) problem(e *Error) *problem {
+	x.refusals.WithLabelValues(e.Kind.Code()).Inc()
+	return newProblem(e)
+}
+
+// asError returns err as an Error that may be shown. The cause of an internal
+// error is only logged, under the instance that the caller gets.
+func (x *exchange) asError(err error) *Error {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = Errorf(Internal, "%w", err)
+	}
+	if e.Kind == Internal && e.Instance == "" {
+		return x.concealed(e)
+	}
+	return e
+}
+
+// concealed logs an internal error and returns what the caller sees of it.
+func (x *exchange) concealed(e *Error, more ...any) *Error {
+	instance := newInstance()
+	seen := Errorf(Internal, "internal error: the server's log has the cause, under instance %s", instance)
+	seen.Instance, seen.Unknown, seen.Position = instance, e.Unknown, e.Position
+	x.o.Logger.Error("a request failed with an internal error", append([]any{
+		"method", x.r.Method, "path", x.r.URL.Path, "instance", instance, "cause", e.Detail}, more...)...)
+	return seen
+}
+
+// panicked returns the refusal for a recovered panic.
+func (x *exchange) panicked(p any) *Error {
+	err := Errorf(Internal, "panic: %v", p)
+	err.Unknown = x.r.Method == http.MethodPost
+	return x.concealed(err, "stack", string(debug.Stack()))
+}
+
+// json answers with v as JSON.
+func (x *exchange) json(status int, v any) error {
+	x.w.Header().Set("Content-Type", typeJSON)
+	x.w.WriteHeader(status)
+	if !x.isHead() {
+		x.write(encode(v))
+	}
+	return nil
+}
+
+// accepted answers with the JSON of results.
+func (x *exchange) accepted(b []byte) {
+	x.w.Header().Set("Content-Type", typeJSON)
+	x.w.WriteHeader(http.StatusOK)
+	x.write(b)
+}
+
+// write sends bytes of the answer. That the client is gone is not an error.
+func (x *exchange) write(b []byte) { _, _ = x.w.Write(b) }
+
+// abortIf cuts an answer off that cannot be sent whole, so that the client does
+// not take it for whole.
+func (x *exchange) abortIf(err error) {
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}

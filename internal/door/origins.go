@@ -1,0 +1,76 @@
+package door
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// The headers that a page of another origin may send, and those that it may
+// read, beside the ones that every page may.
+const (
+	pageMaySend = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
+	pageMayRead = "ETag, Retry-After, Swoosh-HLC, Swoosh-Index"
+)
+
+// Origins are those of web pages that may ask beside the server's own, each as
+// a browser sends it, such as https://console.example.
+type Origins []string
+
+// IsLoopback reports whether a Host is localhost or a loopback address, with or
+// without a port.
+func IsLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// OwnOrigin returns the origin of the server's own pages, by the Host of a
+// request.
+func OwnOrigin(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// Foreign returns an Origin of a request that is neither the server's own nor
+// in the list. found is false if there is none.
+func (o Origins) Foreign(r *http.Request) (origin string, found bool) {
+	for _, origin := range r.Header.Values("Origin") {
+		if !strings.EqualFold(origin, OwnOrigin(r)) && !slices.Contains(o, origin) {
+			return origin, true
+		}
+	}
+	return "", false
+}
+
+// Share lets a page of a listed origin read the answer (Fetch Standard, 3.3,
+// the CORS protocol).
+func (o Origins) Share(answer http.Header, r *http.Request) {
+	if len(o) == 0 {
+		return
+	}
+	answer.Set("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); slices.Contains(o, origin) {
+		answer.Set("Access-Control-Allow-Origin", origin)
+		answer.Set("Access-Control-Expose-Headers", pageMayRead)
+	}
+}
+
+// AnswerPreflight tells a browser what a page may send, if the answer is
+// shared. A preflight has no token: the browser sends it before the request
+// that has one.
+func AnswerPreflight(answer http.Header, r *http.Request) {
+	if answer.Get("Access-Control-Allow-Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
+		return
+	}
+	answer.Del("Access-Control-Expose-Headers")
+	answer.Set("Access-Control-Allow-Methods", answer.Get("Allow"))
+	answer.Set("Access-Control-Allow-Headers", pageMaySend)
+	answer.Set("Access-Control-Max-Age", "600")
+}

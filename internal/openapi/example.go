@@ -1,0 +1,83 @@
+package openapi
+
+import (
+	"regexp"
+	"strings"
+)
+
+// samples are strings that fit the patterns of most schemas.
+var samples = []string{
+	"alpha", "Alpha", "1", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "0197a2b4c6d8-0003-n1",
+}
+
+// exampleOf returns a small value that fits a schema: the schema's own example
+// if it has one. ok is false if none is found, as for a string of an
+// embedder's with a pattern that no sample fits.
+func exampleOf(schema any, schemas object) (_ any, ok bool) {
+	s, _ := schema.(object)
+	if ref, isRef := s["$ref"].(string); isRef {
+		return exampleOf(schemas[strings.TrimPrefix(ref, refPrefix)], schemas)
+	}
+	if value, has := s["const"]; has {
+		return value, true
+	}
+	for _, list := range []string{"examples", "enum"} {
+		if values, _ := s[list].([]any); len(values) > 0 {
+			return values[0], true
+		}
+	}
+	for _, list := range []string{"oneOf", "anyOf"} {
+		if forms, _ := s[list].([]any); len(forms) > 0 {
+			return exampleOf(forms[0], schemas)
+		}
+	}
+	switch s["type"] {
+	case "object":
+		return exampleObject(s, schemas)
+	case "array":
+		item, ok := exampleOf(s["items"], schemas)
+		least, _ := s["minItems"].(float64)
+		return []any{item}, ok && least <= 1
+	case "integer":
+		low, _ := s["minimum"].(float64)
+		return max(low, 1), true
+	case "boolean":
+		return false, true
+	case "string":
+		return exampleString(s)
+	}
+	return nil, false
+}
+
+// exampleObject has the required members, and no others.
+func exampleObject(s, schemas object) (_ any, ok bool) {
+	properties, _ := s["properties"].(object)
+	required, _ := s["required"].([]any)
+	value := object{}
+	for _, name := range required {
+		if value[name.(string)], ok = exampleOf(properties[name.(string)], schemas); !ok {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
+// ecmaEscape is how JSON Schema names a character in a pattern (ECMA-262).
+var ecmaEscape = regexp.MustCompile(`\\u([0-9a-fA-F]{4})`)
+
+func exampleString(s object) (_ any, ok bool) {
+	pattern, _ := s["pattern"].(string)
+	re, err := regexp.Compile(ecmaEscape.ReplaceAllString(pattern, `\x{$1}`))
+	if err != nil {
+		return nil, false
+	}
+	least, _ := s["minLength"].(float64)
+	most, limited := s["maxLength"].(float64)
+	for _, sample := range samples {
+		n := float64(len(sample))
+		if re.MatchString(sample) && n >= least && (n <= most || !limited) {
+			return sample, true
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,229 @@
+// Package openapi describes the HTTP API as OpenAPI 3.1. Most of the
+// description is the same for every server: it is openapi.json. The commands,
+// the state and the problems of a server are added to it.
+package openapi
+
+import (
+	_ "embed"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+)
+
+//go:embed openapi.json
+var fixed []byte
+
+// Server is what the descriptions of two servers differ in.
+type Server struct {
+	Version  string // the program's
+	Commands []Command
+	Domains  []Domain
+	Problems []Problem
+}
+
+// Command is a command of the catalogue.
+type Command struct {
+	Name     string
+	Summary  string
+	Domain   string
+	Region   string
+	From     []string // phases
+	To       []string
+	Schema   jsontext.Value // JSON Schema of the payload, an object's
+	Refusals []string       // codes
+	Role     string         // the least that a caller needs
+}
+
+// Domain is a part of the state's document.
+type Domain struct {
+	Name   string
+	Fields []Member
+	Tables []Member
+}
+
+// Member is a member of a domain. Schema is the JSON Schema of its value, or
+// of a table's row.
+type Member struct {
+	Name   string
+	Schema jsontext.Value
+}
+
+// Problem is a code of problem documents. Meaning and Next are sentences.
+type Problem struct {
+	Code    string
+	Status  int
+	Title   string
+	Meaning string
+	Next    string
+}
+
+// object is a JSON object, as it is decoded.
+type object = map[string]any
+
+// Document returns the description as canonical JSON. It fails if a schema is
+// not JSON, or nests too deeply for canonical JSON.
+func Document(s Server) ([]byte, error) {
+	d := decode(fixed).(object)
+	at(d, "info")["version"] = s.Version
+	components := at(d, "components")
+	describeState(at(components, "schemas"), s.Domains)
+	describeCommands(at(components, "schemas"), s.Commands)
+	describeProblems(components, s.Problems)
+	for _, body := range at(d, "paths", "/command", "post", "requestBody", "content") {
+		addExample(body.(object), at(components, "schemas"))
+	}
+	doc, err := canon.Canonicalize(encode(d))
+	if err != nil {
+		return nil, fmt.Errorf("the description of the API is not canonical JSON: %w", err)
+	}
+	return doc, nil
+}
+
+// at returns the object under the names of members. It panics if there is
+// none.
+func at(o object, names ...string) object {
+	for _, name := range names {
+		o = o[name].(object)
+	}
+	return o
+}
+
+// decode returns a JSON value with all objects as maps and all arrays as
+// []any. It panics on what is not JSON: schemas come from the codecs.
+func decode(raw []byte) (v any) {
+	if err := json.Unmarshal(raw, &v); err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// encode replaces bytes that are not UTF-8, which the summaries of an
+// embedder's commands may have, by U+FFFD.
+func encode(v any) []byte {
+	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		panic(err) // Only decoded JSON and text come here.
+	}
+	return b
+}
+
+const refPrefix = "#/components/schemas/"
+
+func ref(name string) object { return object{"$ref": refPrefix + name} }
+
+// describeCommands adds a payload schema of the command's name, and a schema
+// of its whole envelope, for each command; Command is one of them all.
+func describeCommands(schemas object, commands []Command) {
+	variants, mapping := []any{}, at(schemas, "Command", "discriminator", "mapping")
+	for _, c := range commands {
+		variant := "Command." + c.Name
+		schemas[c.Name], schemas[variant] = c.schemas(schemas)
+		variants = append(variants, ref(variant))
+		mapping[c.Name] = refPrefix + variant
+	}
+	at(schemas, "Command")["oneOf"] = variants
+}
+
+// schemas returns the schemas of the payload and of the envelope.
+func (c Command) schemas(all object) (payload, envelope object) {
+	payload = decode(c.Schema).(object)
+	required := []any{"command"}
+	if members, _ := payload["required"].([]any); len(members) > 0 {
+		required = append(required, "payload")
+	}
+	envelope = object{
+		"description": c.Summary,
+		"allOf":       []any{ref("Envelope")},
+		"properties":  object{"command": object{"const": c.Name}, "payload": ref(c.Name)},
+		"required":    required,
+		"x-domain":    c.Domain, "x-region": c.Region, "x-from": c.From, "x-to": c.To,
+		"x-refusals": c.Refusals, "x-role": c.Role,
+	}
+	if example, ok := exampleOf(payload, all); ok {
+		payload["examples"] = []any{example}
+		envelope["examples"] = []any{object{"command": c.Name, "payload": example}}
+	}
+	return payload, envelope
+}
+
+// describeState adds the domains to State, and their tables to the pattern of
+// a row's path. The document leaves zero values out, so nothing in a domain is
+// required.
+func describeState(schemas object, domains []Domain) {
+	var tables []string
+	for _, d := range domains {
+		members := object{}
+		for _, f := range d.Fields {
+			members[f.Name] = sparse(decode(f.Schema))
+		}
+		for _, t := range d.Tables {
+			members[t.Name] = object{"type": "object", "additionalProperties": sparse(decode(t.Schema))}
+			tables = append(tables, "/"+d.Name+"/"+t.Name)
+		}
+		at(schemas, "State", "properties")[d.Name] = object{"type": "object", "properties": members, "additionalProperties": false}
+	}
+	slices.Sort(tables)
+	at(schemas, "Expect", "properties", "path")["pattern"] = "^(" + strings.Join(tables, "|") + ")/([ -.0-}]|~[01])+$"
+}
+
+// sparse removes the lists of required members from a schema.
+func sparse(schema any) any {
+	switch s := schema.(type) {
+	case []any:
+		for _, v := range s {
+			sparse(v)
+		}
+	case object:
+		if _, ok := s["required"].([]any); ok { // else a property of that name
+			delete(s, "required")
+		}
+		for _, v := range s {
+			sparse(v)
+		}
+	}
+	return schema
+}
+
+// describeProblems completes the examples of the codes, and describes the
+// responses, which are named after the codes that they may have.
+func describeProblems(components object, problems []Problem) {
+	titles := map[string]string{}
+	for _, p := range problems {
+		titles[p.Code] = p.Title
+		example := at(components, "examples", p.Code)
+		example["summary"], example["description"] = p.Meaning, p.Next
+		maps.Copy(at(example, "value"), object{
+			"type": "/problems/" + p.Code, "title": p.Title, "status": p.Status, "detail": p.Meaning, "code": p.Code,
+		})
+	}
+	for name, response := range at(components, "responses") {
+		var all []string
+		for code := range strings.SplitSeq(name, ".") {
+			all = append(all, titles[code])
+		}
+		response.(object)["description"] = strings.Join(all, "; ")
+	}
+}
+
+// addExample adds an example to a body, if its schema has one. A body with
+// x-item is text, with such a value on each line.
+func addExample(body, schemas object) {
+	item, lines := body["x-item"]
+	if !lines {
+		item = body["schema"]
+	}
+	example, ok := exampleOf(item, schemas)
+	if !ok {
+		return
+	}
+	if body["example"] = example; lines {
+		text, _ := canon.Canonicalize(encode(example)) // It is part of the document, whose error counts.
+		body["example"] = string(text) + "\n"
+	}
+}

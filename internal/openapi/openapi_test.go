@@ -1,0 +1,94 @@
+package openapi_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/openapi"
+)
+
+func document(t *testing.T, s openapi.Server) map[string]any {
+	t.Helper()
+	raw, err := openapi.Document(s)
+	require.NoError(t, err)
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(raw, &doc))
+	return doc
+}
+
+func at(v any, path ...string) any {
+	for _, name := range path {
+		v = v.(map[string]any)[name]
+	}
+	return v
+}
+
+// TestExamples gives each command one if its schema leads to one.
+func TestExamples(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type":"object","properties":{},"required":[]}`: `{}`,
+		`{"type":"object","properties":{"n":{"type":"integer","minimum":7},"b":{"type":"boolean"},"c":{"const":"x"}},"required":["n","b","c"]}`:    `{"n":7,"b":false,"c":"x"}`,
+		`{"type":"object","properties":{"l":{"type":"array","minItems":1,"items":{"enum":["y","z"]}},"o":{"type":"string"}},"required":["l"]}`:     `{"l":["y"]}`,
+		`{"type":"object","properties":{"s":{"type":"string","pattern":"^\\u0041","maxLength":5}},"required":["s"]}`:                               `{"s":"Alpha"}`,
+		`{"type":"object","properties":{"s":{"type":"string","pattern":"^only this$"}},"required":["s"]}`:                                          ``,
+		`{"type":"object","properties":{"l":{"type":"array","minItems":2,"items":{"type":"boolean"}}},"required":["l"]}`:                           ``,
+		`{"type":"object","properties":{"s":{"type":"string","pattern":"(?=ecma)"}},"required":["s"]}`:                                             ``,
+		`{"type":"object","properties":{"s":{"oneOf":[{"type":"string","pattern":"^[0-9]$"},{"type":"integer"}]}},"required":["s"],"examples":[]}`: `{"s":"1"}`,
+	} {
+		doc := document(t, openapi.Server{Commands: []openapi.Command{{Name: "a.b", Schema: jsontext.Value(schema)}}})
+		payload := at(doc, "components", "schemas", "a.b").(map[string]any)
+		body := at(doc, "paths", "/command", "post", "requestBody", "content").(map[string]any)
+		if want == "" {
+			require.Empty(t, payload["examples"], schema)
+			require.NotContains(t, at(doc, "components", "schemas", "Command.a.b"), "examples")
+			require.NotContains(t, body["application/json"], "example")
+			require.NotContains(t, body["application/x-ndjson"], "example")
+			continue
+		}
+		got, err := json.Marshal(payload["examples"])
+		require.NoError(t, err)
+		require.JSONEq(t, "["+want+"]", string(got), schema)
+		require.Equal(t, at(body, "application/json", "example", "payload"), payload["examples"].([]any)[0])
+		require.JSONEq(t, `{"command":"a.b","payload":`+want+`}`, at(body, "application/x-ndjson", "example").(string))
+	}
+}
+
+// TestStateRequiresNothing, since its document leaves zero values out; a
+// property named required stays.
+func TestStateRequiresNothing(t *testing.T) {
+	row := jsontext.Value(`{"type":"object","properties":{"required":{"type":"boolean"}},"required":["required"]}`)
+	doc := document(t, openapi.Server{Domains: []openapi.Domain{
+		{Name: "b", Tables: []openapi.Member{{Name: "t", Schema: row}}},
+		{Name: "a", Fields: []openapi.Member{{Name: "f", Schema: row}}, Tables: []openapi.Member{{Name: "t", Schema: row}}},
+	}})
+	open := map[string]any{"type": "object", "properties": map[string]any{"required": map[string]any{"type": "boolean"}}}
+	require.Equal(t, open, at(doc, "components", "schemas", "State", "properties", "b", "properties", "t", "additionalProperties"))
+	require.Equal(t, open, at(doc, "components", "schemas", "State", "properties", "a", "properties", "f"))
+	require.True(t, strings.HasPrefix(at(doc, "components", "schemas", "Expect", "properties", "path", "pattern").(string), "^(/a/t|/b/t)/"))
+}
+
+// TestProblems completes each example and titles the responses.
+func TestProblems(t *testing.T) {
+	doc := document(t, openapi.Server{Version: "v9", Problems: []openapi.Problem{
+		{Code: "forbidden", Status: 403, Title: "No", Meaning: "It is refused.", Next: "Ask."}, {Code: "unlicensed", Title: "Neither"}, {Code: "guard_rejected", Title: "Nor"},
+	}})
+	require.Equal(t, "v9", at(doc, "info", "version"))
+	require.Equal(t, map[string]any{"summary": "It is refused.", "description": "Ask.", "value": map[string]any{
+		"type": "/problems/forbidden", "title": "No", "status": 403.0, "detail": "It is refused.", "code": "forbidden", "happened": "no",
+	}}, at(doc, "components", "examples", "forbidden"))
+	require.Equal(t, "No; Nor; Neither", at(doc, "components", "responses", "forbidden.guard_rejected.unlicensed", "description"))
+}
+
+// TestSummariesMayHoldAnyBytes, and schemas may not nest without end.
+func TestSummariesMayHoldAnyBytes(t *testing.T) {
+	empty := jsontext.Value(`{"type":"object"}`)
+	doc := document(t, openapi.Server{Commands: []openapi.Command{{Name: "a.b", Summary: "\xff", Schema: empty}}})
+	require.Equal(t, "\ufffd", at(doc, "components", "schemas", "Command.a.b", "description"))
+	deep := jsontext.Value(strings.Repeat(`{"items":`, 99) + `{}` + strings.Repeat(`}`, 99))
+	_, err := openapi.Document(openapi.Server{Commands: []openapi.Command{{Name: "a.b", Schema: deep}}})
+	require.ErrorContains(t, err, "not canonical JSON")
+}
