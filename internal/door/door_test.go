@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,16 +71,16 @@ func (cutShort) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 // if that takes too long.
 func TestOutboxIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cuts := 0
-		o := NewOutbox(time.Minute, func() { cuts++ })
+		var cuts atomic.Int32 // called by a timer
+		o := NewOutbox(time.Minute, func() { cuts.Add(1) })
 		answer := bytes.Repeat([]byte("x"), outboxMax)
 		o.Put(answer)
 		var second sync.WaitGroup
 		second.Go(func() { o.Put([]byte("y")) })
 		time.Sleep(59 * time.Second)
-		require.Zero(t, cuts)
+		require.Zero(t, cuts.Load())
 		time.Sleep(2 * time.Second)
-		require.Equal(t, 1, cuts)
+		require.EqualValues(t, 1, cuts.Load())
 		read := 0
 		for read < outboxMax {
 			piece, ok := o.Next()
