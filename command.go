@@ -30,7 +30,7 @@ type Request struct {
 	HLC            Stamp // the entry's stamp will be after it; zero: none
 
 	Actor      string    // who asks, as far as the server found out
-	role       Role      // that Actor has; NoRole: nobody asked, all is allowed
+	role       Role      // that Actor has; NoRole: not checked
 	Signer     string    // has the form of a key
 	Signature  string    // base64
 	WindowID   string    // has the form of a key

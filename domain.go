@@ -68,8 +68,8 @@ type Move struct {
 	stay     bool
 }
 
-// Gone stands in Move.To for a command that removes its object: after it, Phase
-// fails with NotFound. In a statechart it is the final state, [*].
+// Gone is for Move.To: the command removes its object, and after it Phase fails
+// with NotFound. A statechart shows it as the final state, [*].
 const Gone = "(none)"
 
 // From begins a Move. Without phases the command creates its object, and its
