@@ -68,8 +68,8 @@ type Move struct {
 	stay     bool
 }
 
-// Gone stands in Move.To for a command that removes its object: after it, Phase
-// fails with NotFound. In a statechart it is the final state, [*].
+// Gone is for Move.To: the command removes its object, and after it Phase fails
+// with NotFound. A statechart shows it as the final state, [*].
 const Gone = "(none)"
 
 // From begins a Move. Without phases the command creates its object, and its
@@ -231,7 +231,6 @@ func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 		c := &command{
 			CommandInfo: CommandInfo{Name: name, Summary: doc, Domain: d.def.name, Region: region},
 			payload:     t,
-			codec:       canon.For(t),
 			check:       func(p any, v View) error { return p.(C).Check(v) },
 			apply:       func(own *part, p any, at Stamp) { p.(C).Apply(own.state.(*S), at) },
 		}
@@ -241,7 +240,6 @@ func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 		for _, o := range opts {
 			o.describe(&c.CommandInfo)
 		}
-		c.Schema = c.codec.Schema()
 		d.def.addCommand(c)
 	}}
 }
@@ -270,7 +268,8 @@ func (d *definition) addCommand(c *command) {
 			panic(fmt.Sprintf("swoosh: %s is declared twice", c.Name))
 		}
 	}
-	c.object = d.objectOf(c.payload)
+	c.codec, c.object = canon.For(c.payload), d.objectOf(c.payload)
+	c.Schema = c.codec.Schema()
 	d.commands = append(d.commands, c)
 }
 

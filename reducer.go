@@ -137,7 +137,7 @@ func (c *command) assertPhase(value any, v View, from string) {
 		panic(fmt.Sprintf("%s: Phase, called again after Apply, fails with %v: declare To(swoosh.Gone) if the command removes its object", c.Name, err))
 	}
 	ends := c.To
-	if c.Stay {
+	if c.Stay && !slices.Contains(ends, from) {
 		ends = append(slices.Clip(ends), from)
 	}
 	if !slices.Contains(ends, now) {

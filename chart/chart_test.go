@@ -32,7 +32,8 @@ func TestWrite(t *testing.T) {
 		swoosh.On[chartMove]("push", "Push it.", swoosh.From("OPEN", "SHUT").Stay()),
 		swoosh.On[chartMove]("look", "Look at it."),
 		swoosh.On[chartMove]("knock", "Knock."),
-		swoosh.On[chartMove]("burn", "Burn it.", swoosh.From("SHUT").To("ASHES")))
+		swoosh.On[chartMove]("burn", "Burn it.", swoosh.From("SHUT").To("ASHES")),
+		swoosh.On[chartMove]("sweep", "Sweep it up.", swoosh.From("ASHES", "SHUT").To(swoosh.Gone).Stay()))
 	odd := swoosh.NewDomain("odd",
 		swoosh.On[chartMove]("bell.ring", "Ring."),
 		swoosh.On[chartMove]("go", "Go on.", swoosh.From("end", `a "b": c`, "").To("phase2", "é-1")))
@@ -45,7 +46,10 @@ stateDiagram-v2
     OPEN --> OPEN : door.push
     SHUT --> SHUT : door.push
     SHUT --> ASHES : door.burn
-    ASHES --> [*]
+    ASHES --> [*] : door.sweep
+    ASHES --> ASHES : door.sweep
+    SHUT --> [*] : door.sweep
+    SHUT --> SHUT : door.sweep
 ` + "```" + `
 
 Moves no phase: ` + "`door.look`, `door.knock`" + `.

@@ -17,35 +17,35 @@ const (
 	ToolingSync = "TOOLING_SYNC"
 )
 
-// Council is who decides in a project.
+// Council is the members who decide in a project.
 type Council struct {
 	Phase      string             `json:"phase"`
 	Term       Round              `json:"term"`
 	Entered    []Entered          `json:"entered"`
 	Roles      noun.List[Role]    `json:"roles"`
-	Electorate noun.List[noun.ID] `json:"electorate"` // who may vote and be voted for
-	Quorum     Headcount          `json:"quorum"`     // votes that a candidate needs; more than half of the electorate
+	Electorate noun.List[noun.ID] `json:"electorate"` // those who may vote and be voted for
+	Quorum     Headcount          `json:"quorum"`     // votes that a candidate needs: more than half of the electorate
 	Seats      []Seat             `json:"seats"`      // roles as planned, then most votes first
 	Tools      []Tools            `json:"tools"`      // by member
 	Reason     noun.Text          `json:"reason"`     // of the last dissolve
 }
 
-// Role is what members are elected to.
+// Role is an office that members are elected to.
 type Role struct {
 	Name  noun.ID   `json:"name"`
 	Seats Headcount `json:"seats"` // how many hold it; at most the electorate
 }
 
-// Key is the name: a role is planned once.
+// Key returns the name: a role is planned once.
 func (r Role) Key() string { return string(r.Name) }
 
-// Seat says who holds a role. A member may hold several.
+// Seat is a role that a member holds. A member may hold several.
 type Seat struct {
 	Role   noun.ID `json:"role"`
 	Member noun.ID `json:"member"`
 }
 
-// Tools says which tools a member has, by their hash.
+// Tools is the hash of the tools that a member has.
 type Tools struct {
 	Member noun.ID  `json:"member"`
 	Hash   noun.Ref `json:"hash"`
@@ -59,7 +59,7 @@ const voteKeyForm = "project.role.voter.candidate"
 // Validate returns what is wrong with the form, or nil.
 func (k VoteKey) Validate() error { return joined(string(k), voteKeyForm) }
 
-// Vote holds nothing: its key says it all.
+// Vote is empty: its key says everything.
 type Vote struct{}
 
 func (r *Council) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
@@ -70,7 +70,7 @@ func councilPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inTerm gives a project's council, unless the command speaks of another term.
+// inTerm returns a project's council. It refuses a command of another term.
 func inTerm(v swoosh.View, project noun.ID, term Round) (Council, error) {
 	r, _ := Domain.Of(v).Council.Get(project)
 	return r, fence(project, "term", term, r.Term)
@@ -85,7 +85,7 @@ func (r Council) role(name noun.ID) (Role, bool) {
 	return r.Roles[i], true
 }
 
-// members are all who hold a seat, each once, sorted.
+// members returns the ids that hold a seat, each once, sorted.
 func (r Council) members() []noun.ID {
 	all := make([]noun.ID, len(r.Seats))
 	for i, seat := range r.Seats {
@@ -95,12 +95,12 @@ func (r Council) members() []noun.ID {
 	return slices.Compact(all)
 }
 
-// holdsSeat tells whether id is a member.
+// holdsSeat reports whether id is a member.
 func (r Council) holdsSeat(id noun.ID) bool {
 	return slices.ContainsFunc(r.Seats, func(seat Seat) bool { return seat.Member == id })
 }
 
-// synced tells whether every member has tools, and all the same.
+// synced reports whether every member has tools, all of them the same.
 func (r Council) synced() bool {
 	if len(r.Tools) != len(r.members()) {
 		return false
@@ -108,9 +108,9 @@ func (r Council) synced() bool {
 	return !slices.ContainsFunc(r.Tools, func(t Tools) bool { return t.Hash != r.Tools[0].Hash })
 }
 
-// elect gives the seats by the votes cast: roles as planned, in each the most
-// votes first and equal ones by the smaller id. It names the roles that fall
-// short, since a candidate needs a quorum of votes of its own.
+// elect returns the seats by the votes: roles as planned, and in each role the
+// candidates with the most votes first, equal ones by id. short names the roles
+// with too few candidates that have the quorum.
 func (s State) elect(project noun.ID) (seats []Seat, short []string) {
 	r, _ := s.Council.Get(project)
 	for _, role := range r.Roles {
@@ -126,7 +126,7 @@ func (s State) elect(project noun.ID) (seats []Seat, short []string) {
 	return seats, short
 }
 
-// winners are the candidates of a role that have a quorum, best first.
+// winners returns the candidates of a role that have the quorum, best first.
 func (s State) winners(project, role noun.ID, r Council) []noun.ID {
 	votes := map[noun.ID]int{}
 	for k := range below(s.Votes, votesKey(project, role)) {
@@ -144,8 +144,8 @@ func (s State) winners(project, role noun.ID, r Council) []noun.ID {
 	return winners
 }
 
-// votesKey gives the key of a vote, or with fewer ids what the keys of all
-// votes below begin with.
+// votesKey returns the key of a vote or, for fewer ids, the beginning that the
+// keys of all their votes share.
 func votesKey(ids ...noun.ID) VoteKey {
 	var b strings.Builder
 	for i, id := range ids {

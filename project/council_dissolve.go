@@ -5,19 +5,19 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilDissolve begins a new term, which also ends a split vote.
+// CouncilDissolve begins a new term. It is also the way out of a split vote.
 type CouncilDissolve struct {
 	Project noun.ID   `json:"project"`
 	Reason  noun.Text `json:"reason"`
 }
 
-// Phase is that of region council.
+// Phase returns the phase of region council.
 func (c CouncilDissolve) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
-// Check has nothing to refuse.
+// Check refuses nothing.
 func (CouncilDissolve) Check(swoosh.View) error { return nil }
 
-// Apply drops what the term held, its votes too.
+// Apply drops everything of the term, its votes included.
 func (c CouncilDissolve) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Council.Get(c.Project)
 	r.Roles, r.Electorate, r.Quorum, r.Seats, r.Tools = nil, nil, 0, nil, nil

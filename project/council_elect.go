@@ -7,26 +7,26 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilElect gives the seats to those who have the votes.
+// CouncilElect gives the seats to the candidates with the most votes.
 //
 // Refused with Conflict if a role has fewer candidates with a quorum of votes
 // than it has seats.
 type CouncilElect struct {
 	Project noun.ID `json:"project"`
-	Term    Round   `json:"term,omitzero"` // another than the present one is refused
+	Term    Round   `json:"term,omitzero"` // if given, it must be the present one
 }
 
-// Phase is that of region council.
+// Phase returns the phase of region council.
 func (c CouncilElect) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
-// Check refuses while a role falls short, and names all that do.
+// Check refuses while roles have too few candidates, and names them all.
 func (c CouncilElect) Check(v swoosh.View) error {
 	r, err := inTerm(v, c.Project, c.Term)
 	if err != nil {
 		return err
 	}
 	if _, short := Domain.Of(v).elect(c.Project); short != nil {
-		return swoosh.Errorf(swoosh.Conflict, "too few candidates of project %s have the quorum of %d votes for %s: vote on, or council.dissolve",
+		return swoosh.Errorf(swoosh.Conflict, "too few candidates of project %s have the quorum of %d votes for %s: vote on, or begin a new term with council.dissolve",
 			c.Project, r.Quorum, strings.Join(short, ", "))
 	}
 	return nil

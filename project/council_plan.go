@@ -7,24 +7,24 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilPlan says which roles there are, who may vote and be voted for, and
-// how many votes decide.
+// CouncilPlan plans the roles, those who may vote and be voted for, and how many
+// votes decide.
 //
 // Refused with InvalidPayload, since the payload alone decides, if a role has
 // more seats than there are electors, if the quorum is not more than half of
-// them and at most all, or if a full vote would be more than 10 000 votes.
+// them and at most all, or if a full vote would exceed 10 000 votes.
 type CouncilPlan struct {
 	Project    noun.ID            `json:"project"`
-	Term       Round              `json:"term,omitzero"` // another than the present one is refused
+	Term       Round              `json:"term,omitzero"` // if given, it must be the present one
 	Roles      noun.List[Role]    `json:"roles"`
 	Electorate noun.List[noun.ID] `json:"electorate"`
 	Quorum     Headcount          `json:"quorum"`
 }
 
-// votesMax bounds the votes of a term, and so what council.elect counts.
+// votesMax bounds the votes of a term, and so what council.elect must count.
 const votesMax = 10_000
 
-// Validate holds roles, electorate and quorum against each other.
+// Validate checks that roles, electorate and quorum fit each other.
 func (c CouncilPlan) Validate() error { return c.faults().refuse(swoosh.InvalidPayload) }
 
 func (c CouncilPlan) faults() faults {
@@ -38,11 +38,11 @@ func (c CouncilPlan) faults() faults {
 	f.want(quorum <= electors && 2*quorum > electors, "/quorum",
 		"must be more than half of the electorate of %d and at most all, not %d", electors, quorum)
 	f.want(seats*electors <= votesMax, "/roles",
-		"must make at most %d votes: %d seats for each of %d electors are too many", votesMax, seats, electors)
+		"must allow at most %d votes: %d seats for each of %d electors are too many", votesMax, seats, electors)
 	return f
 }
 
-// Phase is that of region council.
+// Phase returns the phase of region council.
 func (c CouncilPlan) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
 // Check refuses a plan for another term.
@@ -51,7 +51,7 @@ func (c CouncilPlan) Check(v swoosh.View) error {
 	return err
 }
 
-// Apply keeps the plan.
+// Apply stores the plan.
 func (c CouncilPlan) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Council.Get(c.Project)
 	r.Roles, r.Electorate, r.Quorum = c.Roles, c.Electorate, c.Quorum

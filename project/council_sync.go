@@ -8,33 +8,33 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilSync says which tools a member has, by their hash. The council is
-// READY while every member has some and all have the same.
+// CouncilSync reports which tools a member has, by their hash. The council is
+// READY while all members have the same tools.
 //
 // Refused with Conflict if the member holds no seat.
 type CouncilSync struct {
 	Project   noun.ID  `json:"project"`
-	Term      Round    `json:"term,omitzero"` // another than the present one is refused
+	Term      Round    `json:"term,omitzero"` // if given, it must be the present one
 	Member    noun.ID  `json:"member"`
 	ToolsHash noun.Ref `json:"tools_hash"`
 }
 
-// Phase is that of region council.
+// Phase returns the phase of region council.
 func (c CouncilSync) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
-// Check refuses who holds no seat.
+// Check refuses a member that holds no seat.
 func (c CouncilSync) Check(v swoosh.View) error {
 	r, err := inTerm(v, c.Project, c.Term)
 	if err != nil {
 		return err
 	}
 	if !r.holdsSeat(c.Member) {
-		return swoosh.Errorf(swoosh.Conflict, "%s holds no seat in the council of project %s: only members sync their tools", c.Member, c.Project)
+		return swoosh.Errorf(swoosh.Conflict, "%s holds no seat in the council of project %s: only members may sync their tools", c.Member, c.Project)
 	}
 	return nil
 }
 
-// Apply keeps the member's hash in place of the one before.
+// Apply replaces the member's hash.
 func (c CouncilSync) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Council.Get(c.Project)
 	mine := Tools{c.Member, c.ToolsHash}

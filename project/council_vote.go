@@ -7,23 +7,23 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilVote adds a vote, which is never withdrawn. The same again changes
+// CouncilVote adds a vote, which can't be withdrawn. The same vote again changes
 // nothing.
 //
 // Refused with Conflict if the role is not planned, if voter or candidate are
-// not in the electorate, or if the voter has used up its votes: one a seat.
+// not in the electorate, or if the voter has used its votes: one for each seat.
 type CouncilVote struct {
 	Project   noun.ID `json:"project"`
-	Term      Round   `json:"term,omitzero"` // another than the present one is refused
+	Term      Round   `json:"term,omitzero"` // if given, it must be the present one
 	Role      noun.ID `json:"role"`
-	Candidate noun.ID `json:"candidate"` // the voter itself is allowed
+	Candidate noun.ID `json:"candidate"` // may be the voter itself
 	Voter     noun.ID `json:"voter"`
 }
 
-// Phase is that of region council.
+// Phase returns the phase of region council.
 func (c CouncilVote) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
-// Check refuses votes that the plan does not give.
+// Check refuses a vote that the plan does not allow.
 func (c CouncilVote) Check(v swoosh.View) error {
 	r, err := inTerm(v, c.Project, c.Term)
 	if err != nil {
@@ -31,17 +31,17 @@ func (c CouncilVote) Check(v swoosh.View) error {
 	}
 	role, planned := r.role(c.Role)
 	if !planned {
-		return swoosh.Errorf(swoosh.Conflict, "role %s is not planned in project %s: vote for one of its roles", c.Role, c.Project)
+		return swoosh.Errorf(swoosh.Conflict, "role %s is not planned in project %s: vote for one of the planned roles", c.Role, c.Project)
 	}
 	for _, id := range [...]noun.ID{c.Voter, c.Candidate} {
 		if !slices.Contains(r.Electorate, id) {
-			return swoosh.Errorf(swoosh.Conflict, "%s is not in the electorate of project %s: only electors vote and are voted for", id, c.Project)
+			return swoosh.Errorf(swoosh.Conflict, "%s is not in the electorate of project %s: only electors may vote and be voted for", id, c.Project)
 		}
 	}
 	return c.checkUsed(Domain.Of(v), role)
 }
 
-// checkUsed refuses one vote more than the role has seats.
+// checkUsed refuses more votes of a voter than the role has seats.
 func (c CouncilVote) checkUsed(s State, role Role) error {
 	if _, again := s.Votes.Get(c.key()); again {
 		return nil
@@ -51,7 +51,7 @@ func (c CouncilVote) checkUsed(s State, role Role) error {
 		used++
 	}
 	if used >= int(role.Seats) {
-		return swoosh.Errorf(swoosh.Conflict, "%s has used its votes for role %s of project %s, %d of %d: a vote is not withdrawn, council.dissolve begins anew",
+		return swoosh.Errorf(swoosh.Conflict, "%s has used its votes for role %s of project %s, %d of %d: votes can't be withdrawn, begin a new term with council.dissolve",
 			c.Voter, c.Role, c.Project, used, role.Seats)
 	}
 	return nil

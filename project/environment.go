@@ -7,7 +7,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// The phases of region environment, beside READY.
+// The phases of region environment, besides READY.
 const (
 	Allocate    = "ALLOCATE"
 	Provision   = "PROVISION"
@@ -28,34 +28,34 @@ type Environment struct {
 	Reason     noun.Text           `json:"reason"` // of the last release
 }
 
-// Resource is what was asked of the provider, such as cpu: 2.
+// Resource is something requested from the provider, such as cpu: 2.
 type Resource struct {
 	Name  noun.ID   `json:"name"`
 	Value noun.Text `json:"value"`
 }
 
-// Key is the name: a resource is asked for once.
+// Key returns the name: a resource is requested once.
 func (r Resource) Key() string { return string(r.Name) }
 
-// ProbeIDs names 1 to 64 probes, without repeats. The set is fixed by
-// environment.provision: without it READY would follow the first good report,
-// and a probe that is gone would degrade for ever.
+// ProbeIDs names 1 to 64 probes, without repeats. environment.provision fixes
+// the set: otherwise READY would follow the first good report, and a removed
+// probe would keep the environment DEGRADED forever.
 type ProbeIDs []noun.ID
 
 const probesMax = 64
 
-// Validate says what is wrong with the list as a whole, or nil.
+// Validate returns what is wrong with the list as a whole, or nil.
 func (p ProbeIDs) Validate() error { return noun.CheckList(p, probesMax) }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (ProbeIDs) JSONSchema() string { return noun.ListSchema[noun.ID](probesMax) }
 
-// Probe is what a probe reported last.
+// Probe is the last report of a probe.
 type Probe struct {
 	Probe   noun.ID      `json:"probe"`
 	Healthy bool         `json:"healthy"`
 	Detail  noun.Text    `json:"detail"`
-	Since   swoosh.Stamp `json:"since"` // of the first report that said so; zero while unreported
+	Since   swoosh.Stamp `json:"since"` // the first report that said so; zero until the probe has reported
 }
 
 func (p Probe) reported() bool { return !p.Since.IsZero() }
@@ -68,20 +68,20 @@ func environmentPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inGeneration gives a project's environment, unless the command speaks of
-// another generation.
+// inGeneration returns a project's environment. It refuses a command of another
+// generation.
 func inGeneration(v swoosh.View, project noun.ID, generation Round) (Environment, error) {
 	r, _ := Domain.Of(v).Environment.Get(project)
 	return r, fence(project, "generation", generation, r.Generation)
 }
 
-// probe gives the place of a probe among those provisioned, or -1.
+// probe returns the index of a probe among those provisioned, or -1.
 func (r Environment) probe(id noun.ID) int {
 	return slices.IndexFunc(r.Probes, func(p Probe) bool { return p.Probe == id })
 }
 
-// health is the phase that the probes speak for: the present one while some
-// have not reported and none is unhealthy.
+// health returns the phase that follows from the probes: DEGRADED if one is
+// unhealthy, READY if all have reported and are healthy, else the present one.
 func (r Environment) health() string {
 	if slices.ContainsFunc(r.Probes, func(p Probe) bool { return p.reported() && !p.Healthy }) {
 		return Degraded

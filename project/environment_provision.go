@@ -5,28 +5,28 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// EnvironmentProvision says what is installed, and which probes will report on
-// it.
+// EnvironmentProvision reports what is installed, and names the probes that will
+// report on it.
 type EnvironmentProvision struct {
 	Project    noun.ID   `json:"project"`
-	Generation Round     `json:"generation,omitzero"` // another than the present one is refused
+	Generation Round     `json:"generation,omitzero"` // if given, it must be the present one
 	Artifacts  noun.Refs `json:"artifacts,omitzero"`
 	Layers     noun.Refs `json:"layers,omitzero"`
 	Probes     ProbeIDs  `json:"probes"`
 }
 
-// Phase is that of region environment.
+// Phase returns the phase of region environment.
 func (c EnvironmentProvision) Phase(v swoosh.View) (string, error) {
 	return environmentPhase(v, c.Project)
 }
 
-// Check refuses a report of another generation.
+// Check refuses a command of another generation.
 func (c EnvironmentProvision) Check(v swoosh.View) error {
 	_, err := inGeneration(v, c.Project, c.Generation)
 	return err
 }
 
-// Apply keeps what is installed; every probe is unreported.
+// Apply stores what is installed. No probe has reported yet.
 func (c EnvironmentProvision) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Environment.Get(c.Project)
 	r.Artifacts, r.Layers = c.Artifacts, c.Layers

@@ -7,20 +7,20 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// EnvironmentReport says what a probe found. One unhealthy probe degrades the
-// environment; it is READY when all have reported and none is unhealthy. The
-// same again changes nothing.
+// EnvironmentReport reports what a probe found. One unhealthy probe degrades the
+// environment; it is READY when all have reported and are healthy. The same
+// report again changes nothing.
 //
 // Refused with Conflict if the probe was not provisioned.
 type EnvironmentReport struct {
 	Project    noun.ID   `json:"project"`
-	Generation Round     `json:"generation,omitzero"` // another than the present one is refused
+	Generation Round     `json:"generation,omitzero"` // if given, it must be the present one
 	Probe      noun.ID   `json:"probe"`
 	Healthy    bool      `json:"healthy"`
 	Detail     noun.Text `json:"detail,omitzero"`
 }
 
-// Phase is that of region environment.
+// Phase returns the phase of region environment.
 func (c EnvironmentReport) Phase(v swoosh.View) (string, error) {
 	return environmentPhase(v, c.Project)
 }
@@ -32,12 +32,12 @@ func (c EnvironmentReport) Check(v swoosh.View) error {
 		return err
 	}
 	if r.probe(c.Probe) < 0 {
-		return swoosh.Errorf(swoosh.Conflict, "probe %s is not one of those that environment.provision named for project %s: report one of those", c.Probe, c.Project)
+		return swoosh.Errorf(swoosh.Conflict, "probe %s is not provisioned in project %s: report for a probe that environment.provision has named", c.Probe, c.Project)
 	}
 	return nil
 }
 
-// Apply keeps the report; since is when the probe began to say so.
+// Apply stores the report. Since is the stamp of the first one that said so.
 func (c EnvironmentReport) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Environment.Get(c.Project)
 	i := r.probe(c.Probe)

@@ -42,8 +42,8 @@ type Item struct {
 	Reviews []ItemReview `json:"reviews"`
 }
 
-// ItemReview is what a member of the council thinks of an item's result. It
-// stands when the council changes.
+// ItemReview is a council member's review of an item's result. It stays valid
+// when the council changes.
 type ItemReview struct {
 	Reviewer noun.ID `json:"reviewer"`
 	Approve  bool    `json:"approve"`
@@ -59,7 +59,7 @@ func (i Item) approved(approvals Headcount) bool {
 
 func (i Item) decided(approvals Headcount) bool { return i.rejected() || i.approved(approvals) }
 
-// by gives the review of a member, if there is one.
+// by returns the review of a member, if there is one.
 func (i Item) by(reviewer noun.ID) (ItemReview, bool) {
 	at := slices.IndexFunc(i.Reviews, func(r ItemReview) bool { return r.Reviewer == reviewer })
 	if at < 0 {
@@ -70,7 +70,7 @@ func (i Item) by(reviewer noun.ID) (ItemReview, bool) {
 
 func itemKey(project, item noun.ID) ItemKey { return itemsOf(project) + ItemKey(item) }
 
-// itemsOf is what the keys of a project's items begin with.
+// itemsOf returns the beginning of the keys of a project's items.
 func itemsOf(project noun.ID) ItemKey { return ItemKey(project) + "." }
 
 func (r *Execution) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
@@ -81,8 +81,8 @@ func executionPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inCycle gives the state and a project's execution, unless the command speaks
-// of another cycle or the barrier is shut.
+// inCycle returns the state and a project's execution. It refuses a command of
+// another cycle, and while the barrier is shut.
 func inCycle(v swoosh.View, project noun.ID, cycle Round) (State, Execution, error) {
 	s := Domain.Of(v)
 	r, _ := s.Execution.Get(project)
@@ -92,8 +92,8 @@ func inCycle(v swoosh.View, project noun.ID, cycle Round) (State, Execution, err
 	return s, r, s.barrier(project)
 }
 
-// barrier holds execution back until the other regions are READY. Phase and
-// items stay while it is shut, and go on when it opens.
+// barrier refuses unless the other regions are READY. While it is shut, phase
+// and items stay as they are.
 func (s State) barrier(project noun.ID) error {
 	ingestion, _ := s.Ingestion.Get(project)
 	council, _ := s.Council.Get(project)
@@ -112,7 +112,7 @@ func (s State) barrier(project noun.ID) error {
 	return blocked(by, "execution of project %s waits until its other regions are %s", project, Ready)
 }
 
-// plannedItem is inCycle for a command about one item; it gives the item too.
+// plannedItem is inCycle for a command about one item, which it also returns.
 func plannedItem(v swoosh.View, project noun.ID, cycle Round, item noun.ID) (State, Item, error) {
 	s, _, err := inCycle(v, project, cycle)
 	if err != nil {
@@ -120,12 +120,12 @@ func plannedItem(v swoosh.View, project noun.ID, cycle Round, item noun.ID) (Sta
 	}
 	i, planned := s.Items.Get(itemKey(project, item))
 	if !planned {
-		err = swoosh.Errorf(swoosh.Conflict, "item %s is not planned in this cycle of project %s: name one that is", item, project)
+		err = swoosh.Errorf(swoosh.Conflict, "item %s is not planned in this cycle of project %s: name a planned item", item, project)
 	}
 	return s, i, err
 }
 
-// beginCycle drops what the cycle held, items and artifact, and plans anew.
+// beginCycle drops the items and the artifact of the cycle and begins the next.
 func (s *State) beginCycle(project noun.ID, at swoosh.Stamp) {
 	r := s.dropCycle(project)
 	r.Cycle++
@@ -133,8 +133,8 @@ func (s *State) beginCycle(project noun.ID, at swoosh.Stamp) {
 	s.Execution.Put(project, r)
 }
 
-// dropCycle deletes the items of a project and gives its execution without
-// what the cycle held, for the caller to put.
+// dropCycle deletes the items of a project and returns its execution without the
+// content of the cycle, for the caller to put.
 func (s *State) dropCycle(project noun.ID) Execution {
 	deleteBelow(&s.Items, itemsOf(project))
 	r, _ := s.Execution.Get(project)

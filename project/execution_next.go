@@ -5,16 +5,16 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionNext begins the next cycle. It needs no submit before it: work that
-// was rejected is planned anew.
+// ExecutionNext begins the next cycle. It needs no submit before it, so that
+// rejected work can be planned again.
 //
 // Refused with Conflict while another region is not READY.
 type ExecutionNext struct {
 	Project noun.ID `json:"project"`
-	Cycle   Round   `json:"cycle,omitzero"` // another than the present one is refused
+	Cycle   Round   `json:"cycle,omitzero"` // if given, it must be the present one
 }
 
-// Phase is that of region execution.
+// Phase returns the phase of region execution.
 func (c ExecutionNext) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
 // Check refuses while the barrier is shut.

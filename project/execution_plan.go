@@ -7,21 +7,21 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionPlan names the items of this cycle, and how many members must
-// approve each.
+// ExecutionPlan names the items of this cycle and how many members must approve
+// each.
 //
 // Refused with Conflict while another region is not READY, or if the council
 // has fewer members than approvals.
 type ExecutionPlan struct {
 	Project   noun.ID            `json:"project"`
-	Cycle     Round              `json:"cycle,omitzero"` // another than the present one is refused
+	Cycle     Round              `json:"cycle,omitzero"` // if given, it must be the present one
 	Items     noun.List[noun.ID] `json:"items"`
-	Approvals Headcount          `json:"approvals,omitzero"` // not given is 1
+	Approvals Headcount          `json:"approvals,omitzero"` // not given means 1
 }
 
 func (c ExecutionPlan) approvals() Headcount { return cmp.Or(c.Approvals, 1) }
 
-// Phase is that of region execution.
+// Phase returns the phase of region execution.
 func (c ExecutionPlan) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
 // Check refuses more approvals than there are members.
@@ -32,13 +32,13 @@ func (c ExecutionPlan) Check(v swoosh.View) error {
 	}
 	council, _ := s.Council.Get(c.Project)
 	if members := len(council.members()); int(c.approvals()) > members {
-		return swoosh.Errorf(swoosh.Conflict, "%d approvals can't be had in project %s, whose council has %d members: ask for fewer",
-			c.approvals(), c.Project, members)
+		return swoosh.Errorf(swoosh.Conflict, "project %s can't require %d approvals, its council has %d members: require fewer",
+			c.Project, c.approvals(), members)
 	}
 	return nil
 }
 
-// Apply keeps the items, without results, and notes which content they are for.
+// Apply stores the items, without results, and the epoch that they are for.
 func (c ExecutionPlan) Apply(s *State, at swoosh.Stamp) {
 	for _, item := range c.Items {
 		s.Items.Put(itemKey(c.Project, item), Item{})

@@ -8,33 +8,33 @@ import (
 )
 
 // ExecutionReview approves or rejects the result of an item, in the name of a
-// member of the council. One no rejects; when every item is decided the review
-// is over. The same again changes nothing.
+// council member. One rejection rejects it; the review ends when every item is
+// decided. The same review again changes nothing.
 //
 // Refused with Conflict while another region is not READY, if the item is not
-// planned, if the reviewer is no member, or has reviewed it otherwise.
+// planned, or if the reviewer is not a member or has reviewed it differently.
 type ExecutionReview struct {
 	Project  noun.ID `json:"project"`
-	Cycle    Round   `json:"cycle,omitzero"` // another than the present one is refused
+	Cycle    Round   `json:"cycle,omitzero"` // if given, it must be the present one
 	Item     noun.ID `json:"item"`
 	Approve  bool    `json:"approve"`
 	Reviewer noun.ID `json:"reviewer"`
 }
 
-// Phase is that of region execution.
+// Phase returns the phase of region execution.
 func (c ExecutionReview) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
-// Check refuses strangers and second thoughts.
+// Check refuses reviewers without a seat, and changed reviews.
 func (c ExecutionReview) Check(v swoosh.View) error {
 	s, item, err := plannedItem(v, c.Project, c.Cycle, c.Item)
 	if err != nil {
 		return err
 	}
 	if council, _ := s.Council.Get(c.Project); !council.holdsSeat(c.Reviewer) {
-		return swoosh.Errorf(swoosh.Conflict, "%s holds no seat in the council of project %s: only members review", c.Reviewer, c.Project)
+		return swoosh.Errorf(swoosh.Conflict, "%s holds no seat in the council of project %s: only members may review", c.Reviewer, c.Project)
 	}
 	if was, reviewed := item.by(c.Reviewer); reviewed && was.Approve != c.Approve {
-		return swoosh.Errorf(swoosh.Conflict, "%s has reviewed item %s of project %s otherwise: a review stands", c.Reviewer, c.Item, c.Project)
+		return swoosh.Errorf(swoosh.Conflict, "%s has already reviewed item %s of project %s differently: a review can't be changed", c.Reviewer, c.Item, c.Project)
 	}
 	return nil
 }

@@ -5,14 +5,14 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionStart begins a cycle after the project was idle.
+// ExecutionStart begins a cycle of an idle project.
 //
 // Refused with Conflict while another region is not READY.
 type ExecutionStart struct {
 	Project noun.ID `json:"project"`
 }
 
-// Phase is that of region execution.
+// Phase returns the phase of region execution.
 func (c ExecutionStart) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
 // Check refuses while the barrier is shut.

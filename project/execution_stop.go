@@ -5,20 +5,21 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionStop drops this cycle. It is the way out where a cycle can't end,
-// so the barrier does not hold it back.
+// ExecutionStop drops this cycle. It is the way out of a cycle that can't end,
+// so the barrier does not apply to it.
 type ExecutionStop struct {
 	Project noun.ID   `json:"project"`
 	Reason  noun.Text `json:"reason,omitzero"`
 }
 
-// Phase is that of region execution.
+// Phase returns the phase of region execution.
 func (c ExecutionStop) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
-// Check has nothing to refuse.
+// Check refuses nothing.
 func (ExecutionStop) Check(swoosh.View) error { return nil }
 
-// Apply drops what the cycle held; its number is kept, the next start counts on.
+// Apply drops the content of the cycle. It keeps the number, so that the next
+// start counts on.
 func (c ExecutionStop) Apply(s *State, at swoosh.Stamp) {
 	r := s.dropCycle(c.Project)
 	r.Reason = c.Reason

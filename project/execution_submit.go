@@ -7,18 +7,19 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionSubmit says what this cycle made. The same again changes nothing.
+// ExecutionSubmit submits the artifact of this cycle. The same artifact again
+// changes nothing.
 //
 // Refused with Conflict while another region is not READY, if ingestion has
 // begun a new epoch since the plan, if an item is not approved, or if another
 // artifact was submitted in this cycle.
 type ExecutionSubmit struct {
 	Project  noun.ID  `json:"project"`
-	Cycle    Round    `json:"cycle,omitzero"` // another than the present one is refused
+	Cycle    Round    `json:"cycle,omitzero"` // if given, it must be the present one
 	Artifact noun.Ref `json:"artifact"`
 }
 
-// Phase is that of region execution.
+// Phase returns the phase of region execution.
 func (c ExecutionSubmit) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
 // Check refuses work that is out of date or not approved.
@@ -28,20 +29,20 @@ func (c ExecutionSubmit) Check(v swoosh.View) error {
 		return err
 	}
 	if ingestion, _ := s.Ingestion.Get(c.Project); ingestion.Epoch != r.Epoch {
-		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s was planned for epoch %d, and ingestion is at %d: plan anew after execution.next",
+		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s was planned for epoch %d, but ingestion is at %d: plan again after execution.next",
 			c.Project, r.Epoch, ingestion.Epoch)
 	}
 	if open := s.unapproved(c.Project, r.Approvals); open != nil {
-		return swoosh.Errorf(swoosh.Conflict, "not approved in project %s: %s: plan them anew after execution.next",
+		return swoosh.Errorf(swoosh.Conflict, "items of project %s are not approved: %s: plan them again after execution.next",
 			c.Project, strings.Join(open, ", "))
 	}
 	if r.Artifact != "" && r.Artifact != c.Artifact {
-		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s has submitted %s: execution.next begins another", c.Project, r.Artifact)
+		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s has submitted %s already: begin another with execution.next", c.Project, r.Artifact)
 	}
 	return nil
 }
 
-// unapproved names a project's items that have not the approvals.
+// unapproved names a project's items that lack approvals.
 func (s State) unapproved(project noun.ID, approvals Headcount) []string {
 	var names []string
 	for k, item := range below(s.Items, itemsOf(project)) {
@@ -52,7 +53,7 @@ func (s State) unapproved(project noun.ID, approvals Headcount) []string {
 	return names
 }
 
-// Apply counts the submission and keeps what was submitted.
+// Apply stores the artifact and counts the submission.
 func (c ExecutionSubmit) Apply(s *State, _ swoosh.Stamp) {
 	r, _ := s.Execution.Get(c.Project)
 	if r.Artifact != "" {

@@ -5,19 +5,19 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionWork gives the result of an item. With the last one the review
-// begins. The same again changes nothing.
+// ExecutionWork reports the result of an item. The review begins with the last
+// one. The same result again changes nothing.
 //
 // Refused with Conflict while another region is not READY, if the item is not
 // planned, or if it has another result.
 type ExecutionWork struct {
 	Project noun.ID  `json:"project"`
-	Cycle   Round    `json:"cycle,omitzero"` // another than the present one is refused
+	Cycle   Round    `json:"cycle,omitzero"` // if given, it must be the present one
 	Item    noun.ID  `json:"item"`
 	Result  noun.Ref `json:"result"`
 }
 
-// Phase is that of region execution.
+// Phase returns the phase of region execution.
 func (c ExecutionWork) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
 // Check refuses a second result.
@@ -32,7 +32,7 @@ func (c ExecutionWork) Check(v swoosh.View) error {
 	return nil
 }
 
-// Apply keeps the result.
+// Apply stores the result.
 func (c ExecutionWork) Apply(s *State, at swoosh.Stamp) {
 	item, _ := s.Items.Get(itemKey(c.Project, c.Item))
 	if item.Result != "" {

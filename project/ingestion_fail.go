@@ -9,17 +9,17 @@ import (
 // tried again.
 type IngestionFail struct {
 	Project noun.ID   `json:"project"`
-	Epoch   Round     `json:"epoch,omitzero"` // another than the present one is refused
+	Epoch   Round     `json:"epoch,omitzero"` // if given, it must be the present one
 	Error   noun.Text `json:"error"`
 }
 
-// Phase is that of region ingestion.
+// Phase returns the phase of region ingestion.
 func (c IngestionFail) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 
-// Check refuses a report of another epoch.
+// Check refuses a command of another epoch.
 func (c IngestionFail) Check(v swoosh.View) error { return ingestionFence(v, c.Project, c.Epoch) }
 
-// Apply counts the failure and keeps its error.
+// Apply counts the failure and stores its error.
 func (c IngestionFail) Apply(s *State, _ swoosh.Stamp) {
 	r, _ := s.Ingestion.Get(c.Project)
 	r.Failures, r.LastError = r.Failures+1, c.Error

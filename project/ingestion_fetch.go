@@ -5,20 +5,21 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionFetch says that the sources are fetched, and what came.
+// IngestionFetch reports that the sources are fetched, with the hash of their
+// content.
 type IngestionFetch struct {
 	Project     noun.ID  `json:"project"`
-	Epoch       Round    `json:"epoch,omitzero"` // another than the present one is refused
+	Epoch       Round    `json:"epoch,omitzero"` // if given, it must be the present one
 	ContentHash noun.Ref `json:"content_hash"`
 }
 
-// Phase is that of region ingestion.
+// Phase returns the phase of region ingestion.
 func (c IngestionFetch) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 
-// Check refuses a report of another epoch.
+// Check refuses a command of another epoch.
 func (c IngestionFetch) Check(v swoosh.View) error { return ingestionFence(v, c.Project, c.Epoch) }
 
-// Apply keeps the content's hash.
+// Apply stores the hash of the content.
 func (c IngestionFetch) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Ingestion.Get(c.Project)
 	r.ContentHash = c.ContentHash

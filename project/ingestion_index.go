@@ -5,21 +5,21 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionIndex says where the index of the content is. With it the content
-// is READY.
+// IngestionIndex reports that the content is indexed, and where. Ingestion is
+// READY then.
 type IngestionIndex struct {
 	Project  noun.ID  `json:"project"`
-	Epoch    Round    `json:"epoch,omitzero"` // another than the present one is refused
+	Epoch    Round    `json:"epoch,omitzero"` // if given, it must be the present one
 	IndexRef noun.Ref `json:"index_ref"`
 }
 
-// Phase is that of region ingestion.
+// Phase returns the phase of region ingestion.
 func (c IngestionIndex) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 
-// Check refuses a report of another epoch.
+// Check refuses a command of another epoch.
 func (c IngestionIndex) Check(v swoosh.View) error { return ingestionFence(v, c.Project, c.Epoch) }
 
-// Apply keeps where the index is.
+// Apply stores where the index is.
 func (c IngestionIndex) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Ingestion.Get(c.Project)
 	r.IndexRef = c.IndexRef

@@ -5,20 +5,20 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionResolve names the sources that are to be fetched.
+// IngestionResolve names the sources to fetch.
 type IngestionResolve struct {
 	Project noun.ID   `json:"project"`
-	Epoch   Round     `json:"epoch,omitzero"` // another than the present one is refused
+	Epoch   Round     `json:"epoch,omitzero"` // if given, it must be the present one
 	Sources noun.Refs `json:"sources"`
 }
 
-// Phase is that of region ingestion.
+// Phase returns the phase of region ingestion.
 func (c IngestionResolve) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 
-// Check refuses a report of another epoch.
+// Check refuses a command of another epoch.
 func (c IngestionResolve) Check(v swoosh.View) error { return ingestionFence(v, c.Project, c.Epoch) }
 
-// Apply keeps the sources, in the order given.
+// Apply stores the sources in the order given.
 func (c IngestionResolve) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Ingestion.Get(c.Project)
 	r.Sources = c.Sources

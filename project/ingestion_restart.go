@@ -5,19 +5,20 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionRestart begins a new epoch: reports of the one before are fenced off.
+// IngestionRestart begins a new epoch: reports that name the one before are
+// refused.
 type IngestionRestart struct {
 	Project noun.ID   `json:"project"`
 	Reason  noun.Text `json:"reason"`
 }
 
-// Phase is that of region ingestion.
+// Phase returns the phase of region ingestion.
 func (c IngestionRestart) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 
-// Check has nothing to refuse.
+// Check refuses nothing.
 func (IngestionRestart) Check(swoosh.View) error { return nil }
 
-// Apply drops what the epoch held; the last error stays, to be read.
+// Apply drops everything of the epoch. The last error stays readable.
 func (c IngestionRestart) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Ingestion.Get(c.Project)
 	r.Sources, r.ContentHash, r.IndexRef, r.Failures = nil, "", "", 0

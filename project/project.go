@@ -1,11 +1,11 @@
-// Package project is the domain of projects: each has a lifecycle and four
-// regions that move side by side, ingestion, council, environment and
-// execution. A command moves its own region only; execution is held back by a
-// barrier until the other three are READY.
+// Package project is the domain of projects. A project has a lifecycle and four
+// regions that move side by side: ingestion, council, environment and execution.
+// A command moves only its own region; a barrier holds execution back until the
+// other three are READY.
 //
-// A command has a file of its own, named after it: council.vote stands in
-// council_vote.go. What the commands of a region share stands in the region's
-// file, council.go, and what all regions share in region.go.
+// Each command has a file of its own, named after it: council.vote is in
+// council_vote.go. What the commands of a region share is in the region's file,
+// council.go, and what all regions share is in region.go.
 package project
 
 import (
@@ -15,69 +15,69 @@ import (
 
 // Domain is the projects' part of the state.
 var Domain = swoosh.NewDomain("project",
-	swoosh.On[Create]("create", "Begin a project, with every region in its first phase.",
+	swoosh.On[Create]("create", "Create a project, with every region in its first phase.",
 		swoosh.From().To(Active), swoosh.Refuses(swoosh.Conflict)),
-	swoosh.On[Archive]("archive", "Close a project for good; it stays readable.",
+	swoosh.On[Archive]("archive", "Close a project for good. It stays readable.",
 		swoosh.From(Active).To(Archived), mayConflict),
 
-	swoosh.On[IngestionResolve]("ingestion.resolve", "Name the sources.",
+	swoosh.On[IngestionResolve]("ingestion.resolve", "Name the sources to fetch.",
 		swoosh.From(Discover).To(Fetch), mayConflict),
-	swoosh.On[IngestionFetch]("ingestion.fetch", "Say that the sources are fetched, and what came.",
+	swoosh.On[IngestionFetch]("ingestion.fetch", "Report that the sources are fetched, with the hash of their content.",
 		swoosh.From(Fetch).To(Validate), mayConflict),
-	swoosh.On[IngestionValidate]("ingestion.validate", "Say that the content was found good.",
+	swoosh.On[IngestionValidate]("ingestion.validate", "Report that the content is valid.",
 		swoosh.From(Validate).To(Index), mayConflict),
-	swoosh.On[IngestionIndex]("ingestion.index", "Say where the index of the content is.",
+	swoosh.On[IngestionIndex]("ingestion.index", "Report that the content is indexed, and where.",
 		swoosh.From(Index).To(Ready), mayConflict),
-	swoosh.On[IngestionFail]("ingestion.fail", "Report that a step failed; it may be tried again.",
+	swoosh.On[IngestionFail]("ingestion.fail", "Report that a step failed. It may be tried again.",
 		swoosh.From(Discover, Fetch, Validate, Index).Stay(), mayConflict),
-	swoosh.On[IngestionRestart]("ingestion.restart", "Begin a new epoch.",
+	swoosh.On[IngestionRestart]("ingestion.restart", "Begin a new epoch: fetch the sources again.",
 		swoosh.From(Fetch, Validate, Index, Ready).To(Discover), mustBeThere),
 
-	swoosh.On[CouncilPlan]("council.plan", "Say which roles there are, who may vote, and how many votes decide.",
+	swoosh.On[CouncilPlan]("council.plan", "Plan the roles, the electorate, and how many votes decide.",
 		swoosh.From(PlanRoles).To(Elect), mayConflict),
 	swoosh.On[CouncilVote]("council.vote", "Vote for a candidate.",
 		swoosh.From(Elect).To(Elect), mayConflict),
-	swoosh.On[CouncilElect]("council.elect", "Give the seats to those who have the votes.",
+	swoosh.On[CouncilElect]("council.elect", "Give the seats to the candidates with the most votes.",
 		swoosh.From(Elect).To(ToolingSync), mayConflict),
-	swoosh.On[CouncilSync]("council.sync", "Say which tools a member has.",
+	swoosh.On[CouncilSync]("council.sync", "Report which tools a member has.",
 		swoosh.From(ToolingSync, Ready).To(ToolingSync, Ready), mayConflict),
-	swoosh.On[CouncilDissolve]("council.dissolve", "Begin a new term.",
+	swoosh.On[CouncilDissolve]("council.dissolve", "Dissolve the council and begin a new term.",
 		swoosh.From(Elect, ToolingSync, Ready).To(PlanRoles), mustBeThere),
 
-	swoosh.On[EnvironmentAllocate]("environment.allocate", "Name the provider and the resources.",
+	swoosh.On[EnvironmentAllocate]("environment.allocate", "Choose the provider and the resources.",
 		swoosh.From(Allocate).To(Provision), mayConflict),
-	swoosh.On[EnvironmentProvision]("environment.provision", "Say what is installed and which probes report.",
+	swoosh.On[EnvironmentProvision]("environment.provision", "Report what is installed, and which probes will report.",
 		swoosh.From(Provision).To(Healthcheck), mayConflict),
 	swoosh.On[EnvironmentReport]("environment.report", "Report what a probe found.",
 		swoosh.From(Healthcheck, Ready, Degraded).To(Degraded, Ready).Stay(), mayConflict),
-	swoosh.On[EnvironmentRelease]("environment.release", "Begin a new generation.",
+	swoosh.On[EnvironmentRelease]("environment.release", "Release the environment and begin a new generation.",
 		swoosh.From(Provision, Healthcheck, Ready, Degraded).To(Allocate), mustBeThere),
 
-	swoosh.On[ExecutionStart]("execution.start", "Begin a cycle after being idle.",
+	swoosh.On[ExecutionStart]("execution.start", "Begin a cycle of an idle project.",
 		swoosh.From(Idle).To(Plan), mayConflict),
 	swoosh.On[ExecutionPlan]("execution.plan", "Name the items of this cycle.",
 		swoosh.From(Plan).To(Work), mayConflict),
-	swoosh.On[ExecutionWork]("execution.work", "Give the result of an item.",
+	swoosh.On[ExecutionWork]("execution.work", "Report the result of an item.",
 		swoosh.From(Work).To(Review, Work), mayConflict),
 	swoosh.On[ExecutionReview]("execution.review", "Approve or reject the result of an item.",
 		swoosh.From(Review).To(Reverb, Review), mayConflict),
-	swoosh.On[ExecutionSubmit]("execution.submit", "Submit what this cycle made.",
+	swoosh.On[ExecutionSubmit]("execution.submit", "Submit the artifact of this cycle.",
 		swoosh.From(Reverb).To(Reverb), mayConflict),
 	swoosh.On[ExecutionNext]("execution.next", "Begin the next cycle.",
 		swoosh.From(Reverb).To(Plan), mayConflict),
-	swoosh.On[ExecutionStop]("execution.stop", "Drop this cycle and be idle.",
+	swoosh.On[ExecutionStop]("execution.stop", "Drop this cycle.",
 		swoosh.From(Plan, Work, Review, Reverb).To(Idle), mustBeThere),
 )
 
-// What commands may answer beside invalid_phase: those of a fence, a barrier or
-// a row's check; and those that have none.
+// The kinds that commands refuse with, besides invalid_phase: those with a fence,
+// a barrier or a check of a row, and those without.
 var (
 	mayConflict = swoosh.Refuses(swoosh.NotFound, swoosh.Conflict)
 	mustBeThere = swoosh.Refuses(swoosh.NotFound)
 )
 
-// State holds a table a region, keyed by project, and the things that grow in
-// tables of their own: a command costs what it changes.
+// State holds a table for each region, keyed by project. What grows has a table
+// of its own, so that a command costs only what it changes.
 type State struct {
 	Projects    swoosh.Table[noun.ID, Project]     `json:"projects"`
 	Ingestion   swoosh.Table[noun.ID, Ingestion]   `json:"ingestion"`
@@ -91,7 +91,7 @@ type State struct {
 // The phases of region project.
 const (
 	Active   = "ACTIVE"
-	Archived = "ARCHIVED" // final; all is kept, readable
+	Archived = "ARCHIVED" // final; everything stays readable
 )
 
 // Project is a project's lifecycle.
@@ -101,8 +101,8 @@ type Project struct {
 	Created swoosh.Stamp `json:"created"`
 }
 
-// projectPhase is the phase of region project. Refused with NotFound if there
-// is no such project.
+// projectPhase returns the phase of region project. It refuses with NotFound if
+// there is no such project.
 func projectPhase(v swoosh.View, project noun.ID) (string, error) {
 	p, ok := Domain.Of(v).Projects.Get(project)
 	if !ok {
@@ -112,7 +112,7 @@ func projectPhase(v swoosh.View, project noun.ID) (string, error) {
 }
 
 func notThere(project noun.ID) error {
-	err := swoosh.Errorf(swoosh.NotFound, "there is no project %s: project.create begins one", project)
-	err.Errors = []swoosh.FieldError{{Pointer: "/payload/project", Detail: "must be a project that is there"}}
+	err := swoosh.Errorf(swoosh.NotFound, "there is no project %s: create it with project.create", project)
+	err.Errors = []swoosh.FieldError{{Pointer: "/payload/project", Detail: "must be the id of an existing project"}}
 	return err
 }

@@ -5,26 +5,26 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Archive closes a project for good. All is kept, readable.
+// Archive closes a project for good. Everything stays readable.
 //
 // Refused with Conflict while execution is not IDLE.
 type Archive struct {
 	Project noun.ID `json:"project"`
 }
 
-// Phase is that of region project.
+// Phase returns the phase of region project.
 func (c Archive) Phase(v swoosh.View) (string, error) { return projectPhase(v, c.Project) }
 
-// Check refuses while execution is at work.
+// Check refuses unless execution is IDLE.
 func (c Archive) Check(v swoosh.View) error {
 	e, _ := Domain.Of(v).Execution.Get(c.Project)
 	if e.Phase == Idle {
 		return nil
 	}
-	return blocked([]string{"execution: " + e.Phase}, "project %s is at work: execution.stop ends that", c.Project)
+	return blocked([]string{"execution: " + e.Phase}, "project %s is at work: stop it with execution.stop", c.Project)
 }
 
-// Apply closes the project and leaves everything else.
+// Apply changes the phase and nothing else.
 func (c Archive) Apply(s *State, _ swoosh.Stamp) {
 	p, _ := s.Projects.Get(c.Project)
 	p.Phase = Archived

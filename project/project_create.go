@@ -5,7 +5,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Create begins a project, with every region in its first phase.
+// Create creates a project, with every region in its first phase.
 //
 // Refused with Conflict if the id is taken, also by an archived project.
 type Create struct {
@@ -13,19 +13,19 @@ type Create struct {
 	Name    noun.Name `json:"name"`
 }
 
-// Phase is that of region project.
+// Phase returns the phase of region project.
 func (c Create) Phase(v swoosh.View) (string, error) { return projectPhase(v, c.Project) }
 
 // Check refuses an id that is taken.
 func (c Create) Check(v swoosh.View) error {
 	if p, taken := Domain.Of(v).Projects.Get(c.Project); taken {
-		return swoosh.Errorf(swoosh.Conflict, "project %s is there already, %s: take another id", c.Project, p.Phase)
+		return swoosh.Errorf(swoosh.Conflict, "project %s exists already and is %s: choose another id", c.Project, p.Phase)
 	}
 	return nil
 }
 
-// Apply enters the first phase of each region. Rounds are counted from 1;
-// cycles too, but the first one begins with execution.start.
+// Apply enters the first phase of each region. Rounds count from 1. So do
+// cycles, but the first one begins with execution.start.
 func (c Create) Apply(s *State, at swoosh.Stamp) {
 	s.Projects.Put(c.Project, Project{Name: c.Name, Phase: Active, Created: at})
 

@@ -11,17 +11,17 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Ready is the phase that ingestion, council and environment share: when all
-// three are there, execution may move.
+// Ready is the phase that ingestion, council and environment share. Execution
+// moves only while all three are in it.
 const Ready = "READY"
 
 // Round numbers what a region begins anew: the epochs of ingestion, the terms
 // of the council, the generations of the environment, the cycles of execution.
-// It is from 1 and only grows; in a state 0 is no cycle yet, in a command 0 is
-// not given.
+// It starts at 1 and only grows. In a state, 0 means no cycle yet; in a command,
+// 0 means not given.
 type Round uint32
 
-// Validate says what is wrong with the number, or nil.
+// Validate returns what is wrong with the number, or nil.
 func (r Round) Validate() error {
 	if r < 1 {
 		return fmt.Errorf("must be an integer from 1, not %d", r)
@@ -29,18 +29,18 @@ func (r Round) Validate() error {
 	return nil
 }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (Round) JSONSchema() string {
 	return fmt.Sprintf(`{"maximum":%d,"minimum":1,"type":"integer"}`, uint32(math.MaxUint32))
 }
 
 // Headcount counts members: seats, a quorum, approvals. It is 1 to 1000; in a
-// state and as an optional member 0 is not given.
+// state and in an optional member, 0 means not given.
 type Headcount uint16
 
 const headcountMax = 1000
 
-// Validate says what is wrong with the number, or nil.
+// Validate returns what is wrong with the number, or nil.
 func (h Headcount) Validate() error {
 	if h < 1 || h > headcountMax {
 		return fmt.Errorf("must be an integer from 1 to %d, not %d", headcountMax, h)
@@ -48,20 +48,20 @@ func (h Headcount) Validate() error {
 	return nil
 }
 
-// JSONSchema gives the form as JSON Schema 2020-12.
+// JSONSchema returns the form as JSON Schema 2020-12.
 func (Headcount) JSONSchema() string {
 	return fmt.Sprintf(`{"maximum":%d,"minimum":1,"type":"integer"}`, headcountMax)
 }
 
-// Entered says when a phase was last entered. A region has one for each phase
-// that it was in, oldest first, so that the present phase is the last.
+// Entered records when a phase was last entered. A region has one for each phase
+// that it was in, oldest first, so the present phase is the last.
 type Entered struct {
 	Phase string       `json:"phase"`
 	At    swoosh.Stamp `json:"at"`
 }
 
-// enter moves a region to a phase. Where it is there already nothing happens:
-// a region that stays has not entered anew.
+// enter moves a region to a phase. It does nothing if the region is in it
+// already: a region that stays does not enter anew.
 func enter(phase *string, entered *[]Entered, to string, at swoosh.Stamp) {
 	if *phase == to {
 		return
@@ -70,8 +70,8 @@ func enter(phase *string, entered *[]Entered, to string, at swoosh.Stamp) {
 	*phase, *entered = to, append(others, Entered{to, at})
 }
 
-// inRegion gives the phase of a region, for a project whose regions may move.
-// Refused with NotFound if there is no such project, with InvalidPhase of
+// inRegion returns the phase of a region, if the project's regions may move. It
+// refuses with NotFound if there is no such project, and with InvalidPhase of
 // region project if it is archived.
 func inRegion(s State, project noun.ID, phase string) (string, error) {
 	p, ok := s.Projects.Get(project)
@@ -79,31 +79,31 @@ func inRegion(s State, project noun.ID, phase string) (string, error) {
 		return "", notThere(project)
 	}
 	if p.Phase != Active {
-		err := swoosh.Errorf(swoosh.InvalidPhase, "project %s is %s: its regions move no more", project, p.Phase)
+		err := swoosh.Errorf(swoosh.InvalidPhase, "project %s is %s: its regions no longer move", project, p.Phase)
 		err.Region, err.Phase, err.AllowedFrom = "project", p.Phase, []string{Active}
 		return "", err
 	}
 	return phase, nil
 }
 
-// fence refuses a report of another round than the present one. The name is
-// the round's own: epoch, term, generation or cycle.
+// fence refuses a report of another round than the present one. name is what
+// the region calls a round: epoch, term, generation or cycle.
 func fence(project noun.ID, name string, given, now Round) error {
 	if given == 0 || given == now {
 		return nil
 	}
-	return swoosh.Errorf(swoosh.Conflict, "project %s is at %s %d, not %d: what is of another round does not count, read the state and decide anew",
+	return swoosh.Errorf(swoosh.Conflict, "project %s is at %s %d, not %d: read the state and decide again",
 		project, name, now, given)
 }
 
-// blocked refuses because of other regions, given as "region: PHASE".
+// blocked refuses because of other regions, each named as "region: PHASE".
 func blocked(by []string, format string, args ...any) error {
 	err := swoosh.Errorf(swoosh.Conflict, "%s (blocked by %s)", fmt.Sprintf(format, args...), strings.Join(by, ", "))
 	err.BlockedBy = by
 	return err
 }
 
-// below gives the rows whose keys begin with prefix.
+// below returns the rows whose keys begin with prefix.
 func below[K ~string, V any](t swoosh.Table[K, V], prefix K) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for k, row := range t.From(prefix) {

@@ -9,18 +9,18 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// roundsMax bounds the counters of an imported state: there must be room for
-// them to grow.
+// roundsMax bounds the counters of an imported state, so that they have room to
+// grow.
 const roundsMax = 1 << 31
 
 // itemsMax bounds the items of a cycle, as the list of execution.plan does.
 const itemsMax = 1000
 
-// faultsMax bounds how much is said at once.
+// faultsMax bounds how many faults are reported at once.
 const faultsMax = 32
 
-// faults collects what is wrong with a payload or with an imported state, by
-// pointer from the root of the one or the other.
+// faults collects what is wrong with a payload or an imported state, with
+// pointers from its root.
 type faults []swoosh.FieldError
 
 // want notes a fault unless ok.
@@ -30,7 +30,7 @@ func (f *faults) want(ok bool, pointer, format string, args ...any) {
 	}
 }
 
-// refuse makes an error of the faults, if there are any.
+// refuse returns the faults as an error, nil if there are none.
 func (f faults) refuse(kind swoosh.Kind) error {
 	if f == nil {
 		return nil
@@ -40,15 +40,15 @@ func (f faults) refuse(kind swoosh.Kind) error {
 	return err
 }
 
-// Validate refuses an imported state whose rows don't fit each other: commands
-// rely on what only commands could have made.
+// Validate refuses an imported state whose rows don't fit each other, since
+// commands rely on rows that only commands could have made.
 func (s State) Validate() error {
 	return s.faults().refuse(swoosh.InvalidState)
 }
 
 var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
-// rowAt is the JSON Pointer (RFC 6901) of a row.
+// rowAt returns the JSON Pointer (RFC 6901) of a row.
 func rowAt(table, key string) string { return "/" + table + "/" + pointerEscapes.Replace(key) }
 
 func (s State) faults() faults {
@@ -56,7 +56,7 @@ func (s State) faults() faults {
 	for id, p := range s.Projects.All() {
 		at := rowAt("projects", string(id))
 		formed := id.Validate()
-		f.want(formed == nil, at, "is no id: it %v", formed)
+		f.want(formed == nil, at, "is not an id: it %v", formed)
 		f.want(p.Name != "", at+"/name", "is required")
 		f.want(!p.Created.IsZero(), at+"/created", "is required")
 		f.want(p.Phase == Active || p.Phase == Archived, at+"/phase", "must be %s or %s", Active, Archived)
@@ -73,36 +73,37 @@ func (s State) faults() faults {
 	return f
 }
 
-// everyProject holds a region's table to one row a project, and asks each row.
+// everyProject checks that a region's table has one row for each project, and
+// calls ask for each row.
 func everyProject[R any](f *faults, s State, region string, rows swoosh.Table[noun.ID, R], ask func(*faults, string, noun.ID, R)) {
 	for id := range s.Projects.All() {
 		_, ok := rows.Get(id)
-		f.want(ok, rowAt(region, string(id)), "is required, since there is a project of that id")
+		f.want(ok, rowAt(region, string(id)), "is required, since the project exists")
 	}
 	for id, row := range rows.All() {
 		at := rowAt(region, string(id))
 		_, ok := s.Projects.Get(id)
-		f.want(ok, at, "must not be there without a project of that id")
+		f.want(ok, at, "must not exist without its project")
 		ask(f, at, id, row)
 	}
 }
 
-// strayFaults finds votes and items of no project. Those of a project are
-// looked at with its council and its execution.
+// strayFaults finds votes and items without a project. Those of a project are
+// checked with its council and its execution.
 func (s State) strayFaults(f *faults) {
 	for k := range s.Votes.All() {
 		project, _, _ := strings.Cut(string(k), ".")
 		_, ok := s.Council.Get(noun.ID(project))
-		f.want(ok, rowAt("votes", string(k)), "must not be there without a council of its project")
+		f.want(ok, rowAt("votes", string(k)), "must not exist without the council of its project")
 	}
 	for k := range s.Items.All() {
 		project, _, _ := strings.Cut(string(k), ".")
 		_, ok := s.Execution.Get(noun.ID(project))
-		f.want(ok, rowAt("items", string(k)), "must not be there without execution of its project")
+		f.want(ok, rowAt("items", string(k)), "must not exist without the execution of its project")
 	}
 }
 
-// phaseFaults looks at what every region has: its phase and when it was
+// phaseFaults checks what every region has: its phase, and when phases were
 // entered.
 func phaseFaults(f *faults, at, phase string, entered []Entered, known ...string) {
 	f.want(slices.Contains(known, phase), at+"/phase", "must be one of %q", known)
@@ -110,8 +111,8 @@ func phaseFaults(f *faults, at, phase string, entered []Entered, known ...string
 	seen := map[string]bool{}
 	for i, e := range entered {
 		here := fmt.Sprintf("%s/entered/%d", at, i)
-		f.want(slices.Contains(known, e.Phase) && !seen[e.Phase], here+"/phase", "must be one of %q, and not there twice", known)
-		f.want(!e.At.IsZero() && (i == 0 || e.At.After(entered[i-1].At)), here+"/at", "must be given, and after the one before")
+		f.want(slices.Contains(known, e.Phase) && !seen[e.Phase], here+"/phase", "must be one of %q, each at most once", known)
+		f.want(!e.At.IsZero() && (i == 0 || e.At.After(entered[i-1].At)), here+"/at", "is required, and must be after the one before")
 		seen[e.Phase] = true
 	}
 }
@@ -126,9 +127,9 @@ func (s State) ingestionFaults(f *faults, at string, _ noun.ID, r Ingestion) {
 	roundFaults(f, at+"/epoch", r.Epoch, 1)
 	f.want(r.Failures <= roundsMax, at+"/failures", "must be at most %d", uint32(roundsMax))
 	step := slices.Index(steps, r.Phase)
-	f.want((len(r.Sources) > 0) == (step >= 1), at+"/sources", "must be there from %s on, and only then", Fetch)
-	f.want((r.ContentHash != "") == (step >= 2), at+"/content_hash", "must be there from %s on, and only then", Validate)
-	f.want((r.IndexRef != "") == (step >= 4), at+"/index_ref", "must be there in %s, and only then", Ready)
+	f.want((len(r.Sources) > 0) == (step >= 1), at+"/sources", "is required from %s on, and must not be given before", Fetch)
+	f.want((r.ContentHash != "") == (step >= 2), at+"/content_hash", "is required from %s on, and must not be given before", Validate)
+	f.want((r.IndexRef != "") == (step >= 4), at+"/index_ref", "is required in %s, and must not be given before", Ready)
 }
 
 func (s State) environmentFaults(f *faults, at string, _ noun.ID, r Environment) {
@@ -136,12 +137,12 @@ func (s State) environmentFaults(f *faults, at string, _ noun.ID, r Environment)
 	phaseFaults(f, at, r.Phase, r.Entered, steps...)
 	roundFaults(f, at+"/generation", r.Generation, 1)
 	step := slices.Index(steps, r.Phase)
-	f.want((r.Provider != "") == (step >= 1), at+"/provider", "must be there from %s on, and only then", Provision)
-	f.want(r.Resources == nil || step >= 1, at+"/resources", "must not be there before %s", Provision)
-	f.want(r.Artifacts == nil || step >= 2, at+"/artifacts", "must not be there before %s", Healthcheck)
-	f.want(r.Layers == nil || step >= 2, at+"/layers", "must not be there before %s", Healthcheck)
+	f.want((r.Provider != "") == (step >= 1), at+"/provider", "is required from %s on, and must not be given before", Provision)
+	f.want(r.Resources == nil || step >= 1, at+"/resources", "must not be given before %s", Provision)
+	f.want(r.Artifacts == nil || step >= 2, at+"/artifacts", "must not be given before %s", Healthcheck)
+	f.want(r.Layers == nil || step >= 2, at+"/layers", "must not be given before %s", Healthcheck)
 	if step < 2 {
-		f.want(len(r.Probes) == 0, at+"/probes", "must not be there before %s", Healthcheck)
+		f.want(len(r.Probes) == 0, at+"/probes", "must not be given before %s", Healthcheck)
 		return
 	}
 	ids := make(ProbeIDs, len(r.Probes))

@@ -11,9 +11,9 @@ func (s State) councilFaults(f *faults, at string, project noun.ID, r Council) {
 	phaseFaults(f, at, r.Phase, r.Entered, PlanRoles, Elect, ToolingSync, Ready)
 	roundFaults(f, at+"/term", r.Term, 1)
 	elected := r.Phase == ToolingSync || r.Phase == Ready
-	f.want(elected || len(r.Seats)+len(r.Tools) == 0, at+"/seats", "must not be there, nor tools, in %s", r.Phase)
+	f.want(elected || len(r.Seats)+len(r.Tools) == 0, at+"/seats", "must be empty in %s, and so must tools", r.Phase)
 	if r.Phase == PlanRoles {
-		f.want(len(r.Roles)+len(r.Electorate)+int(r.Quorum) == 0, at+"/roles", "must not be there, nor electorate and quorum, in %s", PlanRoles)
+		f.want(len(r.Roles)+len(r.Electorate)+int(r.Quorum) == 0, at+"/roles", "must be empty in %s, and so must electorate and quorum", PlanRoles)
 	} else {
 		planFaults(f, at, r)
 	}
@@ -22,7 +22,7 @@ func (s State) councilFaults(f *faults, at string, project noun.ID, r Council) {
 	f.want(r.Phase != Ready || r.synced(), at+"/phase", "must not be %s before all members have the same tools", Ready)
 }
 
-// planFaults asks of the plan what council.plan asks of its payload.
+// planFaults checks a plan as council.plan checks its payload.
 func planFaults(f *faults, at string, r Council) {
 	f.want(len(r.Roles) > 0, at+"/roles", "is required")
 	f.want(len(r.Electorate) > 0, at+"/electorate", "is required")
@@ -34,14 +34,14 @@ func planFaults(f *faults, at string, r Council) {
 	}
 }
 
-// seatFaults looks at who holds what, and at their tools.
+// seatFaults checks seats and tools.
 func seatFaults(f *faults, at string, r Council) {
 	electors, held, members := set(r.Electorate), map[Seat]bool{}, set(r.members())
 	seats := map[noun.ID]int{}
 	for i, seat := range r.Seats {
 		here := fmt.Sprintf("%s/seats/%d", at, i)
 		f.want(electors[seat.Member], here+"/member", "must be one of the electorate")
-		f.want(!held[seat], here, "must not be there twice")
+		f.want(!held[seat], here, "must not be repeated")
 		held[seat] = true
 		seats[seat.Role]++
 	}
@@ -58,13 +58,13 @@ func seatFaults(f *faults, at string, r Council) {
 	}
 }
 
-// voteFaults looks at the votes of one project.
+// voteFaults checks the votes of one project.
 func (s State) voteFaults(f *faults, project noun.ID, r Council) {
 	electors, seats := set(r.Electorate), map[string]int{}
 	for _, role := range r.Roles {
 		seats[string(role.Name)] = int(role.Seats)
 	}
-	ballot, used := "", 0 // project, role and voter; votes of one stand together
+	ballot, used := "", 0 // project, role and voter; votes of one ballot are adjacent
 	for k := range below(s.Votes, votesKey(project)) {
 		at, ids := rowAt("votes", string(k)), strings.Split(string(k), ".")
 		if err := k.Validate(); err != nil {
@@ -77,7 +77,7 @@ func (s State) voteFaults(f *faults, project noun.ID, r Council) {
 		used++
 		f.want(seats[ids[1]] > 0, at, "must be for a planned role")
 		f.want(electors[noun.ID(ids[2])] && electors[noun.ID(ids[3])], at, "must be by and for one of the electorate")
-		f.want(used <= seats[ids[1]], at, "is one vote too many of its voter in its role")
+		f.want(used <= seats[ids[1]], at, "is one vote too many of its voter for its role")
 	}
 }
 

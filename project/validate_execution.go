@@ -19,18 +19,18 @@ func (s State) executionFaults(f *faults, at string, project noun.ID, r Executio
 	ingestion, _ := s.Ingestion.Get(project)
 	f.want(r.Epoch <= ingestion.Epoch && (r.Epoch > 0 || !working), at+"/epoch", "must be an epoch that ingestion has begun")
 	f.want(r.Approvals > 0 || !working, at+"/approvals", "is required in %s", r.Phase)
-	f.want(r.Artifact == "" || r.Phase == Reverb, at+"/artifact", "must not be there in %s", r.Phase)
-	f.want(r.Artifact == "" || r.Artifact == r.LastArtifact, at+"/last_artifact", "must be the artifact")
+	f.want(r.Artifact == "" || r.Phase == Reverb, at+"/artifact", "must not be given in %s", r.Phase)
+	f.want(r.Artifact == "" || r.Artifact == r.LastArtifact, at+"/last_artifact", "must be the same as artifact")
 	f.want(r.Submissions <= roundsMax && (r.Submissions > 0) == (r.LastArtifact != ""), at+"/submissions",
-		"must be at most %d, and there with last_artifact", uint32(roundsMax))
+		"must be at most %d, and more than 0 if and only if last_artifact is given", uint32(roundsMax))
 	items, open := s.itemFaults(f, project, r)
-	f.want(items > 0 == working, at+"/phase", "must be %s or later with items, and before without", Work)
+	f.want(items > 0 == working, at+"/phase", "must be %s or later if there are items, and earlier if there are none", Work)
 	f.want(r.Open == open, at+"/open", "must be %d by the items", open)
 	f.want(open > 0 == (r.Phase == Work || r.Phase == Review), at+"/phase", "can't be %s with %d items open", r.Phase, open)
 }
 
-// itemFaults looks at the items of one project and counts all and the open
-// ones.
+// itemFaults checks the items of one project, and returns how many there are and
+// how many are open.
 func (s State) itemFaults(f *faults, project noun.ID, r Execution) (items int, open uint32) {
 	for k, item := range below(s.Items, itemsOf(project)) {
 		items++
@@ -38,10 +38,10 @@ func (s State) itemFaults(f *faults, project noun.ID, r Execution) (items int, o
 		formed := k.Validate()
 		f.want(formed == nil, at, "%v", formed)
 		f.want(item.Result != "" || r.Phase == Work, at+"/result", "is required in %s", r.Phase)
-		f.want(len(item.Reviews) == 0 || r.Phase != Work, at+"/reviews", "must not be there in %s", Work)
+		f.want(len(item.Reviews) == 0 || r.Phase != Work, at+"/reviews", "must not be given in %s", Work)
 		seen := map[noun.ID]bool{}
 		for i, review := range item.Reviews {
-			f.want(review.Reviewer != "" && !seen[review.Reviewer], fmt.Sprintf("%s/reviews/%d/reviewer", at, i), "is required, once")
+			f.want(review.Reviewer != "" && !seen[review.Reviewer], fmt.Sprintf("%s/reviews/%d/reviewer", at, i), "is required, and must not be repeated")
 			seen[review.Reviewer] = true
 		}
 		if r.Phase == Work && item.Result == "" || r.Phase != Work && !item.decided(r.Approvals) {

@@ -310,7 +310,7 @@ func ChartFaults(chart []ChartCell, parts ...swoosh.Part) (faults []string) {
 			faults = append(faults, c.Name+" is declared, but is not in the chart")
 		}
 		for _, phase := range slices.Concat(c.From, c.To) {
-			if phase != swoosh.Gone && !phases[c.Region+phase] {
+			if !phases[c.Region+phase] {
 				faults = append(faults, fmt.Sprintf("%s declares phase %s, which is not in the chart", c.Name, phase))
 			}
 		}

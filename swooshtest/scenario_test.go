@@ -96,3 +96,20 @@ func TestRequireChart(t *testing.T) {
 		require.NotEmpty(t, swooshtest.ChartFaults(chart(lines), lamp), name)
 	}
 }
+
+// TestChartOfObjectsThatGo: (none) is also where a command removes its object to.
+func TestChartOfObjectsThatGo(t *testing.T) {
+	fuse := swoosh.NewDomain("fuse",
+		swoosh.On[on]("put", "Put a fuse in.", swoosh.From().To("ON")),
+		swoosh.On[burn]("trip", "Trip it, perhaps.", swoosh.From("ON").To("OFF").Stay()),
+		swoosh.On[burn]("blow", "Blow it.", swoosh.From("ON").To(swoosh.Gone)))
+	faults := func(lines string) []string {
+		file := filepath.Join(t.TempDir(), "chart.txt")
+		require.NoError(t, os.WriteFile(file, []byte("region fuse ON OFF (none)\n"+lines), 0o600))
+		return swooshtest.ChartFaults(swooshtest.ReadChart(t, file), fuse)
+	}
+	const others = "fuse.put conflict conflict ON\nfuse.trip OFF|ON - not_found\n"
+	require.Empty(t, faults(others+"fuse.blow (none) - not_found\n"))
+	require.Equal(t, []string{`fuse.blow from ON: the chart has ["OFF"], the declaration ["(none)"]`}, faults(others+"fuse.blow OFF - not_found\n"))
+	require.Equal(t, []string{`fuse.blow from OFF: the chart has ["(none)"], the declaration ["-"]`}, faults(others+"fuse.blow (none) (none) not_found\n"))
+}

@@ -7,17 +7,17 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// The phases of region boot. An empty phase is LICENSED: with no holder it is
-// the perpetual local licence. UNLICENSED comes only from an imported state;
-// from TERMINATED only the import of another state leads out.
+// The phases of region boot. An empty phase means LICENSED; without a holder it is
+// the perpetual local licence. Only an imported state can be UNLICENSED, and only
+// the import of another state leads out of TERMINATED.
 const (
 	Licensed   = "LICENSED"
 	Unlicensed = "UNLICENSED"
 	Terminated = "TERMINATED"
 )
 
-// Boot is the domain of the licence. Without a valid one it refuses every
-// command outside these three domains; a state may still be imported.
+// Boot is the domain of the licence. Without a valid licence it refuses every
+// command outside these three domains. A state can still be imported.
 var Boot = swoosh.NewDomain("boot",
 	swoosh.On[BootLicense]("license", "Set the licence: who holds it and until when.",
 		swoosh.From(Unlicensed, Licensed).To(Licensed), swoosh.Refuses(swoosh.Conflict)),
@@ -29,9 +29,9 @@ var Boot = swoosh.NewDomain("boot",
 
 // BootState is the licence.
 type BootState struct {
-	Phase   string    `json:"phase"`   // empty is LICENSED
+	Phase   string    `json:"phase"`   // empty means LICENSED
 	Holder  noun.Name `json:"holder"`  // empty for the local licence
-	Expires noun.MS   `json:"expires"` // Unix ms, not valid from then on; 0 is perpetual
+	Expires noun.MS   `json:"expires"` // Unix ms from which it is no longer valid; 0 means perpetual
 	Reason  noun.Text `json:"reason"`  // of boot.revoke
 }
 
@@ -44,25 +44,25 @@ func bootPhase(v swoosh.View) (string, error) { return Boot.Of(v).phase(), nil }
 
 type licenceGate struct{}
 
-// Refuse goes by the entry's stamp, so a replay refuses what was refused.
+// Refuse compares with the entry's stamp, so that a replay decides the same.
 func (licenceGate) Refuse(s BootState, c swoosh.Command, at swoosh.Stamp) error {
 	if !governed(c) || c.Domain == "state" {
 		return nil
 	}
 	if s.phase() != Licensed {
-		return swoosh.Errorf(swoosh.Unlicensed, "%s needs a licence, which is %s: %s",
+		return swoosh.Errorf(swoosh.Unlicensed, "%s needs a licence, but the licence is %s: %s",
 			c.Name, because(s.phase(), s.Reason), s.wayOut())
 	}
 	if s.Expires != 0 && uint64(s.Expires) <= at.WallMS {
-		return swoosh.Errorf(swoosh.Unlicensed, "%s needs a licence, and that of %s expired at %d (Unix ms): renew it by boot.license",
-			c.Name, cmp.Or(s.Holder, "nobody"), s.Expires)
+		return swoosh.Errorf(swoosh.Unlicensed, "%s needs a licence, but that of %s expired at %d (Unix ms): renew it with boot.license",
+			c.Name, cmp.Or(s.Holder, "no holder"), s.Expires)
 	}
 	return nil
 }
 
 func (s BootState) wayOut() string {
 	if s.phase() == Terminated {
-		return "only an imported state (POST /state) leads out"
+		return "import another state (POST /state)"
 	}
-	return "give one by boot.license"
+	return "set one with boot.license"
 }

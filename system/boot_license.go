@@ -5,23 +5,23 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// BootLicense sets the licence in place of the one before.
+// BootLicense replaces the licence.
 //
-// Refused with Conflict if it would be expired by the command's own stamp.
+// Refused with Conflict if the licence is expired at the command's own stamp.
 type BootLicense struct {
 	Holder  noun.Name `json:"holder"`
-	Expires noun.MS   `json:"expires,omitzero"` // Unix ms; not given is perpetual
+	Expires noun.MS   `json:"expires,omitzero"` // Unix ms; not given means perpetual
 }
 
-// Phase is that of region boot.
+// Phase returns the phase of region boot.
 func (BootLicense) Phase(v swoosh.View) (string, error) { return bootPhase(v) }
 
-// Check refuses a licence that has expired already.
+// Check refuses a licence that is expired already.
 func (c BootLicense) Check(v swoosh.View) error {
 	now := v.At().WallMS
 	if c.Expires != 0 && uint64(c.Expires) <= now {
 		return swoosh.Errorf(swoosh.Conflict,
-			"a licence that expires at %d is over at %d (both Unix ms): give a later moment, or none for a perpetual licence",
+			"the licence expires at %d, but it is %d already (both Unix ms): give a later expires, or none for a perpetual licence",
 			c.Expires, now)
 	}
 	return nil

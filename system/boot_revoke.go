@@ -10,13 +10,13 @@ type BootRevoke struct {
 	Reason noun.Text `json:"reason,omitzero"`
 }
 
-// Phase is that of region boot.
+// Phase returns the phase of region boot.
 func (BootRevoke) Phase(v swoosh.View) (string, error) { return bootPhase(v) }
 
-// Check has nothing to refuse.
+// Check refuses nothing.
 func (BootRevoke) Check(swoosh.View) error { return nil }
 
-// Apply terminates, and keeps the reason.
+// Apply terminates the licence and stores the reason.
 func (c BootRevoke) Apply(s *BootState, _ swoosh.Stamp) {
 	s.Phase, s.Reason = Terminated, c.Reason
 }

@@ -14,19 +14,19 @@ const (
 )
 
 // Control is the domain of the pause. While PAUSED it refuses every command
-// outside these three domains, and the import of a state.
+// outside these three domains, and imports.
 var Control = swoosh.NewDomain("control",
-	swoosh.On[ControlPause]("pause", "Take no commands of other domains until resumed.",
+	swoosh.On[ControlPause]("pause", "Refuse the commands of other domains until control.resume.",
 		swoosh.From(Running, Paused).To(Paused)),
-	swoosh.On[ControlResume]("resume", "Take commands again.",
+	swoosh.On[ControlResume]("resume", "Accept commands again.",
 		swoosh.From(Running, Paused).To(Running)),
 	swoosh.Privileged[ControlState](),
 	swoosh.Gate[pauseGate]("Refuses commands while paused."),
 )
 
-// ControlState tells whether the system is paused.
+// ControlState holds whether the system is paused.
 type ControlState struct {
-	Phase  string    `json:"phase"`  // empty is RUNNING
+	Phase  string    `json:"phase"`  // empty means RUNNING
 	Reason noun.Text `json:"reason"` // of the pause; empty while RUNNING
 }
 
@@ -39,12 +39,12 @@ func controlPhase(v swoosh.View) (string, error) { return Control.Of(v).phase(),
 
 type pauseGate struct{}
 
-// Refuse lets these three domains pass, so that a pause can be ended, a
-// quarantine set and a licence renewed.
+// Refuse lets these three domains pass, so that a pause can end, a quarantine
+// begin and a licence be renewed.
 func (pauseGate) Refuse(s ControlState, c swoosh.Command, _ swoosh.Stamp) error {
 	if s.phase() != Paused || !governed(c) {
 		return nil
 	}
-	return swoosh.Errorf(swoosh.Paused, "%s is refused while the system is %s: control.resume ends it",
+	return swoosh.Errorf(swoosh.Paused, "%s is refused while the system is %s: end the pause with control.resume",
 		c.Name, because(Paused, s.Reason))
 }

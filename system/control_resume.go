@@ -2,17 +2,17 @@ package system
 
 import "github.com/chorus-services/swoosh"
 
-// ControlResume ends a pause. While RUNNING it changes nothing.
+// ControlResume ends a pause. It changes nothing while RUNNING.
 type ControlResume struct{}
 
-// Phase is that of region control.
+// Phase returns the phase of region control.
 func (ControlResume) Phase(v swoosh.View) (string, error) { return controlPhase(v) }
 
-// Check has nothing to refuse.
+// Check refuses nothing.
 func (ControlResume) Check(swoosh.View) error { return nil }
 
-// Apply clears the reason. A state that never paused keeps its empty phase,
-// which means the same.
+// Apply clears the reason. A state that was never paused keeps its empty phase,
+// which means RUNNING too.
 func (ControlResume) Apply(s *ControlState, _ swoosh.Stamp) {
 	if s.phase() != Running {
 		s.Phase = Running

@@ -29,7 +29,7 @@ func Example() {
 	}
 	// Output:
 	// control.pause <nil>
-	// work.do paused: work.do is refused while the system is PAUSED (maintenance): control.resume ends it
+	// work.do paused: work.do is refused while the system is PAUSED (maintenance): end the pause with control.resume
 	// control.resume <nil>
 	// work.do <nil>
 }

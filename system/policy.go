@@ -13,20 +13,20 @@ const (
 	Quarantined = "QUARANTINED"
 )
 
-// Policy is the domain of the quarantine. While QUARANTINED it refuses
-// everything but policy.release, the import of a state too.
+// Policy is the domain of the quarantine. While QUARANTINED it refuses everything
+// but policy.release, imports included.
 var Policy = swoosh.NewDomain("policy",
-	swoosh.On[PolicyQuarantine]("quarantine", "Take nothing but policy.release, because something is wrong.",
+	swoosh.On[PolicyQuarantine]("quarantine", "Refuse everything but policy.release.",
 		swoosh.From(Clear).To(Quarantined)),
-	swoosh.On[PolicyRelease]("release", "End the quarantine, with the name of who approved it.",
+	swoosh.On[PolicyRelease]("release", "End the quarantine, in the name of an approver.",
 		swoosh.From(Quarantined).To(Clear)),
 	swoosh.Privileged[PolicyState](),
 	swoosh.Gate[quarantineGate]("Refuses commands while quarantined."),
 )
 
-// PolicyState tells whether the system is quarantined.
+// PolicyState holds whether the system is quarantined.
 type PolicyState struct {
-	Phase    string    `json:"phase"`    // empty is CLEAR
+	Phase    string    `json:"phase"`    // empty means CLEAR
 	Reason   noun.Text `json:"reason"`   // of the last quarantine
 	Approver noun.Name `json:"approver"` // of the last release
 }
@@ -38,16 +38,16 @@ func (s PolicyState) Validate() error { return checkPhase(s.Phase, Clear, Quaran
 
 func policyPhase(v swoosh.View) (string, error) { return Policy.Of(v).phase(), nil }
 
-// releaseName is the one command that passes a quarantine.
+// releaseName is the only command that passes a quarantine.
 const releaseName = "policy.release"
 
 type quarantineGate struct{}
 
-// Refuse lets nothing pass but the way out.
+// Refuse lets only the release pass.
 func (quarantineGate) Refuse(s PolicyState, c swoosh.Command, _ swoosh.Stamp) error {
 	if s.phase() != Quarantined || c.Name == releaseName {
 		return nil
 	}
-	return swoosh.Errorf(swoosh.Quarantined, "%s is refused while the system is %s: %s ends it",
+	return swoosh.Errorf(swoosh.Quarantined, "%s is refused while the system is %s: end the quarantine with %s",
 		c.Name, because(Quarantined, s.Reason), releaseName)
 }

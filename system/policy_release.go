@@ -5,18 +5,18 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// PolicyRelease ends a quarantine in the name of somebody who approves it.
+// PolicyRelease ends a quarantine in the name of an approver.
 type PolicyRelease struct {
 	Approver noun.Name `json:"approver"`
 }
 
-// Phase is that of region policy.
+// Phase returns the phase of region policy.
 func (PolicyRelease) Phase(v swoosh.View) (string, error) { return policyPhase(v) }
 
-// Check has nothing to refuse.
+// Check refuses nothing.
 func (PolicyRelease) Check(swoosh.View) error { return nil }
 
-// Apply clears the phase. The reason stays, to be read.
+// Apply clears the phase. The reason stays readable.
 func (c PolicyRelease) Apply(s *PolicyState, _ swoosh.Stamp) {
 	s.Phase, s.Approver = Clear, c.Approver
 }

@@ -46,7 +46,8 @@ const (
 // string any of its Go type in decimal digits. The fields of a struct are
 // exported and tagged `json:"name"`, with the options omitzero and string.
 //
-// A type with Validate() error, on the value, has it called by Decode.
+// A type with Validate() error, on the value, has it called by Decode. A
+// FieldError that it returns points at a part of the value.
 type Codec struct {
 	typ    reflect.Type
 	root   *plan

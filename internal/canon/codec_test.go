@@ -306,8 +306,8 @@ func TestCheckDomainType(t *testing.T) {
 		{"raw JSON", reflect.TypeFor[struct {
 			R []jsontext.Value `json:"r"`
 		}](), ".R[]: raw JSON is not for domains"},
-		{"embedded text", reflect.TypeFor[embeds](), "embeds.label: an embedded field is not"},
-		{"embedded struct", reflect.TypeFor[struct{ inner }](), ".inner: an embedded field is not"},
+		{"embedded text", reflect.TypeFor[embeds](), "embeds.label is embedded: write its fields out"},
+		{"embedded struct", reflect.TypeFor[struct{ inner }](), ".inner is embedded: write its fields out"},
 		{"int", reflect.TypeFor[struct {
 			N int `json:"n"`
 		}](), ".N: int has 64 bits"},

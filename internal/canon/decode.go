@@ -3,6 +3,7 @@ package canon
 import (
 	"bytes"
 	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -99,7 +100,11 @@ func (s *decoding) value(p *plan, v reflect.Value) error {
 	if !p.validates || s.failed > failed || s.mode == Sparse && p.isZero(v) {
 		return nil
 	}
-	if err := v.Addr().Interface().(validator).Validate(); err != nil {
+	var part FieldError
+	switch err := v.Addr().Interface().(validator).Validate(); {
+	case errors.As(err, &part):
+		s.failAt(part)
+	case err != nil:
 		s.fail("%s", err.Error())
 	}
 	return nil

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// CheckDomainType says why t can't be a state's or a payload's, or nil. What
-// they hold must mean the same on every machine and in every reader of JSON,
-// so the rules are stricter than those of For: no floats, [time.Time],
+// CheckDomainType returns why t can't be the type of a state or a payload, or
+// nil. What they hold must mean the same on every machine and in every reader of
+// JSON, so the rules are stricter than those of For: no floats, [time.Time],
 // pointers, maps, embedded structs or raw JSON; an integer of 64 bits is a
 // noun, which has Validate, or has the tag option string; the names of members
 // are of a-z, 0-9 and underscore. The error names the field.
@@ -66,7 +66,7 @@ func checkEmbedded(t reflect.Type, path string) error {
 	}
 	for i := range t.NumField() {
 		if f := t.Field(i); f.Anonymous {
-			return fmt.Errorf("%s.%s: an embedded field is not for domains: give it a name", path, f.Name)
+			return fmt.Errorf("%s.%s is embedded: write its fields out, or give it a name and a tag json:\"…\"", path, f.Name)
 		}
 	}
 	return nil
