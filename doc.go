@@ -1,40 +1,41 @@
-// Package swoosh is a small durable control plane. Services post commands; a
-// deterministic reducer turns them into state; every command is on disk before
-// it is answered; after a crash the state is what it was, bit for bit, and can
-// prove it.
+// Package swoosh is a small durable control plane. Services post commands. A
+// deterministic reducer turns them into state. Every command is on disk before
+// it is answered. After a crash the state is the same, bit for bit, and proves
+// it.
 //
 // # The life of a command
 //
-// On the caller's goroutine ([Engine.Submit]; over HTTP api.go calls it) the
-// request is decoded, validated and brought into canonical form, and the
-// guards are asked, which may look at the world. Then it enters a queue that
-// is bounded in commands and in bytes.
+// On the caller's goroutine, [Engine.Submit] decodes the request, validates it
+// and brings it into canonical form (over HTTP, api.go calls it). Then it asks
+// the guards, which may look at the world. Then the command enters a queue,
+// bounded in commands and in bytes.
 //
-// One goroutine, run, is the single writer. It takes what is queued as a
-// group. For each command it looks the idempotency key up, refuses if the
-// engine is read-only or the disk full, stamps it with the hybrid logical
-// clock, holds what the caller expects against the state, and reduces it
+// One goroutine, run, is the single writer. It takes what is queued as a group.
+// For each command it looks up the idempotency key, refuses if the engine is
+// read-only or the disk full, stamps the command with the hybrid logical clock,
+// compares the caller's expectations with the state, and reduces it
 // (reducer.go): gates, verdicts of the guards, phase, Check, Apply, reactions.
-// The digests of the rows that changed give the new state hash; the entry is
-// chained to the one before. After the group the state is forked once, which
-// is cheap because tables are copied on write.
+// The digests of the changed rows give the new state hash; the entry is chained
+// to the one before. After the group, run forks the state once, which is cheap
+// because tables are copied on write.
 //
 // A second goroutine, commit, appends the group to the log in one synced
-// transaction, writes the mark, publishes the fork to readers, and answers
-// everybody. Meanwhile run reduces the next group: it consists of whatever
-// arrived while this one was being synced. No timer makes a group.
+// transaction, writes the mark, publishes the fork to readers, and answers the
+// callers. Meanwhile run reduces the next group: whatever arrived while this one
+// was synced. No timer makes a group.
 //
-// Refused commands are not entries. An answer, a refusal too, waits until what
-// it rests on is durable.
+// Refused commands are not entries. An answer, even a refusal, waits until what
+// it is based on is durable.
 //
 // # Boot
 //
-// [Open] loads the newest good snapshot and replays the log behind it through
-// the reducer that live traffic goes through, checking every link of the
-// chain. [Verify] and [Engine.ViewAt] take the same road.
+// [Open] loads the newest good snapshot and replays the log after it with the
+// reducer of live traffic, checking every link of the chain. Verification and
+// [Engine.ViewAt] do the same.
 //
 // # Domains
 //
 // The engine knows no domain. A [Domain] is a part of the state and a list of
-// its commands; programs bring their own, see [NewDomain] and the example.
+// its commands. Programs bring their own: see [NewDomain] and the example. To
+// give them a server and a command line as well, see package program.
 package swoosh

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# A tour of swoosh in a minute: a project through all its regions, a stream of
-# 10 000 commands, a kill -9 in the middle of it, a restart, and the proof that
-# nothing acknowledged is missing.
+# A tour of swoosh in a minute: a project goes through all its regions, a stream of
+# 10 000 commands begins, kill -9 ends the server in the middle of it, the server
+# starts again, and no acknowledged command is missing.
 #
-# It needs bash, curl and jq. It builds the program, or uses the one that
-# SWOOSH names. All it writes is in a temporary directory. It ends with 0 only
-# if everything is as it says.
+# Needs bash, curl and jq. Builds the program, or uses the one that SWOOSH names.
+# Writes to a temporary directory only. Exits with 0 only if every claim it prints
+# was checked.
 set -euo pipefail
 
 readonly COMMANDS=10000   # in the stream
 readonly KILL_AFTER=3000  # answers
-readonly RATE=400k        # bytes a second of the stream, so that it has a middle
+readonly RATE=400k        # bytes per second of the stream, so that there is time to kill
 
 say()  { printf '%s\n' "$*"; }
 die()  { printf 'demo: %s\n' "$*" >&2; [[ -s $work/log ]] && tail -n 20 "$work/log" >&2; exit 1; }
@@ -33,8 +33,8 @@ if [[ -z ${SWOOSH:-} ]]; then
 	(cd "$root" && go build -o "$SWOOSH" ./cmd/swoosh) || die "the program does not build"
 fi
 
-# start runs the server and waits for the line that it prints once it takes
-# commands. The third word is its address.
+# start runs the server and waits for the line that it prints when it takes
+# commands. The third word of the line is the address.
 mkfifo "$work/ready"
 exec 3<>"$work/ready"
 start() {
@@ -45,7 +45,7 @@ start() {
 	done
 }
 
-# send posts one command and prints the answer; a refusal ends the demo.
+# send posts one command. A refusal ends the demo.
 send() {
 	local body status
 	body=$(jq -nc --arg command "$1" --argjson payload "$2" '{command: $command, payload: $payload}')
@@ -56,8 +56,8 @@ send() {
 
 phase() { curl -sSf "$address/state?path=/project/$1/demo" | jq -r .phase; }
 
-# stream posts a file of commands, a line each, and writes the answers as they
-# come. Its further arguments are curl's.
+# stream posts a file of commands, one per line, and writes the answers to a file
+# as they come. It passes further arguments to curl.
 stream() {
 	local commands=$1 answers=$2
 	shift 2
@@ -107,7 +107,7 @@ kill -9 "$server"
 wait "$server" 2>/dev/null || true
 wait "$curl" 2>/dev/null || true
 
-# Only whole lines are answers.
+# A line that the kill cut short is no answer.
 answered=$(wc -l <"$work/answers")
 head -n "$answered" "$work/answers" >"$work/acknowledged"
 ((answered < COMMANDS)) || die "the stream was over before the kill"
@@ -123,7 +123,7 @@ stream "$work/commands" "$work/again"
 bad=$(jq -c 'select(.index == null)' "$work/again" | head -n 1)
 [[ -z $bad ]] || die "a command was refused: $bad"
 
-# What was acknowledged before the kill gets the same answer, as a duplicate.
+# Each command acknowledged before the kill gets its first answer, as a duplicate.
 jq -c '.duplicate = true' "$work/acknowledged" | jq -Sc . >"$work/want"
 head -n "$answered" "$work/again" | jq -Sc . | cmp - "$work/want" >&2 || die "an acknowledged command is missing, or has another answer now"
 landed=$(jq -s 'map(select(.duplicate)) | length' "$work/again")

@@ -80,7 +80,7 @@ func TestExamplesOfHelp(t *testing.T) {
 	require.NoError(t, err, "%s\n%s", script, out)
 }
 
-var serves = regexp.MustCompile(`(?m)^(?:go run \./cmd/)?swoosh serve\b[^#\n]*`)
+var serves = regexp.MustCompile(`(?m)^(?:go run \./cmd/|bin/)?swoosh serve\b[^#\n]*`)
 
 // pageScript makes one script of a page's blocks, each in a shell of its own.
 // A server runs in the background until the end; what it answers with 4xx and 5xx

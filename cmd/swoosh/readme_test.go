@@ -13,7 +13,7 @@ import (
 
 // TestReadmeShowsTheChart holds README to what `swoosh chart` draws.
 func TestReadmeShowsTheChart(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../docs/STATECHARTS.md")
 	require.NoError(t, err)
 	_, after, ok := strings.Cut(string(readme), "<!-- chart -->\n")
 	require.True(t, ok)
