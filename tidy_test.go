@@ -37,7 +37,8 @@ func TestImportArrows(t *testing.T) {
 		"swooshtest":        {""},
 		"access":            {""},
 		"client":            {},
-		"cmd/swoosh":        append([]string{"system", "project", "access", "client"}, engine...),
+		"program":           append([]string{"access", "client"}, engine...),
+		"cmd/swoosh":        {"program", "system", "project"},
 		"examples/follow":   {"client"},
 		"examples/embedded": append([]string{"system", "project"}, engine...),
 	}

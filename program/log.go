@@ -1,0 +1,200 @@
+package program
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/client"
+)
+
+func newLog(a *app) *cobra.Command {
+	var from, limit uint64
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "log [LOST-LOG] [flags]", Short: "Print the log's entries, a line each",
+		Long: `Prints the entries as they were committed, to the end of the log as it is now.
+With a log that a repair took out, such as swoosh-data/lost/log-1, it prints that
+one; no server is needed. With --follow it goes on with entries as they come, as
+"{program} watch" does.`,
+		Example: `  {program} log --from 2 --limit 3
+  {program} log --json | jq -c '{index, command}'`,
+		Args: takes("[LOST-LOG]"),
+	}
+	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
+	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first that is kept)")
+	cmd.Flags().Uint64Var(&limit, "limit", math.MaxUint64, "how many entries at most (default: all)")
+	cmd.Flags().Lookup("limit").DefValue = "0"
+	cmd.Flags().BoolVar(&follow, "follow", false, "go on with entries as they come, until ^C")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case cmd.Flags().Changed("from") && from == 0:
+			return exitf(codeUsage, "--from is 0: the first entry is 1")
+		case limit == 0:
+			return exitf(codeUsage, "--limit is 0: it must be 1 or more")
+		case follow && cmd.Flags().Changed("limit"):
+			return exitf(codeUsage, "--follow has no end, so it takes no --limit: leave one of them out")
+		case follow && len(args) == 1:
+			return exitf(codeUsage, "--follow is for a server's log: nothing comes behind %s: leave --follow out", args[0])
+		case len(args) == 1:
+			return printEntries(out, lostEntries(args[0], from), limit)
+		}
+		api, err := connection.reach(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if follow {
+			if from == 0 {
+				from, err = firstKept(cmd.Context(), api)
+			}
+			if err != nil {
+				return a.failed(err)
+			}
+			return a.printComing(cmd.Context(), out, api, from)
+		}
+		return a.failed(printEntries(out, api.Log(cmd.Context(), from), limit))
+	}
+	return cmd
+}
+
+// firstKept gives the index of the log's first entry, or of the one to come.
+func firstKept(ctx context.Context, api *client.Client) (uint64, error) {
+	for entry, err := range api.Log(ctx, 0) {
+		return entry.Index, err
+	}
+	return 1, nil
+}
+
+// printEntries prints at most limit entries.
+func printEntries(out *output, entries iter.Seq2[client.Entry, error], limit uint64) error {
+	w := bufio.NewWriter(out.w)
+	rows := entryRows{out: out, w: w}
+	for entry, err := range entries {
+		if err != nil {
+			return errors.Join(err, w.Flush())
+		}
+		if err := rows.print(entry); err != nil {
+			return err
+		}
+		if limit--; limit == 0 {
+			break
+		}
+	}
+	return w.Flush()
+}
+
+// entryRows prints entries, a line each.
+type entryRows struct {
+	out   *output
+	w     io.Writer
+	begun bool
+}
+
+func (r *entryRows) print(e client.Entry) error {
+	if r.out.json {
+		_, err := fmt.Fprintf(r.w, "%s\n", e.Raw)
+		return err
+	}
+	if !r.begun {
+		r.begun = true
+		fmt.Fprintln(r.w, r.out.paint(bold, r.line("INDEX", "TIME", "COMMAND", "ACTOR", "PAYLOAD")))
+	}
+	line := r.line(fmt.Sprint(e.Index), timeOf(e.HLC, r.layout()), printable(e.Command), printable(e.Actor), printable(string(e.Payload)))
+	if !e.Changed {
+		line = r.out.paint(dim, line)
+	}
+	_, err := fmt.Fprintln(r.w, line)
+	return err
+}
+
+// line lays out a line. Where there is little room the actor stands right behind
+// the command, and both are cut in favour of the payload.
+func (r *entryRows) line(index, at, command, actor, payload string) string {
+	width := len(r.layout())
+	if r.out.isWide() {
+		return r.out.fit(fmt.Sprintf("%8s  %-*s  %-24s  %-12s  %s", index, width, at, command, actor, payload))
+	}
+	what := cut(strings.TrimSpace(command+" "+actor), 26)
+	return r.out.fit(fmt.Sprintf("%6s  %-*s  %-18s  %s", index, width, at, what, payload))
+}
+
+// layout says how much of the time there is room for.
+func (r *entryRows) layout() string {
+	switch {
+	case r.out.isWide():
+		return "2006-01-02T15:04:05.000Z"
+	case r.out.width >= 80:
+		return "2006-01-02T15:04:05Z"
+	}
+	return "15:04:05Z"
+}
+
+// lostEntries reads a log that a repair took out. Another one is refused: only a
+// server's start may open it, since it copies what Badger might cut off.
+func lostEntries(dir string, from uint64) iter.Seq2[client.Entry, error] {
+	return func(yield func(client.Entry, error) bool) {
+		wal, err := openLost(dir)
+		if err != nil {
+			yield(client.Entry{}, err)
+			return
+		}
+		defer wal.Close()
+		for record, err := range wal.Read(from, math.MaxUint64) {
+			var e client.Entry
+			if err != nil {
+				err = exitf(codeDamaged, "%s: %w", dir, err)
+			} else {
+				e.Raw = record.AppendJSON(nil)
+				err = json.Unmarshal(e.Raw, &e)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func openLost(dir string) (swoosh.WAL, error) {
+	whole, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() || filepath.Base(filepath.Dir(whole)) != "lost" {
+		return nil, exitf(codeUsage, "%s is not a log that a repair took out: name one such as swoosh-data/lost/log-1", dir)
+	}
+	wal, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, exitf(codeFailed, "%s cannot be read: %w", dir, err)
+	}
+	return wal, nil
+}
+
+// printComing prints entries from an index on, 0 for the next one, until ctx
+// ends, which is no failure.
+func (a *app) printComing(ctx context.Context, out *output, api *client.Client, from uint64) error {
+	rows := entryRows{out: out, w: out.w}
+	for entry, err := range api.Watch(ctx, from) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			err = rows.print(entry)
+		}
+		if err != nil {
+			return a.failed(err)
+		}
+	}
+	return nil
+}
