@@ -265,7 +265,7 @@ func TestImportRefusedBeforeTheBody(t *testing.T) {
 	fake(t, refuse(http.StatusPreconditionRequired, "precondition_required", "no"))
 	got = swooshRun(t, "", "import", file)
 	require.Equal(t, codeFailed, got.code, got.err)
-	require.Regexp(t, `^swoosh: precondition_required: .*: give it by --if-match\n$`, got.err)
+	require.Regexp(t, `^swoosh: precondition_required: .*: give it with --if-match\n$`, got.err)
 }
 
 func TestImportOfWrongFiles(t *testing.T) {

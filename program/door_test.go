@@ -201,7 +201,7 @@ func TestModesAreTold(t *testing.T) {
 	mode := "ready"
 	for _, step := range []struct{ mode, says string }{
 		{"ready", ""}, {"disk_full", `level=WARN msg="commands are refused" mode=disk_full why="One. Two."`}, {"disk_full", ""},
-		{"read_only", "mode=read_only"}, {"ready", "taken again"}, {"ready", ""},
+		{"read_only", "mode=read_only"}, {"ready", "accepted again"}, {"ready", ""},
 	} {
 		text.Reset()
 		mode = tellMode(log, mode, swoosh.Health{Mode: step.mode, Reasons: []string{"One.", "Two."}})

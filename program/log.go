@@ -6,38 +6,43 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
-	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/client"
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 func newLog(a *app) *cobra.Command {
 	var from, limit uint64
 	var follow bool
 	cmd := &cobra.Command{
-		Use: "log [LOST-LOG] [flags]", Short: "Print the log's entries, a line each",
-		Long: `Prints the entries as they were committed, to the end of the log as it is now.
-With a log that a repair took out, such as swoosh-data/lost/log-1, it prints that
-one; no server is needed. With --follow it goes on with entries as they come, as
-"{program} watch" does.`,
+		Use: "log [DIR] [flags]", Short: "Print the log's entries, a line each",
+		Long: `Prints the entries in their order, to the end of the log as it is now. With
+--follow it continues with new entries, as "{program} watch" does.
+
+With DIR it reads that directory instead of asking a server: the data directory of
+a stopped server, or a log that a repair set aside, such as
+{program}-data/lost/log-1. Nothing there changes. Damage is stepped over; the exit
+code is then 3, and the message names the entries that are missing.`,
 		Example: `  {program} log --from 2 --limit 3
   {program} log --json | jq -c '{index, command}'`,
-		Args: takes("[LOST-LOG]"),
+		Args: takes("[DIR]"),
 	}
 	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
-	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first that is kept)")
-	cmd.Flags().Uint64Var(&limit, "limit", math.MaxUint64, "how many entries at most (default: all)")
+	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first one)")
+	cmd.Flags().Uint64Var(&limit, "limit", math.MaxUint64, "most entries to print (default: all)")
 	cmd.Flags().Lookup("limit").DefValue = "0"
-	cmd.Flags().BoolVar(&follow, "follow", false, "go on with entries as they come, until ^C")
+	cmd.Flags().BoolVar(&follow, "follow", false, "continue with new entries, until ^C")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case cmd.Flags().Changed("from") && from == 0:
@@ -47,9 +52,9 @@ one; no server is needed. With --follow it goes on with entries as they come, as
 		case follow && cmd.Flags().Changed("limit"):
 			return exitf(codeUsage, "--follow has no end, so it takes no --limit: leave one of them out")
 		case follow && len(args) == 1:
-			return exitf(codeUsage, "--follow is for a server's log: nothing comes behind %s: leave --follow out", args[0])
+			return exitf(codeUsage, "--follow is for the log of a server, and %s does not grow: leave --follow out", args[0])
 		case len(args) == 1:
-			return printEntries(out, lostEntries(args[0], from), limit)
+			return printEntries(out, a.storedEntries(args[0], from), limit)
 		}
 		api, err := connection.reach(cmd.Context())
 		if err != nil {
@@ -69,7 +74,7 @@ one; no server is needed. With --follow it goes on with entries as they come, as
 	return cmd
 }
 
-// firstKept gives the index of the log's first entry, or of the one to come.
+// firstKept returns the index of the log's first entry, or 1 if it is empty.
 func firstKept(ctx context.Context, api *client.Client) (uint64, error) {
 	for entry, err := range api.Log(ctx, 0) {
 		return entry.Index, err
@@ -119,8 +124,8 @@ func (r *entryRows) print(e client.Entry) error {
 	return err
 }
 
-// line lays out a line. Where there is little room the actor stands right behind
-// the command, and both are cut in favour of the payload.
+// line lays out a line. With little room, the actor follows the command directly,
+// and both are cut in favour of the payload.
 func (r *entryRows) line(index, at, command, actor, payload string) string {
 	width := len(r.layout())
 	if r.out.isWide() {
@@ -130,7 +135,7 @@ func (r *entryRows) line(index, at, command, actor, payload string) string {
 	return r.out.fit(fmt.Sprintf("%6s  %-*s  %-18s  %s", index, width, at, what, payload))
 }
 
-// layout says how much of the time there is room for.
+// layout returns the layout of times for the room that there is.
 func (r *entryRows) layout() string {
 	switch {
 	case r.out.isWide():
@@ -141,20 +146,18 @@ func (r *entryRows) layout() string {
 	return "15:04:05Z"
 }
 
-// lostEntries reads a log that a repair took out. Another one is refused: only a
-// server's start may open it, since it copies what Badger might cut off.
-func lostEntries(dir string, from uint64) iter.Seq2[client.Entry, error] {
+// storedEntries reads the log in a directory without a server: a data directory, or
+// a log that a repair set aside. It changes nothing there.
+func (a *app) storedEntries(dir string, from uint64) iter.Seq2[client.Entry, error] {
 	return func(yield func(client.Entry, error) bool) {
-		wal, err := openLost(dir)
-		if err != nil {
-			yield(client.Entry{}, err)
-			return
+		at := dir
+		if info, err := os.Stat(filepath.Join(dir, "log")); err == nil && info.IsDir() {
+			at = filepath.Join(dir, "log")
 		}
-		defer wal.Close()
-		for record, err := range wal.Read(from, math.MaxUint64) {
+		for record, err := range swoosh.ReadLog(at, from) {
 			var e client.Entry
 			if err != nil {
-				err = exitf(codeDamaged, "%s: %w", dir, err)
+				err = a.notStored(dir, err)
 			} else {
 				e.Raw = record.AppendJSON(nil)
 				err = json.Unmarshal(e.Raw, &e)
@@ -166,23 +169,19 @@ func lostEntries(dir string, from uint64) iter.Seq2[client.Entry, error] {
 	}
 }
 
-func openLost(dir string) (swoosh.WAL, error) {
-	whole, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
+// notStored says what to do about a directory whose log cannot be read.
+func (a *app) notStored(dir string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return exitf(codeUsage, "%s is not a log: name a data directory, or a log that a repair set aside, such as %s-data/lost/log-1", dir, a.name())
+	case errors.Is(err, durable.ErrLocked):
+		return exitf(codeFailed, "%s is in use by a server: ask that one with --addr and without %s, or stop it", dir, dir)
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() || filepath.Base(filepath.Dir(whole)) != "lost" {
-		return nil, exitf(codeUsage, "%s is not a log that a repair took out: name one such as swoosh-data/lost/log-1", dir)
-	}
-	wal, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, exitf(codeFailed, "%s cannot be read: %w", dir, err)
-	}
-	return wal, nil
+	return err
 }
 
-// printComing prints entries from an index on, 0 for the next one, until ctx
-// ends, which is no failure.
+// printComing prints entries from an index on, 0 for the next one, until ctx ends,
+// which is not a failure.
 func (a *app) printComing(ctx context.Context, out *output, api *client.Client, from uint64) error {
 	rows := entryRows{out: out, w: out.w}
 	for entry, err := range api.Watch(ctx, from) {

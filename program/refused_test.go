@@ -353,6 +353,12 @@ func TestTokenIsRefused(t *testing.T) {
 		{args: "token a read --token-file tokens", prepare: file("tokens", "b read 0123456789abcdef\n", 0o644), code: codeFailed, says: "chmod 600"},
 		{args: "token a read --token-file tokens", prepare: file("tokens", "", 0o400), as: nobody, code: codeFailed, says: "open tokens: permission denied"},
 		{args: "token a read --token-file tokens", prepare: file("tokens", "", 0o200), as: nobody, code: codeFailed, says: "open tokens: permission denied"},
+		{args: "token a read --token-file tokens --out there", prepare: file("there", "", 0o600), code: codeUsage, says: "--out there exists already"},
+		{args: "token a read --token-file tokens --out link", prepare: func(t *testing.T, dir string) {
+			require.NoError(t, os.Symlink("elsewhere", filepath.Join(dir, "link")))
+		}, code: codeUsage, says: "--out link exists already"},
+		{args: "token a read --token-file tokens --out nowhere/out", code: codeUsage, says: "open nowhere/out: no such file or directory: check the path"},
+		{args: "token a read --token-file folder --out out", prepare: folder("folder", 0o700), code: codeFailed, says: "read folder: is a directory"},
 		{args: "token a read --token-file closed/tokens", prepare: folder("closed", 0o500), as: nobody, code: codeFailed, says: "open closed/tokens: permission denied"},
 	}
 	for i, r := range tests {

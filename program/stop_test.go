@@ -136,7 +136,7 @@ func TestPayloadThatIsTooLong(t *testing.T) {
 	fake(t, func(http.ResponseWriter, *http.Request) { t.Error("nothing is to be sent") })
 	got := swooshRun(t, `{"a":"`+string(bytes.Repeat([]byte("x"), payloadMaxBytes))+`"}`, "command", "x.y", "-")
 	require.Equal(t, codeUsage, got.code)
-	require.Equal(t, "swoosh: the payload has more than 2097152 bytes, which no server takes: make it smaller, or several commands\n", got.err)
+	require.Equal(t, "swoosh: the payload has more than 2097152 bytes, which no server accepts: split it into several commands\n", got.err)
 }
 
 // TestStdinThatFails is not taken for its end.

@@ -10,6 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// TestTokenInAFile: it goes to a new file for this user only, and lets its owner in.
+func TestTokenInAFile(t *testing.T) {
+	dir := t.TempDir()
+	file, out := filepath.Join(dir, "tokens"), filepath.Join(dir, "a.token")
+	got := swooshRun(t, "", "token", "a", "read", "--token-file", file, "--out", out)
+	require.Equal(t, outcome{}, got)
+	info, err := os.Stat(out)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+	p := launch(t, filepath.Join(dir, "data"), "--token-file", file)
+	t.Setenv("SWOOSH_ADDR", p.address(t))
+	require.Equal(t, codeFailed, swooshRun(t, "", "state").code)
+	require.Equal(t, codeGood, swooshRun(t, "", "state", "--token-file", out).code)
+}
+
 // TestTokenOnAFullDisk leaves no half of a line: it could be another line.
 func TestTokenOnAFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
