@@ -208,7 +208,7 @@ func TestCommandStream(t *testing.T) {
 	require.Equal(t, strings.Join([]string{
 		"   LINE     ENTRY  OUTCOME             COMMAND",
 		"      1         5  changed             project.create",
-		"      3         -  malformed_request   the line is no command: jsontext: invalid character 'x' at start of value",
+		"      3         -  malformed_request   the line is not a command: jsontext: invalid character 'x' at start of value",
 		"      4         -  unknown_command     x: ",
 	}, "\n"), shorten(swooshRun(t, create("e")+"\nx\n"+`{"command":"x"}`, "command", "-").out, "x: "))
 	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "{}").code)
@@ -290,7 +290,7 @@ func TestCommandStreamThatIsLost(t *testing.T) {
 		says    string
 	}{
 		{goAway, codeUnknown, "line 3 and those after it have no answer"},
-		{refuse(http.StatusForbidden, "forbidden", "no"), codeFailed, "line 2 and those after it have not happened"},
+		{refuse(http.StatusForbidden, "forbidden", "no"), codeFailed, "line 2 and those after it have not been applied"},
 	} {
 		fake(t, test.handler)
 		got := swooshRun(t, "\n"+`{"command":"a"}`+"\n"+`{"command":"b"}`, "command", "-")

@@ -53,7 +53,7 @@ func TestListenOnWhatANameStandsFor(t *testing.T) {
 	require.NoError(t, ln.Close())
 	_, err = listenOn(at, false)
 	require.Equal(t, codeUsage, exitCode(err))
-	require.ErrorContains(t, err, "which other machines reach: give 127.0.0.1 in its place")
+	require.ErrorContains(t, err, "which other machines reach: give 127.0.0.1 instead")
 	ln, err = listenOn(at, true)
 	require.NoError(t, err, "it was not kept")
 	require.NoError(t, ln.Close())

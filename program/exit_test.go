@@ -73,7 +73,7 @@ func TestUsage(t *testing.T) {
 		{"log --from -1", `--from is "-1": give a whole number, 0 or more`},
 		{"log --limit 0", "--limit is 0"},
 		{"log --follow --limit 2", "--follow has no end, so it takes no --limit: leave one of them out"},
-		{"log --follow lost/log-1", "nothing comes behind lost/log-1: leave --follow out"},
+		{"log --follow lost/log-1", "lost/log-1 does not grow: leave --follow out"},
 		{"log --from 0", "the first entry is 1"},
 		{"watch --from 0", "the first entry is 1"},
 		{"import", "FILE is missing"},

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// unread says what to do about a file that cannot be read. What this user may not
-// do is said by oneLine.
+// unread adds what to do about a file that cannot be read. oneLine does so for a
+// missing permission.
 func unread(what string, err error) error {
 	next := ""
 	switch {

@@ -11,8 +11,8 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// The service manager is told how the server is (sd_notify(3)). Without one,
-// nobody is; that it cannot be told is no reason to stop.
+// The server reports its state to the service manager, if there is one
+// (sd_notify(3)). A report that fails is not a reason to stop.
 
 func notify(format string, args ...any) {
 	_, _ = daemon.SdNotify(false, fmt.Sprintf(format, args...))
@@ -29,8 +29,7 @@ func notifyProgress(p swoosh.Progress) {
 	notify("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d", done, extendStart.Microseconds())
 }
 
-// notifyReload tells that the settings are being read again, until the next
-// READY=1.
+// notifyReload reports that files are being reloaded, until the next READY=1.
 func notifyReload() {
 	var now unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
@@ -38,8 +37,8 @@ func notifyReload() {
 	}
 }
 
-// watchdog tells, until ctx ends, that the server is well: not while a sync
-// hangs, so that the service manager may restart it.
+// watchdog reports that the server is well until ctx ends. It does not while a sync
+// hangs, so that the service manager can restart the server.
 func watchdog(ctx context.Context, e *swoosh.Engine) {
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || every == 0 {

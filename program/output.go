@@ -14,25 +14,25 @@ import (
 	"golang.org/x/term"
 )
 
-// output is where a command prints what it was asked for: text for people, or
-// JSON. What it says beside that goes to stderr.
+// output is where a command prints its result: text for people, or JSON. Everything
+// else it prints goes to stderr.
 type output struct {
 	w      io.Writer
 	json   bool
-	width  int // columns of the terminal; 0: it is none
+	width  int // columns of the terminal; 0: not a terminal
 	colour bool
 }
 
-// newOutput gives an output, and cmd the flag that makes it JSON.
+// newOutput returns an output and adds to cmd the flag that makes it JSON.
 func newOutput(cmd *cobra.Command, w io.Writer) *output {
 	o := &output{w: w, width: terminalWidth(w)}
-	// An empty NO_COLOR says nothing (no-color.org).
+	// An empty NO_COLOR counts as not set (no-color.org).
 	o.colour = o.width > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON, for programs")
 	return o
 }
 
-// terminalWidth gives a terminal's columns, and 0 for what is none.
+// terminalWidth returns a terminal's columns, 0 if w is not a terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -55,8 +55,8 @@ func (o *output) printJSON(v any) error {
 	return err
 }
 
-// print prints v with --json, otherwise fields, names and values by turns, a line
-// each. A value that is empty is left out.
+// print prints v with --json, otherwise fields: names and values by turns, a line for
+// each pair. Fields with an empty value are left out.
 func (o *output) print(v any, fields ...string) error {
 	if o.json {
 		return o.printJSON(v)
@@ -85,7 +85,7 @@ func (o *output) paint(colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// fit cuts a line that is longer than the terminal is wide.
+// fit cuts a line to the width of the terminal.
 func (o *output) fit(line string) string {
 	if o.width == 0 {
 		return line
@@ -93,7 +93,7 @@ func (o *output) fit(line string) string {
 	return cut(line, o.width)
 }
 
-// cut shows where it cut what is longer than width.
+// cut cuts text to a width and ends it with an ellipsis.
 func cut(text string, width int) string {
 	runes := []rune(text)
 	if len(runes) <= width {
@@ -102,12 +102,12 @@ func cut(text string, width int) string {
 	return string(runes[:width-1]) + "…"
 }
 
-// isWide says whether there is room for long lines: on a wide terminal, and where
-// there is none.
+// isWide reports whether there is room for long lines: on a wide terminal, or in a
+// file.
 func (o *output) isWide() bool { return o.width == 0 || o.width >= 120 }
 
-// printable writes what a terminal would obey, or show in another order, as JSON
-// escapes it.
+// printable escapes, as JSON does, what a terminal would obey or show in another
+// order.
 func printable(text string) string {
 	if !strings.ContainsFunc(text, isCommanding) {
 		return text
@@ -125,8 +125,8 @@ func printable(text string) string {
 
 func isCommanding(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
-// timeOf gives the wall clock's time in an hlc, in a layout; the hlc itself if it
-// is none.
+// timeOf returns the wall clock's time in an hlc, in a layout, or the text itself if
+// it is not an hlc.
 func timeOf(hlc, layout string) string {
 	digits, _, _ := strings.Cut(hlc, "-")
 	var ms int64

@@ -8,11 +8,10 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// drawEvery is how often a bar is drawn anew.
+// drawEvery is how often a bar is redrawn.
 const drawEvery = 100 * time.Millisecond
 
-// progress shows on a terminal, as a bar, how far long work is. Elsewhere it shows
-// nothing.
+// progress shows long work as a bar on a terminal, and nothing elsewhere.
 type progress struct {
 	line  *status
 	what  string // is under way
@@ -21,7 +20,7 @@ type progress struct {
 	steps int64
 }
 
-// show says how many steps are done, of how many; -1: nobody knows.
+// show draws how many steps are done, of how many; -1: not known.
 func (p *progress) show(done, steps int64) {
 	if !p.line.terminal || steps == 0 {
 		return
@@ -29,7 +28,7 @@ func (p *progress) show(done, steps int64) {
 	if p.bar == nil || p.steps != steps {
 		p.steps, p.bar = steps, progressbar.NewOptions64(steps, p.options(steps)...)
 	}
-	_ = p.bar.Set64(done) // It fails where it cannot write, and it writes nowhere.
+	_ = p.bar.Set64(done) // It fails only if it cannot write, and it writes nowhere.
 	if drawn := strings.Trim(p.bar.String(), "\r"); drawn != "" {
 		p.line.draw(drawn)
 	}
@@ -47,10 +46,10 @@ func (p *progress) options(steps int64) []progressbar.Option {
 	return append(all, progressbar.OptionShowIts(), progressbar.OptionSetItsString(p.unit))
 }
 
-// clear takes the bar away for good: who reads may go on for a moment.
+// clear removes the bar for good, although a reader may continue for a moment.
 func (p *progress) clear() { p.line.end() }
 
-// reading shows how much of r is read.
+// reading shows how much of a reader is read.
 type reading struct {
 	io.Reader
 	progress *progress

@@ -103,7 +103,7 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	return exitf(codeUsage, "there is no command %q%s", word, meant(word, names, root.Name()+" help lists them all"))
 }
 
-// flagError makes a usage error of what the flags' parser says, and names the
+// flagError turns an error of the flags' parser into a usage error, and names the
 // flag that was perhaps meant.
 func flagError(cmd *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
@@ -123,7 +123,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return exitf(codeUsage, "%w%s", err, meant(word, names, cmd.CommandPath()+" --help lists the flags"))
 }
 
-// kindOf says what a flag takes, in words.
+// kindOf returns what a flag takes, in words.
 func kindOf(f *pflag.Flag) string {
 	switch f.Value.Type() {
 	case "duration":
@@ -142,8 +142,8 @@ func kindOf(f *pflag.Flag) string {
 	return "a whole number"
 }
 
-// meant ends a sentence about an unknown word: with the name that was perhaps
-// meant, if there is one, and with the next step.
+// meant returns the end of a sentence about an unknown word: the name that was
+// perhaps meant, if there is one, and the next step.
 func meant(word string, names []string, next string) string {
 	if near := canon.Nearest(word, names); near != "" {
 		return fmt.Sprintf(", did you mean %s? %s", near, next)
@@ -151,8 +151,7 @@ func meant(word string, names []string, next string) string {
 	return ": " + next
 }
 
-// takes lets a command take the arguments that are named; those in brackets
-// may be left out.
+// takes makes a command accept the named arguments; those in brackets are optional.
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for i, name := range names {

@@ -141,6 +141,7 @@ func TestServeAnswersWhileItStarts(t *testing.T) {
 	defer alive.Body.Close()
 	require.Equal(t, http.StatusOK, alive.StatusCode)
 	t.Setenv("SWOOSH_ADDR", ln.Addr().String())
+	t.Setenv("SWOOSH_RETRY", "0")
 	got := swooshRun(t, "", "state")
 	require.Equal(t, codeFailed, got.code)
 	require.Contains(t, got.err, "swoosh: starting:")
@@ -282,7 +283,7 @@ func TestStopEndsStreamsAndWatches(t *testing.T) {
 // TestStopWithASlowReader: who does not take an answer is cut off in time for the
 // engine to be closed in order.
 func TestStopWithASlowReader(t *testing.T) {
-	r := start(t, swoosh.Options{}, 3*time.Second)
+	r := start(t, swoosh.Options{}, time.Second)
 	address := r.address()
 	var lines, sources strings.Builder
 	for i := range 64 {

@@ -263,7 +263,7 @@ func (w *web) drain(ctx context.Context, patience time.Duration, log *slog.Logge
 		return nil
 	}
 	log.Warn("requests take too long and are cut off", "patience", patience.String())
-	_ = w.server.Close() // Its error says that a connection was gone already.
+	_ = w.server.Close() // Its error means that a connection was closed already.
 	idle := make(chan struct{})
 	go func() {
 		w.busy.Lock()

@@ -10,14 +10,14 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// sayEvery is how often progress is logged where there is no terminal.
+// sayEvery is how often progress is logged if there is no terminal.
 const sayEvery = 5 * time.Second
 
-// clearLine takes the cursor to the start of the line and empties it (ECMA-48).
+// clearLine moves the cursor to the start of the line and clears it (ECMA-48).
 const clearLine = "\r\x1b[K"
 
 // status writes the log, and on a terminal one line under it that is redrawn.
-// It is for any number of goroutines.
+// Any number of goroutines may use it.
 type status struct {
 	terminal bool
 	now      func() time.Time
@@ -47,8 +47,8 @@ func (s *status) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// progress gives what swoosh.Options.Progress takes: on a terminal a bar shows how
-// far it is, elsewhere the log says so every few seconds.
+// progress returns a function for swoosh.Options.Progress. On a terminal it draws a
+// bar, elsewhere it logs every few seconds.
 func (s *status) progress(log *slog.Logger, what string) func(swoosh.Progress) {
 	loading, replaying := &progress{line: s, what: "loading a snapshot"}, &progress{line: s, what: what, unit: "entries"}
 	return func(p swoosh.Progress) {
@@ -87,7 +87,7 @@ func (s *status) due() bool {
 	return true
 }
 
-// end takes the line away for good.
+// end removes the line for good.
 func (s *status) end() {
 	s.clear()
 	s.mu.Lock()
@@ -95,7 +95,7 @@ func (s *status) end() {
 	s.over = true
 }
 
-// clear takes the line away.
+// clear removes the line.
 func (s *status) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

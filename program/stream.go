@@ -22,38 +22,38 @@ func sendLines(ctx context.Context, c *connection, out *output) error {
 		return err
 	}
 	in := &commandLines{r: bufio.NewReader(c.app.in), numbers: make(chan int, linesMost)}
-	told := &tally{out: out, progress: &progress{line: newStatus(c.app.err), what: "sending", unit: "commands"}}
-	defer told.progress.clear()
-	c.under(told.progress)
+	answers := &tally{out: out, progress: &progress{line: newStatus(c.app.err), what: "sending", unit: "commands"}}
+	defer answers.progress.clear()
+	c.under(answers.progress)
 	for a, err := range api.Stream(ctx, in.all()) {
 		if err != nil {
 			return in.unanswered(c.app.failed(err))
 		}
 		number := <-in.numbers
-		if err := told.print(number, a); err != nil {
-			return exitf(codeUnknown, "the answer to line %d cannot be printed: %w; it and those after it may have happened", number, err)
+		if err := answers.print(number, a); err != nil {
+			return exitf(codeUnknown, "the answer to line %d cannot be printed: %w; it and the lines after it may have been applied", number, err)
 		}
 	}
 	if in.err != nil {
-		return exitf(codeFailed, "stdin cannot be read any further: %w", in.err)
+		return exitf(codeFailed, "stdin cannot be read: %w", in.err)
 	}
-	return told.end()
+	return answers.end()
 }
 
-// linesMost is more than the commands that a client has on their way.
+// linesMost is more than the commands that a client sends ahead of their answers.
 const linesMost = 1024
 
-// lineMaxBytes is more than a server takes of a line, so that the server refuses.
+// lineMaxBytes is more than a server accepts in a line, so that the server refuses.
 const lineMaxBytes = 1 << 20
 
 // commandLines reads commands, a line each.
 type commandLines struct {
 	r       *bufio.Reader
-	numbers chan int // of the lines whose commands are on their way, from 1
-	err     error    // why reading has ended, but for the end; read after the stream
+	numbers chan int // of the lines that are not answered yet, from 1
+	err     error    // why reading failed; read after the stream
 }
 
-// all gives the commands. A line that is none is given as one that cannot be
+// all returns the commands. A line that is not a command becomes one that cannot be
 // sent, so that it is answered in its turn.
 func (l *commandLines) all() iter.Seq[client.Command] {
 	return func(yield func(client.Command) bool) {
@@ -75,7 +75,7 @@ func (l *commandLines) all() iter.Seq[client.Command] {
 	}
 }
 
-// next reads a line. Of one that is too long it gives as much as shows that.
+// next reads a line. Of a line that is too long it returns only enough to show that.
 func (l *commandLines) next() ([]byte, error) {
 	var line []byte
 	for {
@@ -100,19 +100,19 @@ func parseCommand(line []byte) client.Command {
 	return command
 }
 
-// noCommand is the payload of a line that is no command: it says why.
+// noCommand is the payload of a line that is not a command, with the reason.
 type noCommand struct{ error }
 
 // MarshalJSON fails, so that the client refuses the line.
 func (n noCommand) MarshalJSON() ([]byte, error) { return nil, n.error }
 
-// unanswered says which lines have no answer.
+// unanswered adds to an error which lines have no answer.
 func (l *commandLines) unanswered(end error) error {
 	select {
 	case first := <-l.numbers:
-		what := "have not happened"
+		what := "have not been applied"
 		if exitCode(end) == codeUnknown {
-			what = "have no answer: those with an idempotency_key can be sent again, and apply once"
+			what = "have no answer: send those with an idempotency_key again, they are applied once"
 		}
 		return exitf(exitCode(end), "%w; line %d and those after it %s", end, first, what)
 	default:
@@ -129,7 +129,7 @@ type tally struct {
 
 func (t *tally) print(line int, a client.Answer) error {
 	t.answered++
-	if t.out.width == 0 { // Else the answers themselves are on the terminal.
+	if t.out.width == 0 { // Otherwise the answers themselves are on the terminal.
 		t.progress.show(t.answered, -1)
 	}
 	if a.Refused == nil {
@@ -140,7 +140,7 @@ func (t *tally) print(line int, a client.Answer) error {
 	}
 	refused := *a.Refused
 	if n, ok := a.Command.Payload.(noCommand); ok {
-		refused = client.Error{Code: client.MalformedRequest, Detail: "the line is no command: " + n.Error(), Happened: client.No}
+		refused = client.Error{Code: client.MalformedRequest, Detail: "the line is not a command: " + n.Error(), Happened: client.No}
 	}
 	t.refused++
 	if refused.Happened == client.Unknown {

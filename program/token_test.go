@@ -43,7 +43,7 @@ func TestTokenOnAFullDisk(t *testing.T) {
 
 	got := swooshRun(t, "", "token", "carol", "admin", "--token-file", file)
 	require.Equal(t, codeFailed, got.code, got.err)
-	require.Contains(t, got.err, "no space left on device: see to its directory")
+	require.Contains(t, got.err, "no space left on device: check its directory")
 	after, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, text, string(after))
