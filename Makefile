@@ -22,15 +22,15 @@ race:
 	$(GO) test -race -timeout 20m ./...
 
 pages: ## every command of every page, read out of the pages
-	$(GO) test -count=1 -timeout 10m -run TestPages -v ./cmd/swoosh
+	$(GO) test -count=1 -timeout 10m -run TestPages -v ./program
 
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
-	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run TestD1KillNine -v ./cmd/swoosh
+	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run TestD1KillNine -v ./program
 
 STREAM_MB ?= 1000
 stream: ## a stream of STREAM_MB megabytes, watching the server's memory
-	SWOOSH_STREAM_MB=$(STREAM_MB) $(GO) test -count=1 -timeout 20m -run TestStreamMemoryIsBounded -v ./cmd/swoosh
+	SWOOSH_STREAM_MB=$(STREAM_MB) $(GO) test -count=1 -timeout 20m -run TestStreamMemoryIsBounded -v ./program
 
 demo: build ## the ten-minute tour
 	SWOOSH=bin/swoosh examples/demo.sh

@@ -78,7 +78,7 @@ func TestTokens(t *testing.T) {
 	write(t, file, "broken\n")
 	require.Error(t, tokens.Reload())
 	_, err = tokens.Authenticate(bearer(secret))
-	require.NoError(t, err, "what was there before stays in use")
+	require.NoError(t, err, "its old content stays in force")
 	write(t, file, "boss admin 0123456789abcdef\n")
 	require.NoError(t, tokens.Reload())
 	_, err = tokens.Authenticate(bearer(secret))
@@ -140,8 +140,8 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 func TestTokenFilesThatAreRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	for text, want := range map[string]string{
-		"":                                "holds no line",
-		"# nothing\n":                     "holds no line",
+		"":                                "has no line",
+		"# nothing\n":                     "has no line",
 		"\na\n":                           "line 2: it has 1 words",
 		"a read b c\n":                    "line 1: it has 4 words",
 		"ä read 0123456789abcdef\n":       `line 1: a caller's name has 1 to 64 characters from ! to ~`,
@@ -153,7 +153,7 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 		"a read sha256:" + strings.Repeat("ab", 32) + "a\n":                   "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("AB", 32) + "\n":                    "64 lower-case hex digits",
 		"a read 0123456789abcdef\na write fedcba9876543210\n":                 "line 2: a has another role",
-		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token stands in a line before",
+		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token is in an earlier line already",
 		"a read 0123456789abcdef\n" + strings.Repeat("x", 70_000) + " read\n": "token too long",
 	} {
 		_, err := access.OpenTokens(write(t, file, text), nil, quiet)
@@ -173,7 +173,7 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 	for _, mode := range []os.FileMode{0o620, 0o602} {
 		require.NoError(t, os.Chmod(file, mode))
 		_, err = access.OpenTokens(file, nil, quiet)
-		require.ErrorContains(t, err, file+" may be written by others")
+		require.ErrorContains(t, err, file+" can be written by other users")
 	}
 }
 
@@ -340,7 +340,7 @@ func TestCertificateOnALongConnection(t *testing.T) {
 	require.NoError(t, certificates.Reload())
 	require.NoError(t, ask(ca))
 	require.Error(t, ask(under, under))
-	require.ErrorContains(t, ask(other), `the certificate of "node-7" is not good any more: x509: certificate signed by unknown authority`)
+	require.ErrorContains(t, ask(other), `the certificate of "node-7" is no longer valid: x509: certificate signed by unknown authority`)
 	tokens.SetNow(end.Add(time.Second))
 	require.ErrorContains(t, ask(ca), "certificate has expired")
 
@@ -348,7 +348,7 @@ func TestCertificateOnALongConnection(t *testing.T) {
 	require.NoError(t, err)
 	tokens, err = access.OpenTokens(filepath.Join(dir, "tokens"), certificates, quiet)
 	require.NoError(t, err)
-	require.ErrorContains(t, ask(ca), "takes no client certificates", "whatever the machine trusts")
+	require.ErrorContains(t, ask(ca), "accepts no client certificates", "whatever the machine trusts")
 	tokens, err = access.OpenTokens(filepath.Join(dir, "tokens"), nil, quiet)
 	require.NoError(t, err)
 	require.ErrorContains(t, ask(ca), "send the header Authorization")

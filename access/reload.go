@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// lookEvery is how often a file is looked at, at most, and only when somebody
-// asks for what it holds.
+// lookEvery is the shortest time between two looks at a file. It is looked at only
+// when its content is asked for.
 const lookEvery = time.Second
 
-// reloaded is what files hold, read again when one of them has changed. What
-// cannot be read leaves what was there before, and is tried again: the reason may
-// pass, such as too many open files.
+// reloaded is the content of files, read again when one of them has changed. If that
+// fails, the old content stays and reading is retried: the cause may pass, such as
+// too many open files.
 type reloaded[T any] struct {
 	files []string
 	read  func() (T, error)
@@ -34,25 +34,25 @@ func newReloaded[T any](log *slog.Logger, read func() (T, error), files ...strin
 	return r, r.Reload()
 }
 
-// Reload reads the files now. With an error all is as it was.
+// Reload reads the files now. After an error the old content stays.
 func (r *reloaded[T]) Reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reload(r.look())
 }
 
-// get gives what the files hold, or held when they could last be read.
+// get returns the content of the files, as it was last read.
 func (r *reloaded[T]) get() T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now := r.now(); now.Sub(r.looked) >= lookEvery {
 		if seen := r.look(); seen != r.seen || r.failing {
-			told := seen == r.seen
+			logged := seen == r.seen
 			switch err := r.reload(seen); {
 			case err == nil:
-				r.log.Info("read again", "files", strings.Join(r.files, ", "))
-			case !told:
-				r.log.Error("what was there before stays in use", "why", err)
+				r.log.Info("reloaded", "files", strings.Join(r.files, ", "))
+			case !logged:
+				r.log.Error("a file cannot be reloaded: its old content stays in force", "why", err)
 			}
 		}
 	}
@@ -69,8 +69,8 @@ func (r *reloaded[T]) reload(seen string) error {
 	return nil
 }
 
-// look describes the files, so that another content looks otherwise: also
-// where a link is made to point elsewhere, as Kubernetes does.
+// look describes the files such that a change shows, also if a link is made to point
+// elsewhere, as Kubernetes does.
 func (r *reloaded[T]) look() string {
 	r.looked = r.now()
 	var all strings.Builder

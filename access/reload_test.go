@@ -39,11 +39,11 @@ func TestReloaded(t *testing.T) {
 	}{
 		{"", time.Hour, "one", 1, ""},
 		{"second", lookEvery - 1, "one", 1, ""},
-		{"", 1, "second", 2, "read again"},
+		{"", 1, "second", 2, "reloaded"},
 		{"", lookEvery, "second", 2, ""},
 		{"broken", lookEvery, "second", 3, "it is broken"},
 		{"", lookEvery, "second", 4, ""},
-		{"third", lookEvery, "third", 5, "read again"},
+		{"third", lookEvery, "third", 5, "reloaded"},
 		{"", lookEvery, "third", 5, ""},
 	} {
 		if step.put != "" {

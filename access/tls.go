@@ -14,10 +14,10 @@ import (
 // client certificates, read again when a file changes.
 type Certificates struct{ config *reloaded[*tls.Config] }
 
-// OpenCertificates reads PEM files. Without clientCA no client certificate is
-// asked for; with it one that is given must be good, and a client without one may
-// still have a token. A pair that does not belong together, or has expired, is an
-// error; where it comes while the server runs, the pair before stays in use.
+// OpenCertificates reads PEM files. With clientCA, a client may send a certificate,
+// which must be valid, or a token instead; without it none is requested. It fails
+// if certificate and key do not match or the certificate is not valid now; if that
+// happens at a reload, the old pair stays in use.
 func OpenCertificates(cert, key, clientCA string, log *slog.Logger) (*Certificates, error) {
 	files := []string{cert, key}
 	if clientCA != "" {
@@ -27,18 +27,18 @@ func OpenCertificates(cert, key, clientCA string, log *slog.Logger) (*Certificat
 	return &Certificates{c}, err
 }
 
-// Reload reads the files now. With an error all is as before.
+// Reload reads the files now. After an error the old ones stay in use.
 func (c *Certificates) Reload() error { return c.config.Reload() }
 
-// Look reads the files if one has changed, so that what is wrong with them is told
-// before anybody asks.
+// Look reads the files if one has changed, so that errors are logged before the next
+// connection.
 func (c *Certificates) Look() { c.config.get() }
 
-// Expiry is when the certificate in use ends to hold. Clients refuse it then; the
-// server goes on with it until the files change.
+// Expiry returns when the certificate in use expires. Clients refuse it then; the
+// server uses it until the files change.
 func (c *Certificates) Expiry() time.Time { return c.config.get().Certificates[0].Leaf.NotAfter }
 
-// Config is for http.Server: TLS 1.2 or later, HTTP/2 and 1.1.
+// Config returns a configuration for http.Server: TLS 1.2 or later, HTTP/2 and 1.1.
 func (c *Certificates) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
@@ -48,12 +48,12 @@ func (c *Certificates) Config() *tls.Config {
 	}
 }
 
-// verify tells whether a client's chain, its own certificate first, is good now. A
-// connection may outlive its certificate, and the trust in who signed it.
+// verify checks that a client's chain, its own certificate first, is valid now. A
+// connection may outlive its certificate, and the trust in its issuer.
 func (c *Certificates) verify(chain []*x509.Certificate, now time.Time) error {
 	o := x509.VerifyOptions{Roots: c.config.get().ClientCAs, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if o.Roots == nil {
-		return errors.New("this server takes no client certificates") // Verify would ask the machine's authorities.
+		return errors.New("this server accepts no client certificates") // Verify would use the machine's authorities.
 	}
 	for _, between := range chain[1:] {
 		o.Intermediates.AddCert(between)
@@ -73,7 +73,7 @@ func readConfig(cert, key, clientCA string) (*tls.Config, error) {
 		return nil, fmt.Errorf("TLS: %s with %s: %w: name a certificate and its key, both in PEM", cert, key, err)
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
-		return nil, fmt.Errorf("TLS: the certificate %s holds from %s to %s, now is %s: get a new one", cert,
+		return nil, fmt.Errorf("TLS: the certificate %s is valid from %s to %s, and now is %s: get a new one", cert,
 			pair.Leaf.NotBefore.UTC().Format(time.RFC3339), pair.Leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{pair}}

@@ -1,6 +1,6 @@
-// Package access finds out who sends a request: by a bearer token, or by a
-// client certificate, with a file that gives each name a role. It serves TLS
-// from files that may be exchanged while the server runs.
+// Package access authenticates the callers of a server, by bearer tokens or client
+// certificates, with a file that gives each name a role. It serves TLS from files
+// that may be replaced while the server runs.
 package access
 
 import (
@@ -27,15 +27,15 @@ import (
 //
 // A line is "<name> <role> <token>" or "<name> <role> sha256:<hex>"; "<name>
 // <role>" alone gives a role to a client certificate of that name. Roles are
-// read, write and admin. A name has 1 to 64 characters from ! to ~ and no # in
-// front; it may stand in several lines, with one role, so that a token can be
-// exchanged without a gap. Empty lines and those that begin with # are passed over.
+// read, write and admin. A name has 1 to 64 characters from ! to ~ and does not begin
+// with #. It may have several lines with the same role, so that a token can be
+// replaced without a gap. Empty lines and lines that begin with # are ignored.
 type Tokens struct {
 	roll         *reloaded[*roll]
-	certificates *Certificates // nil: no client has one
+	certificates *Certificates // nil: no client certificates
 }
 
-// roll is what a token file says. Tokens are held as their SHA-256.
+// roll is the content of a token file. Tokens are kept as their SHA-256.
 type roll struct {
 	roles  map[string]swoosh.Role // by name
 	tokens []token
@@ -46,26 +46,27 @@ type token struct {
 	sum  [sha256.Size]byte
 }
 
-// tokenMin is the shortest token that is taken, in characters.
+// tokenMin is the length of the shortest valid token, in characters.
 const tokenMin = 16
 
-// OpenTokens reads a token file. The certificates, nil without TLS, tell which
-// client certificates are good. The logger is told when a changed file cannot be
-// read; the tokens before stay in use then.
+// OpenTokens reads a token file. Client certificates are checked by certificates,
+// which is nil without TLS. If a changed file cannot be read, the old tokens stay in
+// force and the error is logged.
 func OpenTokens(file string, certificates *Certificates, log *slog.Logger) (*Tokens, error) {
 	r, err := newReloaded(log, func() (*roll, error) { return readRoll(file) }, file)
 	return &Tokens{r, certificates}, err
 }
 
-// Reload reads the file now. With an error the tokens are as before.
+// Reload reads the file now. After an error the old tokens stay in force.
 func (t *Tokens) Reload() error { return t.roll.Reload() }
 
-// Look reads the file if it has changed, so that what is wrong with it is told before
-// anybody asks.
+// Look reads the file if it has changed, so that errors are logged before the next
+// request.
 func (t *Tokens) Look() { t.roll.get() }
 
-// Authenticate is for swoosh.APIOptions: it takes a bearer token, or else a
-// client certificate that is good now, whose common name is the caller's.
+// Authenticate returns the caller of a request, for swoosh.APIOptions: by its bearer
+// token, or else by its client certificate, whose common name is the caller's. It
+// fails if there is neither, or if it is not valid now.
 func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 	now := t.roll.get()
 	if given := r.Header.Values("Authorization"); len(given) > 0 {
@@ -78,14 +79,14 @@ func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 	if t.certificates != nil && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		name := r.TLS.PeerCertificates[0].Subject.CommonName
 		if err := t.certificates.verify(r.TLS.PeerCertificates, t.roll.now()); err != nil {
-			return swoosh.Caller{}, fmt.Errorf("the certificate of %q is not good any more: %w: connect again with a new one", name, err)
+			return swoosh.Caller{}, fmt.Errorf("the certificate of %q is no longer valid: %w: connect again with a new one", name, err)
 		}
 		return now.byName(name)
 	}
-	return swoosh.Caller{}, errors.New("this server asks who you are: send the header Authorization: Bearer <token>")
+	return swoosh.Caller{}, errors.New("a token is required: send the header Authorization: Bearer <token>")
 }
 
-// byToken compares with every token, so that the time tells nothing.
+// byToken compares with every token, so that its time reveals nothing.
 func (r *roll) byToken(secret string) (swoosh.Caller, error) {
 	sum := sha256.Sum256([]byte(secret))
 	var c swoosh.Caller
@@ -111,10 +112,10 @@ func (r *roll) byName(name string) (swoosh.Caller, error) {
 func readRoll(file string) (*roll, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("the token file cannot be read: %w: name one that swoosh token has made", err)
+		return nil, fmt.Errorf("the token file cannot be read: %w: name one that the token command made", err)
 	}
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("%s may be written by others, who could let themselves in: chmod go-w it", file)
+		return nil, fmt.Errorf("%s can be written by other users, who could add tokens: chmod go-w it", file)
 	}
 	return parseRoll(file, b)
 }
@@ -123,17 +124,16 @@ func readRoll(file string) (*roll, error) {
 // ub-common-name).
 const nameMax = 64
 
-// CheckName says what is wrong with a caller's name, or nil.
+// CheckName returns what is wrong with a caller's name, nil if it is valid.
 func CheckName(name string) error {
 	isOther := func(r rune) bool { return r <= ' ' || r > '~' }
 	if name == "" || len(name) > nameMax || name[0] == '#' || strings.ContainsFunc(name, isOther) {
-		return fmt.Errorf("a caller's name has 1 to %d characters from ! to ~ and no # in front, not %q", nameMax, name)
+		return fmt.Errorf("a caller's name has 1 to %d characters from ! to ~ and does not begin with #, not %q", nameMax, name)
 	}
 	return nil
 }
 
-// parseRoll reads what a token file holds. Its errors name file and line, and no
-// token.
+// parseRoll parses a token file. Its errors name file and line, and no token.
 func parseRoll(file string, b []byte) (*roll, error) {
 	r := &roll{roles: map[string]swoosh.Role{}}
 	plain := false
@@ -153,7 +153,7 @@ func parseRoll(file string, b []byte) (*roll, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(r.roles) == 0 {
-		return nil, fmt.Errorf("%s holds no line, so nobody could ask: swoosh token NAME ROLE makes one", file)
+		return nil, fmt.Errorf("%s has no line, so every request would be refused: the command token NAME ROLE makes one", file)
 	}
 	if plain {
 		return r, checkPrivate(file)
@@ -161,16 +161,16 @@ func parseRoll(file string, b []byte) (*roll, error) {
 	return r, nil
 }
 
-// checkPrivate refuses a file with readable tokens that others may read.
+// checkPrivate refuses a file with plain tokens that other users can read.
 func checkPrivate(file string) error {
 	info, err := os.Stat(file)
 	if err == nil && info.Mode().Perm()&0o044 != 0 {
-		err = fmt.Errorf("%s holds tokens that can be read, and others may read it: chmod 600 it, or write sha256:<hex> in place of tokens", file)
+		err = fmt.Errorf("%s has plain tokens, and other users can read it: chmod 600 it, or write sha256:<hex> instead of tokens", file)
 	}
 	return err
 }
 
-// add takes a line in. hashed tells whether the line gives no token away.
+// add adds a line. hashed reports whether the line has no plain token.
 func (r *roll) add(words []string) (hashed bool, err error) {
 	if len(words) < 2 || len(words) > 3 {
 		return false, fmt.Errorf("it has %d words: write <name> <role> <token>, or <name> <role> sha256:<hex>", len(words))
@@ -184,7 +184,7 @@ func (r *roll) add(words []string) (hashed bool, err error) {
 		return false, err
 	}
 	if before, known := r.roles[name]; known && before != role {
-		return false, fmt.Errorf("%s has another role in a line before: give it one", name)
+		return false, fmt.Errorf("%s has another role in an earlier line: give it one role", name)
 	}
 	r.roles[name] = role
 	if len(words) == 2 {
@@ -196,7 +196,7 @@ func (r *roll) add(words []string) (hashed bool, err error) {
 	}
 	for _, other := range r.tokens {
 		if other.sum == t.sum {
-			return false, fmt.Errorf("its token stands in a line before: give each name its own")
+			return false, fmt.Errorf("its token is in an earlier line already: give each name its own")
 		}
 	}
 	r.tokens = append(r.tokens, t)
@@ -207,19 +207,19 @@ func tokenSum(word string) (sum [sha256.Size]byte, hashed bool, err error) {
 	digits, hashed := strings.CutPrefix(word, "sha256:")
 	if !hashed {
 		if len(word) < tokenMin {
-			return sum, false, fmt.Errorf("its token has %d characters: it must have %d or more, swoosh token makes one", len(word), tokenMin)
+			return sum, false, fmt.Errorf("its token has %d characters: it must have %d or more; the token command makes one", len(word), tokenMin)
 		}
 		return sha256.Sum256([]byte(word)), false, nil
 	}
 	b, err := hex.DecodeString(digits)
 	if err != nil || len(b) != sha256.Size || strings.ToLower(digits) != digits {
-		return sum, true, errors.New("behind sha256: there must be 64 lower-case hex digits")
+		return sum, true, errors.New("sha256: must be followed by 64 lower-case hex digits")
 	}
 	return [sha256.Size]byte(b), true, nil
 }
 
-// NewToken makes a token of 256 random bits, and the line for the token file
-// that does not give it away.
+// NewToken returns a new token of 256 random bits, and its line for the token file,
+// which has only the token's hash. It fails if the name is not valid.
 func NewToken(name string, role swoosh.Role) (secret, line string, err error) {
 	if err := CheckName(name); err != nil {
 		return "", "", err
@@ -230,9 +230,9 @@ func NewToken(name string, role swoosh.Role) (secret, line string, err error) {
 	return secret, fmt.Sprintf("%s %s sha256:%x", name, role, sha256.Sum256([]byte(secret))), nil
 }
 
-// AddToken makes a token as NewToken does, and puts its line at the end of a token
-// file, which is made, for this user only, if it is missing. A file that no
-// server would read, with the line or without it, is left as it is.
+// AddToken makes a token as NewToken does, and appends its line to a token file. It
+// creates the file, for this user only, if it is missing. It fails without a change
+// if a server would refuse the file with the line.
 func AddToken(file, name string, role swoosh.Role) (secret string, err error) {
 	secret, line, err := NewToken(name, role)
 	if err != nil {
@@ -250,7 +250,7 @@ func AddToken(file, name string, role swoosh.Role) (secret string, err error) {
 		return "", err
 	}
 	if err := appendTo(file, line); err != nil {
-		return "", fmt.Errorf("the token file cannot be written: %w: see to its directory", err)
+		return "", fmt.Errorf("the token file cannot be written: %w: check its directory", err)
 	}
 	return secret, nil
 }
@@ -265,7 +265,7 @@ func appendTo(file, text string) error {
 		if _, err = f.WriteString(text); err == nil {
 			err = f.Sync()
 		}
-		if err != nil { // Half a line could be another one.
+		if err != nil { // Half a line could be a valid line.
 			err = errors.Join(err, f.Truncate(info.Size()))
 		}
 	}

@@ -81,7 +81,7 @@ var nextSteps = map[string]string{
 	DiskFull:             "Free some space; writes then resume by themselves, and the request can be sent again.",
 	Internal:             "Look up the id in instance in the server's log and report what it says. A command with an idempotency key can safely be sent again.",
 
-	Unreachable: "Start the server with swoosh serve, or give the address of another.",
+	Unreachable: "Start the server, or give the address of another.",
 	NoAnswer:    "Ask again when the server can be reached; where happened is unknown, send Again once more.",
 	NotSwoosh:   "Give the address of a swoosh server; where happened is unknown, send Again there once more.",
 	Mistyped:    "Read into a type that fits what GET /state shows.",

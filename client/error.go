@@ -154,7 +154,7 @@ func (r request) noAnswer(address string, err error) *Error {
 	case errors.As(err, &certificate):
 		return failure(Unreachable, No, err, "%s shows a certificate that is not trusted: %v: give its authority", address, err)
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return failure(Unreachable, No, err, "%s cannot be reached: %v: start it with swoosh serve, or give another address", address, dial.Err)
+		return failure(Unreachable, No, err, "%s cannot be reached: %v: start the server, or give another address", address, dial.Err)
 	}
 	if strings.Contains(err.Error(), "HTTP response to HTTPS client") { // net/http's words
 		return failure(NotSwoosh, No, err, "%s speaks no TLS: give an address that begins with http://", address)

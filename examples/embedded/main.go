@@ -1,15 +1,14 @@
-// Embedded shows swoosh inside a program, with a domain of the program's own:
-// doors that open and close. Run it twice, it remembers: embedded DIR
+// Embedded is a whole program with a domain of its own: doors that open and close.
+//
+//	go build -o doors . && ./doors serve
+//	./doors command doors.open '{"door":"front"}'
+//	./doors state
 package main
 
 import (
-	"context"
-	"fmt"
-	"log"
-	"os"
-
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/program"
 )
 
 // Doors is the domain's part of the state.
@@ -17,7 +16,7 @@ type Doors struct {
 	Doors swoosh.Table[noun.ID, Door] `json:"doors"`
 }
 
-// Door is a row. A door that nobody opened yet is in phase "".
+// Door is a row. A door that was never opened is in phase "".
 type Door struct {
 	Phase  string       `json:"phase"`
 	Opened uint32       `json:"opened"` // times
@@ -57,23 +56,5 @@ func phase(v swoosh.View, door noun.ID) (string, error) {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: embedded DIR")
-	}
-	ctx := context.Background()
-	engine, err := swoosh.Open(ctx, swoosh.Options{Dir: os.Args[1]}, domain)
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, name := range []string{"doors.open", "doors.close"} {
-		request := swoosh.Request{Command: name, Payload: []byte(`{"door":"front"}`)}
-		if _, err := engine.Submit(ctx, request); err != nil {
-			log.Print(err)
-		}
-	}
-	front, _ := domain.Of(engine.View()).Doors.Get("front")
-	fmt.Printf("the front door was opened %d times; entry %d\n", front.Opened, engine.View().Index())
-	if err := engine.Close(ctx); err != nil {
-		log.Fatal(err)
-	}
+	program.Main(program.Info{Name: "doors", Version: "1.0.0"}, domain)
 }

@@ -1,0 +1,332 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+)
+
+func TestUsage(t *testing.T) {
+	tests := []struct {
+		args string
+		says string
+	}{
+		{"serv", `there is no command "serv", did you mean serve? swoosh help lists them all`},
+		{"nonsense", `there is no command "nonsense": swoosh help lists them all`},
+		{"help comand", "did you mean command?"},
+		{"help state log", `"log" is one argument too many`},
+		{"--nonsense", "unknown flag: --nonsense: swoosh --help lists the flags"},
+
+		{"serve --lisen 127.0.0.1:0", "unknown flag: --lisen, did you mean --listen? swoosh serve --help lists the flags"},
+		{"serve here", `"here" is one argument too many`},
+		{"serve --dir=", "--dir is empty"},
+		{"serve --listen 8420", "is not an address"},
+		{"serve --listen 127.0.0.1:http", "is not an address"},
+		{"serve --listen 127.0.0.1:65536", "is not an address"},
+		{"serve --listen 0.0.0.0:8420", "is open to other machines: give --token-file, --tls-cert and --tls-key, or --insecure"},
+		{"serve --listen :8420", "is open to other machines"},
+		{"serve --listen [::]:8420", "is open to other machines"},
+		{"serve --listen 192.168.1.2:8420", "is open to other machines"},
+		{"serve --listen example.org:8420", "is open to other machines"},
+		{"serve --node-id A", "--node-id: a node is 1 to 63 characters"},
+		{"serve --max-clock-skew 0", "--max-clock-skew is 0s: it must be 1ms or more"},
+		{"serve --max-recovery -1s", "--max-recovery"},
+		{"serve --shutdown-timeout soon", `--shutdown-timeout is "soon": give a duration, such as`},
+		{"serve --max-state-bytes 0", "--max-state-bytes is 0"},
+		{"serve --max-state-bytes 64MiB", `--max-state-bytes is "64MiB": give a whole number`},
+		{"serve --rate many", `--rate is "many": give a number`},
+		{"serve --debug=perhaps", `--debug is "perhaps": give true or false`},
+		{"serve --log-level loud", "give debug, info, warn or error"},
+		{"serve --log-format xml", "give text or json"},
+
+		{"verify", "DIR is missing: swoosh verify DIR"},
+		{"verify a b", `"b" is one argument too many`},
+		{"verify a --acept-loss", "unknown flag"},
+		{"repair", "DIR is missing"},
+		{"repair a --acept-loss", "did you mean --accept-loss?"},
+		{"chart now", "one argument too many"},
+		{"commands --all", "unknown flag: --all"},
+		{"commands control.paus", `there is no command "control.paus", did you mean control.pause? swoosh commands lists them all`},
+		{"completion bas", `the shell "bas" is unknown, did you mean bash? give one of bash, zsh`},
+		{"version -v", "unknown shorthand flag"},
+
+		{"command", "NAME is missing"},
+		{"command a {} {}", "one argument too many"},
+		{"command a {", "the payload is not JSON"},
+		{`command a {},"x":{}`, "the payload is not JSON"},
+		{"command a --key=", "is not a key"},
+		{`command a --key "x"`, "is not a key"},
+		{"command a --addr ftp://127.0.0.1", "is no address of a server"},
+		{"state here", "one argument too many"},
+		{"state --paht /x", "did you mean --path?"},
+		{"state --addr http://127.0.0.1:1/state", "is no address of a server"},
+		{"log --from -1", `--from is "-1": give a whole number, 0 or more`},
+		{"log --limit 0", "--limit is 0"},
+		{"log --follow --limit 2", "--follow has no end, so it takes no --limit: leave one of them out"},
+		{"log --follow lost/log-1", "lost/log-1 does not grow: leave --follow out"},
+		{"log --from 0", "the first entry is 1"},
+		{"watch --from 0", "the first entry is 1"},
+		{"import", "FILE is missing"},
+		{"import a --if-match abc", "a hash is 64 lower-case hex digits"},
+	}
+	for _, test := range tests {
+		t.Run(test.args, func(t *testing.T) {
+			got := swooshRun(t, "", strings.Fields(test.args)...)
+			require.Equal(t, codeUsage, got.code)
+			require.Contains(t, got.err, test.says)
+			require.Empty(t, got.out)
+			require.Equal(t, 1, strings.Count(got.err, "\n"), "one plain line: %s", got.err)
+			require.True(t, strings.HasPrefix(got.err, "swoosh: "), got.err)
+		})
+	}
+}
+
+func TestNoCommandShowsHelp(t *testing.T) {
+	got := swooshRun(t, "")
+	require.Equal(t, codeUsage, got.code)
+	require.Contains(t, got.err, "Run the server")
+	require.Empty(t, got.out)
+}
+
+func TestHelpListsEverySubcommand(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"--help"}, {"-h"}} {
+		got := swooshRun(t, "", args...)
+		require.Equal(t, codeGood, got.code)
+		for _, name := range []string{"serve", "command", "state", "log", "watch", "health", "snapshot", "import", "token", "completion", "verify", "repair", "chart", "commands", "version", "help"} {
+			require.Regexp(t, `(?m)^  `+name+` +[A-Z]`, got.out, "a line for %s", name)
+		}
+	}
+	for _, args := range [][]string{{"help", "serve"}, {"serve", "--help"}} {
+		got := swooshRun(t, "", args...)
+		require.Equal(t, codeGood, got.code)
+		for _, flag := range []string{"dir", "listen", "node-id", "max-clock-skew", "max-recovery", "shutdown-timeout", "max-state-bytes", "force-replay", "log-level", "log-format"} {
+			require.Contains(t, got.out, "--"+flag)
+		}
+		require.Contains(t, got.out, "127.0.0.1:8420")
+		require.Contains(t, got.out, "./swoosh-data")
+	}
+}
+
+func TestDeclarations(t *testing.T) {
+	chart := swooshRun(t, "", "chart")
+	require.Equal(t, codeGood, chart.code, chart.err)
+	require.Contains(t, chart.out, "stateDiagram-v2")
+
+	commands := swooshRun(t, "", "commands")
+	require.Equal(t, codeGood, commands.code, commands.err)
+	for _, c := range swoosh.Describe(parts()...) {
+		require.Contains(t, commands.out, c.Name+" ")
+		require.Contains(t, commands.out, c.Summary)
+	}
+	require.Regexp(t, `(?m)^project\.create +- +ACTIVE +\S`, commands.out)
+	require.Regexp(t, `(?m)^ingestion\.fail +DISCOVER\|FETCH\|VALIDATE\|INDEX +same +\S`, commands.out)
+
+	version := swooshRun(t, "", "version")
+	require.Equal(t, codeGood, version.code)
+	require.Regexp(t, `^swoosh \S+, commit \S+, go1\.\d+\S*\n$`, version.out)
+	require.Equal(t, version, swooshRun(t, "", "--version"))
+}
+
+// directory makes a directory with three entries and a snapshot of them.
+func directory(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, ReducerVersion: stock.ReducerVersion}, parts()...)
+	require.NoError(t, err)
+	for i := range 3 {
+		payload := fmt.Appendf(nil, `{"project":"p%d","name":"P"}`, i)
+		_, err := e.Submit(context.Background(), swoosh.Request{Command: "project.create", Payload: payload})
+		require.NoError(t, err)
+	}
+	_, err = e.Snapshot(context.Background())
+	require.NoError(t, err)
+	require.NoError(t, e.Close(context.Background()))
+	return dir
+}
+
+// damagedDirectory makes one whose log is gone, while mark and snapshot tell
+// of its entries.
+func damagedDirectory(t *testing.T) string {
+	t.Helper()
+	dir := directory(t)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "log")))
+	return dir
+}
+
+func TestOfflineExitCodes(t *testing.T) {
+	for _, test := range []struct {
+		what string
+		dir  string
+		code int
+		says string
+	}{
+		{"good", directory(t), codeGood, ""},
+		{"damaged", damagedDirectory(t), codeDamaged, "repair"},
+	} {
+		for _, command := range []string{"verify", "repair"} {
+			t.Run(command+" "+test.what, func(t *testing.T) {
+				got := swooshRun(t, "", command, test.dir)
+				require.Equal(t, test.code, got.code, "%s%s", got.out, got.err)
+				require.Contains(t, got.err, test.says)
+				if test.code != codeGood {
+					require.Regexp(t, `(?m)^swoosh: \S.*\n\z`, got.err, "the last line is the reason")
+				}
+			})
+		}
+	}
+}
+
+func TestVerifyReports(t *testing.T) {
+	got := swooshRun(t, "", "verify", directory(t))
+	require.Equal(t, codeGood, got.code, got.err)
+	require.Contains(t, got.out, "sound: entries 1 to 3, 3 in all")
+	require.Regexp(t, `(?m)^state hash: [0-9a-f]{64}$`, got.out)
+	require.Regexp(t, `(?m)^chain: +[0-9a-f]{64}$`, got.out)
+	require.Empty(t, got.err, "no progress where there is no terminal and nothing takes long")
+}
+
+// A kill between the creation of a log's file and its growth leaves a file
+// without a byte, which is no damage.
+func TestServeAfterAKillBeforeAFileGrew(t *testing.T) {
+	for _, name := range []string{"00099.mem", "000099.vlog"} {
+		t.Run(name, func(t *testing.T) {
+			dir := directory(t)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "log", name), nil, 0o600))
+			p := launch(t, dir)
+			p.address(t)
+			require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), &p.stderr)
+			require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
+		})
+	}
+}
+
+// newest gives the newest of the log's files of a kind.
+func newest(t *testing.T, dir, pattern string) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "log", pattern))
+	require.NoError(t, err)
+	require.NotEmpty(t, names)
+	return names[len(names)-1]
+}
+
+// Damage in Badger's own files ends every command with the code of damage, in
+// a process of its own, since Badger would end it.
+func TestDamageInTheLogsFiles(t *testing.T) {
+	flipped := func(at int) func(t *testing.T, name string) {
+		return func(t *testing.T, name string) {
+			b, err := os.ReadFile(name)
+			require.NoError(t, err)
+			b[(at+len(b))%len(b)] ^= 1
+			require.NoError(t, os.WriteFile(name, b, 0o600))
+		}
+	}
+	for name, tc := range map[string]struct {
+		file string
+		do   func(t *testing.T, name string)
+		says string
+	}{
+		"a block":       {"*.sst", flipped(40), "is damaged"},
+		"the end":       {"*.sst", flipped(-2), "is damaged"},
+		"a byte more":   {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)+1)) }, "does not end as a table"},
+		"halved":        {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)/2)) }, "is damaged"},
+		"missing":       {"*.sst", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }, "is missing"},
+		"manifest":      {"MANIFEST", flipped(12), "MANIFEST is damaged"},
+		"its length":    {"MANIFEST", flipped(10), "MANIFEST"},
+		"no manifest":   {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }, "MANIFEST is missing"},
+		"key registry":  {"KEYREGISTRY", flipped(20), "KEYREGISTRY is damaged"},
+		"longer":        {"KEYREGISTRY", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, fileSize(t, name)+1)) }, "KEYREGISTRY is damaged"},
+		"its value log": {"*.vlog", flipped(0), "is damaged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := directory(t)
+			tc.do(t, newest(t, dir, tc.file))
+			p := launch(t, dir)
+			<-p.ended
+			require.Equal(t, codeDamaged, p.cmd.ProcessState.ExitCode(), &p.stderr)
+			require.Contains(t, p.stderr.String(), "run: swoosh repair "+dir)
+			require.Contains(t, p.stderr.String(), tc.says)
+			for _, args := range [][]string{{"verify", dir}, {"repair", dir}} {
+				cmd := exec.Command(program(t), args...)
+				said, err := cmd.CombinedOutput()
+				require.Error(t, err)
+				require.Equal(t, codeDamaged, cmd.ProcessState.ExitCode(), "%s: %s", args, said)
+				require.Contains(t, string(said), filepath.Join(dir, "log"), "it names the file")
+				require.Contains(t, string(said), "swoosh repair "+dir)
+				require.NotContains(t, string(said), "goroutine")
+			}
+			require.Equal(t, codeGood, swooshRun(t, "", "repair", dir, "--accept-loss").code)
+			require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
+		})
+	}
+}
+
+func fileSize(t *testing.T, name string) int64 {
+	t.Helper()
+	info, err := os.Stat(name)
+	require.NoError(t, err)
+	return info.Size()
+}
+
+// What the machine refuses is no damage, and repair does not take it for a
+// loss.
+func TestWhatIsNoDamage(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, log string){
+		"in the way of the manifest": func(t *testing.T, log string) {
+			require.NoError(t, os.Remove(filepath.Join(log, "MANIFEST")))
+			require.NoError(t, os.Symlink("MANIFEST", filepath.Join(log, "MANIFEST")))
+		},
+		"used by another program": func(t *testing.T, log string) {
+			f, err := os.Open(log)
+			require.NoError(t, err)
+			require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+			t.Cleanup(func() { require.NoError(t, f.Close()) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := directory(t)
+			spoil(t, filepath.Join(dir, "log"))
+			for _, args := range [][]string{{"verify", dir}, {"repair", dir, "--accept-loss"}, {"serve", "--dir", dir, "--listen", "127.0.0.1:0"}} {
+				got := swooshRun(t, "", args...)
+				require.Equal(t, codeFailed, got.code, "%s: %s%s", args, got.out, got.err)
+				require.Contains(t, got.err, "the log cannot be opened")
+			}
+			require.NoDirExists(t, filepath.Join(dir, "lost"))
+		})
+	}
+}
+
+func TestRepairExplainsThenMends(t *testing.T) {
+	dir := damagedDirectory(t)
+	explained := swooshRun(t, "", "repair", dir)
+	require.Equal(t, codeDamaged, explained.code)
+	require.NotEmpty(t, explained.out, "what is wrong, in sentences")
+	require.Contains(t, explained.err, "swoosh repair "+dir+" --accept-loss")
+	require.Equal(t, codeDamaged, swooshRun(t, "", "verify", dir).code, "explaining mends nothing")
+
+	mended := swooshRun(t, "", "repair", dir, "--accept-loss")
+	require.Equal(t, codeGood, mended.code, mended.err)
+	require.Contains(t, mended.out, "written: ")
+	require.Equal(t, codeGood, swooshRun(t, "", "verify", dir).code)
+	require.Equal(t, codeGood, swooshRun(t, "", "repair", dir).code)
+}
+
+func TestOneLine(t *testing.T) {
+	for in, want := range map[string]string{
+		"swoosh: gone":         "gone",
+		"a\nb":                 "a; b",
+		"bell\a and \x1b[31mx": "bell  and  [31mx",
+	} {
+		require.Equal(t, want, oneLine(errors.New(in)))
+	}
+}

@@ -1,0 +1,101 @@
+package program
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// unixPrefix marks a --listen that is a socket in the file system.
+const unixPrefix = "unix:"
+
+// isOpenToOthers reports whether other machines may reach an address. A name can
+// resolve to anything, so only localhost counts as loopback.
+func isOpenToOthers(listen string) bool {
+	if strings.HasPrefix(listen, unixPrefix) {
+		return false
+	}
+	host, _, _ := net.SplitHostPort(listen)
+	ip, err := netip.ParseAddr(host)
+	return host != "localhost" && (err != nil || !ip.Unmap().IsLoopback())
+}
+
+func checkListen(listen string) error {
+	if path, ok := strings.CutPrefix(listen, unixPrefix); ok {
+		if path == "" || len(path) > 107 { // sockaddr_un holds 108 bytes with the zero after it.
+			return exitf(codeUsage, "--listen %q: unix: must be followed by a path of 1 to 107 bytes", listen)
+		}
+		return nil
+	}
+	_, port, err := net.SplitHostPort(listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return exitf(codeUsage, "--listen %q is not an address: give a host and a port, such as 127.0.0.1:8420, or unix:PATH", listen)
+	}
+	return nil
+}
+
+// listenOn listens on an address. openToOthers allows one beyond loopback.
+func listenOn(address string, openToOthers bool) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+		return listenUnix(path)
+	}
+	ln, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, exitf(codeFailed, "%s is in use by another program: stop it, or give another --listen", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, exitf(codeFailed, "this user may not listen on %s: give a --listen with a port from 1024 on", address)
+	case err != nil:
+		return nil, exitf(codeFailed, "cannot listen on %s: %w", address, err)
+	}
+	// A name such as localhost may resolve to an unexpected address.
+	if ip := ln.Addr().(*net.TCPAddr).IP; !openToOthers && !ip.IsLoopback() {
+		_ = ln.Close() // Nothing was accepted.
+		return nil, exitf(codeUsage, "--listen %s resolves to %s, which other machines reach: give 127.0.0.1 instead", address, ip)
+	}
+	return ln, nil
+}
+
+// listenUnix listens on a socket in the file system that only this user can
+// connect to. It replaces the socket of a dead server.
+func listenUnix(path string) (net.Listener, error) {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, exitf(codeFailed, "cannot listen on %s: %w", path, err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, exitf(codeFailed, "%s exists and is not a socket: remove it, or give another --listen", path)
+	default:
+		c, err := net.DialTimeout("unix", path, time.Second)
+		if err == nil {
+			_ = c.Close() // It was only a probe.
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) { // Only this error means that no process listens.
+			return nil, exitf(codeFailed, "%s is in use by another program: stop it, or give another --listen", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, exitf(codeFailed, "%s belongs to a dead server and cannot be removed: %w", path, err)
+		}
+	}
+	ln, err := net.Listen("unix", path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, exitf(codeFailed, "cannot listen on %s: its directory does not exist: create it first", path)
+	}
+	if err != nil {
+		return nil, exitf(codeFailed, "cannot listen on %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = ln.Close() // Nothing was accepted.
+		return nil, exitf(codeFailed, "%s cannot be closed to others: %w", path, err)
+	}
+	return ln, nil
+}

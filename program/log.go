@@ -1,0 +1,199 @@
+package program
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
+
+	"github.com/chorus-services/swoosh/repair"
+	"github.com/chorus-services/swoosh/client"
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+func newLog(a *app) *cobra.Command {
+	var from, limit uint64
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "log [DIR] [flags]", Short: "Print the log's entries, a line each",
+		Long: `Prints the entries in their order, to the end of the log as it is now. With
+--follow it continues with new entries, as "{program} watch" does.
+
+With DIR it reads that directory instead of asking a server: the data directory of
+a stopped server, or a log that a repair set aside, such as
+{program}-data/lost/log-1. Nothing there changes. Damage is stepped over; the exit
+code is then 3, and the message names the entries that are missing.`,
+		Example: `  {program} log --from 2 --limit 3
+  {program} log --json | jq -c '{index, command}'`,
+		Args: takes("[DIR]"),
+	}
+	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
+	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first one)")
+	cmd.Flags().Uint64Var(&limit, "limit", math.MaxUint64, "most entries to print (default: all)")
+	cmd.Flags().Lookup("limit").DefValue = "0"
+	cmd.Flags().BoolVar(&follow, "follow", false, "continue with new entries, until ^C")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case cmd.Flags().Changed("from") && from == 0:
+			return exitf(codeUsage, "--from is 0: the first entry is 1")
+		case limit == 0:
+			return exitf(codeUsage, "--limit is 0: it must be 1 or more")
+		case follow && cmd.Flags().Changed("limit"):
+			return exitf(codeUsage, "--follow has no end, so it takes no --limit: leave one of them out")
+		case follow && len(args) == 1:
+			return exitf(codeUsage, "--follow is for the log of a server, and %s does not grow: leave --follow out", args[0])
+		case len(args) == 1:
+			return printEntries(out, a.storedEntries(args[0], from), limit)
+		}
+		api, err := connection.reach(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if follow {
+			if from == 0 {
+				from, err = firstKept(cmd.Context(), api)
+			}
+			if err != nil {
+				return a.failed(err)
+			}
+			return a.printComing(cmd.Context(), out, api, from)
+		}
+		return a.failed(printEntries(out, api.Log(cmd.Context(), from), limit))
+	}
+	return cmd
+}
+
+// firstKept returns the index of the log's first entry, or 1 if it is empty.
+func firstKept(ctx context.Context, api *client.Client) (uint64, error) {
+	for entry, err := range api.Log(ctx, 0) {
+		return entry.Index, err
+	}
+	return 1, nil
+}
+
+// printEntries prints at most limit entries.
+func printEntries(out *output, entries iter.Seq2[client.Entry, error], limit uint64) error {
+	w := bufio.NewWriter(out.w)
+	rows := entryRows{out: out, w: w}
+	for entry, err := range entries {
+		if err != nil {
+			return errors.Join(err, w.Flush())
+		}
+		if err := rows.print(entry); err != nil {
+			return err
+		}
+		if limit--; limit == 0 {
+			break
+		}
+	}
+	return w.Flush()
+}
+
+// entryRows prints entries, a line each.
+type entryRows struct {
+	out   *output
+	w     io.Writer
+	begun bool
+}
+
+func (r *entryRows) print(e client.Entry) error {
+	if r.out.json {
+		_, err := fmt.Fprintf(r.w, "%s\n", e.Raw)
+		return err
+	}
+	if !r.begun {
+		r.begun = true
+		fmt.Fprintln(r.w, r.out.paint(bold, r.line("INDEX", "TIME", "COMMAND", "ACTOR", "PAYLOAD")))
+	}
+	line := r.line(fmt.Sprint(e.Index), timeOf(e.HLC, r.layout()), printable(e.Command), printable(e.Actor), printable(string(e.Payload)))
+	if !e.Changed {
+		line = r.out.paint(dim, line)
+	}
+	_, err := fmt.Fprintln(r.w, line)
+	return err
+}
+
+// line lays out a line. With little room, the actor follows the command directly,
+// and both are cut in favour of the payload.
+func (r *entryRows) line(index, at, command, actor, payload string) string {
+	width := len(r.layout())
+	if r.out.isWide() {
+		return r.out.fit(fmt.Sprintf("%8s  %-*s  %-24s  %-12s  %s", index, width, at, command, actor, payload))
+	}
+	what := cut(strings.TrimSpace(command+" "+actor), 26)
+	return r.out.fit(fmt.Sprintf("%6s  %-*s  %-18s  %s", index, width, at, what, payload))
+}
+
+// layout returns the layout of times for the room that there is.
+func (r *entryRows) layout() string {
+	switch {
+	case r.out.isWide():
+		return "2006-01-02T15:04:05.000Z"
+	case r.out.width >= 80:
+		return "2006-01-02T15:04:05Z"
+	}
+	return "15:04:05Z"
+}
+
+// storedEntries reads the log in a directory without a server: a data directory, or
+// a log that a repair set aside. It changes nothing there.
+func (a *app) storedEntries(dir string, from uint64) iter.Seq2[client.Entry, error] {
+	return func(yield func(client.Entry, error) bool) {
+		at := dir
+		if info, err := os.Stat(filepath.Join(dir, "log")); err == nil && info.IsDir() {
+			at = filepath.Join(dir, "log")
+		}
+		for record, err := range repair.ReadLog(at, from) {
+			var e client.Entry
+			if err != nil {
+				err = a.notStored(dir, err)
+			} else {
+				e.Raw = record.AppendJSON(nil)
+				err = json.Unmarshal(e.Raw, &e)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// notStored says what to do about a directory whose log cannot be read.
+func (a *app) notStored(dir string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return exitf(codeUsage, "%s is not a log: name a data directory, or a log that a repair set aside, such as %s-data/lost/log-1", dir, a.name())
+	case errors.Is(err, durable.ErrLocked):
+		return exitf(codeFailed, "%s is in use by a server: ask that one with --addr and without %s, or stop it", dir, dir)
+	}
+	return err
+}
+
+// printComing prints entries from an index on, 0 for the next one, until ctx ends,
+// which is not a failure.
+func (a *app) printComing(ctx context.Context, out *output, api *client.Client, from uint64) error {
+	rows := entryRows{out: out, w: out.w}
+	for entry, err := range api.Watch(ctx, from) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			err = rows.print(entry)
+		}
+		if err != nil {
+			return a.failed(err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package program
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+)
+
+// pages are those whose commands people copy.
+var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/OPERATIONS.md"}
+
+// TestPages runs every command of every page, in the order of the page, as a
+// reader would: from the root of a fresh checkout, the server in one terminal
+// and the rest in another. A block marked sh is a block that runs.
+func TestPages(t *testing.T) {
+	if raceDetector {
+		t.Skip("what runs is the program, not the test")
+	}
+	for _, page := range pages {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			b, err := os.ReadFile("../" + page)
+			require.NoError(t, err)
+			port := freePort(t)
+			blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(b), -1)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "bash", "-c", pageScript(blocks, port))
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+			cmd.Dir = checkout(t)
+			cmd.Env = append(os.Environ(), "GOBIN="+filepath.Dir(program(t)), "PATH="+filepath.Dir(program(t))+":"+os.Getenv("PATH"), "SWOOSH_ADDR=http://127.0.0.1:"+port)
+			out, err := cmd.CombinedOutput()
+			_ = cmd.Cancel() // The page's servers.
+			require.NoError(t, err, string(out))
+		})
+	}
+}
+
+// TestExamplesOfHelp runs the examples that the commands' help gives.
+func TestExamplesOfHelp(t *testing.T) {
+	p := launch(t, filepath.Join(t.TempDir(), "data"))
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "payload.json"), `{"project":"alpha","name":"Alpha"}`)
+	writeFile(t, filepath.Join(dir, "commands.ndjson"), `{"command":"project.create","payload":{"project":"beta","name":"Beta"}}`)
+	script, examples := "set -euo pipefail\n", 0
+	commands := newRoot(newApp(stock, parts(), streams{nil, io.Discard, io.Discard})).Commands()
+	slices.SortStableFunc(commands, func(a, b *cobra.Command) int { // What state prints is imported.
+		return cmp.Compare(strings.Count(a.Name(), "import"), strings.Count(b.Name(), "import"))
+	})
+	for _, c := range commands {
+		for line := range strings.Lines(c.Example) {
+			examples++
+			script += strings.Replace(strings.TrimSpace(line), "swoosh watch", "timeout 2 swoosh watch", 1)
+			if c.Name() == "watch" {
+				script += " || (($? == 124))" // It has no end.
+			}
+			script += "\n"
+		}
+	}
+	require.Greater(t, examples, 9)
+	cmd := exec.Command("bash", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program(t))+":"+os.Getenv("PATH"), "SWOOSH_ADDR="+p.address(t))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s\n%s", script, out)
+}
+
+var serves = regexp.MustCompile(`(?m)^(?:go run \./cmd/|bin/)?swoosh serve\b[^#\n]*`)
+
+// pageScript makes one script of a page's blocks, each in a shell of its own.
+// A server runs in the background until the end; what it answers with 4xx and 5xx
+// fails the page.
+func pageScript(blocks [][]string, port string) string {
+	var script strings.Builder
+	script.WriteString(`set -euo pipefail
+root=$PWD
+curl() { # A watch has no end: two seconds of it are enough.
+	if [[ $* != */watch* ]]; then command curl --fail-with-body "$@"; return; fi
+	command curl --fail-with-body --max-time 2 "$@" || (($? == 28))
+}
+`)
+	for _, b := range blocks {
+		text := strings.ReplaceAll(b[1], "8420", port)
+		text = strings.ReplaceAll(text, "/path/to/checkout", "$root")
+		if serves.MatchString(text) && !strings.Contains(text, "--print-config") {
+			text = serves.ReplaceAllString(text, "$0 --listen 127.0.0.1:"+port)
+			fmt.Fprintf(&script, "(\n%s) >server.log 2>&1 &\n", text)
+			fmt.Fprintf(&script, "for ((i = 0; ; i++)); do command curl -sf http://127.0.0.1:%s/readyz >/dev/null && break; ((i < 600)) || { cat server.log; exit 1; }; sleep 0.1; done\n", port)
+			continue
+		}
+		fmt.Fprintf(&script, "(\nset -x\n%s)\n", text)
+	}
+	return script.String()
+}
+
+// checkout copies what belongs to the repository to a fresh directory.
+func checkout(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	out, err := exec.Command("bash", "-c", `cd .. && git ls-files -z --cached --others --exclude-standard |
+		while IFS= read -r -d '' f; do [[ ! -e $f ]] || printf '%s\0' "$f"; done | tar -c --null -T - | tar -x -C "$0"`, dir).CombinedOutput()
+	require.NoError(t, err, string(out))
+	return dir
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	require.NoError(t, err)
+	return port
+}

@@ -1,0 +1,237 @@
+package program
+
+import (
+	"io"
+	"log/slog"
+	"math"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/access"
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	dir, listen, node   string
+	skewMax             time.Duration
+	recoveryMax         time.Duration
+	shutdownTimeout     time.Duration
+	stateMaxBytes       int64
+	forceReplay         bool
+	tokenFile           string
+	cert, key, clientCA string
+	insecure            bool
+	origins             []string
+	rate                float64
+	debug               bool
+	logLevel, logFormat string
+
+	config, printConfig string
+}
+
+func newServe(a *app) *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use: "serve [flags]", Short: "Run the server",
+		Long: `Runs the server on a directory, which it creates if it is missing. Once it accepts
+commands it prints one line with its address on stdout. It logs on stderr.
+
+SIGTERM and SIGINT stop it: it accepts no more commands, finishes those it has,
+and closes the log. The exit code is 0, or 1 if that takes longer than
+--shutdown-timeout. A second signal ends it at once. Either way nothing that was
+acknowledged is lost. SIGHUP reloads tokens and certificates; they are also
+reloaded when their files change.
+
+Every setting can also be given in the environment, --max-recovery as
+{PROGRAM}_MAX_RECOVERY, and in a JSON file, as "max-recovery". Flags take
+precedence over the environment, and the environment over the file.`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			hangups := make(chan os.Signal, 1) // Unhandled, a SIGHUP would end the start; serve handles it later.
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer signal.Stop(hangups)
+			line := newStatus(a.err)
+			a.warnOfVariables(line)
+			given, err := a.readSettings(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			if f.printConfig != "" {
+				return f.print(given, a.out)
+			}
+			server, err := f.server(a, line)
+			if err != nil {
+				return err
+			}
+			if err := a.checkOwner(f.dir, "serve --dir"); err != nil {
+				return err
+			}
+			server.hangups = hangups
+			syscall.Umask(0o077)
+			boundGarbage()
+			return server.run(cmd.Context())
+		},
+	}
+	f.register(cmd, "./"+a.name()+"-data")
+	return cmd
+}
+
+// boundGarbage makes the collector run more than six times as often as by default:
+// most of the heap is Badger's large buffers, which cost nothing to scan. GOGC takes
+// precedence.
+func boundGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(15)
+	}
+}
+
+func (f *serveFlags) register(cmd *cobra.Command, dir string) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.dir, "dir", dir, "data directory; one server at a time")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8420", "address to listen on, or unix:PATH; port 0 takes a free one")
+	flags.StringVar(&f.node, "node-id", "", "name in stamps, 1 to 63 of a-z, 0-9 and dash (default: made once and kept in the directory)")
+	flags.DurationVar(&f.skewMax, "max-clock-skew", 500*time.Millisecond, "how far a client's hlc may be ahead")
+	flags.DurationVar(&f.recoveryMax, "max-recovery", time.Second, "save a snapshot when replaying the log would take longer")
+	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 10*time.Second, "how long a stop may take")
+	flags.Int64Var(&f.stateMaxBytes, "max-state-bytes", 64<<20, "most bytes of an imported state")
+	flags.BoolVar(&f.forceReplay, "force-replay", false, "replay the whole log and ignore snapshots")
+	flags.StringVar(&f.tokenFile, "token-file", "", "file of callers, a line each: <name> <role> <token>; see {program} token --help")
+	flags.StringVar(&f.cert, "tls-cert", "", "certificate (PEM) to serve TLS with")
+	flags.StringVar(&f.key, "tls-key", "", "its key (PEM)")
+	flags.StringVar(&f.clientCA, "tls-client-ca", "", "authorities (PEM) of client certificates; the token file gives roles to their common names")
+	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback without tokens or TLS")
+	flags.StringArrayVar(&f.origins, "allow-origin", nil, "web origin whose pages may call the API, such as https://console.example; may be repeated (with commas in {PROGRAM}_ALLOW_ORIGIN)")
+	flags.Float64Var(&f.rate, "rate", 0, "most requests a second from one caller; 0: no limit")
+	flags.BoolVar(&f.debug, "debug", false, "serve /debug/pprof to admins")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	flags.StringVar(&f.config, "config", "", "JSON file with settings (also {PROGRAM}_CONFIG)")
+	flags.StringVar(&f.printConfig, "print-config", "", "print every setting and where it came from, as table or json, instead of starting")
+	flags.Lookup("print-config").NoOptDefVal = "table"
+}
+
+// server checks the flags and returns the server that they describe.
+func (f *serveFlags) server(a *app, line *status) (*server, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	log, err := f.logger(line)
+	if err != nil {
+		return nil, err
+	}
+	door, err := f.door(log)
+	if err != nil {
+		return nil, err
+	}
+	o := a.options()
+	o.Dir, o.Node, o.Logger = f.dir, f.node, log
+	o.SkewMax, o.MaxRecovery, o.MaxStateBytes, o.ForceReplay = f.skewMax, f.recoveryMax, f.stateMaxBytes, f.forceReplay
+	return &server{
+		build: a.build, door: door, shutdownTimeout: f.shutdownTimeout, out: a.out, line: line, parts: a.parts, options: o,
+	}, nil
+}
+
+func (f *serveFlags) check() error {
+	if f.dir == "" {
+		return exitf(codeUsage, "--dir is empty: name a directory")
+	}
+	if f.node != "" {
+		if err := swoosh.CheckNodeID(f.node); err != nil {
+			return exitf(codeUsage, "--node-id: %w", err)
+		}
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"--max-clock-skew", f.skewMax}, {"--max-recovery", f.recoveryMax}, {"--shutdown-timeout", f.shutdownTimeout},
+	} {
+		if d.value < time.Millisecond {
+			return exitf(codeUsage, "%s is %s: it must be 1ms or more", d.flag, d.value)
+		}
+	}
+	if f.stateMaxBytes < 1 {
+		return exitf(codeUsage, "--max-state-bytes is %d: it must be 1 or more", f.stateMaxBytes)
+	}
+	return f.checkDoor()
+}
+
+// checkDoor refuses an address beyond loopback without tokens and TLS.
+func (f *serveFlags) checkDoor() error {
+	if err := checkListen(f.listen); err != nil {
+		return err
+	}
+	if (f.cert == "") != (f.key == "") {
+		return exitf(codeUsage, "--tls-cert and --tls-key go together: give both")
+	}
+	if f.clientCA != "" && (f.cert == "" || f.tokenFile == "") {
+		return exitf(codeUsage, "--tls-client-ca needs --tls-cert, --tls-key and --token-file, which gives roles to the names of certificates")
+	}
+	if math.IsNaN(f.rate) || math.IsInf(f.rate, 0) || f.rate < 0 {
+		return exitf(codeUsage, "--rate is %v: it must be 0 or more requests a second", f.rate)
+	}
+	for _, o := range f.origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o {
+			return exitf(codeUsage, "--allow-origin %q is not an origin: give scheme, host and port alone, such as https://console.example", o)
+		}
+	}
+	if isOpenToOthers(f.listen) && !f.insecure && (f.tokenFile == "" || f.cert == "") {
+		return exitf(codeUsage, "--listen %s is open to other machines: give --token-file, --tls-cert and --tls-key, or --insecure if the network is protected otherwise; or listen on 127.0.0.1", f.listen)
+	}
+	return nil
+}
+
+// door opens tokens and certificates.
+func (f *serveFlags) door(log *slog.Logger) (d door, err error) {
+	d = door{listen: f.listen, origins: f.origins, rate: f.rate, debug: f.debug}
+	if f.cert != "" {
+		if d.certificates, err = access.OpenCertificates(f.cert, f.key, f.clientCA, log); err != nil {
+			flags := "--tls-cert " + f.cert + " --tls-key " + f.key
+			if f.clientCA != "" {
+				flags += " --tls-client-ca " + f.clientCA
+			}
+			return d, exitf(codeUsage, "%s: %w", flags, err)
+		}
+	}
+	if f.tokenFile != "" {
+		if d.tokens, err = access.OpenTokens(f.tokenFile, d.certificates, log); err != nil {
+			return d, exitf(codeUsage, "--token-file: %w", err)
+		}
+	}
+	return d, nil
+}
+
+func (f *serveFlags) print(given *settings, w io.Writer) error {
+	if f.printConfig != "table" && f.printConfig != "json" {
+		return exitf(codeUsage, "--print-config=%s: give table or json", f.printConfig)
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	return given.print(w, f.printConfig == "json")
+}
+
+func (f *serveFlags) logger(w io.Writer) (*slog.Logger, error) {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, known := levels[f.logLevel]
+	if !known {
+		return nil, exitf(codeUsage, "--log-level %q is unknown: give debug, info, warn or error", f.logLevel)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch f.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, exitf(codeUsage, "--log-format %q is unknown: give text or json", f.logFormat)
+}

@@ -1,0 +1,278 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/access"
+)
+
+// server is what serve runs: the API in front of an engine.
+type server struct {
+	build           build
+	door            door
+	shutdownTimeout time.Duration
+	options         swoosh.Options // with a Logger
+	parts           []swoosh.Part
+	out             io.Writer // gets one line, once commands are accepted
+	line            *status   // shows the boot's progress
+	hangups         <-chan os.Signal
+}
+
+// door is how requests come in.
+type door struct {
+	listen       string
+	tokens       *access.Tokens       // nil: every caller is an admin without a name
+	certificates *access.Certificates // nil: no TLS
+	origins      []string
+	rate         float64
+	debug        bool
+}
+
+// reload reads tokens and certificates again. If a file cannot be read, what was
+// read before stays in force.
+func (d *door) reload() error {
+	var err error
+	if d.tokens != nil {
+		err = d.tokens.Reload()
+	}
+	if d.certificates != nil {
+		err = errors.Join(err, d.certificates.Reload())
+	}
+	return err
+}
+
+// look reloads files that have changed, also while no request comes.
+func (d *door) look() {
+	if d.tokens != nil {
+		d.tokens.Look()
+	}
+	if d.certificates != nil {
+		d.certificates.Look()
+	}
+}
+
+// scheme returns the scheme of the addresses of TCP listeners.
+func (d *door) scheme() string {
+	if d.certificates != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// run listens, boots, serves until ctx ends, and stops. It listens first, so that a
+// long boot can be watched, and a boot does not begin if it cannot listen. A stop
+// that was not in order is an error.
+func (s *server) run(ctx context.Context) error {
+	ln, err := listenOn(s.door.listen, isOpenToOthers(s.door.listen))
+	if err != nil {
+		return err
+	}
+	metrics := newRegistry(s.build)
+	s.options.Metrics = metrics
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.door.certificates != nil {
+		e := &expiry{s.door.certificates.Expiry, s.options.Logger, time.Now, time.After}
+		metrics.MustRegister(e.gauge())
+		go e.watch(ctx)
+	}
+	api := swoosh.NewAPI(s.apiOptions(metrics))
+	w := serveHTTP(ln, api.Server(), s.door.certificates)
+	e, err := s.boot(ctx, api)
+	if err != nil {
+		_ = w.server.Close() // The boot's error is what matters.
+		return s.bootError(ctx, err)
+	}
+	api.Attach(e)
+	s.options.Logger.Info("commands are accepted", "address", ln.Addr().String(), "dir", s.options.Dir,
+		"index", e.View().Index(), "state_hash", e.View().StateHash().String())
+	if _, err := fmt.Fprintln(s.out, s.greeting(ln.Addr())); err != nil {
+		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
+	}
+	notify("READY=1\nSTATUS=commands are accepted on %s", ln.Addr())
+	broken := s.serve(ctx, w, e)
+	return errors.Join(broken, s.stop(api, w, e))
+}
+
+func (s *server) apiOptions(metrics *prometheus.Registry) swoosh.APIOptions {
+	o := swoosh.APIOptions{
+		Node: s.options.Node, Version: s.build.Version, Commit: s.build.Commit, Logger: s.options.Logger, Metrics: metrics,
+		Loopback: !strings.HasPrefix(s.door.listen, unixPrefix) && !isOpenToOthers(s.door.listen),
+		Origins:  s.door.origins, Rate: s.door.rate, Debug: s.door.debug,
+	}
+	if s.door.tokens != nil {
+		o.Authenticate = s.door.tokens.Authenticate
+	}
+	return o
+}
+
+// lookEvery is how often files and the server's mode are checked.
+const lookEvery = time.Second
+
+// serve waits for the end, and reloads tokens and certificates on SIGHUP.
+func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go watchdog(ctx, e)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	mode := "ready"
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-w.ended:
+			return err
+		case <-tick.C:
+			s.door.look()
+			mode = tellMode(s.options.Logger, mode, e.Health())
+		case <-s.hangups:
+			notifyReload()
+			if err := s.door.reload(); err != nil {
+				s.options.Logger.Error("tokens or certificates cannot be reloaded: the old ones stay in force", "why", err)
+			} else {
+				s.options.Logger.Info("tokens and certificates were reloaded")
+			}
+			notify("READY=1")
+		}
+	}
+}
+
+// tellMode logs a change of the mode, and returns the mode.
+func tellMode(log *slog.Logger, before string, h swoosh.Health) string {
+	switch {
+	case h.Mode == before:
+	case h.Mode == "ready":
+		log.Info("commands are accepted again")
+	default:
+		log.Warn("commands are refused", "mode", h.Mode, "why", strings.Join(h.Reasons, " "))
+	}
+	return h.Mode
+}
+
+// greeting is the one line on stdout. Scripts take the address from its third
+// word.
+func (s *server) greeting(at net.Addr) string {
+	d := &s.door
+	address, socket, token := d.scheme()+"://"+at.String(), "", ""
+	host := address
+	if at.Network() == "unix" {
+		address, host = unixPrefix+at.String(), d.scheme()+"://localhost"
+		socket = "--unix-socket " + at.String() + " "
+	}
+	if d.tokens != nil {
+		token = fmt.Sprintf(`-H "Authorization: Bearer $%s" `, variableOf(s.build.Program, "token"))
+	}
+	try, ok := sampleOf(s.parts)
+	if !ok {
+		return fmt.Sprintf("listening on %s try: curl %s%s%s/state", address, socket, token, host)
+	}
+	return fmt.Sprintf(`listening on %s try: curl %s%s-H 'Content-Type: application/json' %s/command -d '{"command":"%s","payload":%s}'`, address, socket, token, host, try.name, try.payload)
+}
+
+func (s *server) boot(ctx context.Context, api *swoosh.API) (*swoosh.Engine, error) {
+	o := s.options
+	show := s.line.progress(o.Logger, "starting")
+	o.Progress = func(p swoosh.Progress) {
+		api.Progress(p)
+		notifyProgress(p)
+		show(p)
+	}
+	defer s.line.clear()
+	return swoosh.Open(ctx, o, s.parts...)
+}
+
+// bootError returns nil for a boot that was stopped.
+func (s *server) bootError(ctx context.Context, err error) error {
+	var damage *swoosh.DamageError
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.As(err, &damage) {
+		s.options.Logger.Info("stopped while starting")
+		return nil
+	}
+	return err
+}
+
+// stop accepts no more commands, lets requests and commands end, and closes the
+// engine.
+func (s *server) stop(api *swoosh.API, w *web, e *swoosh.Engine) error {
+	log := s.options.Logger
+	log.Info("stopping", "index", e.View().Index())
+	notify("STOPPING=1")
+	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
+	defer cancel()
+	api.Stop()
+	err := w.drain(ctx, s.shutdownTimeout*4/5, log)
+	if err == nil {
+		err = e.Close(ctx)
+	}
+	if err != nil {
+		return exitf(codeFailed, "the stop was not in order: %w; what was acknowledged is kept, and the next start checks it", err)
+	}
+	log.Info("stopped", "index", e.View().Index())
+	return nil
+}
+
+// web is the HTTP side of a server.
+type web struct {
+	server *http.Server
+	ended  chan error   // why it serves no longer, unless it was stopped
+	busy   sync.RWMutex // held for reading by every request
+}
+
+func serveHTTP(ln net.Listener, server *http.Server, certificates *access.Certificates) *web {
+	serve := server.Serve
+	if certificates != nil {
+		server.TLSConfig = certificates.Config()
+		serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
+	}
+	w := &web{server: server, ended: make(chan error, 1)}
+	handler := server.Handler
+	server.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.busy.RLock()
+		defer w.busy.RUnlock()
+		handler.ServeHTTP(rw, r)
+	})
+	go func() {
+		if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			w.ended <- fmt.Errorf("requests can no longer be accepted: %w", err)
+		}
+	}()
+	return w
+}
+
+// drain lets running requests end. It cuts off those that take longer than
+// patience: a client that does not read its answer must not keep the engine from a
+// stop in order. It fails if ctx ends before all requests have ended.
+func (w *web) drain(ctx context.Context, patience time.Duration, log *slog.Logger) error {
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if w.server.Shutdown(patient) == nil {
+		return nil
+	}
+	log.Warn("requests take too long and are cut off", "patience", patience.String())
+	_ = w.server.Close() // Its error means that a connection was closed already.
+	idle := make(chan struct{})
+	go func() {
+		w.busy.Lock()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("requests did not end: %w", ctx.Err())
+	}
+}

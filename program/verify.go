@@ -1,0 +1,66 @@
+package program
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
+)
+
+func newVerify(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "verify DIR [--json]", Short: "Check a directory: every entry, its chain and its state hash",
+		Long: `Replays the whole log and holds every entry's chain and state hash, every
+snapshot and the mark against it. It mends and moves nothing, and refuses a
+directory that a server is using. Damage ends it with exit code 3, naming the
+first entry that is wrong and what differs.`,
+		Args: takes("DIR"),
+	}
+	out := newOutput(cmd, a.out)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := a.checkOwner(args[0], "verify"); err != nil {
+			return err
+		}
+		o, done := a.offline(args[0], "verifying")
+		r, err := repair.Verify(cmd.Context(), o, a.parts...)
+		done()
+		if err != nil {
+			return err
+		}
+		if out.json {
+			return out.printJSON(r)
+		}
+		return printReport(a.out, r)
+	}
+	return cmd
+}
+
+// offline returns the options for work on a directory without a server, and a
+// function that removes the line of progress. What is written there only its owner
+// can read.
+func (a *app) offline(dir, what string) (swoosh.Options, func()) {
+	syscall.Umask(0o077)
+	line := newStatus(a.err)
+	log := slog.New(slog.NewTextHandler(line, nil))
+	o := a.options()
+	o.Dir, o.Logger, o.Progress = dir, log, line.progress(log, what)
+	return o, line.clear
+}
+
+func printReport(w io.Writer, r repair.VerifyReport) error {
+	found := fmt.Sprintf("entries %d to %d, %d in all", r.First, r.Last, r.Entries)
+	if r.Entries == 0 {
+		found = "an empty log"
+	}
+	if r.Base > 0 {
+		found += fmt.Sprintf(", resting on snapshot %d", r.Base)
+	}
+	_, err := fmt.Fprintf(w, "sound: %s; snapshots: %d\nlast hlc:   %s\nstate hash: %s\nchain:      %s\n",
+		found, r.Snapshots, r.HLC, r.StateHash, r.Chain)
+	return err
+}
