@@ -2,7 +2,6 @@ package swoosh_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -14,38 +13,6 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 	"github.com/chorus-services/swoosh/system"
 )
-
-// keyring knows a token for each role: its name.
-func keyring(r *http.Request) (swoosh.Caller, error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		return swoosh.Caller{}, errors.New("there is no token: send Authorization: Bearer <token>")
-	}
-	role, err := swoosh.ParseRole(token)
-	if err != nil {
-		return swoosh.Caller{}, errors.New("the token is unknown: ask for one")
-	}
-	return swoosh.Caller{Name: "the-" + token, Role: role}, nil
-}
-
-func as(token string) string { return "Authorization: Bearer " + token }
-
-// openAPI serves an engine with the counter and other domains behind an API
-// with options.
-func openAPI(t testing.TB, api swoosh.APIOptions, parts ...swoosh.Part) *site {
-	t.Helper()
-	s := starting(t, api)
-	s.e = swooshtest.Open(t, swoosh.Options{}, append(parts, counter)...)
-	s.api.Attach(s.e)
-	t.Cleanup(s.api.Stop) // before the engine is closed
-	return s
-}
-
-// guarded serves an engine to those who have a token.
-func guarded(t testing.TB) *site {
-	t.Helper()
-	return openAPI(t, swoosh.APIOptions{Authenticate: keyring}, system.Parts()...)
-}
 
 // least reads who may do what.
 func least(t *testing.T) map[string]string {

@@ -12,78 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/chorus-services/swoosh"
 )
-
-// streaming is an open stream: what is written to it, and its answers.
-type streaming struct {
-	t       testing.TB
-	to      *io.PipeWriter
-	answers *bufio.Reader
-	header  http.Header
-}
-
-func (s *site) stream(headers ...string) *streaming {
-	s.t.Helper()
-	r, w := io.Pipe()
-	q := s.request("POST", "/command", r, append(headers, "Content-Type: application/x-ndjson")...).WithContext(within(s.t))
-	resp, err := noRedirects.Do(q)
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() { w.Close(); resp.Body.Close() })
-	require.Equal(s.t, http.StatusOK, resp.StatusCode)
-	require.Equal(s.t, "application/x-ndjson", resp.Header.Get("Content-Type"))
-	return &streaming{s.t, w, bufio.NewReader(resp.Body), resp.Header}
-}
-
-func (s *streaming) send(lines string) {
-	s.t.Helper()
-	_, err := io.WriteString(s.to, lines)
-	require.NoError(s.t, err)
-}
-
-// answer gives the next one; nil at the end.
-func (s *streaming) answer() map[string]any {
-	s.t.Helper()
-	line, err := s.answers.ReadBytes('\n')
-	if err == io.EOF && len(line) == 0 {
-		return nil
-	}
-	require.NoError(s.t, err)
-	var got map[string]any
-	require.NoError(s.t, json.Unmarshal(line, &got))
-	return got
-}
-
-func (s *streaming) refused(code string, line int) map[string]any {
-	s.t.Helper()
-	got := s.answer()
-	require.Equal(s.t, code, got["code"], got)
-	require.EqualValues(s.t, line, got["line"])
-	require.Contains(s.t, []any{"no", "unknown"}, got["happened"])
-	return got
-}
-
-func (s *streaming) index(n int) {
-	s.t.Helper()
-	got := s.answer()
-	require.EqualValues(s.t, n, got["index"], got)
-}
-
-// whole sends a stream with its body known, and gives the lines of the answer.
-func (s *site) whole(body string) []string {
-	s.t.Helper()
-	r := s.ask("POST", "/command", body, "Content-Type: application/x-ndjson")
-	require.Equal(s.t, http.StatusOK, r.status)
-	if r.body == "" {
-		return nil
-	}
-	require.True(s.t, strings.HasSuffix(r.body, "\n"))
-	return strings.Split(strings.TrimSuffix(r.body, "\n"), "\n")
-}
 
 func TestStreamAnswersLineByLine(t *testing.T) {
 	s := open(t, swoosh.Options{}).stream()

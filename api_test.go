@@ -290,15 +290,6 @@ func overload(t *testing.T) *reply {
 	return r
 }
 
-// faulty serves an engine whose log can be broken. It is not replayed at the
-// end: what an engine shows after a fault is the engine's own tests' matter.
-func faulty(t *testing.T) (*site, *swooshtest.FaultWAL) {
-	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
-	s := open(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }})
-	t.Cleanup(wal.Release)
-	return s, wal
-}
-
 type guard struct {
 	name  string
 	allow bool

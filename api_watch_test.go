@@ -1,9 +1,7 @@
 package swoosh_test
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -16,42 +14,6 @@ import (
 
 	"github.com/chorus-services/swoosh"
 )
-
-// watcher reads a watch event by event.
-type watcher struct {
-	t testing.TB
-	r *bufio.Reader
-}
-
-func (s *site) watch(query string, headers ...string) *watcher {
-	s.t.Helper()
-	r := s.request("GET", "/watch"+query, strings.NewReader(""), headers...).WithContext(within(s.t))
-	resp, err := noRedirects.Do(r)
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() { resp.Body.Close() })
-	require.Equal(s.t, http.StatusOK, resp.StatusCode)
-	require.Equal(s.t, "text/event-stream", resp.Header.Get("Content-Type"))
-	require.Equal(s.t, "no-store", resp.Header.Get("Cache-Control"))
-	require.NotEmpty(s.t, resp.Header.Get("Swoosh-HLC"))
-	return &watcher{s.t, bufio.NewReader(resp.Body)}
-}
-
-// event gives the lines up to the next empty one; empty at the end.
-func (w *watcher) event() string {
-	w.t.Helper()
-	var lines []string
-	for {
-		line, err := w.r.ReadString('\n')
-		if err == io.EOF && line == "" {
-			return strings.Join(lines, "\n")
-		}
-		require.NoError(w.t, err)
-		if line == "\n" {
-			return strings.Join(lines, "\n")
-		}
-		lines = append(lines, strings.TrimSuffix(line, "\n"))
-	}
-}
 
 func TestWatch(t *testing.T) {
 	t.Run("each entry once, in order, what was there and what comes", func(t *testing.T) {

@@ -1,7 +1,6 @@
 package swoosh_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,47 +20,6 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// snapshots lists the files of the newest snapshots, oldest first.
-func (r *rig) snapshots() []string {
-	r.t.Helper()
-	names, err := filepath.Glob(filepath.Join(r.o.Dir, "snapshots", "snapshot-*.json"))
-	require.NoError(r.t, err)
-	return names
-}
-
-func (r *rig) snapshot() swoosh.SnapshotInfo {
-	r.t.Helper()
-	info, err := r.Snapshot(context.Background())
-	require.NoError(r.t, err)
-	require.Equal(r.t, r.View().StateHash(), info.StateHash)
-	return info
-}
-
-// generations makes n snapshots with an entry between, and an entry behind.
-func (r *rig) generations(n int) {
-	r.t.Helper()
-	r.must(opening("a"))
-	for range n {
-		r.must(paying("a", 1))
-		r.snapshot()
-	}
-	r.must(paying("a", 1))
-}
-
-// replays counts the entries that the next boots replay.
-func (r *rig) replays() *uint64 {
-	n := new(uint64)
-	r.o.Progress = func(p swoosh.Progress) { *n = p.Applied }
-	return n
-}
-
-func flipByte(t testing.TB, name string, at int) {
-	t.Helper()
-	b := []byte(readText(t, name))
-	b[at] ^= 1
-	require.NoError(t, os.WriteFile(name, b, 0o600))
-}
-
 // leftOver are files that a crash may leave.
 var leftOver = []string{"snapshots/snapshot-00000000000000000009.json.tmp", "snapshots/keys-00000000000000000009.tmp", "imports/x.json.tmp", "mark.tmp", "node.tmp"}
 
@@ -75,11 +33,11 @@ func TestBoot(t *testing.T) {
 		aside    int
 	}{
 		{"D3/the newest", func(*testing.T, *rig) {}, 1, 0},
-		{"D6/the newest is damaged", func(t *testing.T, r *rig) { flipByte(t, r.snapshots()[1], 300) }, 2, 1},
+		{"D6/the newest is damaged", func(t *testing.T, r *rig) { flip(t, r.snapshots()[1], 300*8) }, 2, 1},
 		{"D6/the newest is cut off", func(t *testing.T, r *rig) { require.NoError(t, os.Truncate(r.snapshots()[1], 100)) }, 2, 1},
 		{"D6/all are damaged", func(t *testing.T, r *rig) {
 			for _, name := range r.snapshots() {
-				flipByte(t, name, 300)
+				flip(t, name, 300*8)
 			}
 		}, 4, 2},
 		{"D3/by force from the log", func(t *testing.T, r *rig) { r.o.ForceReplay = true }, 4, 0},
@@ -415,19 +373,6 @@ func TestTravelBesidePruning(t *testing.T) {
 	require.Equal(t, then.StateHash(), again.StateHash())
 }
 
-// document is a state as POST /state takes it.
-func document(t testing.TB, v swoosh.View) string {
-	t.Helper()
-	var b bytes.Buffer
-	_, err := v.WriteTo(&b)
-	require.NoError(t, err)
-	return b.String()
-}
-
-func importOf(r *rig, ifMatch *swoosh.Hash, doc string) (swoosh.Result, error) {
-	return r.Import(context.Background(), ifMatch, strings.NewReader(doc))
-}
-
 // TestImport swaps a state in, for good.
 func TestImport(t *testing.T) {
 	source := newRig(t, swoosh.Options{})
@@ -536,7 +481,7 @@ func TestImport(t *testing.T) {
 	t.Run("D6/a missing or wrong file is damage", func(t *testing.T) {
 		for name, spoil := range map[string]func(t *testing.T, file string){
 			"missing": func(t *testing.T, file string) { require.NoError(t, os.Remove(file)) },
-			"damaged": func(t *testing.T, file string) { flipByte(t, file, strings.Index(doc, `"balance":9`)+11) },
+			"damaged": func(t *testing.T, file string) { flip(t, file, 8*int64(strings.Index(doc, `"balance":9`)+11)) },
 			"longer":  func(t *testing.T, file string) { require.NoError(t, os.WriteFile(file, []byte(doc+"\n"), 0o600)) },
 		} {
 			t.Run(name, func(t *testing.T) {

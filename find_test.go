@@ -161,14 +161,6 @@ func TestFind(t *testing.T) {
 	})
 }
 
-// smallOrchard is one of everything.
-func smallOrchard(t require.TestingT) *state {
-	s, _, errs, err := load(`{"barn":{"tools":{"a/b":{"text":"x"}}},"orchard":{"count":1,"trees":{"a":{"fruit":[{},{"ripe":true}]}}}}`, whole)
-	require.NoError(t, err)
-	require.Nil(t, errs)
-	return s
-}
-
 func TestRowHash(t *testing.T) {
 	v := viewOf(smallOrchard(t))
 	hash, ok := v.rowHash("barn", "tools", "a/b")

@@ -81,16 +81,9 @@ func (w *walker) check() {
 }
 
 func hashOfDocument(t require.TestingT, v swoosh.View) swoosh.Hash {
-	h, err := swoosh.ComputeStateHash([]byte(documentOf(t, v)))
+	h, err := swoosh.ComputeStateHash([]byte(document(t, v)))
 	require.NoError(t, err)
 	return h
-}
-
-func documentOf(t require.TestingT, v swoosh.View) string {
-	var b strings.Builder
-	_, err := v.WriteTo(&b)
-	require.NoError(t, err)
-	return b.String()
 }
 
 // submit sends what was drawn. Refusals are part of a history; failures of the
@@ -128,7 +121,7 @@ func (w *walker) actions() map[string]func(*rapid.T) {
 			_, err := w.engine.Import(context.Background(), &now, strings.NewReader(rapid.SampledFrom(w.past).Draw(w.T, "document")))
 			require.NoError(w, err)
 		},
-		"remember": func(*rapid.T) { w.past = append(w.past, documentOf(w, w.engine.View())) },
+		"remember": func(*rapid.T) { w.past = append(w.past, document(w, w.engine.View())) },
 		"clock": func(*rapid.T) {
 			w.clock.Advance(time.Duration(rapid.Int64Range(-int64(30*time.Hour), int64(60*time.Hour)).Draw(w.T, "by")))
 		},
@@ -150,7 +143,7 @@ func TestHistoriesGiveTheSameWhateverTheRoad(t *testing.T) {
 		w := &walker{T: rt, clock: swooshtest.NewClock(1767225600000), wal: swoosh.NewMemWAL(), store: swoosh.NewInMemorySnapshotStore()}
 		w.engine = w.open(w.store, false)
 		defer func() { require.NoError(t, w.engine.Close(context.Background())) }()
-		w.past = []string{documentOf(rt, w.engine.View())}
+		w.past = []string{document(rt, w.engine.View())}
 		rt.Repeat(w.actions())
 
 		want := w.saved(w.engine, w.store)

@@ -108,15 +108,11 @@ func resting(t *testing.T, last uint64) lived {
 	return l
 }
 
-func openWith(t *testing.T, dir string, parts ...swoosh.Part) (*swoosh.Engine, error) {
-	return swoosh.Open(t.Context(), vault(dir), parts...)
-}
-
 // requireOtherDomains wants a directory that other domains refuse, and that
 // --accept-reducer and nothing else mends.
 func requireOtherDomains(t *testing.T, dir string, index uint64, part swoosh.Part) (findings string) {
 	t.Helper()
-	_, err := openWith(t, dir, part)
+	_, err := swoosh.Open(t.Context(), vault(dir), part)
 	var d *swoosh.DamageError
 	require.ErrorAs(t, err, &d)
 	require.Equal(t, index, d.Index)
@@ -140,7 +136,7 @@ func TestBaseOfOtherDomains(t *testing.T) {
 		t.Run("D3/"+name, func(t *testing.T) {
 			l := resting(t, last)
 			requireOtherDomains(t, l.dir, 0, narrow)
-			e, err := openWith(t, l.dir, narrow)
+			e, err := swoosh.Open(t.Context(), vault(l.dir), narrow)
 			require.NoError(t, err)
 			_, ok := narrow.Of(e.View()).Accounts.Get("b")
 			require.True(t, ok, "what fits is kept")
@@ -164,7 +160,7 @@ func TestBaseOfAnotherReducerAndOtherDomains(t *testing.T) {
 func TestOldBaseIsPruned(t *testing.T) {
 	l := resting(t, 60)
 	mend(t, l.dir, acceptReducer, doubling)
-	e, err := openWith(t, l.dir, doubling)
+	e, err := swoosh.Open(t.Context(), vault(l.dir), doubling)
 	require.NoError(t, err)
 	for i := range 5 {
 		put(t, e, 1000+i)
@@ -177,7 +173,7 @@ func TestOldBaseIsPruned(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(41), report.First)
 	require.Equal(t, uint64(61), report.Base)
-	e, err = openWith(t, l.dir, doubling)
+	e, err = swoosh.Open(t.Context(), vault(l.dir), doubling)
 	require.NoError(t, err)
 	closeEngine(t, e)
 	rewrite(t, l.dir, 41, func(group []stored) []stored {
@@ -191,7 +187,7 @@ func TestImportOfOtherDomains(t *testing.T) {
 	l := liveWith(t, 30, 60)
 	found := requireOtherDomains(t, l.dir, 30, fussy)
 	require.Contains(t, found, "Entry 30 has no effect any more")
-	e, err := openWith(t, l.dir, fussy)
+	e, err := swoosh.Open(t.Context(), vault(l.dir), fussy)
 	require.NoError(t, err)
 	require.Equal(t, few(1), fussy.Of(e.View()).Entries)
 	a, _ := fussy.Of(e.View()).Accounts.Get("a")

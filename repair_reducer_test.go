@@ -224,17 +224,6 @@ func (c grownDeposit) Apply(s *grownState, at swoosh.Stamp) {
 	s.Accounts.Put(c.Account, a)
 }
 
-type tallyState struct {
-	Count uint32 `json:"tally"`
-}
-
-type tallyUp struct{}
-
-func (tallyUp) Check(swoosh.View) error              { return nil }
-func (tallyUp) Apply(s *tallyState, at swoosh.Stamp) { s.Count++ }
-
-var tally = swoosh.NewDomain("tally", swoosh.On[tallyUp]("tally", "Count."))
-
 func TestWhatIsNewAtZeroNeedsNoRepair(t *testing.T) {
 	for name, parts := range map[string][]swoosh.Part{
 		"a domain more":              {ledger, tally},

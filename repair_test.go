@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -19,86 +18,6 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
-
-// lived is a history and what it was like: a directory as a crash left it, and
-// each of its entries.
-type lived struct {
-	dir     string
-	entries []*swoosh.Entry // entry n at n-1
-	chains  []swoosh.Hash
-	lines   []string // their JSON, chain and all
-}
-
-// live makes a history of entries and snapshots, the last of them perhaps an
-// import, and crashes.
-func live(t testing.TB, last uint64, snapshots ...uint64) lived {
-	t.Helper()
-	return liveWith(t, 0, last, snapshots...)
-}
-
-func liveWith(t testing.TB, imported, last uint64, snapshots ...uint64) lived {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "v")
-	e := openVault(t, dir)
-	stops := append(slices.Clone(snapshots), last)
-	if imported > 0 {
-		stops = append(stops, imported-1)
-	}
-	for _, n := range slices.Compact(slices.Sorted(slices.Values(stops))) {
-		fill(t, e, n)
-		if slices.Contains(snapshots, n) {
-			_, err := e.Snapshot(t.Context())
-			require.NoError(t, err)
-		}
-		if n+1 == imported {
-			importChanged(t, e)
-		}
-	}
-	l := lived{dir: crashed(t, dir)}
-	l.read(t, e)
-	closeEngine(t, e)
-	return l
-}
-
-func (l *lived) read(t testing.TB, e *swoosh.Engine) {
-	for r, err := range e.Records(1, e.View().Index()) {
-		require.NoError(t, err)
-		x, err := swoosh.DecodeEntry(r)
-		require.NoError(t, err)
-		l.entries, l.chains, l.lines = append(l.entries, x), append(l.chains, r.Chain), append(l.lines, string(r.AppendJSON(nil)))
-	}
-}
-
-// hash is the state's after entry n.
-func (l lived) hash(n uint64) swoosh.Hash { return l.entries[n-1].StateHash }
-
-// place finds where in the memtable file an entry's JSON ends.
-func place(t testing.TB, dir string, index uint64) (name string, begin, end int64) {
-	t.Helper()
-	name, _ = memtable(t, dir)
-	b, err := os.ReadFile(name)
-	require.NoError(t, err)
-	at := bytes.Index(b, fmt.Appendf(nil, `"index":%d,`, index))
-	require.Positive(t, at)
-	begin = int64(max(bytes.LastIndex(b[:at], []byte(`{"changed":`)), bytes.LastIndex(b[:at], []byte(`{"batch":`))))
-	return name, begin, int64(at + bytes.Index(b[at:], []byte(`"}`)) + 2)
-}
-
-// hitContent flips a bit in the JSON of an entry in the memtable file.
-func hitContent(t testing.TB, dir string, index uint64) {
-	t.Helper()
-	name, begin, _ := place(t, dir, index)
-	flip(t, name, (begin+int64(len(`{"changed":true,"comm`)))*8)
-}
-
-// hitFraming flips a bit that is Badger's own: of the key of the group that
-// begins with an entry.
-func hitFraming(t testing.TB, dir string, index uint64) {
-	t.Helper()
-	name, begin, _ := place(t, dir, index)
-	const record = 2 + 1 + 32 // length, format, chain
-	flip(t, name, (begin-record-1)*8+1)
-}
 
 func mend(t testing.TB, dir string, a repair.Accept, parts ...swoosh.Part) repair.Report {
 	t.Helper()

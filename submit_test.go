@@ -17,6 +17,7 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/swooshtest"
 )
 
 // TestKeys: the same key applies once, whatever has become of the world since.
@@ -352,19 +353,6 @@ func TestGuards(t *testing.T) {
 	require.Equal(t, asked, no.asked.Load(), "replay asks no guard")
 }
 
-// entry reads one entry.
-func (r *rig) entry(index uint64) *swoosh.Entry {
-	r.t.Helper()
-	for rec, err := range r.Records(index, index) {
-		require.NoError(r.t, err)
-		x, err := swoosh.DecodeEntry(rec)
-		require.NoError(r.t, err)
-		return x
-	}
-	require.Fail(r.t, "there is no entry", "%d", index)
-	return nil
-}
-
 // room is a file system that has as much of it as the test says.
 type room struct {
 	swoosh.FS
@@ -515,4 +503,33 @@ func TestOverloaded(t *testing.T) {
 			requireKind(t, swoosh.ShuttingDown, <-streamed)
 		}
 	})
+}
+
+func TestSubmit(t *testing.T) {
+	e := swooshtest.Open(t, swoosh.Options{Dir: t.TempDir()}, ledger)
+	require.Equal(t, uint64(1), submit(t, e, "ledger.open", openAccount{"a"}).Index)
+	for i := range 10 {
+		r := submit(t, e, "ledger.deposit", fmt.Appendf(nil, `{"account":"a","amount":%d,"note":"n"}`, i))
+		require.Equal(t, uint64(i+2), r.Index)
+		require.Equal(t, i > 0 || true, r.Changed)
+	}
+	a, ok := ledger.Of(e.View()).Accounts.Get("a")
+	require.True(t, ok)
+	require.Equal(t, int32(45), a.Balance)
+	require.Len(t, a.Notes, 10)
+
+	before := e.View().StateHash()
+	for _, inApply := range []bool{false, true} {
+		_, err := e.Submit(context.Background(), swoosh.Request{Command: "ledger.break", Payload: breakDown{inApply}})
+		require.True(t, swoosh.Internal.Is(err))
+	}
+	_, err := e.SubmitBatch(context.Background(), "", []swoosh.Request{
+		{Command: "ledger.deposit", Payload: deposit{Account: "a", Amount: 5}},
+		{Command: "ledger.freeze", Payload: freeze{true}},
+		{Command: "ledger.deposit", Payload: deposit{Account: "a", Amount: 5}},
+	})
+	require.True(t, swoosh.Paused.Is(err))
+	require.Equal(t, before, e.View().StateHash())
+	require.Equal(t, uint64(12), submit(t, e, "ledger.deposit", deposit{Account: "a"}).Index)
+	require.Equal(t, before, e.View().StateHash())
 }

@@ -12,36 +12,17 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-type shelfRow struct {
-	Count uint32 `json:"count"`
-}
-
-type shelfState struct {
-	Total uint32                   `json:"total"`
-	Books Table[noun.ID, shelfRow] `json:"books"`
-	Notes Table[Key, shelfRow]     `json:"notes"`
-}
-
-var shelf = NewDomain[shelfState]("shelf")
-
-// shelfOf gives a state that may change, and a way to change it.
-func shelfOf() (*state, *shelfState, func(func())) {
-	s := newState([]*definition{&shelf.def}, "n")
-	p := s.part("shelf")
-	return s, p.state.(*shelfState), p.write
-}
-
-// books gives a table's rows, in its order.
-func books(s *state) map[noun.ID]shelfRow { return maps.Collect(shelf.Of(viewOf(s)).Books.All()) }
+// trees returns a table's rows, in its order.
+func trees(s *state) map[noun.ID]tree { return maps.Collect(orchardDomain.Of(viewOf(s)).Trees.All()) }
 
 // TestTable holds a table against a map: reads, order, forks, undo and sum.
 func TestTable(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		s, own, write := shelfOf()
-		model := map[noun.ID]shelfRow{}
+		s, own, write := newOrchard()
+		model := map[noun.ID]tree{}
 		type fork struct {
 			state *state
-			model map[noun.ID]shelfRow
+			model map[noun.ID]tree
 		}
 		var forks []fork
 		checkpoint, sum, hash := maps.Clone(model), s.sum, s.hash
@@ -49,11 +30,11 @@ func TestTable(t *testing.T) {
 			id := noun.ID(fmt.Sprint("b", rapid.IntRange(0, 40).Draw(r, "id")))
 			switch rapid.IntRange(0, 9).Draw(r, "step") {
 			case 0, 1, 2, 3:
-				row := shelfRow{rapid.Uint32Range(0, 3).Draw(r, "count")}
-				write(func() { own.Books.Put(id, row); own.Total++ })
+				row := tree{Height: rapid.Int32Range(0, 3).Draw(r, "height")}
+				write(func() { own.Trees.Put(id, row); own.Count++ })
 				model[id] = row
 			case 4, 5:
-				write(func() { own.Books.Delete(id) })
+				write(func() { own.Trees.Delete(id) })
 				delete(model, id)
 			case 6:
 				s.settle() // between the commands of a batch
@@ -67,7 +48,7 @@ func TestTable(t *testing.T) {
 				checkpoint, sum, hash = maps.Clone(model), s.sum, s.hash
 				forks = append(forks, fork{s.fork(), maps.Clone(model)})
 			case 9:
-				from := slices.Collect(maps.Keys(maps.Collect(shelf.Of(viewOf(s)).Books.From(id))))
+				from := slices.Collect(maps.Keys(maps.Collect(orchardDomain.Of(viewOf(s)).Trees.From(id))))
 				var want []noun.ID
 				for k := range model {
 					if k >= id {
@@ -76,26 +57,26 @@ func TestTable(t *testing.T) {
 				}
 				require.ElementsMatch(r, want, from)
 			}
-			require.Equal(r, model, books(s))
-			require.Equal(r, len(model), own.Books.Len())
-			got, ok := own.Books.Get(id)
+			require.Equal(r, model, trees(s))
+			require.Equal(r, len(model), own.Trees.Len())
+			got, ok := own.Trees.Get(id)
 			require.Equal(r, model[id], got)
 			_, has := model[id]
 			require.Equal(r, has, ok)
 			keys := []noun.ID{}
-			for k := range own.Books.All() {
+			for k := range own.Trees.All() {
 				keys = append(keys, k)
 			}
 			require.True(r, slices.IsSorted(keys))
 		}
 		s.settle()
 		for _, f := range append(forks, fork{s, model}) {
-			require.Equal(r, f.model, books(f.state), "a fork was altered")
-			fresh, own, write := shelfOf()
+			require.Equal(r, f.model, trees(f.state), "a fork was altered")
+			fresh, own, write := newOrchard()
 			write(func() {
-				own.Total = shelf.Of(viewOf(f.state)).Total
+				own.Count = orchardDomain.Of(viewOf(f.state)).Count
 				for k, row := range f.model {
-					own.Books.Put(k, row)
+					own.Trees.Put(k, row)
 				}
 			})
 			fresh.settle()
@@ -109,10 +90,10 @@ func TestTable(t *testing.T) {
 func TestTableChangesWhileItRanges(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		t.Run(fmt.Sprintf("D3/shared %v", shared), func(t *testing.T) {
-			s, own, write := shelfOf()
+			s, own, write := newOrchard()
 			write(func() {
 				for i := range 500 {
-					own.Books.Put(noun.ID(fmt.Sprintf("b%03d", i)), shelfRow{uint32(i)})
+					own.Trees.Put(noun.ID(fmt.Sprintf("b%03d", i)), tree{Height: int32(i)})
 				}
 			})
 			if shared {
@@ -120,15 +101,15 @@ func TestTableChangesWhileItRanges(t *testing.T) {
 			}
 			seen := 0
 			write(func() {
-				for id := range own.Books.All() {
-					own.Books.Delete(id)
-					own.Books.Put("c"+id, shelfRow{})
+				for id := range own.Trees.All() {
+					own.Trees.Delete(id)
+					own.Trees.Put("c"+id, tree{})
 					seen++
 				}
 			})
 			require.Equal(t, 500, seen)
-			require.Equal(t, 500, own.Books.Len())
-			for id := range own.Books.All() {
+			require.Equal(t, 500, own.Trees.Len())
+			for id := range own.Trees.All() {
 				require.Equal(t, "c", string(id[:1]))
 			}
 		})
@@ -137,24 +118,24 @@ func TestTableChangesWhileItRanges(t *testing.T) {
 
 // TestTableRefuses what would break a state.
 func TestTableRefuses(t *testing.T) {
-	s, own, write := shelfOf()
+	s, own, write := newOrchard()
 	for _, key := range []noun.ID{"", "ü", "a\n", "\x7f"} {
-		require.Panics(t, func() { write(func() { own.Books.Put(key, shelfRow{}) }) }, "%q", key)
+		require.Panics(t, func() { write(func() { own.Trees.Put(key, tree{}) }) }, "%q", key)
 	}
-	require.Panics(t, func() { own.Books.Put("a", shelfRow{}) }, "outside Apply")
-	write(func() { own.Books.Put("a", shelfRow{1}) })
-	require.Panics(t, func() { own.Books.Delete("a") }, "outside Apply")
+	require.Panics(t, func() { own.Trees.Put("a", tree{}) }, "outside Apply")
+	write(func() { own.Trees.Put("a", tree{Height: 1}) })
+	require.Panics(t, func() { own.Trees.Delete("a") }, "outside Apply")
 	f := s.fork()
-	books := shelf.Of(viewOf(f)).Books
-	require.Panics(t, func() { books.Put("b", shelfRow{}) }, "in a fork")
-	require.Equal(t, 1, own.Books.Len())
+	copied := orchardDomain.Of(viewOf(f)).Trees
+	require.Panics(t, func() { copied.Put("b", tree{}) }, "in a fork")
+	require.Equal(t, 1, own.Trees.Len())
 
-	var loose Table[noun.ID, shelfRow]
+	var loose Table[noun.ID, tree]
 	loose.Delete("a")
-	loose.Put("a", shelfRow{2})
+	loose.Put("a", tree{Height: 2})
 	row, ok := loose.Get("a")
 	require.True(t, ok)
-	require.Equal(t, uint32(2), row.Count)
+	require.Equal(t, int32(2), row.Height)
 	for range loose.All() {
 		break // Early ends are fine.
 	}

@@ -20,7 +20,7 @@ import (
 func served(t *testing.T, e *swoosh.Engine) (state, log string) {
 	dir := t.TempDir()
 	state, log = filepath.Join(dir, "state.json"), filepath.Join(dir, "log.ndjson")
-	require.NoError(t, os.WriteFile(state, []byte(documentOf(t, e.View())), 0o600))
+	require.NoError(t, os.WriteFile(state, []byte(document(t, e.View())), 0o600))
 	var lines []byte
 	for r, err := range e.Records(1, e.View().Index()) {
 		require.NoError(t, err)
@@ -56,7 +56,7 @@ func randomHistory(t *testing.T, seed uint64) *swoosh.Engine {
 		case 2:
 			if random.IntN(8) == 0 && e.View().Index() > 0 {
 				hash := e.View().StateHash()
-				_, err = e.Import(t.Context(), &hash, strings.NewReader(documentOf(t, e.View())))
+				_, err = e.Import(t.Context(), &hash, strings.NewReader(document(t, e.View())))
 			}
 		default:
 			_, err = e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", Payload: d, Actor: "é"[:random.IntN(2)*2]})

@@ -1,59 +1,46 @@
-package swoosh
+package swoosh_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
 )
-
-// windowed is a domain that says yes to everything.
-var windowed = NewDomain("windowed", On[windowedCommand]("go", "Nothing."))
-
-type windowedState struct{}
-type windowedCommand struct{}
-
-func (windowedCommand) Check(View) error            { return nil }
-func (windowedCommand) Apply(*windowedState, Stamp) {}
 
 // TestWindowRebuilt: the log gives the same window as the one that lived,
 // batches and all.
 func TestWindowRebuilt(t *testing.T) {
-	wall := int64(1_767_225_600_000)
-	wal, store := NewMemWAL(), NewInMemorySnapshotStore()
-	o := Options{Node: "test", Now: func() int64 { return wall }, Snapshots: store,
-		OpenWAL: func(string) (WAL, error) { return wal, nil }}
-	e, err := Open(context.Background(), o, windowed)
-	require.NoError(t, err)
-	one := Request{Command: "windowed.go"}
+	store := swoosh.NewInMemorySnapshotStore()
+	r := newRig(t, swoosh.Options{Snapshots: store})
+	r.must(opening("a"))
+	one := paying("a", 1)
 	for i := range 10 {
-		wall += 4 * 3_600_000
-		_, err := e.SubmitBatch(context.Background(), fmt.Sprint("k", i), []Request{one, one, one})
+		r.clock.Advance(4 * time.Hour)
+		_, err := r.SubmitBatch(context.Background(), fmt.Sprint("k", i), []swoosh.Request{one, one, one})
 		require.NoError(t, err)
-		_, err = e.Submit(context.Background(), one)
-		require.NoError(t, err)
+		r.must(one)
 		if i == 5 {
-			_, err := e.Snapshot(context.Background())
-			require.NoError(t, err)
+			r.snapshot()
 		}
 	}
-	require.NoError(t, e.Close(context.Background()))
-	live := keysFile(t, e)
-	require.NotZero(t, e.window.View().Since())
-	for _, force := range []bool{false, true} {
-		o.ForceReplay = force
-		again, err := Open(context.Background(), o, windowed)
-		require.NoError(t, err)
-		require.NoError(t, again.Close(context.Background()))
-		require.Equal(t, live, keysFile(t, again), "D4: replayed from nothing: %v", force)
+	require.NotEmpty(t, r.Health().Keys.Since)
+	// saved returns the key window as the engine saves it, and takes it away.
+	saved := func() string {
+		name := fmt.Sprintf("snapshots/snapshot-%020d.json", r.snapshot().Index)
+		keys := string(readStored(t, store, keysBeside(name)))
+		require.NoError(t, store.Remove(name))
+		require.NoError(t, store.Remove(keysBeside(name)))
+		return keys
 	}
-}
-
-// keysFile is the key window of an engine that was closed, as it would be saved.
-func keysFile(t require.TestingT, e *Engine) []byte {
-	var b bytes.Buffer
-	require.NoError(t, e.window.View().Write(&b, e.View().Index()))
-	return b.Bytes()
+	live, replayed := saved(), r.replays()
+	for force, entries := range map[bool]uint64{false: 16, true: 41} {
+		r.o.ForceReplay = force
+		r.restart()
+		require.Equal(t, entries, *replayed)
+		require.Equal(t, live, saved(), "D4: replayed from nothing: %v", force)
+	}
 }

@@ -1,7 +1,9 @@
 package swoosh_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"maps"
@@ -15,90 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
-	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
+	"github.com/chorus-services/swoosh/system"
 )
-
-// counterState is the state of a small domain for tests of the API: a plain
-// field, a table, and rows with a phase.
-type counterState struct {
-	Total    uint32                              `json:"total"`
-	Counters swoosh.Table[noun.ID, counterValue] `json:"counters"`
-}
-
-type counterValue struct {
-	Phase string     `json:"phase"`
-	Count uint32     `json:"count"`
-	Marks []noun.Ref `json:"marks"`
-}
-
-var counter = swoosh.NewDomain("counter",
-	swoosh.On[counterStart]("start", "Begin to count.", swoosh.From().To("RUNNING"), swoosh.Refuses(swoosh.Conflict)),
-	swoosh.On[counterAdd]("add", "Count on.", swoosh.From("RUNNING").To("FULL").Stay(), swoosh.Refuses(swoosh.NotFound)),
-	swoosh.On[counterFail]("fail", "Panic."),
-	swoosh.On[counterBlob]("blob", "Carry many bytes, change nothing."),
-)
-
-type counterStart struct {
-	Counter noun.ID `json:"counter"`
-}
-
-func (c counterStart) Phase(v swoosh.View) (string, error) {
-	row, _ := counter.Of(v).Counters.Get(c.Counter)
-	return row.Phase, nil
-}
-
-func (c counterStart) Check(v swoosh.View) error {
-	if _, ok := counter.Of(v).Counters.Get(c.Counter); ok {
-		return swoosh.Errorf(swoosh.Conflict, "counter %s is there", c.Counter)
-	}
-	return nil
-}
-
-func (c counterStart) Apply(s *counterState, at swoosh.Stamp) {
-	s.Counters.Put(c.Counter, counterValue{Phase: "RUNNING"})
-}
-
-type counterAdd struct {
-	Counter noun.ID   `json:"counter"`
-	Amount  uint32    `json:"amount"`
-	Mark    noun.Refs `json:"mark,omitzero"`
-}
-
-func (c counterAdd) Phase(v swoosh.View) (string, error) {
-	row, ok := counter.Of(v).Counters.Get(c.Counter)
-	if !ok {
-		err := swoosh.Errorf(swoosh.NotFound, "counter %s is not there: counter.start begins it", c.Counter)
-		err.Errors = []swoosh.FieldError{{Pointer: "/payload/counter", Detail: "must be a counter that is there"}}
-		return "", err
-	}
-	return row.Phase, nil
-}
-
-func (c counterAdd) Check(swoosh.View) error { return nil }
-
-func (c counterAdd) Apply(s *counterState, at swoosh.Stamp) {
-	row, _ := s.Counters.Get(c.Counter)
-	row.Count += c.Amount
-	row.Marks = append(row.Marks[:len(row.Marks):len(row.Marks)], c.Mark...)
-	if row.Count >= 1000 {
-		row.Phase = "FULL"
-	}
-	s.Total += c.Amount
-	s.Counters.Put(c.Counter, row)
-}
-
-type counterFail struct{}
-
-func (counterFail) Check(swoosh.View) error                { panic("the counter broke down") }
-func (counterFail) Apply(s *counterState, at swoosh.Stamp) {}
-
-type counterBlob struct {
-	Blob string `json:"blob"`
-}
-
-func (counterBlob) Check(swoosh.View) error                { return nil }
-func (counterBlob) Apply(s *counterState, at swoosh.Stamp) {}
 
 // site is a server with an API, for one test.
 type site struct {
@@ -115,11 +36,7 @@ type site struct {
 // open serves an engine with the counter and other domains.
 func open(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *site {
 	t.Helper()
-	s := starting(t, swoosh.APIOptions{Loopback: true})
-	s.e = swooshtest.Open(t, o, append(parts, counter)...)
-	s.api.Attach(s.e)
-	t.Cleanup(s.api.Stop) // before the engine is closed
-	return s
+	return starting(t, swoosh.APIOptions{Loopback: true}).attach(o, parts...)
 }
 
 // starting serves an API that has no engine.
@@ -137,6 +54,15 @@ func starting(t testing.TB, o swoosh.APIOptions) *site {
 	s.server = s.api.Server()
 	go func() { _ = s.server.Serve(ln) }()
 	t.Cleanup(func() { require.NoError(t, s.server.Close()) })
+	return s
+}
+
+// attach gives a starting site its engine, with the counter and other domains.
+func (s *site) attach(o swoosh.Options, parts ...swoosh.Part) *site {
+	s.t.Helper()
+	s.e = swooshtest.Open(s.t, o, append(parts, counter)...)
+	s.api.Attach(s.e)
+	s.t.Cleanup(s.api.Stop) // before the engine is closed
 	return s
 }
 
@@ -253,7 +179,7 @@ func (r *reply) object() map[string]any {
 	return v
 }
 
-// refused requires a problem document of a code, whole, and gives it.
+// refused requires a problem document of a code, whole, and returns it.
 func (r *reply) refused(code string, status int) map[string]any {
 	r.t.Helper()
 	require.Equal(r.t, status, r.status, r.body)
@@ -286,14 +212,148 @@ func keysOf(m map[string]any) []string {
 	return names
 }
 
-const (
-	startA = `{"command":"counter.start","payload":{"counter":"a"}}`
-	addA   = `{"command":"counter.add","payload":{"counter":"a","amount":1}}`
-)
-
 // within bounds what a test waits for.
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// openAPI serves an engine with the counter and other domains through an API
+// with options.
+func openAPI(t testing.TB, api swoosh.APIOptions, parts ...swoosh.Part) *site {
+	t.Helper()
+	return starting(t, api).attach(swoosh.Options{}, parts...)
+}
+
+// keyring knows a token for each role: its name.
+func keyring(r *http.Request) (swoosh.Caller, error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return swoosh.Caller{}, errors.New("there is no token: send Authorization: Bearer <token>")
+	}
+	role, err := swoosh.ParseRole(token)
+	if err != nil {
+		return swoosh.Caller{}, errors.New("the token is unknown: ask for one")
+	}
+	return swoosh.Caller{Name: "the-" + token, Role: role}, nil
+}
+
+func as(token string) string { return "Authorization: Bearer " + token }
+
+// guarded serves an engine to callers with a token.
+func guarded(t testing.TB) *site {
+	t.Helper()
+	return openAPI(t, swoosh.APIOptions{Authenticate: keyring}, system.Parts()...)
+}
+
+// faulty serves an engine whose log can be broken. It is not replayed at the
+// end: what an engine shows after a fault is the engine's own tests' matter.
+func faulty(t *testing.T) (*site, *swooshtest.FaultWAL) {
+	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
+	s := open(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }})
+	t.Cleanup(wal.Release)
+	return s, wal
+}
+
+// streaming is an open stream: what is written to it, and its answers.
+type streaming struct {
+	t       testing.TB
+	to      *io.PipeWriter
+	answers *bufio.Reader
+	header  http.Header
+}
+
+func (s *streaming) send(lines string) {
+	s.t.Helper()
+	_, err := io.WriteString(s.to, lines)
+	require.NoError(s.t, err)
+}
+
+// answer returns the next one; nil at the end.
+func (s *streaming) answer() map[string]any {
+	s.t.Helper()
+	line, err := s.answers.ReadBytes('\n')
+	if err == io.EOF && len(line) == 0 {
+		return nil
+	}
+	require.NoError(s.t, err)
+	var got map[string]any
+	require.NoError(s.t, json.Unmarshal(line, &got))
+	return got
+}
+
+func (s *streaming) refused(code string, line int) map[string]any {
+	s.t.Helper()
+	got := s.answer()
+	require.Equal(s.t, code, got["code"], got)
+	require.EqualValues(s.t, line, got["line"])
+	require.Contains(s.t, []any{"no", "unknown"}, got["happened"])
+	return got
+}
+
+func (s *streaming) index(n int) {
+	s.t.Helper()
+	got := s.answer()
+	require.EqualValues(s.t, n, got["index"], got)
+}
+
+func (s *site) stream(headers ...string) *streaming {
+	s.t.Helper()
+	r, w := io.Pipe()
+	q := s.request("POST", "/command", r, append(headers, "Content-Type: application/x-ndjson")...).WithContext(within(s.t))
+	resp, err := noRedirects.Do(q)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { w.Close(); resp.Body.Close() })
+	require.Equal(s.t, http.StatusOK, resp.StatusCode)
+	require.Equal(s.t, "application/x-ndjson", resp.Header.Get("Content-Type"))
+	return &streaming{s.t, w, bufio.NewReader(resp.Body), resp.Header}
+}
+
+// whole sends a stream with its body known, and returns the lines of the answer.
+func (s *site) whole(body string) []string {
+	s.t.Helper()
+	r := s.ask("POST", "/command", body, "Content-Type: application/x-ndjson")
+	require.Equal(s.t, http.StatusOK, r.status)
+	if r.body == "" {
+		return nil
+	}
+	require.True(s.t, strings.HasSuffix(r.body, "\n"))
+	return strings.Split(strings.TrimSuffix(r.body, "\n"), "\n")
+}
+
+// watcher reads a watch event by event.
+type watcher struct {
+	t testing.TB
+	r *bufio.Reader
+}
+
+// event returns the lines up to the next empty one; empty at the end.
+func (w *watcher) event() string {
+	w.t.Helper()
+	var lines []string
+	for {
+		line, err := w.r.ReadString('\n')
+		if err == io.EOF && line == "" {
+			return strings.Join(lines, "\n")
+		}
+		require.NoError(w.t, err)
+		if line == "\n" {
+			return strings.Join(lines, "\n")
+		}
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func (s *site) watch(query string, headers ...string) *watcher {
+	s.t.Helper()
+	r := s.request("GET", "/watch"+query, strings.NewReader(""), headers...).WithContext(within(s.t))
+	resp, err := noRedirects.Do(r)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { resp.Body.Close() })
+	require.Equal(s.t, http.StatusOK, resp.StatusCode)
+	require.Equal(s.t, "text/event-stream", resp.Header.Get("Content-Type"))
+	require.Equal(s.t, "no-store", resp.Header.Get("Cache-Control"))
+	require.NotEmpty(s.t, resp.Header.Get("Swoosh-HLC"))
+	return &watcher{s.t, bufio.NewReader(resp.Body)}
 }
