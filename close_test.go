@@ -196,7 +196,7 @@ func (setTrap) Apply(s *trapState, _ swoosh.Stamp) { s.Set = true }
 
 // TestImportPanics: a gate that breaks down fails the import alone.
 func TestImportPanics(t *testing.T) {
-	trap := swoosh.NewDomain("trap", swoosh.On[setTrap]("set", "Set it."), swoosh.Gate[trapGate]("Breaks down."))
+	trap := swoosh.NewDomain("trap", swoosh.On[setTrap]("set", "Set it."), swoosh.Gate[trapGate]())
 	e, err := swoosh.Open(context.Background(), swoosh.Options{Logger: textLogger(io.Discard)}, trap)
 	require.NoError(t, err)
 	defer closeEngine(t, e)

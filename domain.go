@@ -287,8 +287,7 @@ func (d *definition) objectOf(payload reflect.Type) int {
 
 // After declares a reaction of this domain to C, a command of another domain. R
 // runs after the Apply of C, in the same entry, and can't refuse.
-func After[R interface{ React(*S, View, C, Stamp) }, S, C any](doc string) Rule[S] {
-	_ = doc // A reaction is documented where it is declared.
+func After[R interface{ React(*S, View, C, Stamp) }, S, C any]() Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
 		d.def.reactions = append(d.def.reactions, reaction{
 			payload: reflect.TypeFor[C](),
@@ -302,8 +301,7 @@ func After[R interface{ React(*S, View, C, Stamp) }, S, C any](doc string) Rule[
 
 // Gate declares a domain's no to commands, by their names. It is called before
 // every command of every domain, in the order of the parts passed to Open.
-func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any](doc string) Rule[S] {
-	_ = doc
+func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any]() Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
 		d.def.gates = append(d.def.gates, func(own *part, c Command, at Stamp) error {
 			var g G

@@ -185,7 +185,7 @@ func (liftGate) Refuse(s liftState, c swoosh.Command, _ swoosh.Stamp) error {
 var lift = swoosh.NewDomain("lift",
 	swoosh.On[liftMove]("move", "Move it.", swoosh.From("CLOSED", "OPEN").To("OPEN", "GONE").Stay(), swoosh.Refuses(swoosh.Conflict)),
 	swoosh.On[liftFill]("fill", "Fill it, or empty it."),
-	swoosh.Gate[liftGate]("Refuses everything while it is full."),
+	swoosh.Gate[liftGate](),
 )
 
 type doormanState struct {
@@ -219,8 +219,8 @@ func (doormanGate) Refuse(s doormanState, c swoosh.Command, at swoosh.Stamp) err
 }
 
 var doorman = swoosh.NewDomain("doorman",
-	swoosh.After[doormanReaction]("Counts the lift's moves."),
-	swoosh.Gate[doormanGate]("Refuses everything after two of them."),
+	swoosh.After[doormanReaction](),
+	swoosh.Gate[doormanGate](),
 )
 
 func moving(to string) swoosh.Request {

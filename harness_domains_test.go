@@ -31,7 +31,7 @@ var ledger = swoosh.NewDomain("ledger",
 	swoosh.On[deposit]("deposit", "Add to an account, or take from it."),
 	swoosh.On[freeze]("freeze", "Refuse all but thaw; thaw when frozen is false."),
 	swoosh.On[breakDown]("break", "Panic in Check or half-way through Apply."),
-	swoosh.Gate[frozenGate]("Refuses deposits while the ledger is frozen."),
+	swoosh.Gate[frozenGate](),
 )
 
 type openAccount struct {

@@ -33,6 +33,7 @@ var jobDomain = swoosh.NewDomain("job",
 	swoosh.On[jobPause]("lease.pause", "Pause it.", swoosh.From("RUNNING").Stay()),
 	swoosh.On[jobFinish]("finish", "Finish it.", swoosh.From("RUNNING").To(swoosh.Gone, "DONE")),
 	swoosh.On[jobDrop]("drop", "Drop it, which is not declared.", swoosh.From("QUEUED", "RUNNING").To("QUEUED").Stay()),
+	swoosh.On[jobPause]("adopt", "Take a job without a phase over.", swoosh.From("", "LOST").Stay()),
 )
 
 func jobPhase(v swoosh.View, job noun.ID) (string, error) {
@@ -158,6 +159,7 @@ func TestInvalidPhaseNamesTheObject(t *testing.T) {
 	require.NoError(t, onJob(t, e, "job.add", `{"job":"j-7"}`))
 	for command, want := range map[string]string{
 		"job.finish":  "invalid_phase: job j-7 is QUEUED; job.finish is allowed from RUNNING",
+		"job.adopt":   `invalid_phase: job j-7 is QUEUED; job.adopt is allowed from "" or LOST`,
 		"lease.pause": "invalid_phase: job j-7: lease is QUEUED; lease.pause is allowed from RUNNING",
 	} {
 		require.EqualError(t, onJob(t, e, command, `{"job":"j-7"}`), want)

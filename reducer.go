@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -95,7 +96,7 @@ func (c *command) checkPhase(value any, v View) (string, *Error) {
 		return "", asError(err, Internal)
 	}
 	if !slices.Contains(c.From, phase) {
-		e := Errorf(InvalidPhase, "%s is %s; %s is allowed from %s", c.subject(value), phase, c.Name, list(c.From))
+		e := Errorf(InvalidPhase, "%s is %s; %s is allowed from %s", c.subject(value), list(phase), c.Name, list(c.From...))
 		e.Region, e.Phase, e.AllowedFrom = c.Region, phase, c.From
 		return "", e
 	}
@@ -141,22 +142,22 @@ func (c *command) assertPhase(value any, v View, from string) {
 		ends = append(slices.Clip(ends), from)
 	}
 	if !slices.Contains(ends, now) {
-		panic(fmt.Sprintf("%s: Phase, called again after Apply, is %s, but the command is declared to end in %s: correct its Move or its Apply", c.Name, now, list(ends)))
+		panic(fmt.Sprintf("%s: Phase, called again after Apply, is %s, but the command is declared to end in %s: correct its Move or its Apply", c.Name, list(now), list(ends...)))
 	}
 }
 
-// list joins words for people: "A", "A or B", "A, B or C".
-func list(words []string) string {
+// list joins phases for people: "A", "A or B", "A, B or C"; an empty one is "".
+func list(phases ...string) string {
 	text := ""
-	for i, w := range words {
+	for i, p := range phases {
 		switch {
 		case i == 0:
-		case i == len(words)-1:
+		case i == len(phases)-1:
 			text += " or "
 		default:
 			text += ", "
 		}
-		text += w
+		text += cmp.Or(p, `""`)
 	}
 	return text
 }

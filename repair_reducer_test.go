@@ -20,7 +20,7 @@ var doubling = swoosh.NewDomain("ledger",
 	swoosh.On[doubledDeposit]("deposit", "Add to an account, twice."),
 	swoosh.On[plainFreeze]("freeze", "Refuse all but thaw; thaw when frozen is false."),
 	swoosh.On[breakDown]("break", "Panic in Check or half-way through Apply."),
-	swoosh.Gate[frozenGate]("Refuses deposits while the ledger is frozen."),
+	swoosh.Gate[frozenGate](),
 )
 
 type plainOpen openAccount

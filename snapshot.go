@@ -195,7 +195,7 @@ func (l *loading) Read(b []byte) (int, error) {
 // errNewerFormat is a file that only a newer program reads: no damage, and
 // nothing to set aside. Where the checksum stands is the same in every format,
 // so that damage is never taken for a newer one.
-var errNewerFormat = errors.New("its format is newer than this program reads: use the newer swoosh")
+var errNewerFormat = errors.New("its format is newer than this program reads: use the newer program")
 
 var errChecksum = errors.New("its checksum does not match")
 

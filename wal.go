@@ -118,7 +118,7 @@ func cutRecord(b []byte, index uint64) (r Record, rest []byte, err error) {
 	}
 	body, rest := b[k:k+int(n)], b[k+int(n):]
 	if body[0] != recordFormat {
-		return r, nil, fmt.Errorf("entry %d has format %d, this program reads %d: use the newer swoosh", index, body[0], recordFormat)
+		return r, nil, fmt.Errorf("entry %d has format %d, this program reads %d: use the newer program", index, body[0], recordFormat)
 	}
 	r = Record{Index: index, JSON: body[1+len(r.Chain):]}
 	copy(r.Chain[:], body[1:])

@@ -285,7 +285,7 @@ func TestCutRecord(t *testing.T) {
 	}
 	whole[2] = recordFormat + 1
 	_, _, err = cutRecord(whole, 7)
-	require.ErrorContains(t, err, "use the newer swoosh")
+	require.ErrorContains(t, err, "use the newer program")
 }
 
 // TestSeal: a record says what its entry says, and is chained to the one before.

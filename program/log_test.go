@@ -88,7 +88,7 @@ func TestLogThatARepairSetAside(t *testing.T) {
 	requireGap(dir)
 	repaired := swooshRun(t, "", "repair", dir, "--accept-loss")
 	require.Equal(t, codeGood, repaired.code, repaired.err)
-	logs, err := filepath.Glob(filepath.Join(dir, "lost", "log-*"))
+	logs, err := filepath.Glob(filepath.Join(dir, "lost", "log-[0-9]"))
 	require.NoError(t, err)
 	require.Len(t, logs, 1)
 	requireGap(logs[0])

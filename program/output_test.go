@@ -151,7 +151,7 @@ func TestOnATerminal(t *testing.T) {
 	require.Equal(t, "\x1b[2m     8  soon                  control.resume      {}\x1b[0m", log[2])
 	commands := onTerminal(t, []string{"SWOOSH_ADDR="}, "commands")
 	require.Regexp(t, `(?m)^COMMAND +WHAT IT DOES\r$`, commands)
-	require.Regexp(t, `(?m)^council\.plan +Say which roles there are, .*…\r$`, commands)
+	require.Regexp(t, `(?m)^council\.plan +Plan the roles, .*…\r$`, commands)
 	for line := range strings.Lines(commands) {
 		require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\r\n")), 80, line)
 	}

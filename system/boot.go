@@ -24,7 +24,7 @@ var Boot = swoosh.NewDomain("boot",
 	swoosh.On[BootRevoke]("revoke", "End the licence for good.",
 		swoosh.From(Unlicensed, Licensed).To(Terminated)),
 	swoosh.Privileged[BootState](),
-	swoosh.Gate[licenceGate]("Refuses commands without a valid licence."),
+	swoosh.Gate[licenceGate](),
 )
 
 // BootState is the licence.

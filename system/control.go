@@ -21,7 +21,7 @@ var Control = swoosh.NewDomain("control",
 	swoosh.On[ControlResume]("resume", "Accept commands again.",
 		swoosh.From(Running, Paused).To(Running)),
 	swoosh.Privileged[ControlState](),
-	swoosh.Gate[pauseGate]("Refuses commands while paused."),
+	swoosh.Gate[pauseGate](),
 )
 
 // ControlState holds whether the system is paused.

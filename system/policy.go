@@ -21,7 +21,7 @@ var Policy = swoosh.NewDomain("policy",
 	swoosh.On[PolicyRelease]("release", "End the quarantine, in the name of an approver.",
 		swoosh.From(Quarantined).To(Clear)),
 	swoosh.Privileged[PolicyState](),
-	swoosh.Gate[quarantineGate]("Refuses commands while quarantined."),
+	swoosh.Gate[quarantineGate](),
 )
 
 // PolicyState holds whether the system is quarantined.
