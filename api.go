@@ -103,7 +103,7 @@ func (a *API) Progress(p Progress) { a.progress.Store(&p) }
 func (a *API) Attach(e *Engine) {
 	a.attached.Store(e)
 	if a.isStopping() {
-		e.stopIntake()
+		e.intake.close()
 	}
 }
 
@@ -114,7 +114,7 @@ func (a *API) Stop() {
 	a.stopOnce.Do(func() {
 		close(a.stopping)
 		if e := a.attached.Load(); e != nil {
-			e.stopIntake()
+			e.intake.close()
 		}
 		a.deadlines.Stop(a.stopGrace)
 	})

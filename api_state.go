@@ -134,7 +134,7 @@ func (x *exchange) viewAt() (View, error) {
 // readContext ends when the client disconnects or the server stops.
 func (x *exchange) readContext() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
-	done := context.AfterFunc(x.engine.stopped, func() { cancel(errStopping()) })
+	done := context.AfterFunc(x.engine.intake.ended, func() { cancel(errStopping()) })
 	return ctx, func() { done(); cancel(nil) }
 }
 

@@ -313,7 +313,7 @@ func (w *trimmedWAL) Bounds() (first, last uint64) {
 
 // smallDisk is a file system with little room.
 type smallDisk struct {
-	swoosh.FS
+	durable.FS
 	free atomic.Uint64
 }
 

@@ -1,13 +1,20 @@
 package swoosh
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
@@ -277,4 +284,106 @@ func (r *recovery) keysAt(index uint64, at Stamp) (*keywindow.Window, error) {
 		w.Add(x.IdempotencyKey, x.Index, keywindow.Stamp(x.HLC))
 	}
 	return w, nil
+}
+
+// CheckKeys holds the key window that is saved beside a snapshot of this index
+// against the keys of the log. It passes if none is saved, and if the keys
+// before the log are not known.
+func (p *Replay) CheckKeys() error {
+	r, name := p.r, KeysName(p.state.index)
+	if p.window == nil || r.first > 1 && !r.has(KeysName(r.base)) || !r.has(name) {
+		return nil
+	}
+	f, _, err := r.store.Open(name)
+	if err != nil {
+		return err
+	}
+	saved, given := sha256.New(), sha256.New()
+	_, err = io.Copy(saved, f)
+	if err = errors.Join(err, f.Close(), p.window.View().Write(given, p.state.index)); err != nil {
+		return err
+	}
+	if bytes.Equal(saved.Sum(nil), given.Sum(nil)) {
+		return nil
+	}
+	return &DamageError{
+		Detail: name + " does not hold the keys of the log's entries",
+		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
+	}
+}
+
+// CheckKeyFile reads the key window that is saved beside a snapshot, if one is.
+func (p *Replay) CheckKeyFile(index uint64) error {
+	f, _, err := p.r.store.Open(KeysName(index))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = keywindow.Read(f, index)
+	_ = f.Close() // It was only read.
+	if err != nil {
+		return p.r.damaged(&brokenFile{KeysName(index), err})
+	}
+	return nil
+}
+
+// has reports whether the store has a file.
+func (r *recovery) has(name string) bool {
+	f, _, err := r.store.Open(name)
+	if err != nil {
+		return false
+	}
+	_ = f.Close() // It was not even read.
+	return true
+}
+
+// importPayload is the payload of state.import. The state itself is too large for
+// an entry: it is in a file that the entry names.
+type importPayload struct {
+	Bytes     uint64 `json:"bytes"`
+	SHA256    Hash   `json:"sha256"` // of the file
+	StateHash Hash   `json:"state_hash"`
+}
+
+func importName(sha Hash) string { return "imports/" + sha.String() + ".json" }
+
+// importState does on replay what reduceImport did.
+func (p *Replay) importState(x *Entry) error {
+	damage := func(format string, args ...any) error {
+		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
+	}
+	other := func(format string, args ...any) error { return p.r.other(x.Index, format, args...) }
+	var in importPayload
+	if errs := canon.Of[importPayload]().Decode(x.Payload, &in, canon.Full); errs != nil {
+		return damage("its payload: %v", fieldsError(errs))
+	}
+	if err := p.state.askImportGates(x.HLC); err != nil {
+		return other("the gates refuse it: %v", err)
+	}
+	name := importName(in.SHA256)
+	f, _, err := p.r.store.Open(name)
+	if err != nil {
+		return damage("its state cannot be opened: %v", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	body := io.TeeReader(f, sum)
+	s := newState(p.r.defs, p.r.o.Node)
+	_, errs, err := decodeDocument(jsontext.NewDecoder(body), s)
+	if _, copyErr := io.Copy(io.Discard, body); copyErr != nil {
+		return damage("%s cannot be read: %v", name, copyErr)
+	}
+	if Hash(sum.Sum(nil)) != in.SHA256 {
+		return damage("%s is damaged: its SHA-256 does not match", name)
+	}
+	if err != nil || errs != nil {
+		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
+	}
+	s.settle()
+	s.journal().clear()
+	s.index, s.stamp, s.chain = p.state.index, p.state.stamp, p.state.chain
+	p.state = s
+	return nil
 }

@@ -148,6 +148,16 @@ func (cat *catalogue) find(name string) (*command, error) {
 // The engine knows no callers: the API passes it in.
 type permit func(CommandInfo) error
 
+// prepareSafely is prepare; a panic in a domain's code becomes an error.
+func (cat *catalogue) prepareSafely(r Request, may permit) (c *call, err *Error) {
+	defer caught(r.Command, &err)
+	c, refused := cat.prepare(r, may)
+	if refused != nil {
+		return nil, asError(refused, Internal)
+	}
+	return c, nil
+}
+
 // prepare looks up a request's command and decodes its payload. Pointers in its
 // errors begin at the root of the envelope.
 func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
@@ -300,4 +310,22 @@ func (cat *catalogue) checkExpect(x Expect) error {
 		return malformed([]FieldError{{Pointer: "/expect/path", Detail: err.Error()}}, "")
 	}
 	return nil
+}
+
+// compile takes the domains apart for the engine.
+func compile(parts []Part) ([]*definition, *catalogue, error) {
+	if len(parts) == 0 {
+		return nil, nil, errors.New("swoosh: an engine needs a domain")
+	}
+	var defs []*definition
+	for i, p := range parts {
+		for _, q := range parts[:i] {
+			if p.Name() == q.Name() {
+				return nil, nil, fmt.Errorf("swoosh: domain %s was given twice", p.Name())
+			}
+		}
+		defs = append(defs, p.definition())
+	}
+	cat, err := newCatalogue(defs)
+	return defs, cat, err
 }

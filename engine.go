@@ -1,27 +1,19 @@
 package swoosh
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/chorus-services/swoosh/internal/home"
 	"github.com/chorus-services/swoosh/internal/keywindow"
-	"github.com/chorus-services/swoosh/internal/statehash"
-)
-
-// Bounds of the queue and of a group.
-const (
-	queueMaxCommands = 4096
-	queueMaxBytes    = 16 << 20
+	"github.com/chorus-services/swoosh/internal/meter"
 )
 
 // Engine is a running state machine: one goroutine reduces commands (run), one
@@ -34,17 +26,10 @@ type Engine struct {
 	store  SnapshotStore
 	home   *home.Home // the directory; nil in memory
 	madeBy Fingerprint
-	meters *meters
+	meters *meter.Meter
 	tracer trace.Tracer
 
-	queue     chan *pending
-	room      *semaphore.Weighted // bytes in the queue
-	intake    sync.RWMutex        // held for reading while something is put into the queue
-	closed    bool                // under intake
-	stopping  chan struct{}       // closed when no more commands are taken
-	stopped   context.Context     // ends with stopping
-	stop      context.CancelFunc
-	stopOnce  sync.Once
+	intake    *intake
 	closeOnce sync.Once
 	closeErr  error         // written before shutDown is closed
 	shutDown  chan struct{} // closed when all files are
@@ -103,37 +88,20 @@ type landing struct {
 	err     error
 }
 
-// pending is a submission: one command, an atomic batch, or an import.
-type pending struct {
-	calls    []*call
-	batch    bool
-	imported *importing
-	key      string
-	keySince Stamp
-	bytes    int64
-	taken    atomic.Bool // by run, or withdrawn by its caller: whoever is first
-	done     chan struct{}
-
-	// Written by run or commit before done is closed.
-	results []Result
-	err     *Error
-	hit     uint64 // the entry that carried the key before; the caller compares
-}
-
 // run is the single writer. It takes what is queued as a group, reduces the
 // next group while commit syncs the one before, and does commit's part itself
 // when nothing else is to be done.
 func (e *Engine) run() {
 	defer close(e.ran)
 	defer close(e.commits)
-	for !e.drained() {
+	for e.held != nil || !e.intake.drained() {
 		g := e.fill()
 		e.awaitFlying(g)
 		if len(g.records) == 0 {
 			continue
 		}
 		g.fork = published{e.work.fork(), e.window.View()}
-		if len(e.queue) == 0 && e.held == nil {
+		if e.held == nil && len(e.intake.queue) == 0 {
 			e.land(g, new(group), e.commit(g))
 			continue
 		}
@@ -141,18 +109,6 @@ func (e *Engine) run() {
 		e.commits <- g
 	}
 	e.awaitFlying(new(group))
-}
-
-// drained tells whether the queue is closed and empty.
-func (e *Engine) drained() bool {
-	select {
-	case <-e.stopping:
-		e.intake.RLock()
-		defer e.intake.RUnlock()
-		return e.closed && len(e.queue) == 0 && e.held == nil
-	default:
-		return false
-	}
 }
 
 // fill reduces what is queued into a group, and goes on while another group
@@ -175,37 +131,28 @@ func (e *Engine) fill() *group {
 	return g
 }
 
-// next gives the next submission, nil for one that was withdrawn. ok is false
-// when the group is to go as it is.
+// next returns the next submission, nil for one that was withdrawn. ok is false
+// when the group must go as it is.
 func (e *Engine) next(g *group) (p *pending, ok bool) {
 	if p, e.held = e.held, nil; p != nil {
 		return p, true
 	}
 	for {
 		select {
-		case p, ok = <-e.queue:
-			return e.claim(p), ok
+		case p, ok = <-e.intake.queue:
+			return e.intake.claim(p), ok
 		default:
 		}
 		if e.flying == nil && len(g.records) > 0 {
 			return nil, false
 		}
 		select {
-		case p, ok = <-e.queue:
-			return e.claim(p), ok
+		case p, ok = <-e.intake.queue:
+			return e.intake.claim(p), ok
 		case l := <-e.landed:
 			e.land(e.flying, g, l)
 		}
 	}
-}
-
-// claim takes a submission from the queue, unless its caller withdrew it.
-func (e *Engine) claim(p *pending) *pending {
-	if p == nil || p.taken.Swap(true) {
-		return nil
-	}
-	e.room.Release(p.bytes)
-	return p
 }
 
 // awaitFlying waits for the commit under way, while next is the group that was
@@ -229,13 +176,13 @@ func (e *Engine) take(p *pending, g *group) bool {
 	switch {
 	case !fits:
 	case p.hit != 0 && p.hit <= e.published.Load().state.index:
-		p.answer()
+		release(p)
 	case len(g.records) > 0 && (p.hit == 0 || p.hit >= g.records[0].Index):
 		g.pending = append(g.pending, p)
 	case e.flying != nil:
 		e.waiting = append(e.waiting, p)
 	default:
-		p.answer()
+		release(p)
 	}
 	return fits
 }
@@ -245,7 +192,9 @@ func (e *Engine) take(p *pending, g *group) bool {
 func (e *Engine) admit(p *pending, g *group) bool {
 	if p.key != "" {
 		if index, ok := e.window.Find(p.key); ok {
-			e.repeat(p, index)
+			if p.hit = index; e.work == nil && index > e.published.Load().state.index {
+				p.hit, p.err = 0, e.afterFailure(index)
+			}
 			return true
 		}
 		if e.window.Expired(keywindow.Stamp(p.keySince)) {
@@ -257,7 +206,7 @@ func (e *Engine) admit(p *pending, g *group) bool {
 	if p.err = e.writable(len(g.records) == 0); p.err != nil {
 		return true
 	}
-	before := e.checkpoint()
+	before := e.work.checkpoint()
 	records, err := e.reduceAll(p)
 	if err != nil {
 		e.rollBack(before)
@@ -280,54 +229,10 @@ func (e *Engine) admit(p *pending, g *group) bool {
 	return true
 }
 
-// repeat answers a submission whose key is in the window.
-func (e *Engine) repeat(p *pending, index uint64) {
-	switch {
-	case e.work != nil || index <= e.published.Load().state.index:
-		p.hit = index
-	case index >= e.unknown[0] && index <= e.unknown[1]:
-		p.err = e.outcomeUnknown()
-	default:
-		p.err = e.readOnly()
-	}
-}
-
-// writable refuses what cannot be written now. The disk is asked once a group.
-func (e *Engine) writable(ask bool) *Error {
-	if ask && e.fault.Load() == nil {
-		e.diskFull.Store(e.diskIsFull())
-	}
-	if e.fault.Load() != nil { // That the disk does not answer is one.
-		return e.readOnly()
-	}
-	if e.diskFull.Load() {
-		free, reserve := e.disk()
-		return Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space, writes resume by themselves", free, e.home.Dir, reserve)
-	}
-	return nil
-}
-
-// checkpoint is what a rollback restores beside the journal.
-type checkpoint struct {
-	index       uint64
-	stamp       Stamp
-	chain, hash Hash
-	sum         statehash.Sum
-	work        *state
-}
-
-func (e *Engine) checkpoint() checkpoint {
-	s := e.work
-	return checkpoint{s.index, s.stamp, s.chain, s.hash, s.sum, s}
-}
-
-// rollBack undoes a submission: tables, plain fields, sum, clock.
-func (e *Engine) rollBack(c checkpoint) {
-	e.work = c.work
-	s := e.work
-	s.journal().undo()
-	s.index, s.stamp, s.chain, s.hash, s.sum = c.index, c.stamp, c.chain, c.hash, c.sum
-	e.clock.Use(c.stamp)
+// rollBack undoes a submission.
+func (e *Engine) rollBack(before checkpoint) {
+	e.work = before.restore()
+	e.clock.Use(e.work.stamp)
 }
 
 // reduceAll reduces every command of a submission; one refusal refuses all.
@@ -408,9 +313,9 @@ func (e *Engine) commit(g *group) landing {
 	e.syncing.Store(start.UnixNano())
 	err := e.wal.Append(g.records)
 	e.syncing.Store(0)
-	observe(e.meters.syncs, start)
-	e.meters.groups.Observe(float64(len(g.records)))
-	e.meters.reductions.Observe(g.cost.Seconds())
+	meter.Since(e.meters.Syncs, start)
+	e.meters.Groups.Observe(float64(len(g.records)))
+	e.meters.Reductions.Observe(g.cost.Seconds())
 	if err != nil {
 		return landing{false, fmt.Errorf("the log could not be written: %w", err)}
 	}
@@ -420,7 +325,7 @@ func (e *Engine) commit(g *group) landing {
 		}
 	}
 	e.publish(g)
-	g.settle()
+	release(g.pending...)
 	return landing{true, err}
 }
 
@@ -446,130 +351,27 @@ func (e *Engine) publish(g *group) {
 	}
 }
 
-func (g *group) settle() {
-	for _, p := range g.pending {
-		p.answer()
-	}
-}
-
-func (p *pending) answer() { close(p.done) }
-
 // land takes in how the commit of a group ended, while next was being reduced
-// on top of it, and answers those who waited for it.
+// on top of it, and answers those who waited for it. After a failure next is
+// taken back, and the work state with it; the published one stays.
 func (e *Engine) land(g, next *group, l landing) {
-	waiting := e.waiting
+	waiting, failed := e.waiting, next.pending
 	e.flying, e.waiting = nil, nil
-	if l.err != nil {
-		e.trip(l.err.Error())
-	}
 	if l.durable {
-		for _, p := range waiting {
-			p.answer()
-		}
-		if l.err != nil {
-			e.refuseAll(next)
-		}
+		release(waiting...)
+	} else {
+		e.unknown = [2]uint64{g.records[0].Index, g.records[len(g.records)-1].Index}
+		failed = slices.Concat(g.pending, waiting, failed)
+	}
+	if l.err == nil {
 		return
 	}
-	e.unknown = [2]uint64{g.records[0].Index, g.records[len(g.records)-1].Index}
-	for _, p := range append(g.pending, waiting...) {
-		if p.results != nil || p.hit != 0 {
-			p.refuse(e.outcomeUnknown())
-		} else {
-			p.refuse(e.readOnly())
-		}
+	e.trip(l.err.Error())
+	for _, p := range failed {
+		p.err = e.afterFailure(p.index())
+		p.results, p.hit = nil, 0
 	}
-	e.refuseAll(next)
-}
-
-// refuseAll takes back the group that was reduced on top of one that failed.
-// The work state goes with it; the published one stays.
-func (e *Engine) refuseAll(g *group) {
-	for _, p := range g.pending {
-		if p.hit != 0 && p.hit <= e.unknown[1] {
-			p.refuse(e.outcomeUnknown())
-		} else {
-			p.refuse(e.readOnly())
-		}
-	}
-	*g = group{}
+	release(failed...)
+	*next = group{}
 	e.work = nil
-}
-
-func (p *pending) refuse(err *Error) {
-	p.results, p.hit, p.err = nil, 0, err
-	p.answer()
-}
-
-// trip turns the engine read-only until it is restarted.
-func (e *Engine) trip(why string) {
-	if e.fault.CompareAndSwap(nil, &why) {
-		e.log.Error("read-only from now on: "+why, "index", e.View().Index())
-	}
-}
-
-func (e *Engine) readOnly() *Error {
-	return Errorf(ReadOnly, "read-only since a failure: %s; the command did not happen; see to the disk, then restart the server", *e.fault.Load())
-}
-
-func (e *Engine) outcomeUnknown() *Error {
-	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; after a restart of the server, repeat it with the same key", *e.fault.Load())
-	err.Unknown = true
-	return err
-}
-
-func (e *Engine) clockSkew(caller Stamp) *Error {
-	now := e.clock.Next(Stamp{})
-	err := Errorf(ClockSkew, "hlc %s is more than %s ahead of this server's %s: check both clocks", caller, e.o.SkewMax, now)
-	err.HLC = now
-	return err
-}
-
-// reportPanic logs what a domain's code panicked with, and gives the caller
-// its id in the log.
-func (e *Engine) reportPanic(command string, err *Error) {
-	if err.Kind != Internal {
-		return
-	}
-	err.Instance = newInstance()
-	err.Detail = fmt.Sprintf("%s failed by a fault of the server; its log names the cause under %s", command, err.Instance)
-	attrs := []any{"command", command, "instance", err.Instance, "cause", errors.Unwrap(err)}
-	var p *panicError
-	if errors.As(err, &p) {
-		attrs = append(attrs, "stack", string(p.stack))
-	}
-	e.log.Error("a command failed by a fault of its domain", attrs...)
-}
-
-// stopIntake takes no more commands; those in the queue are still reduced.
-func (e *Engine) stopIntake() {
-	e.stopOnce.Do(func() {
-		close(e.stopping)
-		e.stop()
-		e.intake.Lock()
-		e.closed = true
-		close(e.queue)
-		e.intake.Unlock()
-	})
-}
-
-// Close takes no more commands, finishes those it has, saves a snapshot if one
-// is due, and closes the log. It gives ctx's error if that takes longer than
-// ctx lasts, and goes on by itself; nothing acknowledged is lost if the process
-// ends then, but the next start has more to check. Another call waits for the
-// same end.
-func (e *Engine) Close(ctx context.Context) error {
-	e.stopIntake()
-	e.closeOnce.Do(func() {
-		go func() {
-			e.closeErr = e.shut()
-			close(e.shutDown)
-		}()
-	})
-	select {
-	case <-e.shutDown:
-		return e.closeErr
-	case <-ctx.Done():
-		return fmt.Errorf("swoosh: the engine is still being closed: %w", ctx.Err())
-	}
 }

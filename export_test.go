@@ -57,7 +57,7 @@ func (e *Engine) SubmitWaiting(ctx context.Context, r Request) (func(context.Con
 }
 
 // Queued counts the submissions that the writer has not taken.
-func (e *Engine) Queued() int { return len(e.queue) }
+func (e *Engine) Queued() int { return len(e.intake.queue) }
 
 // SetWindowMax changes how many keys the window holds. Call it before the
 // first command.

@@ -107,7 +107,7 @@ func requireReadsAt(t *testing.T, r *rig, v swoosh.View) {
 // markFails is a file system whose mark cannot be written while broken is set,
 // and not be synced while unsynced is.
 type markFails struct {
-	swoosh.FS
+	durable.FS
 	broken, unsynced atomic.Bool
 }
 

@@ -142,6 +142,3 @@ func (c *clock) Skewed(caller Stamp, max time.Duration) bool {
 
 // wall returns the wall clock, limited to what fits into a stamp.
 func (c *clock) wall() uint64 { return uint64(min(max(c.wallMS(), 0), maxWallMS)) }
-
-// NewNodeID returns a random node id: n and 8 hex digits.
-func NewNodeID() string { return "n" + newInstance()[:8] }

@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"reflect"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,21 +17,6 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
-
-// importCommand is the entry that swaps an imported state in. The state itself
-// is too large for an entry: it lies in a file that the entry names.
-const importCommand = "state.import"
-
-// importPayload is that entry's payload.
-type importPayload struct {
-	Bytes     uint64 `json:"bytes"`
-	SHA256    Hash   `json:"sha256"` // of the file
-	StateHash Hash   `json:"state_hash"`
-}
-
-var importCodec = sync.OnceValue(func() *canon.Codec { return canon.For(reflect.TypeFor[importPayload]()) })
-
-func importName(sha Hash) string { return "imports/" + sha.String() + ".json" }
 
 // importing is an import on its way to the writer.
 type importing struct {
@@ -64,7 +47,7 @@ func (e *Engine) importsRefused() *Error {
 func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, body io.Reader) (result Result, err error) {
 	ctx, end := e.span(ctx, "swoosh.import")
 	defer func() {
-		e.count(importCommand, result, err)
+		e.count(ImportCommand, result, err)
 		end(result.Index, err)
 	}()
 	if err := e.writable(true); err != nil {
@@ -78,7 +61,7 @@ func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, bod
 	case e.imports <- struct{}{}:
 	case <-ctx.Done():
 		return Result{}, withdrawn(ctx.Err())
-	case <-e.stopping:
+	case <-e.intake.ended.Done():
 		return Result{}, errShuttingDown()
 	}
 	release := func() { <-e.imports }
@@ -115,7 +98,7 @@ func (e *Engine) prepareImport(actor string, ifMatch *Hash, body io.Reader) (*pe
 	start := time.Now()
 	s, refused := e.decodeImport(document)
 	if refused != nil {
-		e.reportPanic(importCommand, refused)
+		e.reportPanic(ImportCommand, refused)
 		return nil, refused
 	}
 	cost := time.Since(start)
@@ -137,14 +120,9 @@ func (s *state) importable(ifMatch *Hash, at Stamp) *Error {
 	return s.checkExpect(Expect{StateHash: ifMatch})
 }
 
-func (s *state) askImportGates(at Stamp) (err *Error) {
-	defer caught(importCommand, &err)
-	return s.askGates(Command{importCommand, "state"}, at)
-}
-
 // decodeImport checks a document and builds its state.
 func (e *Engine) decodeImport(document []byte) (s *state, err *Error) {
-	defer caught(importCommand, &err)
+	defer caught(ImportCommand, &err)
 	canonical, broken := canon.Canonicalize(document)
 	if broken != nil {
 		return nil, Errorf(MalformedRequest, "the body is not strict JSON: %w", broken)
@@ -276,50 +254,11 @@ func (e *Engine) reduceImport(p *pending) (Record, *Error) {
 	in.state.index, in.state.stamp, in.state.chain = before.index, before.stamp, before.chain
 	e.work = in.state
 	rec, err := e.append(&Entry{
-		HLC: at, Command: importCommand, Changed: changed, Actor: in.actor,
-		Payload: importCodec().Append(nil, reflect.ValueOf(&in.payload).Elem(), canon.Full),
+		HLC: at, Command: ImportCommand, Changed: changed, Actor: in.actor,
+		Payload: canon.Of[importPayload]().Append(nil, &in.payload, canon.Full),
 	})
 	p.results = []Result{{e.work.index, at, e.work.hash, changed, false}}
 	return rec, err
-}
-
-// importState does on replay what reduceImport did.
-func (p *Replay) importState(x *Entry) error {
-	damage := func(format string, args ...any) error {
-		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
-	}
-	other := func(format string, args ...any) error { return p.r.other(x.Index, format, args...) }
-	var in importPayload
-	if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs != nil {
-		return damage("its payload: %v", fieldsError(errs))
-	}
-	if err := p.state.askImportGates(x.HLC); err != nil {
-		return other("the gates refuse it: %v", err)
-	}
-	name := importName(in.SHA256)
-	f, _, err := p.r.store.Open(name)
-	if err != nil {
-		return damage("its state cannot be opened: %v", err)
-	}
-	defer f.Close()
-	sum := sha256.New()
-	body := io.TeeReader(f, sum)
-	s := newState(p.r.defs, p.r.o.Node)
-	_, errs, err := decodeDocument(jsontext.NewDecoder(body), s)
-	if _, copyErr := io.Copy(io.Discard, body); copyErr != nil {
-		return damage("%s cannot be read: %v", name, copyErr)
-	}
-	if Hash(sum.Sum(nil)) != in.SHA256 {
-		return damage("%s is damaged: its SHA-256 does not match", name)
-	}
-	if err != nil || errs != nil {
-		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
-	}
-	s.settle()
-	s.journal().clear()
-	s.index, s.stamp, s.chain = p.state.index, p.state.stamp, p.state.chain
-	p.state = s
-	return nil
 }
 
 // removeUnnamedImports lets go of imported states that no entry names: their
@@ -334,7 +273,7 @@ func (e *Engine) removeUnnamedImports(files []string) {
 	if err == nil {
 		err = e.removeImportsBut(named, files, end)
 	}
-	if err != nil && e.stopped.Err() == nil {
+	if err != nil && e.intake.ended.Err() == nil {
 		e.log.Warn("imported states that no entry names could not be removed", "why", err)
 	}
 }
@@ -345,7 +284,7 @@ func (e *Engine) removeImportsBut(named map[string]bool, files []string, end uin
 	select {
 	case e.imports <- struct{}{}:
 		defer func() { <-e.imports }()
-	case <-e.stopping:
+	case <-e.intake.ended.Done():
 		return nil
 	}
 	if _, err := e.namedImports(named, end+1); err != nil {
@@ -366,11 +305,11 @@ func (e *Engine) removeImportsBut(named map[string]bool, files []string, end uin
 func (e *Engine) namedImports(named map[string]bool, from uint64) (end uint64, err error) {
 	end = from - 1
 	for rec, err := range e.wal.Read(from, ^uint64(0)) {
-		if err = cmp.Or(err, e.stopped.Err()); err != nil {
+		if err = cmp.Or(err, e.intake.ended.Err()); err != nil {
 			return end, err
 		}
 		end = rec.Index
-		if !bytes.Contains(rec.JSON, []byte(`"command":"`+importCommand+`"`)) {
+		if !bytes.Contains(rec.JSON, []byte(`"command":"`+ImportCommand+`"`)) {
 			continue
 		}
 		x, err := DecodeEntry(rec)
@@ -378,7 +317,7 @@ func (e *Engine) namedImports(named map[string]bool, from uint64) (end uint64, e
 			return end, err
 		}
 		var in importPayload
-		if errs := importCodec().Decode(x.Payload, reflect.ValueOf(&in).Elem(), canon.Full); errs == nil {
+		if errs := canon.Of[importPayload]().Decode(x.Payload, &in, canon.Full); errs == nil {
 			named[importName(in.SHA256)] = true
 		}
 	}

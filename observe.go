@@ -73,7 +73,7 @@ type HealthClock struct {
 // shutting_down, read_only, disk_full or stalled.
 func (e *Engine) Readiness() (ready bool, reason string) {
 	select {
-	case <-e.stopping:
+	case <-e.intake.ended.Done():
 		return false, ShuttingDown.Code()
 	default:
 	}
@@ -126,6 +126,74 @@ func (e *Engine) explain(reason string) string {
 	return "The server is stopping."
 }
 
+// writable refuses what cannot be written now. The disk is asked once a group.
+func (e *Engine) writable(ask bool) *Error {
+	if ask && e.fault.Load() == nil {
+		e.diskFull.Store(e.diskIsFull())
+	}
+	if e.fault.Load() != nil { // That the disk does not answer is one.
+		return e.readOnly()
+	}
+	if e.diskFull.Load() {
+		return e.errDiskFull()
+	}
+	return nil
+}
+
+func (e *Engine) errDiskFull() *Error {
+	free, reserve := e.disk()
+	return Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space; writes resume by themselves", free, e.home.Dir, reserve)
+}
+
+// trip turns the engine read-only until it is restarted.
+func (e *Engine) trip(why string) {
+	if e.fault.CompareAndSwap(nil, &why) {
+		e.log.Error("read-only from now on: "+why, "index", e.View().Index())
+	}
+}
+
+func (e *Engine) readOnly() *Error {
+	return Errorf(ReadOnly, "read-only after a failure: %s; the command did not happen; repair the disk, then restart the server", *e.fault.Load())
+}
+
+// afterFailure returns the answer to a submission after a failed sync. Its
+// outcome is unknown if it rests on an entry of the group that failed.
+func (e *Engine) afterFailure(index uint64) *Error {
+	if index == 0 || index < e.unknown[0] || index > e.unknown[1] {
+		return e.readOnly()
+	}
+	return e.outcomeUnknown()
+}
+
+func (e *Engine) outcomeUnknown() *Error {
+	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; after a restart of the server, repeat it with the same key", *e.fault.Load())
+	err.Unknown = true
+	return err
+}
+
+func (e *Engine) clockSkew(caller Stamp) *Error {
+	now := e.clock.Next(Stamp{})
+	err := Errorf(ClockSkew, "hlc %s is more than %s ahead of this server's %s: check both clocks", caller, e.o.SkewMax, now)
+	err.HLC = now
+	return err
+}
+
+// reportPanic logs what a domain's code panicked with, and gives the error an id
+// to find it by.
+func (e *Engine) reportPanic(command string, err *Error) {
+	if err.Kind != Internal {
+		return
+	}
+	err.Instance = newInstance()
+	err.Detail = fmt.Sprintf("%s failed by a fault of the server: its log has the cause under %s", command, err.Instance)
+	attrs := []any{"command", command, "instance", err.Instance, "cause", errors.Unwrap(err)}
+	var p *panicError
+	if errors.As(err, &p) {
+		attrs = append(attrs, "stack", string(p.stack))
+	}
+	e.log.Error("a command failed by a fault of its domain", attrs...)
+}
+
 // disk returns the free and the reserved bytes; zeros in memory.
 func (e *Engine) disk() (free, reserve uint64) {
 	if e.home == nil {
@@ -162,84 +230,30 @@ func (a *asides) all() []Aside {
 	return append([]Aside{}, a.list...)
 }
 
-// meters are an engine's metrics for Prometheus, counted whether or not they
-// are collected. docs/OPERATIONS.md says what is normal for each.
-type meters struct {
-	commands         *prometheus.CounterVec // by command and outcome
-	groups           prometheus.Histogram   // entries
-	syncs            prometheus.Histogram   // seconds
-	reductions       prometheus.Histogram   // seconds, a group
-	snapshots        prometheus.Histogram   // seconds
-	snapshotFailures prometheus.Counter
-	watchers         prometheus.Gauge
-	replayed, target prometheus.Gauge
-
-	registered []prometheus.Collector
-}
-
-func newMeters() *meters {
-	seconds := prometheus.ExponentialBuckets(50e-6, 2, 18) // 50 µs to 6.5 s
-	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
-	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	}
-	return &meters{
-		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "swoosh_commands_total", Help: "Commands by name and outcome: changed, unchanged, duplicate, or an error's code.",
-		}, []string{"command", "outcome"}),
-		groups:     histogram("swoosh_group_entries", "Entries that shared a sync.", prometheus.ExponentialBuckets(1, 2, 13)),
-		syncs:      histogram("swoosh_sync_seconds", "Time to make a group durable.", seconds),
-		reductions: histogram("swoosh_reduce_seconds", "Time to reduce a group.", seconds),
-		snapshots:  histogram("swoosh_snapshot_seconds", "Time to save a snapshot.", prometheus.ExponentialBuckets(1e-3, 2, 16)),
-		snapshotFailures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "swoosh_snapshot_failures_total", Help: "Snapshots that could not be saved.",
-		}),
-		watchers: gauge("swoosh_watchers", "Open watches."),
-		replayed: gauge("swoosh_replay_applied_entries", "Entries replayed by this boot."),
-		target:   gauge("swoosh_replay_target_entries", "Entries that this boot has to replay."),
-	}
-}
-
 // registerMeters registers the metrics with o.Metrics until the engine is
 // closed.
 func (e *Engine) registerMeters() error {
 	progress := e.o.Progress
 	e.o.Progress = func(p Progress) {
-		e.meters.replayed.Set(float64(p.Applied))
-		e.meters.target.Set(float64(p.Target))
+		e.meters.Replayed.Set(float64(p.Applied))
+		e.meters.Target.Set(float64(p.Target))
 		progress(p)
 	}
 	if e.o.Metrics == nil {
 		return nil
 	}
-	m := e.meters
-	for _, c := range []prometheus.Collector{
-		m.commands, m.groups, m.syncs, m.reductions, m.snapshots, m.snapshotFailures, m.watchers, m.replayed, m.target, standing{e},
-	} {
-		if err := e.o.Metrics.Register(c); err != nil {
-			e.unregisterMeters()
-			return errors.New("swoosh: Options.Metrics already shows an engine: use one registry for each engine, or wrap it with a label: " + err.Error())
-		}
-		m.registered = append(m.registered, c)
+	if err := e.meters.Register(e.o.Metrics, standing{e}); err != nil {
+		return fmt.Errorf("swoosh: Options.Metrics already shows an engine: use one registry for each engine, or wrap it with a label: %w", err)
 	}
 	return nil
 }
 
-func (e *Engine) unregisterMeters() {
-	for _, c := range e.meters.registered {
-		e.o.Metrics.Unregister(c)
-	}
-	e.meters.registered = nil
-}
-
 // count counts a command by its outcome.
 func (e *Engine) count(command string, r Result, err error) {
-	if e.cat.byName[command] == nil && command != importCommand {
+	if e.cat.byName[command] == nil && command != ImportCommand {
 		command = "unknown" // Names that callers invent must not grow the registry.
 	}
-	e.meters.commands.WithLabelValues(command, outcome(r, err)).Inc()
+	e.meters.Commands.WithLabelValues(command, outcome(r, err)).Inc()
 }
 
 func outcome(r Result, err error) string {
@@ -273,7 +287,7 @@ var standings = []struct {
 	value func(*Engine, *published) float64
 }{
 	{describe("swoosh_index", "Index of the last durable entry."), func(_ *Engine, p *published) float64 { return float64(p.state.index) }},
-	{describe("swoosh_queue_commands", "Submissions that wait for the writer."), func(e *Engine, _ *published) float64 { return float64(len(e.queue)) }},
+	{describe("swoosh_queue_commands", "Submissions that wait for the writer."), func(e *Engine, _ *published) float64 { return float64(len(e.intake.queue)) }},
 	{describe("swoosh_clock_ahead_seconds", "How far the last stamp is ahead of the wall clock."), func(e *Engine, p *published) float64 {
 		return float64(max(0, int64(p.state.stamp.WallMS)-e.o.Now())) / 1000
 	}},
@@ -337,9 +351,6 @@ func (e *Engine) snapshotInfo() SnapshotInfo {
 	}
 	return SnapshotInfo{}
 }
-
-// observe records the time since start.
-func observe(h prometheus.Histogram, start time.Time) { h.Observe(time.Since(start).Seconds()) }
 
 // newTracer returns a provider's tracer; nil: nothing is traced.
 func newTracer(p trace.TracerProvider) trace.Tracer {

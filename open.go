@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"reflect"
 	"time"
 
-	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 
-	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/home"
+	"github.com/chorus-services/swoosh/internal/meter"
 )
 
 // Open loads the newest good snapshot, replays the log behind it, and starts
@@ -40,30 +39,12 @@ func prepareEngine(o Options, parts []Part) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: &o, log: o.Logger, store: o.Snapshots, meters: newMeters(), tracer: newTracer(o.Traces)}
+	e := &Engine{o: &o, log: o.Logger, store: o.Snapshots, meters: meter.New(), tracer: newTracer(o.Traces)}
 	if e.defs, e.cat, err = compile(parts); err != nil {
 		return nil, err
 	}
 	e.madeBy = fingerprint(e.defs, &o)
 	return e, nil
-}
-
-// compile takes the domains apart for the engine.
-func compile(parts []Part) ([]*definition, *catalogue, error) {
-	if len(parts) == 0 {
-		return nil, nil, errors.New("swoosh: an engine needs a domain")
-	}
-	var defs []*definition
-	for i, p := range parts {
-		for _, q := range parts[:i] {
-			if p.Name() == q.Name() {
-				return nil, nil, fmt.Errorf("swoosh: domain %s was given twice", p.Name())
-			}
-		}
-		defs = append(defs, p.definition())
-	}
-	cat, err := newCatalogue(defs)
-	return defs, cat, err
 }
 
 // open is the boot: directory, log, mark, state, goroutines.
@@ -144,6 +125,9 @@ func nodeOf(h *home.Home) (string, error) {
 	return id, h.WriteNode(id)
 }
 
+// NewNodeID returns a random node id: n and 8 hex digits.
+func NewNodeID() string { return "n" + newInstance()[:8] }
+
 // CompareWithMark returns what is wrong with a log that disagrees with the mark
 // of its directory, or nil. It is for package repair.
 func CompareWithMark(h *home.Home, log WAL) *DamageError {
@@ -184,7 +168,7 @@ func (e *Engine) agreeWithMark(s *state) error {
 	if err != nil {
 		return fmt.Errorf("swoosh: the mark cannot be written: %w", err)
 	}
-	if err := e.home.WriteMadeBy(fingerprintCodec().Append(nil, reflect.ValueOf(&e.madeBy).Elem(), canon.Full)); err != nil {
+	if err := e.home.WriteMadeBy(e.madeBy.encode()); err != nil {
 		return fmt.Errorf("swoosh: made_by cannot be written: %w", err)
 	}
 	if clean {
@@ -207,11 +191,9 @@ func (e *Engine) start(from *Replay) error {
 		e.log.Warn("the log's last stamp is ahead of the wall clock: order wins over truth until the clock has caught up", "ahead_ms", ahead)
 	}
 	e.clock = newClock(e.o.Now, e.o.Node, e.work.stamp)
-	e.queue = make(chan *pending, queueMaxCommands)
-	e.room = semaphore.NewWeighted(queueMaxBytes)
-	e.stopping, e.ran, e.shutDown = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	e.intake = newIntake()
+	e.ran, e.shutDown = make(chan struct{}), make(chan struct{})
 	e.snapshotDue = make(chan struct{}, 1)
-	e.stopped, e.stop = context.WithCancel(context.Background())
 	e.landed, e.commits = make(chan landing), make(chan *group)
 	e.travels, e.imports = make(chan struct{}, 1), make(chan struct{}, 1)
 	advanced := make(chan struct{})
@@ -231,6 +213,119 @@ func (e *Engine) start(from *Replay) error {
 	e.keepers.Go(e.keep)
 	e.keepers.Go(func() { e.removeUnnamedImports(imports) })
 	return nil
+}
+
+// markSyncEvery is how often the mark is synced; until then a power cut may
+// take it back to an earlier group's, which is no damage.
+const markSyncEvery = time.Second
+
+// keep syncs the mark and saves snapshots when they are due, beside the writer.
+func (e *Engine) keep() {
+	tick := time.NewTicker(markSyncEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.ran:
+			return
+		case <-tick.C:
+			if e.mark != nil {
+				if err := e.mark.Sync(); err != nil {
+					e.trip(fmt.Sprintf("the mark could not be synced: %v", err))
+				}
+			}
+		case <-e.snapshotDue:
+			if _, err := e.Snapshot(context.Background()); err != nil && !ShuttingDown.Is(err) {
+				e.log.Error("a snapshot could not be saved; the log holds everything, restarts take longer", "why", err)
+			}
+		}
+	}
+}
+
+func (e *Engine) snapshotIsDue() bool { return e.tailCost.Load() > int64(e.o.MaxRecovery) }
+
+// Snapshot saves a snapshot of the durable state and returns once it is
+// durable. A second caller joins the first.
+func (e *Engine) Snapshot(ctx context.Context) (info SnapshotInfo, err error) {
+	ctx, end := e.span(ctx, "swoosh.snapshot")
+	defer func() { end(info.Index, err) }()
+	var ch <-chan singleflight.Result
+	if !e.intake.unlessClosed(func() { // Close waits for those that have begun.
+		ch = e.snapshots.DoChan("", func() (any, error) { return e.saveSnapshot() })
+	}) {
+		return SnapshotInfo{}, errShuttingDown()
+	}
+	select {
+	case r := <-ch:
+		if r.Err != nil {
+			return SnapshotInfo{}, r.Err
+		}
+		return r.Val.(SnapshotInfo), nil
+	case <-ctx.Done():
+		return SnapshotInfo{}, Errorf(Timeout, "the snapshot is still being written: %w", ctx.Err())
+	}
+}
+
+// saveSnapshot writes the key window and the snapshot beside it, then removes
+// the generations that are too old.
+func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
+	if e.diskIsFull() {
+		return SnapshotInfo{}, e.errDiskFull()
+	}
+	start := time.Now()
+	cost := e.tailCost.Load()
+	p := e.published.Load()
+	s := p.state
+	info := SnapshotInfo{Index: s.index, HLC: s.stamp, StateHash: s.hash}
+	err := e.store.Save(KeysName(s.index), func(f SnapshotFile) error { return p.keys.Write(f, s.index) })
+	if err == nil {
+		err = e.store.Save(SnapshotName(s.index), func(f SnapshotFile) (err error) {
+			info.Bytes, err = writeSnapshot(f, s, e.madeBy)
+			return err
+		})
+	}
+	if err != nil {
+		e.meters.SnapshotFailures.Inc()
+		return SnapshotInfo{}, Errorf(Internal, "the snapshot could not be saved: %w", err)
+	}
+	meter.Since(e.meters.Snapshots, start)
+	e.lastSaved.Store(&info)
+	e.tailCost.Add(-cost)
+	if err := prune(e.store, e.base); err != nil {
+		e.log.Warn("old snapshots could not be removed", "why", err)
+	}
+	return info, nil
+}
+
+// savedAt remembers the snapshot that boot loaded.
+func (e *Engine) savedAt(index uint64) {
+	x, _, err := readEntry(e.wal, index)
+	if errors.Is(err, errNoEntry) {
+		x = &Entry{HLC: Stamp{Node: e.o.Node}}
+	} else if err != nil {
+		return
+	}
+	e.lastSaved.Store(&SnapshotInfo{Index: index, HLC: x.HLC, StateHash: x.StateHash})
+}
+
+// Close takes no more commands, finishes those it has, saves a snapshot if one
+// is due, and closes the log. It returns ctx's error if that takes longer than
+// ctx lasts, and then goes on by itself: nothing acknowledged is lost if the
+// process ends first, but the next start has more to check. Another call waits
+// for the same end.
+func (e *Engine) Close(ctx context.Context) error {
+	e.intake.close()
+	e.closeOnce.Do(func() {
+		go func() {
+			e.closeErr = e.shut()
+			close(e.shutDown)
+		}()
+	})
+	select {
+	case <-e.shutDown:
+		return e.closeErr
+	case <-ctx.Done():
+		return fmt.Errorf("swoosh: the engine is still being closed: %w", ctx.Err())
+	}
 }
 
 // shut waits for all who still write, run before all, and closes the files.
@@ -262,7 +357,7 @@ func (e *Engine) release() error { return e.closeFiles(false) }
 // closeFiles closes the log, then the mark, which says clean only of a log that
 // was closed well, and then lets go of the directory.
 func (e *Engine) closeFiles(clean bool) error {
-	e.unregisterMeters()
+	e.meters.Unregister()
 	var err error
 	if e.wal != nil {
 		err = e.wal.Close()

@@ -1,7 +1,9 @@
 package swoosh
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/store"
 )
 
 // Options say where an engine lives and what it is made of. The zero value is
@@ -47,7 +50,7 @@ type Options struct {
 	Now       func() int64                  // the wall clock, Unix ms; nil: the machine's
 	OpenWAL   func(dir string) (WAL, error) // nil: OpenBadgerWAL in Dir, NewMemWAL without one
 	Snapshots SnapshotStore                 // nil: FileSnapshotStore in Dir, in memory without one
-	FS        FS                            // for mark, snapshots and imports; nil: the machine's
+	FS        durable.FS                    // for mark, snapshots and imports; nil: the machine's
 
 	// Assert checks after each command that it ended in a phase that it
 	// declares; a command that did not is a fault of its domain. For tests.
@@ -61,17 +64,6 @@ func (o *Options) run(words ...string) string {
 
 // ProgramName returns the name of the program that a user runs.
 func (o *Options) ProgramName() string { return cmp.Or(o.Program, "swoosh") }
-
-// Progress is how far a boot has come: through a snapshot at first, then through
-// the entries behind it.
-type Progress struct {
-	Read    int64  // bytes of the snapshot that is being loaded, with Bytes
-	Bytes   int64  // of it; 0: none is being loaded
-	Applied uint64 // entries replayed
-	Target  uint64 // entries to replay
-	Index   uint64 // of the last entry replayed
-	HLC     Stamp  // its stamp
-}
 
 // Complete returns the options with defaults filled in. The error names the one
 // that is wrong.
@@ -112,10 +104,24 @@ func (o Options) Complete() (Options, error) {
 		}
 	}
 	if o.Snapshots == nil {
-		o.Snapshots = NewFileSnapshotStore(o.Dir, o.FS)
+		o.Snapshots = store.NewFiles(o.Dir, o.FS)
 		if o.Dir == "" {
 			o.Snapshots = NewInMemorySnapshotStore()
 		}
 	}
 	return o, nil
+}
+
+func fingerprint(defs []*definition, o *Options) Fingerprint {
+	var lines bytes.Buffer
+	for _, d := range defs {
+		fmt.Fprintf(&lines, "%s %d %d\n", d.name, len(d.gates), len(d.reactions))
+		for _, c := range d.commands {
+			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, c.Schema)
+		}
+	}
+	return Fingerprint{
+		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: snapshotFormat,
+		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
+	}
 }

@@ -24,7 +24,7 @@ type walker struct {
 	engine *swoosh.Engine
 	clock  *swooshtest.Clock
 	wal    swoosh.WAL
-	store  *swoosh.InMemorySnapshotStore
+	store  swoosh.SnapshotStore
 	past   []string // documents of states that were seen
 	keys   int
 }
@@ -150,7 +150,7 @@ func TestHistoriesGiveTheSameWhateverTheRoad(t *testing.T) {
 		saved, err := w.store.List("snapshots")
 		require.NoError(rt, err)
 		w.requireOrder()
-		roads := map[string]*swoosh.InMemorySnapshotStore{"from nothing": w.storeOf("")}
+		roads := map[string]swoosh.SnapshotStore{"from nothing": w.storeOf("")}
 		for _, name := range saved {
 			if path.Ext(name) == ".json" {
 				roads["from "+name] = w.storeOf(name)
@@ -171,7 +171,7 @@ func keysBeside(snapshot string) string {
 }
 
 // storeOf gives a store with the imports and one snapshot.
-func (w *walker) storeOf(snapshot string) *swoosh.InMemorySnapshotStore {
+func (w *walker) storeOf(snapshot string) swoosh.SnapshotStore {
 	store := swoosh.NewInMemorySnapshotStore()
 	names, err := w.store.List("imports")
 	require.NoError(w, err)
@@ -197,7 +197,7 @@ func readStored(t require.TestingT, store swoosh.SnapshotStore, name string) []b
 }
 
 // saved is all that an engine is, as it saves it: snapshot and key window.
-func (w *walker) saved(e *swoosh.Engine, store *swoosh.InMemorySnapshotStore) [2]string {
+func (w *walker) saved(e *swoosh.Engine, store swoosh.SnapshotStore) [2]string {
 	info, err := e.Snapshot(context.Background())
 	require.NoError(w, err)
 	name := fmt.Sprintf("snapshots/snapshot-%020d.json", info.Index)

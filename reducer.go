@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
 // reduce applies one command at a stamp: gates, guards' verdicts, phase,
@@ -56,6 +58,11 @@ func (s *state) askGates(c Command, at Stamp) *Error {
 		}
 	}
 	return nil
+}
+
+func (s *state) askImportGates(at Stamp) (err *Error) {
+	defer caught(ImportCommand, &err)
+	return s.askGates(Command{ImportCommand, "state"}, at)
 }
 
 // refusedBy returns GuardRejected if a verdict is no.
@@ -160,4 +167,26 @@ func list(phases ...string) string {
 		text += cmp.Or(p, `""`)
 	}
 	return text
+}
+
+// checkpoint is a state as it was, for a rollback: the journal restores its rows
+// and plain fields.
+type checkpoint struct {
+	state       *state
+	index       uint64
+	stamp       Stamp
+	chain, hash Hash
+	sum         statehash.Sum
+}
+
+func (s *state) checkpoint() checkpoint {
+	return checkpoint{s, s.index, s.stamp, s.chain, s.hash, s.sum}
+}
+
+// restore undoes what was reduced since, and returns the state.
+func (c checkpoint) restore() *state {
+	s := c.state
+	s.journal().undo()
+	s.index, s.stamp, s.chain, s.hash, s.sum = c.index, c.stamp, c.chain, c.hash, c.sum
+	return s
 }

@@ -314,7 +314,7 @@ func TestRepairOfADamagedImport(t *testing.T) {
 // dyingFS fails each operation that changes something after the first few, as
 // a kill would.
 type dyingFS struct {
-	swoosh.FS
+	durable.FS
 	left int
 }
 

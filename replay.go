@@ -1,14 +1,9 @@
 package swoosh
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/keywindow"
@@ -173,59 +168,6 @@ func (p *Replay) Check() error {
 	return nil
 }
 
-// CheckKeys holds the key window that is saved beside a snapshot of this index
-// against the keys of the log. It passes if none is saved, and if the keys
-// before the log are not known.
-func (p *Replay) CheckKeys() error {
-	r, name := p.r, KeysName(p.state.index)
-	if p.window == nil || r.first > 1 && !r.has(KeysName(r.base)) || !r.has(name) {
-		return nil
-	}
-	f, _, err := r.store.Open(name)
-	if err != nil {
-		return err
-	}
-	saved, given := sha256.New(), sha256.New()
-	_, err = io.Copy(saved, f)
-	if err = errors.Join(err, f.Close(), p.window.View().Write(given, p.state.index)); err != nil {
-		return err
-	}
-	if bytes.Equal(saved.Sum(nil), given.Sum(nil)) {
-		return nil
-	}
-	return &DamageError{
-		Detail: name + " does not hold the keys of the log's entries",
-		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
-	}
-}
-
-// CheckKeyFile reads the key window that is saved beside a snapshot, if one is.
-func (p *Replay) CheckKeyFile(index uint64) error {
-	f, _, err := p.r.store.Open(KeysName(index))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = keywindow.Read(f, index)
-	_ = f.Close() // It was only read.
-	if err != nil {
-		return p.r.damaged(&brokenFile{KeysName(index), err})
-	}
-	return nil
-}
-
-// has reports whether the store has a file.
-func (r *recovery) has(name string) bool {
-	f, _, err := r.store.Open(name)
-	if err != nil {
-		return false
-	}
-	_ = f.Close() // It was not even read.
-	return true
-}
-
 // Stamp returns a node's stamp for an entry after the state: the wall clock's, or
 // the next after the last entry's.
 func (p *Replay) Stamp(node string) Stamp {
@@ -255,9 +197,6 @@ func (p *Replay) loadKeys() (err error) {
 	p.window, err = p.r.keysAt(p.state.index, p.state.stamp)
 	return err
 }
-
-// tellEvery is how often a boot's progress is told.
-const tellEvery = 200 * time.Millisecond
 
 // run replays the entries up to an index. The state hash is held against the
 // entry's after every n entries and at the end; where it differs the entries
@@ -403,7 +342,7 @@ func (p *Replay) reduce(x *Entry) error {
 	switch x.Command {
 	case LossCommand, ReducerCommand:
 		return nil
-	case importCommand:
+	case ImportCommand:
 		return p.importState(x)
 	}
 	refused := func(err error) error {

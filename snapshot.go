@@ -8,25 +8,28 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/store"
 )
 
-// FS is the seam to the file system for the files that are not Badger's.
-type FS = durable.FS
+// SnapshotFile is a file of a SnapshotStore that is being written.
+type SnapshotFile = store.File
+
+// NewFileSnapshotStore returns a store in a directory. Its folders are made with
+// mode 0700, its files with 0600.
+func NewFileSnapshotStore(dir string) SnapshotStore { return store.NewFiles(dir, durable.OS()) }
+
+// NewInMemorySnapshotStore returns an empty store in memory, for tests and for
+// engines without a directory.
+func NewInMemorySnapshotStore() SnapshotStore { return store.NewMemory() }
 
 // SnapshotStore keeps named files beside the log: snapshots, the key windows
 // beside them, imported states. A name has one slash: "snapshots/…".
@@ -42,12 +45,6 @@ type SnapshotStore interface {
 	// SetAside moves a damaged file out of the way, to the folder "aside", and
 	// gives its name there. Nothing is thrown away.
 	SetAside(name string) (aside string, err error)
-}
-
-// SnapshotFile is a file being written: on and on, and a few bytes again.
-type SnapshotFile interface {
-	io.Writer
-	io.WriterAt
 }
 
 // Fingerprint says which reducer made a snapshot. Where it is equal, loading
@@ -68,26 +65,20 @@ func (f Fingerprint) sameReducer(g Fingerprint) bool {
 	return f.Commands == g.Commands && f.Domains == g.Domains && f.Format == g.Format && f.Reducer == g.Reducer
 }
 
-func fingerprint(defs []*definition, o *Options) Fingerprint {
-	var lines bytes.Buffer
-	for _, d := range defs {
-		fmt.Fprintf(&lines, "%s %d %d\n", d.name, len(d.gates), len(d.reactions))
-		for _, c := range d.commands {
-			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, c.Schema)
-		}
-	}
-	return Fingerprint{
-		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: snapshotFormat,
-		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
-	}
-}
+func (f Fingerprint) encode() []byte { return canon.Of[Fingerprint]().Append(nil, &f, canon.Full) }
 
 // ParseFingerprint reads a fingerprint's canonical JSON.
 func ParseFingerprint(json []byte) (f Fingerprint, ok bool) {
-	return f, fingerprintCodec().Decode(json, reflect.ValueOf(&f).Elem(), canon.Full) == nil
+	return f, canon.Of[Fingerprint]().Decode(json, &f, canon.Full) == nil
 }
 
 const snapshotFormat = 1
+
+// ReducerChange is the payload of log.reducer: it says which reducer goes on
+// from here, from a snapshot with the entry's index.
+type ReducerChange struct {
+	MadeBy Fingerprint `json:"made_by"`
+}
 
 // snapshotHead is a snapshot's members but for checksum and state.
 type snapshotHead struct {
@@ -145,7 +136,7 @@ func writeSnapshot(f SnapshotFile, s *state, by Fingerprint) (int64, error) {
 	count := &countingWriter{w: io.MultiWriter(f, sum)}
 	fmt.Fprintf(count, `{"chain":"%s","checksum":"%s","format":%d,"last_applied_hlc":"%s","last_applied_index":%d,"made_by":%s,"state":`,
 		s.chain, strings.Repeat("0", checksumLen), snapshotFormat, s.stamp, s.index,
-		fingerprintCodec().Append(nil, reflect.ValueOf(&by).Elem(), canon.Full))
+		by.encode())
 	if _, err := viewOf(s).WriteTo(count); err != nil {
 		return 0, err
 	}
@@ -156,8 +147,6 @@ func writeSnapshot(f SnapshotFile, s *state, by Fingerprint) (int64, error) {
 	_, err := f.WriteAt(fmt.Appendf(nil, "%x", sum.Sum(nil)), int64(checksumAt))
 	return count.n, err
 }
-
-var fingerprintCodec = sync.OnceValue(func() *canon.Codec { return canon.For(reflect.TypeFor[Fingerprint]()) })
 
 type countingWriter struct {
 	w   io.Writer
@@ -174,7 +163,21 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// loading tells how far a snapshot is read.
+// Progress is how far a boot has come: through a snapshot at first, then through
+// the entries after it.
+type Progress struct {
+	Read    int64  // bytes of the snapshot that is being loaded, with Bytes
+	Bytes   int64  // of it; 0: none is being loaded
+	Applied uint64 // entries replayed
+	Target  uint64 // entries to replay
+	Index   uint64 // of the last entry replayed
+	HLC     Stamp  // its stamp
+}
+
+// tellEvery is how often progress is reported.
+const tellEvery = 200 * time.Millisecond
+
+// loading reports how far a snapshot has been read.
 type loading struct {
 	io.Reader
 	at   Progress
@@ -256,7 +259,7 @@ func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error
 
 func (h *snapshotHead) set(member string, value jsontext.Value) error {
 	if member == "made_by" {
-		return fieldsError(fingerprintCodec().Decode(value, reflect.ValueOf(&h.madeBy).Elem(), canon.Full))
+		return fieldsError(canon.Of[Fingerprint]().Decode(value, &h.madeBy, canon.Full))
 	}
 	text := strings.Trim(string(value), `"`)
 	var err error
@@ -305,168 +308,32 @@ func (c *checksumReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// FileSnapshotStore keeps the files in folders of a directory.
-type FileSnapshotStore struct {
-	dir string
-	fs  FS
-}
+// generations is how many snapshots are kept, beside the base.
+const generations = 3
 
-// NewFileSnapshotStore returns a store in dir; its folders are made with mode
-// 0700, its files with 0600.
-func NewFileSnapshotStore(dir string, fsys FS) *FileSnapshotStore {
-	return &FileSnapshotStore{dir, fsys}
-}
-
-func (s *FileSnapshotStore) path(name string) string { return filepath.Join(s.dir, name) }
-
-// Save writes aside, syncs, renames, syncs the folder.
-func (s *FileSnapshotStore) Save(name string, write func(SnapshotFile) error) error {
-	if err := s.folder(path.Dir(name)); err != nil {
+// prune keeps the newest snapshots and the base, each with its key window. A
+// kill between a key window and its snapshot leaves one alone: it goes too.
+func prune(store SnapshotStore, base uint64) error {
+	all, err := listSnapshots(store)
+	if err != nil {
 		return err
 	}
-	return durable.Replace(s.fs, s.path(name), func(f durable.File) error { return write(f) })
-}
-
-func (s *FileSnapshotStore) folder(name string) error {
-	if _, err := s.fs.Stat(s.path(name)); err == nil {
-		return nil
-	}
-	if err := s.fs.MkdirAll(s.path(name), 0o700); err != nil {
-		return err
-	}
-	return s.fs.SyncDir(s.dir)
-}
-
-// Open reads a file.
-func (s *FileSnapshotStore) Open(name string) (io.ReadCloser, int64, error) {
-	f, err := s.fs.OpenFile(s.path(name), os.O_RDONLY, 0)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
-	}
-	return f, info.Size(), nil
-}
-
-// List gives the names in a folder. Left-over temporary files are removed.
-func (s *FileSnapshotStore) List(folder string) ([]string, error) {
-	entries, err := s.fs.ReadDir(s.path(folder))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		name := folder + "/" + e.Name()
-		if !strings.HasSuffix(name, ".tmp") {
-			names = append(names, name)
+	var kept, snapshots []string
+	for n, i := range all {
+		snapshots = append(snapshots, SnapshotName(i))
+		if i == base || n >= len(all)-generations {
+			kept = append(kept, SnapshotName(i), KeysName(i))
 		}
 	}
-	return names, nil
-}
-
-// Remove takes a file away.
-func (s *FileSnapshotStore) Remove(name string) error {
-	if err := s.fs.Remove(s.path(name)); err != nil {
+	files, err := store.List("snapshots")
+	if err != nil {
 		return err
 	}
-	return s.fs.SyncDir(s.path(path.Dir(name)))
-}
-
-// SetAside moves a file to the folder aside. A file of that name there is
-// kept: the new one gets a number.
-func (s *FileSnapshotStore) SetAside(name string) (string, error) {
-	if err := s.folder("aside"); err != nil {
-		return "", err
-	}
-	aside := "aside/" + path.Base(name)
-	for i := 1; ; i++ {
-		if _, err := s.fs.Stat(s.path(aside)); errors.Is(err, fs.ErrNotExist) {
-			break
-		} else if err != nil {
-			return "", err
-		}
-		aside = fmt.Sprintf("aside/%s.%d", path.Base(name), i)
-	}
-	if err := s.fs.Rename(s.path(name), s.path(aside)); err != nil {
-		return "", err
-	}
-	return aside, errors.Join(s.fs.SyncDir(s.path("aside")), s.fs.SyncDir(s.path(path.Dir(name))))
-}
-
-// InMemorySnapshotStore keeps the files in memory, for tests and for engines
-// without a directory.
-type InMemorySnapshotStore struct {
-	mu    sync.Mutex
-	files map[string][]byte
-}
-
-// NewInMemorySnapshotStore returns an empty store.
-func NewInMemorySnapshotStore() *InMemorySnapshotStore {
-	return &InMemorySnapshotStore{files: map[string][]byte{}}
-}
-
-type memSnapshot struct{ bytes.Buffer }
-
-func (m *memSnapshot) WriteAt(b []byte, at int64) (int, error) {
-	return copy(m.Bytes()[at:], b), nil
-}
-
-// Save keeps what write wrote.
-func (s *InMemorySnapshotStore) Save(name string, write func(SnapshotFile) error) error {
-	var f memSnapshot
-	if err := write(&f); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.files[name] = f.Bytes()
-	return nil
-}
-
-// Open reads a file.
-func (s *InMemorySnapshotStore) Open(name string) (io.ReadCloser, int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b, ok := s.files[name]
-	if !ok {
-		return nil, 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
-	}
-	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
-}
-
-// List gives the names in a folder.
-func (s *InMemorySnapshotStore) List(folder string) ([]string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var names []string
-	for n := range s.files {
-		if path.Dir(n) == folder {
-			names = append(names, n)
+	for _, f := range files {
+		ours := slices.Contains(snapshots, f) || strings.HasPrefix(f, "snapshots/keys-")
+		if ours && !slices.Contains(kept, f) {
+			err = errors.Join(err, store.Remove(f))
 		}
 	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// Remove takes a file away.
-func (s *InMemorySnapshotStore) Remove(name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.files, name)
-	return nil
-}
-
-// SetAside renames the file.
-func (s *InMemorySnapshotStore) SetAside(name string) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	aside := "aside/" + path.Base(name)
-	s.files[aside] = s.files[name]
-	delete(s.files, name)
-	return aside, nil
+	return err
 }

@@ -3,6 +3,7 @@ package swoosh
 import (
 	"crypto/sha256"
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"strings"
@@ -233,4 +234,28 @@ func schemaHash(defs []*definition) Hash {
 	}
 	slices.Sort(lines)
 	return sha256.Sum256([]byte(strings.Join(lines, "\n")))
+}
+
+// Changed returns the JSON Pointers of the rows and plain fields that are not as
+// in another view of the same domains, in order.
+func (v View) Changed(since View) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i, p := range v.state.parts {
+			q := since.state.parts[i]
+			at := "/" + p.def.name
+			for k := range p.def.fields {
+				if string(p.plain[k].json) != string(q.plain[k].json) && !yield(canon.AppendPointer(at, p.def.fields[k].name)) {
+					return
+				}
+			}
+			for k := range p.def.tables {
+				table := canon.AppendPointer(at, p.def.tables[k].name)
+				for _, key := range p.tables[k].changed(q.tables[k]) {
+					if !yield(canon.AppendPointer(table, key)) {
+						return
+					}
+				}
+			}
+		}
+	}
 }

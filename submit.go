@@ -3,10 +3,12 @@ package swoosh
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
+	"golang.org/x/sync/semaphore"
 )
 
 // Submit applies one command and returns once its entry is durable. It is for
@@ -89,6 +91,39 @@ func (p *pending) one(rs []Result, err error) (Result, error) {
 	return rs[0], nil
 }
 
+// pending is a submission: one command, an atomic batch, or an import.
+type pending struct {
+	calls    []*call
+	batch    bool
+	imported *importing
+	key      string
+	keySince Stamp
+	bytes    int64
+	taken    atomic.Bool // by run, or withdrawn by its caller: whoever is first
+	done     chan struct{}
+
+	// Written by run or commit before done is closed.
+	results []Result
+	err     *Error
+	hit     uint64 // the entry that carried the key before; the caller compares
+}
+
+// index is that of the entry that the submission's answer names; 0 if it was
+// refused.
+func (p *pending) index() uint64 {
+	if p.hit == 0 && len(p.results) > 0 {
+		return p.results[0].Index
+	}
+	return p.hit
+}
+
+// release lets the callers of submissions go on, with the answers they hold.
+func release(all ...*pending) {
+	for _, p := range all {
+		close(p.done)
+	}
+}
+
 func newPending(calls []*call, batch bool) *pending {
 	first := calls[0].req
 	p := &pending{calls: calls, batch: batch, key: first.IdempotencyKey, keySince: first.KeySince, done: make(chan struct{})}
@@ -113,15 +148,6 @@ func (e *Engine) prepareCall(r Request, may permit) (*call, error) {
 	if err != nil {
 		e.reportPanic(r.Command, err)
 		return nil, err
-	}
-	return c, nil
-}
-
-func (cat *catalogue) prepareSafely(r Request, may permit) (c *call, err *Error) {
-	defer caught(r.Command, &err)
-	c, refused := cat.prepare(r, may)
-	if refused != nil {
-		return nil, asError(refused, Internal)
 	}
 	return c, nil
 }
@@ -166,50 +192,81 @@ func (e *Engine) enqueue(ctx context.Context, p *pending, wait bool) error {
 		e.reportPanic("guard", err)
 		return err
 	}
+	return e.intake.enqueue(ctx, p, wait)
+}
+
+// Bounds of the queue.
+const (
+	queueMaxCommands = 4096
+	queueMaxBytes    = 16 << 20
+)
+
+// intake is where submissions wait for run, bounded in commands and in bytes.
+type intake struct {
+	queue chan *pending
+	room  *semaphore.Weighted // bytes in the queue
+	ended context.Context     // ends when no more submissions are taken
+	end   context.CancelFunc
+
+	mu     sync.RWMutex // held for reading while something enters
+	closed bool
+}
+
+func newIntake() *intake {
+	ended, end := context.WithCancel(context.Background())
+	return &intake{
+		queue: make(chan *pending, queueMaxCommands), room: semaphore.NewWeighted(queueMaxBytes),
+		ended: ended, end: end,
+	}
+}
+
+func (in *intake) enqueue(ctx context.Context, p *pending, wait bool) error {
 	if err := ctx.Err(); err != nil {
 		return withdrawn(err)
 	}
-	e.intake.RLock()
-	defer e.intake.RUnlock()
-	if e.closed {
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	if in.closed {
 		return errShuttingDown()
 	}
 	p.bytes = min(p.bytes, queueMaxBytes)
-	if !e.room.TryAcquire(p.bytes) {
-		if !wait {
-			return errOverloaded()
-		}
-		if err := e.acquire(ctx, p.bytes); err != nil {
-			return err
-		}
+	if err := in.acquire(ctx, p.bytes, wait); err != nil {
+		return err
 	}
 	select {
-	case e.queue <- p:
+	case in.queue <- p:
 		return nil
 	default:
 	}
 	err := errOverloaded()
 	if wait {
 		select {
-		case e.queue <- p:
+		case in.queue <- p:
 			return nil
 		case <-ctx.Done():
 			err = withdrawn(ctx.Err())
-		case <-e.stopping:
+		case <-in.ended.Done():
 			err = errShuttingDown()
 		}
 	}
-	e.room.Release(p.bytes)
+	in.room.Release(p.bytes)
 	return err
 }
 
-// acquire waits for room in the queue, until ctx or the intake ends.
-func (e *Engine) acquire(ctx context.Context, bytes int64) error {
+// acquire takes room in the queue. With wait it waits until ctx or the intake
+// ends.
+func (in *intake) acquire(ctx context.Context, bytes int64, wait bool) error {
+	if in.room.TryAcquire(bytes) {
+		return nil
+	}
+	if !wait {
+		return errOverloaded()
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(e.stopped, func() { cancel(errShuttingDown()) })
+	stop := context.AfterFunc(in.ended, func() { cancel(errShuttingDown()) })
 	defer stop()
-	if err := e.room.Acquire(ctx, bytes); err != nil {
+	if err := in.room.Acquire(ctx, bytes); err != nil {
 		var e *Error
 		if errors.As(context.Cause(ctx), &e) {
 			return e
@@ -217,6 +274,51 @@ func (e *Engine) acquire(ctx context.Context, bytes int64) error {
 		return withdrawn(err)
 	}
 	return nil
+}
+
+// claim takes a submission out of the queue for run; nil if its caller withdrew
+// it.
+func (in *intake) claim(p *pending) *pending {
+	if p == nil || p.taken.Swap(true) {
+		return nil
+	}
+	in.room.Release(p.bytes)
+	return p
+}
+
+// withdraw takes a submission back for its caller, unless run has claimed it.
+func (in *intake) withdraw(p *pending) bool { return in.claim(p) != nil }
+
+// unlessClosed calls f, before which the intake does not close. It reports
+// whether it did.
+func (in *intake) unlessClosed(f func()) bool {
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	if !in.closed {
+		f()
+	}
+	return !in.closed
+}
+
+// close takes no more submissions. Those in the queue are still reduced.
+func (in *intake) close() {
+	in.end()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.closed {
+		in.closed = true
+		close(in.queue)
+	}
+}
+
+// drained reports whether the queue is closed and empty.
+func (in *intake) drained() bool {
+	if in.ended.Err() == nil {
+		return false
+	}
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	return in.closed && len(in.queue) == 0
 }
 
 func errShuttingDown() *Error {
@@ -231,13 +333,12 @@ func withdrawn(cause error) *Error {
 	return Errorf(Timeout, "the command was withdrawn before the writer took it: %w", cause)
 }
 
-// wait gives the answer to a submission that is in the queue.
+// wait returns the answer to a submission that is in the queue.
 func (e *Engine) wait(ctx context.Context, p *pending) ([]Result, error) {
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		if !p.taken.Swap(true) {
-			e.room.Release(p.bytes)
+		if e.intake.withdraw(p) {
 			return nil, withdrawn(ctx.Err())
 		}
 		err := Errorf(Timeout, "the command was not durable in time: send it again with the same key, or look for its entry: %w", ctx.Err())
@@ -277,31 +378,6 @@ func (e *Engine) duplicate(p *pending) ([]Result, error) {
 		results[i] = Result{x.Index, x.HLC, x.StateHash, x.Changed, true}
 	}
 	return results, nil
-}
-
-// submission reads the entry at index and the rest of its batch.
-func (e *Engine) submission(index uint64) ([]*Entry, error) {
-	var all []*Entry
-	to := index
-	for r, err := range e.wal.Read(index, index+batchMaxCommands) {
-		if err != nil {
-			return nil, err
-		}
-		if r.Index != index+uint64(len(all)) {
-			break // a gap
-		}
-		x, err := DecodeEntry(r)
-		if err != nil {
-			return nil, err
-		}
-		if len(all) == 0 {
-			to = x.BatchEnd()
-		}
-		if all = append(all, x); x.Index >= to {
-			return all, nil
-		}
-	}
-	return nil, fmt.Errorf("entry %d %w", index+uint64(len(all)), errNoEntry)
 }
 
 // sameContent compares what a key stands for: command, payload, signer,

@@ -355,7 +355,7 @@ func TestGuards(t *testing.T) {
 
 // room is a file system that has as much of it as the test says.
 type room struct {
-	swoosh.FS
+	durable.FS
 	free   atomic.Int64
 	broken atomic.Bool
 }

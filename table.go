@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"slices"
 
 	"github.com/tidwall/btree"
 
@@ -250,4 +251,38 @@ func (j *journal) undo() {
 func (j *journal) clear() {
 	clear(j.notes) // Old rows can be collected.
 	j.notes, j.settled = j.notes[:0], 0
+}
+
+// changed returns the keys of the rows that are not as in another table, in
+// order. Both belong to states that are settled.
+func (t *Table[K, V]) changed(since table) []string {
+	other := since.(*Table[K, V])
+	var keys []string
+	for k, mine := range t.all() {
+		if theirs, ok := other.row(k); !ok || mine != theirs && mine.digest != theirs.digest {
+			keys = append(keys, string(k))
+		}
+	}
+	for k := range other.all() {
+		if _, ok := t.row(k); !ok {
+			keys = append(keys, string(k))
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (t *Table[K, V]) row(key K) (*row[V], bool) {
+	if t.rows == nil {
+		return nil, false
+	}
+	return t.rows.Get(key)
+}
+
+func (t *Table[K, V]) all() iter.Seq2[K, *row[V]] {
+	return func(yield func(K, *row[V]) bool) {
+		if t.rows != nil {
+			t.rows.Scan(yield)
+		}
+	}
 }

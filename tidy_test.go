@@ -26,7 +26,7 @@ const module = "github.com/chorus-services/swoosh"
 // TestImportArrows holds every package to the packages of ours that it may
 // import. Arrows point down only.
 func TestImportArrows(t *testing.T) {
-	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home", "internal/door", "internal/openapi"}
+	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home", "internal/door", "internal/meter", "internal/openapi", "internal/store"}
 	engine := append([]string{"", "noun", "repair"}, internal...)
 	allowed := map[string][]string{
 		"internal/canon":     {},
@@ -36,7 +36,9 @@ func TestImportArrows(t *testing.T) {
 		"internal/statehash": {"internal/canon"},
 		"internal/keywindow": {},
 		"internal/door":      {},
+		"internal/meter":     {},
 		"internal/openapi":   {"internal/canon"},
+		"internal/store":     {"internal/durable"},
 		"noun":               {"internal/canon"},
 		"":                   append([]string{"noun", "internal/badgerlog"}, internal...),
 		"repair":             append([]string{"", "internal/badgerlog"}, internal...),

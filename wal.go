@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"reflect"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -201,11 +200,9 @@ type Batch struct {
 	Count uint64 `json:"count"` // entries in it
 }
 
-var entryCodec = sync.OnceValue(func() *canon.Codec { return canon.For(reflect.TypeFor[Entry]()) })
-
 // appendTo appends the canonical JSON.
 func (e *Entry) appendTo(b []byte) []byte {
-	return entryCodec().Append(b, reflect.ValueOf(e).Elem(), canon.Full)
+	return canon.Of[Entry]().Append(b, e, canon.Full)
 }
 
 // DecodeEntry decodes a record's JSON. It fails if that is not an entry with the
@@ -224,7 +221,7 @@ func DecodeEntry(r Record) (*Entry, error) {
 // decodeAny decodes an entry whose index is not known.
 func decodeAny(json []byte) (*Entry, error) {
 	e := new(Entry)
-	return e, fieldsError(entryCodec().Decode(json, reflect.ValueOf(e).Elem(), canon.Full))
+	return e, fieldsError(canon.Of[Entry]().Decode(json, e, canon.Full))
 }
 
 // BatchEnd returns the last index of the batch that e belongs to, or its own if
@@ -236,15 +233,16 @@ func (e *Entry) BatchEnd() uint64 {
 	return e.Batch.First + e.Batch.Count - 1
 }
 
-// The entries that a repair writes.
+// The entries of the engine's own: no domain has these commands.
 const (
-	LossCommand    = "log.loss"
-	ReducerCommand = "log.reducer"
+	ImportCommand  = "state.import" // swaps in an imported state
+	LossCommand    = "log.loss"     // accepts entries as lost
+	ReducerCommand = "log.reducer"  // goes on with domains that were changed
 )
 
 // OwnCommand reports whether a command is the engine's: no domain has it.
 func OwnCommand(name string) bool {
-	return name == importCommand || name == LossCommand || name == ReducerCommand
+	return name == ImportCommand || name == LossCommand || name == ReducerCommand
 }
 
 // Loss is the payload of log.loss: it names the entries whose effect was accepted
@@ -255,16 +253,8 @@ type Loss struct {
 	To    uint64 `json:"to"`
 }
 
-// ReducerChange is the payload of log.reducer: it says which reducer goes on
-// from here, from a snapshot with the entry's index.
-type ReducerChange struct {
-	MadeBy Fingerprint `json:"made_by"`
-}
-
-var lossCodec = sync.OnceValue(func() *canon.Codec { return canon.For(reflect.TypeFor[Loss]()) })
-
 func decodeLoss(x *Entry) (p Loss, err error) {
-	return p, fieldsError(lossCodec().Decode(x.Payload, reflect.ValueOf(&p).Elem(), canon.Full))
+	return p, fieldsError(canon.Of[Loss]().Decode(x.Payload, &p, canon.Full))
 }
 
 // CopyLog appends all of one log to an empty one.

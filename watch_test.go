@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/chorus-services/swoosh/internal/meter"
 )
 
 // keptLog is a log in memory that can lose its beginning, and fail.
@@ -62,7 +64,7 @@ type watched struct {
 
 func newWatched(next uint64) watched {
 	log := &keptLog{WAL: NewMemWAL()}
-	e := &Engine{o: new(Options), meters: newMeters(), wal: log, tail: newTail(next), stopping: make(chan struct{})}
+	e := &Engine{o: new(Options), meters: meter.New(), wal: log, tail: newTail(next), intake: newIntake()}
 	e.published.Store(&published{state: &state{index: next - 1}})
 	return watched{e, log}
 }
@@ -291,7 +293,7 @@ func TestWatch(t *testing.T) {
 			w.commit(watchGroup(1, 5, 10))
 			go func() {
 				synctest.Wait()
-				close(w.stopping)
+				w.intake.close()
 			}()
 			seen, err := take(ctx, w, 1, 6)
 			require.Equal(t, upTo(1, 5), seen)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
-	"reflect"
 	"slices"
 
 	"github.com/chorus-services/swoosh"
@@ -62,7 +61,7 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 		p := swoosh.Loss{Chain: c.chain, From: c.trail.index + 1, To: c.to}
 		own = append(own, swoosh.Seal(c.chain, &swoosh.Entry{
 			Index: c.to + 1, HLC: c.end.Stamp(node), Command: swoosh.LossCommand, StateHash: c.end.View().StateHash(),
-			Payload: canon.For(reflect.TypeOf(p)).Append(nil, reflect.ValueOf(&p).Elem(), canon.Full),
+			Payload: canon.Of[swoosh.Loss]().Append(nil, &p, canon.Full),
 		}))
 	}
 	r := &home.Replacement{Fresh: []string{"log", "mark"}, Gone: []string{"unclean"}}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
-	"reflect"
 	"slices"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/home"
+	"github.com/chorus-services/swoosh/internal/store"
 )
 
 // Changes is what accepting another reducer changes.
@@ -119,7 +119,7 @@ func (s *site) replaceReducer(p *swoosh.Replay, report *Report) error {
 	change := swoosh.ReducerChange{MadeBy: p.MadeBy()}
 	rec := swoosh.Seal(v.Chain(), &swoosh.Entry{
 		Index: v.Index() + 1, HLC: p.Stamp(node), Command: swoosh.ReducerCommand, StateHash: v.StateHash(), Changed: true,
-		Payload: canon.For(reflect.TypeOf(change)).Append(nil, reflect.ValueOf(&change).Elem(), canon.Full),
+		Payload: canon.Of[swoosh.ReducerChange]().Append(nil, &change, canon.Full),
 	})
 	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: []string{"unclean"}}
 	dir, err := s.home.Prepare()
@@ -133,7 +133,7 @@ func (s *site) replaceReducer(p *swoosh.Replay, report *Report) error {
 		_, err = p.NextAnew(rec)
 	}
 	if err == nil {
-		_, err = p.Save(swoosh.NewFileSnapshotStore(dir, s.o.FS))
+		_, err = p.Save(store.NewFiles(dir, s.o.FS))
 	}
 	if err == nil {
 		err = s.replace(r)
