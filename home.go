@@ -153,6 +153,9 @@ func (h *home) makeNodeID() (string, error) {
 // preserve copies the log's memtable files before Badger opens them: it cuts a
 // damaged one off without an error, and deletes it. An earlier copy is kept.
 func (h *home) preserve() error {
+	if there, err := h.has("unclean"); err != nil || there {
+		return err
+	}
 	names, err := h.memtables()
 	if err != nil || len(names) == 0 {
 		return err
@@ -172,11 +175,7 @@ func (h *home) preserve() error {
 	if uint64(need)+1<<20 > free {
 		return fmt.Errorf("swoosh: the last stop was not clean: %d bytes are needed in %s for a copy of the log's newest files, %d are free: free some space and start again; nothing has been touched", need+1<<20, h.dir, free)
 	}
-	err = durable.CopyFiles(h.fs, h.path("log"), h.path("unclean"), names)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
+	return durable.CopyFiles(h.fs, h.path("log"), h.path("unclean"), names)
 }
 
 // memtables are the names of Badger's memtable files.

@@ -302,11 +302,10 @@ func (h *home) salvage() ([]Record, error) {
 	var all []Record
 	for _, e := range entries {
 		if badgerlog.IsMemtable(e.Name()) {
-			b, err := durable.ReadFile(h.fs, filepath.Join(dir, e.Name()))
+			err := durable.EachStretch(h.fs, filepath.Join(dir, e.Name()), func(b []byte) { all = append(all, FindRecords(b)...) })
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, FindRecords(b)...)
 		}
 	}
 	return all, nil
