@@ -3,12 +3,12 @@
 # root.
 GO ?= go
 
-.PHONY: build check vet test race pages kill stream demo bench fuzz alerts dist dist-test
+.PHONY: build check vet test race damage pages kill stream demo bench fuzz alerts dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -trimpath -o bin/swoosh ./cmd/swoosh
 
-check: vet race pages demo ## what a change must pass
+check: vet race damage pages demo ## what a change must pass
 
 vet:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
@@ -20,6 +20,9 @@ test:
 
 race:
 	$(GO) test -race -timeout 20m ./...
+
+damage: ## every kind of damage to the log's files, which race makes some of
+	$(GO) test -run TestDamageInBadgersFiles .
 
 pages: ## every command of every page, read out of the pages
 	$(GO) test -count=1 -timeout 10m -run TestPages -v ./program

@@ -13,7 +13,8 @@ import (
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 )
 
-// logRecords gives records of an index on, whose JSON has so many bytes.
+// logRecords returns n records from an index on, each with size bytes of JSON and
+// its number before them.
 func logRecords(from uint64, n, size int) []Record {
 	var all []Record
 	for i := range uint64(n) {
@@ -40,7 +41,7 @@ func openBadger(t testing.TB, dir string) *badgerWAL {
 	return w.(*badgerWAL)
 }
 
-// eachLog runs a test on every log that keeps the contract. reopen gives what
+// eachLog runs a test on every log that keeps the contract. reopen returns what
 // a new process would find.
 func eachLog(t *testing.T, test func(t *testing.T, w WAL, reopen func() WAL)) {
 	t.Run("badger", func(t *testing.T) {
@@ -62,7 +63,7 @@ func eachLog(t *testing.T, test func(t *testing.T, w WAL, reopen func() WAL)) {
 	})
 }
 
-// twice gives the log, and then what a new process finds.
+// twice returns the log, and then what a new process finds.
 func twice(w WAL, reopen func() WAL) iter.Seq[WAL] {
 	return func(yield func(WAL) bool) {
 		if yield(w) {
@@ -194,7 +195,7 @@ func TestWAL(t *testing.T) {
 	})
 }
 
-// TestBadgerLog is what only Badger can do wrong.
+// TestBadgerLog is what only the log in Badger can do wrong.
 func TestBadgerLog(t *testing.T) {
 	t.Run("one record a group, several near a block", func(t *testing.T) {
 		w := openBadgerFor(t)

@@ -26,11 +26,10 @@ func findInMemtables(h *home.Home) ([]swoosh.Record, error) {
 	var all []swoosh.Record
 	for _, e := range entries {
 		if badgerlog.IsMemtable(e.Name()) {
-			b, err := durable.ReadFile(h.FS, filepath.Join(dir, e.Name()))
+			err := durable.EachStretch(h.FS, filepath.Join(dir, e.Name()), func(b []byte) { all = append(all, swoosh.FindRecords(b)...) })
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, swoosh.FindRecords(b)...)
 		}
 	}
 	return all, nil

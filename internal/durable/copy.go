@@ -83,6 +83,26 @@ func NonZero(f FS, name string) (int64, error) {
 	return n, err
 }
 
+// EachStretch calls do for every stretch of a file, in order, that has no block
+// of 64 KiB of zeros in it: a sparse file takes only as much memory as it has
+// data. The bytes are good until do returns.
+func EachStretch(f FS, name string, do func(b []byte)) error {
+	var stretch []byte
+	var end int64
+	_, err := eachBlock(f, name, func(b []byte, off int64) error {
+		if off != end && len(stretch) > 0 {
+			do(stretch)
+			stretch = stretch[:0]
+		}
+		stretch, end = append(stretch, b...), off+int64(len(b))
+		return nil
+	})
+	if err == nil && len(stretch) > 0 {
+		do(stretch)
+	}
+	return err
+}
+
 // eachBlock calls do for every block of a file that is not all zeros, in
 // order, and returns the size of the file. The last block may be shorter.
 func eachBlock(f FS, name string, do func(b []byte, off int64) error) (size int64, err error) {

@@ -49,6 +49,37 @@ func TestNonZero(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
+func TestEachStretch(t *testing.T) {
+	zeros := string(zeroBlock[:])
+	for name, f := range map[string]FS{"memory": NewMem(), "disk": OS()} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "d", "x")
+			for _, c := range []struct {
+				content string
+				want    []string
+			}{
+				{"", nil},
+				{zeros, nil},
+				{"a", []string{"a"}},
+				{"a" + zeros + "b", []string{"a" + zeros + "b"}},
+				{zeros + "a" + zeros[1:] + "b", []string{"a" + zeros[1:] + "b"}},
+				{"a" + zeros[1:] + zeros + "b", []string{"a" + zeros[1:], "b"}},
+				{"a" + zeros[1:] + zeros + zeros, []string{"a" + zeros[1:]}},
+			} {
+				put(t, f, file, c.content)
+				var got []string
+				require.NoError(t, EachStretch(f, file, func(b []byte) { got = append(got, string(b)) }))
+				require.Equal(t, c.want, got)
+			}
+			putSparse(t, f, file)
+			var got []string
+			require.NoError(t, EachStretch(f, file, func(b []byte) { got = append(got, string(b)) }))
+			require.Equal(t, []string{zeros[1:] + "\x01", "\x00\x00\x00\x00\x00\x00\x01"}, got)
+			require.ErrorIs(t, EachStretch(f, file+"none", nil), fs.ErrNotExist)
+		})
+	}
+}
+
 func TestCopyFiles(t *testing.T) {
 	for name, f := range map[string]FS{"memory": NewMem(), "disk": OS()} {
 		t.Run(name, func(t *testing.T) {

@@ -1,8 +1,8 @@
 package durable
 
 import (
-	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,21 +12,14 @@ import (
 // What a crash leaves of them may be removed.
 const TempSuffix = ".tmp"
 
-// ReadFile returns all that is in a file, in one buffer of its size.
+// ReadFile returns all that is in a file.
 func ReadFile(f FS, name string) ([]byte, error) {
 	file, err := f.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close() // It was only read.
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	b.Grow(int(info.Size()) + bytes.MinRead)
-	_, err = b.ReadFrom(file)
-	return b.Bytes(), err
+	return io.ReadAll(file)
 }
 
 // Replace replaces the file name, which need not exist, with the content that

@@ -344,6 +344,9 @@ func (h *Home) replace(name string, content []byte) error {
 // preserve copies the log's memtable files before Badger opens them: it cuts a
 // damaged one off without an error, and deletes it. An earlier copy is kept.
 func (h *Home) preserve() error {
+	if there, err := h.Has("unclean"); err != nil || there {
+		return err
+	}
 	names, err := h.memtables()
 	if err != nil || len(names) == 0 {
 		return err
@@ -363,11 +366,7 @@ func (h *Home) preserve() error {
 	if uint64(need)+1<<20 > free {
 		return fmt.Errorf("the last stop was not clean: %d bytes are needed in %s for a copy of the log's newest files, %d are free: free some space and start again; nothing has been touched", need+1<<20, h.Dir, free)
 	}
-	err = durable.CopyFiles(h.FS, h.Path("log"), h.Path("unclean"), names)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
+	return durable.CopyFiles(h.FS, h.Path("log"), h.Path("unclean"), names)
 }
 
 // memtables returns the names of Badger's memtable files.

@@ -1,0 +1,31 @@
+package swoosh_test
+
+import (
+	"flag"
+	"os"
+	"runtime/debug"
+	"slices"
+	"testing"
+
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+// TestMain keeps the directories of tests in memory if that has plenty of room.
+// On a disk they take several times as long, for syncs whose effect no test here
+// can see. TMPDIR names another place. Benchmarks measure the disk.
+func TestMain(m *testing.M) {
+	const memory, plenty = "/dev/shm", 4 << 30
+	flag.Parse()
+	free, err := durable.OS().Free(memory)
+	if err == nil && free > plenty && os.Getenv("TMPDIR") == "" && flag.Lookup("test.bench").Value.String() == "" {
+		_ = os.Setenv("TMPDIR", memory)
+	}
+	os.Exit(m.Run())
+}
+
+// raceDetector reports whether the race detector is on, under which tests take
+// several times as long.
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
