@@ -48,8 +48,8 @@ type Engine struct {
 	keepers     sync.WaitGroup
 	setAside    asides
 	base        uint64        // of the log: what is below cannot be replayed
-	travels     chan struct{} // holds the one who looks at the past; a state takes memory
-	imports     chan struct{} // holds the one who imports
+	travels     chan struct{} // holds a token while a state of the past is made: one takes memory
+	imports     chan struct{} // holds a token while a state is imported
 
 	// Owned by run.
 	clock   *clock
@@ -73,7 +73,7 @@ type published struct {
 	keys  keywindow.View
 }
 
-// group is entries that share a sync, and everybody who waits for it.
+// group is entries that share a sync, and the submissions that wait for it.
 type group struct {
 	records []Record
 	bytes   int
@@ -115,7 +115,7 @@ func (e *Engine) run() {
 // is being synced. No timer ends it.
 func (e *Engine) fill() *group {
 	g := new(group)
-	for taken := 0; taken < groupMaxEntries; taken++ { // Those that make no entry count too: nobody waits behind them for ever.
+	for taken := 0; taken < groupMaxEntries; taken++ { // Refused ones count too, so that the group ends.
 		p, ok := e.next(g)
 		if !ok {
 			break
@@ -163,9 +163,8 @@ func (e *Engine) awaitFlying(next *group) {
 	}
 }
 
-// take reduces a submission into g and sees to its answer: it waits for what
-// it rests on, its own group or the flying one. It gives false if the group has
-// no room for it.
+// take reduces a submission into g. Its answer waits for the group that it rests
+// on: its own, or the one being committed. take reports whether g had room.
 func (e *Engine) take(p *pending, g *group) bool {
 	start := time.Now()
 	fits := e.admit(p, g)
@@ -187,8 +186,8 @@ func (e *Engine) take(p *pending, g *group) bool {
 	return fits
 }
 
-// admit decides over a submission, in the order of the API's refusals. It gives
-// false if the group has no room for it.
+// admit decides a submission, in the order of the API's refusals. It reports
+// whether the group had room.
 func (e *Engine) admit(p *pending, g *group) bool {
 	if p.key != "" {
 		if index, ok := e.window.Find(p.key); ok {
@@ -293,7 +292,7 @@ func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
 	})
 }
 
-// append gives an entry the next index and chains it to the one before.
+// append assigns the next index to an entry and chains it to the one before.
 func (e *Engine) append(x *Entry) (Record, *Error) {
 	s := e.work
 	x.Index, x.StateHash = s.index+1, s.hash
@@ -306,8 +305,8 @@ func (e *Engine) append(x *Entry) (Record, *Error) {
 	return rec, nil
 }
 
-// commit makes a group durable, marks it, publishes it, answers everybody. A
-// group whose append failed is run's to answer.
+// commit makes a group durable, marks it, publishes it, and answers it. After a
+// failed append, run answers it.
 func (e *Engine) commit(g *group) landing {
 	start := time.Now()
 	e.syncing.Store(start.UnixNano())
@@ -336,7 +335,7 @@ func (e *Engine) commitAll() {
 	}
 }
 
-// publish shows the group to readers, watchers and those who wait for it.
+// publish shows the group to readers and watchers.
 func (e *Engine) publish(g *group) {
 	e.published.Store(&g.fork)
 	e.o.Published(viewOf(g.fork.state))
@@ -351,9 +350,9 @@ func (e *Engine) publish(g *group) {
 	}
 }
 
-// land takes in how the commit of a group ended, while next was being reduced
-// on top of it, and answers those who waited for it. After a failure next is
-// taken back, and the work state with it; the published one stays.
+// land ends the commit of a group, on top of which next was being reduced, and
+// answers what waited for it. After a failure, next and the work state are
+// dropped; the published state stays.
 func (e *Engine) land(g, next *group, l landing) {
 	waiting, failed := e.waiting, next.pending
 	e.flying, e.waiting = nil, nil

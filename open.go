@@ -14,9 +14,9 @@ import (
 	"github.com/chorus-services/swoosh/internal/meter"
 )
 
-// Open loads the newest good snapshot, replays the log behind it, and starts
+// Open loads the newest good snapshot, replays the log after it, and starts
 // the engine. Parts are the domains, in the order in which their gates are
-// asked. It gives ctx's error if ctx ends before the log is replayed.
+// asked. It returns ctx's error if ctx ends before the log is replayed.
 //
 // It refuses a directory whose state cannot be rebuilt as it was, with a
 // *DamageError; nothing is thrown away then.
@@ -328,7 +328,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 }
 
-// shut waits for all who still write, run before all, and closes the files.
+// shut waits for run and all that still writes, and closes the files.
 func (e *Engine) shut() error {
 	<-e.ran
 	e.keepers.Wait()

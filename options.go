@@ -17,30 +17,29 @@ import (
 	"github.com/chorus-services/swoosh/internal/store"
 )
 
-// Options say where an engine lives and what it is made of. The zero value is
-// an engine in memory.
+// Options configures an engine. The zero value is an engine in memory.
 type Options struct {
-	Dir  string // created if missing; one engine at a time; empty: all is in memory
-	Node string // 1 to 63 characters of a-z, 0-9 and dash; empty: made once and kept in Dir
+	Dir  string // the data directory, made if missing; one engine at a time; empty: memory
+	Node string // the node's id: 1 to 63 of a-z, 0-9 and dash; empty: made once and kept in Dir
 
-	SkewMax       time.Duration // how far ahead a caller's stamp may be; 0 means 500 ms
-	MaxRecovery   time.Duration // a snapshot is due when replaying the tail would take longer; 0 means 1 s
-	MaxStateBytes int64         // of an imported document; 0 means 64 MiB
-	ForceReplay   bool          // boot from the base, whatever snapshots there are
+	SkewMax       time.Duration // how far ahead of the wall clock a caller's stamp may be; 0: 500 ms
+	MaxRecovery   time.Duration // a snapshot is due when replaying the tail would take longer; 0: 1 s
+	MaxStateBytes int64         // the largest document that Import accepts; 0: 64 MiB
+	ForceReplay   bool          // start from the base, ignoring newer snapshots
 
-	Guards   []Guard               // asked in this order
+	Guards   []Guard               // called in this order
 	Logger   *slog.Logger          // nil: slog.Default
-	Metrics  prometheus.Registerer // gets the engine's figures until Close; nil: nobody does
-	Traces   trace.TracerProvider  // gets a span of each submission; nil: nobody does
-	Progress func(Progress)        // told of a boot's progress, a few times a second; nil: nobody
+	Metrics  prometheus.Registerer // the engine's metrics are registered here until Close; nil: they are not
+	Traces   trace.TracerProvider  // each submission becomes a span; nil: nothing is traced
+	Progress func(Progress)        // called with a boot's progress, a few times a second; nil: not called
 
-	// Published is told of every published state, before those who asked for
-	// it are answered. It runs on the writer's path: keep it short. nil: nobody.
+	// Published is called with every state that is published, before its
+	// commands are answered. The writer waits for it. Nil: not called.
 	Published func(View)
 
-	// ReducerVersion names the meaning of the domains' code. Change it when
-	// equal commands may give other states than before: then boot replays the
-	// whole log and compares.
+	// ReducerVersion is the version of the domains' rules. Change it when the
+	// same commands may make another state than before: the next start then
+	// replays the whole log and compares.
 	ReducerVersion string
 
 	Program string // the program's name, for messages ("run: doors repair DIR") and snapshots; empty: swoosh
@@ -49,15 +48,15 @@ type Options struct {
 
 	Now       func() int64                  // the wall clock, Unix ms; nil: the machine's
 	OpenWAL   func(dir string) (WAL, error) // nil: OpenBadgerWAL in Dir, NewMemWAL without one
-	Snapshots SnapshotStore                 // nil: FileSnapshotStore in Dir, in memory without one
+	Snapshots SnapshotStore                 // nil: files in Dir, in memory without one
 	FS        durable.FS                    // for mark, snapshots and imports; nil: the machine's
 
 	// Assert checks after each command that it ended in a phase that it
-	// declares; a command that did not is a fault of its domain. For tests.
+	// declares. A command that did not fails with Internal. For tests.
 	Assert bool
 }
 
-// run returns what tells a user to run a command of the program.
+// run returns "run: " and a command of the program, for messages.
 func (o *Options) run(words ...string) string {
 	return strings.TrimSpace("run: " + o.ProgramName() + " " + strings.Join(words, " "))
 }

@@ -39,16 +39,17 @@ type SnapshotStore interface {
 	Save(name string, write func(SnapshotFile) error) error
 	// Open reads a file; errors.Is fs.ErrNotExist if it is not there.
 	Open(name string) (file io.ReadCloser, bytes int64, err error)
-	// List gives the names in a folder, sorted; none if it is not there.
+	// List returns the names in a folder, sorted; none if it is missing.
 	List(folder string) ([]string, error)
 	Remove(name string) error
 	// SetAside moves a damaged file out of the way, to the folder "aside", and
-	// gives its name there. Nothing is thrown away.
+	// returns its name there.
 	SetAside(name string) (aside string, err error)
 }
 
 // Fingerprint says which reducer made a snapshot. Where it is equal, loading
-// the snapshot and replaying the tail gives what replaying everything would.
+// the snapshot and replaying the tail makes the state that replaying everything
+// would.
 type Fingerprint struct {
 	Commands Hash   `json:"commands"` // of the commands' names, moves and schemas, in the order of the parts
 	Domains  Hash   `json:"domains"`  // of the types of the domains' states
@@ -103,7 +104,7 @@ func SnapshotName(index uint64) string { return fmt.Sprintf("snapshots/snapshot-
 // KeysName returns the name of the key window beside it.
 func KeysName(index uint64) string { return fmt.Sprintf("snapshots/keys-%020d", index) }
 
-// listSnapshots gives the indexes of the snapshots there, ascending.
+// listSnapshots returns the indexes of the snapshots in a store, ascending.
 func listSnapshots(store SnapshotStore) ([]uint64, error) {
 	names, err := store.List("snapshots")
 	if err != nil {

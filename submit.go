@@ -11,16 +11,17 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Submit applies one command and returns once its entry is durable. It is for
-// any number of goroutines. An error is an *Error.
+// Submit applies one command and returns once its entry is durable. It is safe
+// for concurrent use. The error is an *Error.
 //
-// If ctx ends before the writer took the command, it did not happen; after
-// that the error's Unknown is set, and asking again with the same key tells.
+// If ctx ends before the writer took the command, it did not happen. If ctx ends
+// later, the error's Unknown is set; submit it again with the same key to learn
+// the outcome.
 func (e *Engine) Submit(ctx context.Context, r Request) (Result, error) {
 	return e.submitFor(ctx, r, nil)
 }
 
-// submitFor is Submit for a caller who may send some commands only.
+// submitFor is Submit for a caller that may not send every command.
 func (e *Engine) submitFor(ctx context.Context, r Request, may permit) (Result, error) {
 	wait, err := e.submit(ctx, r, may, false)
 	if err != nil {
@@ -63,7 +64,7 @@ func (e *Engine) SubmitBatch(ctx context.Context, key string, rs []Request) ([]R
 	return e.submitBatchFor(ctx, key, rs, nil)
 }
 
-// submitBatchFor is SubmitBatch for a caller who may send some commands only.
+// submitBatchFor is SubmitBatch for a caller that may not send every command.
 func (e *Engine) submitBatchFor(ctx context.Context, key string, rs []Request, may permit) (results []Result, err error) {
 	ctx, end := e.span(ctx, "swoosh.submit_batch", attribute.Int("swoosh.commands", len(rs)))
 	defer func() {
