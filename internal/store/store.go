@@ -70,7 +70,7 @@ func (s *Files) Open(name string) (io.ReadCloser, int64, error) {
 	return f, info.Size(), nil
 }
 
-// List gives the names in a folder. Left-over temporary files are removed.
+// List returns the names in a folder, without temporary files.
 func (s *Files) List(folder string) ([]string, error) {
 	entries, err := s.fs.ReadDir(s.path(folder))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -97,20 +97,21 @@ func (s *Files) Remove(name string) error {
 	return s.fs.SyncDir(s.path(path.Dir(name)))
 }
 
-// SetAside moves a file to the folder aside. A file of that name there is
-// kept: the new one gets a number.
+// SetAside moves a file to the folder aside. A file of that name there is kept:
+// the new one gets a number.
 func (s *Files) SetAside(name string) (string, error) {
 	if err := s.folder("aside"); err != nil {
 		return "", err
 	}
-	aside := "aside/" + path.Base(name)
-	for i := 1; ; i++ {
-		if _, err := s.fs.Stat(s.path(aside)); errors.Is(err, fs.ErrNotExist) {
-			break
-		} else if err != nil {
-			return "", err
+	aside, err := freeAside(name, func(aside string) (bool, error) {
+		_, err := s.fs.Stat(s.path(aside))
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
 		}
-		aside = fmt.Sprintf("aside/%s.%d", path.Base(name), i)
+		return true, err
+	})
+	if err != nil {
+		return "", err
 	}
 	if err := s.fs.Rename(s.path(name), s.path(aside)); err != nil {
 		return "", err
@@ -159,7 +160,7 @@ func (s *Memory) Open(name string) (io.ReadCloser, int64, error) {
 	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
 }
 
-// List gives the names in a folder.
+// List returns the names in a folder.
 func (s *Memory) List(folder string) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,8 +186,23 @@ func (s *Memory) Remove(name string) error {
 func (s *Memory) SetAside(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	aside := "aside/" + path.Base(name)
+	aside, err := freeAside(name, func(aside string) (bool, error) {
+		_, taken := s.files[aside]
+		return taken, nil
+	})
 	s.files[aside] = s.files[name]
 	delete(s.files, name)
-	return aside, nil
+	return aside, err
+}
+
+// freeAside returns the name in the folder aside for a file: its own, or with a
+// number if that is taken.
+func freeAside(name string, taken func(string) (bool, error)) (string, error) {
+	aside := "aside/" + path.Base(name)
+	for i := 1; ; i++ {
+		if there, err := taken(aside); err != nil || !there {
+			return aside, err
+		}
+		aside = fmt.Sprintf("aside/%s.%d", path.Base(name), i)
+	}
 }
