@@ -125,7 +125,7 @@ func (r *recovery) newestGood() (start *Replay, same bool, err error) {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // Removed by the keeper since it was listed.
 		case errors.As(err, &foreign) && i == r.base:
-			return nil, false, r.foreignBase(foreign)
+			return nil, false, r.misfit(foreign)
 		case errors.As(err, &foreign):
 			same = false
 			continue
@@ -165,14 +165,18 @@ func (f *brokenFile) Error() string { return fmt.Sprintf("%s is damaged: %v", f.
 type foreignSnapshot struct {
 	index uint64
 	why   error
+	lacks []string // domains that it has a state of and these parts are not
 }
 
 func (f *foreignSnapshot) Error() string {
 	return fmt.Sprintf("snapshot %d does not fit the domains: %v", f.index, f.why)
 }
 
-// foreignBase is the refusal of a base that is foreign.
-func (r *recovery) foreignBase(f *foreignSnapshot) *DamageError {
+// misfit is the refusal of a foreign snapshot that the log rests on.
+func (r *recovery) misfit(f *foreignSnapshot) *DamageError {
+	if len(f.lacks) > 0 {
+		return r.foreign(0, fmt.Sprintf("snapshot %d has a state of %s", f.index, nameAll("domain", f.lacks)))
+	}
 	return &DamageError{
 		Detail: fmt.Sprintf("the state differs: snapshot %d, which the log rests on, does not fit the domains: %v", f.index, f.why),
 		Next:   r.acceptReducer() + " to go on with what fits",
@@ -211,7 +215,7 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 		s.index, s.stamp, s.chain = head.index, head.hlc, head.chain
 		s.settle()
 		s.journal().clear()
-		return s, head, &foreignSnapshot{index, err}
+		return s, head, &foreignSnapshot{index, err, r.lacks(name, "state")}
 	}
 	return nil, head, &brokenFile{name, err}
 }

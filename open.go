@@ -198,10 +198,6 @@ func markOf(s *state) home.Mark { return home.Mark{Index: s.index, Chain: s.chai
 
 // start makes the engine live from a recovered state.
 func (e *Engine) start(from *Replay) error {
-	imports, err := e.store.List("imports")
-	if err != nil {
-		return err
-	}
 	e.work, e.window = from.state, from.window
 	if ahead := int64(e.work.stamp.WallMS) - e.o.Now(); ahead > time.Minute.Milliseconds() {
 		e.log.Warn("the log's last stamp is ahead of the wall clock: order wins over truth until the clock has caught up", "ahead_ms", ahead)
@@ -229,7 +225,6 @@ func (e *Engine) start(from *Replay) error {
 	go e.run()
 	go e.commitAll()
 	e.keepers.Go(e.keep)
-	e.keepers.Go(func() { e.removeUnnamedImports(imports) })
 	return nil
 }
 

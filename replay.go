@@ -29,6 +29,7 @@ type Replay struct {
 	cost     time.Duration  // of run
 	rebuilt  bool           // whether no snapshot of this reducer was found
 	refused  uint64         // the last entry of a submission that NextAnew refused
+	trusting bool           // whether an entry is applied without asking Check and the like
 }
 
 // NewReplay returns a replay over a log, at the state before its first entry.
@@ -77,18 +78,28 @@ func (p *Replay) Base() (uint64, error) { return p.r.base, p.r.checkBase() }
 // MadeBy identifies this reducer.
 func (p *Replay) MadeBy() Fingerprint { return p.r.madeBy }
 
+// Writer returns name and version of the program that last ran on the directory.
+// Both are empty if nothing there names one.
+func (p *Replay) Writer() (program, version string) { return p.r.writer() }
+
+// Trust makes Next apply what the log says was accepted, without asking gates,
+// guards, phases and Check: domains that only refuse more than before make the
+// state of old again. Check still reports whether they do.
+func (p *Replay) Trust() { p.trusting = true }
+
 // SnapshotHead is what a snapshot says of itself. Members that could not be read
 // are zero.
 type SnapshotHead struct {
-	Index  uint64
-	Chain  Hash
-	MadeBy Fingerprint
+	Index     uint64
+	Chain     Hash
+	StateHash Hash
+	Lacks     []string // domains that it has a state of and these parts are not
 }
 
 // Load goes to the state of a snapshot; 0 is the state before the first entry.
 // The error is fs.ErrNotExist if it is not there, and a *DamageError if it is
-// damaged; its Cause is CauseReducer if the snapshot is sound but does not fit
-// the domains: then the replay has what fits, and the rest is zero.
+// damaged; its Cause is CauseReducer or CauseForeign if the snapshot is sound but
+// does not fit the domains: then the replay has what fits, and the rest is zero.
 func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 	p.last, p.window = nil, nil
 	if index == 0 {
@@ -97,7 +108,7 @@ func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 	}
 	s, head, err := p.r.read(index)
 	p.state = s
-	known := SnapshotHead{head.index, head.chain, head.madeBy}
+	known := SnapshotHead{Index: head.index, Chain: head.chain, StateHash: head.stateHash}
 	var file *brokenFile
 	var foreign *foreignSnapshot
 	switch {
@@ -107,7 +118,8 @@ func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 		}
 		return known, stopAtDamage(file)
 	case errors.As(err, &foreign):
-		return known, p.r.foreignBase(foreign)
+		known.Lacks = foreign.lacks
+		return known, p.r.misfit(foreign)
 	}
 	return known, err
 }
@@ -178,7 +190,7 @@ func (p *Replay) Check() error {
 // before the log are not known.
 func (p *Replay) CheckKeys() error {
 	r, name := p.r, KeysName(p.state.index)
-	if p.window == nil || r.first > 1 && !r.has(KeysName(r.base)) || !r.has(name) {
+	if p.window == nil || r.first > 1 && !has(r.store, KeysName(r.base)) || !has(r.store, name) {
 		return nil
 	}
 	f, _, err := r.store.Open(name)
@@ -216,9 +228,9 @@ func (p *Replay) CheckKeyFile(index uint64) error {
 	return nil
 }
 
-// has reports whether the store has a file.
-func (r *recovery) has(name string) bool {
-	f, _, err := r.store.Open(name)
+// has reports whether a store has a file.
+func has(store SnapshotStore, name string) bool {
+	f, _, err := store.Open(name)
 	if err != nil {
 		return false
 	}
@@ -411,14 +423,18 @@ func (p *Replay) reduce(x *Entry) error {
 	}
 	cmd, err := p.r.cat.find(x.Command)
 	if err != nil {
-		return refused(err)
+		return p.r.foreign(x.Index, "the log has "+nameAll("command", []string{x.Command}))
 	}
 	value, decodeErr := cmd.decode(x.Payload)
 	if decodeErr != nil {
 		return refused(decodeErr)
 	}
 	c := &call{cmd: cmd, value: value, payload: x.Payload, verdicts: x.Guards}
-	if err := p.state.reduce(c, x.HLC, p.r.o.Assert); err != nil {
+	run := func() *Error { return p.state.reduce(c, x.HLC, p.r.o.Assert) }
+	if p.trusting {
+		run = func() *Error { return p.state.force(c, x.HLC) }
+	}
+	if err := run(); err != nil {
 		if cause := errors.Unwrap(err); cause != nil {
 			return refused(cause)
 		}

@@ -82,11 +82,6 @@ func fingerprint(defs []*definition, o *Options) Fingerprint {
 	}
 }
 
-// ParseFingerprint reads a fingerprint's canonical JSON.
-func ParseFingerprint(json []byte) (f Fingerprint, ok bool) {
-	return f, fingerprintCodec().Decode(json, reflect.ValueOf(&f).Elem(), canon.Full) == nil
-}
-
 const snapshotFormat = 1
 
 // snapshotHead is a snapshot's members but for checksum and state.

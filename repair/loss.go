@@ -65,18 +65,26 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 			Payload: canon.For(reflect.TypeOf(p)).Append(nil, reflect.ValueOf(&p).Elem(), canon.Full),
 		}))
 	}
-	r := &home.Replacement{Fresh: []string{"log", "mark"}, Gone: []string{"unclean"}}
-	dir, err := s.home.Prepare()
+	leftovers, err := s.leftovers(c.log)
 	if err != nil {
 		return err
 	}
-	if err := s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, c.log) }, own...); err != nil {
-		return err
+	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: append(leftovers, "unclean")}
+	dir, err := s.home.Prepare()
+	if err == nil {
+		err = s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, c.log) }, own...)
 	}
-	if err := s.replace(r); err != nil {
+	if err == nil {
+		err = s.copyFiles("snapshots", dir, c.contradicting())
+	}
+	if err == nil {
+		err = s.replace(r)
+	}
+	if err != nil {
 		return err
 	}
 	report.wrote("the log anew, up to entry %d; the old one is %s", r.Last, s.lost(r))
+	s.wroteLeftovers(r, leftovers, report)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"path"
 	"slices"
 
 	"github.com/chorus-services/swoosh"
@@ -41,7 +42,7 @@ func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue
 		case err == nil:
 			c.end = end
 			return c, nil
-		case !errors.As(err, &d) || d.Index > t.index:
+		case !errors.As(err, &d) || d.Index > t.index || d.Cause == swoosh.CauseForeign:
 			return nil, err
 		case d.Cause == swoosh.CauseReducer && (d.Index < t.index || t.index == l.to):
 			c.differs = d
@@ -148,6 +149,14 @@ func (c *rescue) contradict(p *swoosh.Replay) {
 	}
 }
 
+// contradicting returns the file names of those snapshots and of their key windows.
+func (c *rescue) contradicting() (names []string) {
+	for _, i := range c.wrong {
+		names = append(names, path.Base(swoosh.SnapshotName(i)), path.Base(swoosh.KeysName(i)))
+	}
+	return names
+}
+
 // explain says what is lost and what is not.
 func (c *rescue) explain(report *Report) {
 	p := c.trail
@@ -172,7 +181,7 @@ func (c *rescue) explain(report *Report) {
 		report.say("%d entries after that can still be read; the first is %d. They cannot be applied without those before them. They are written to a file, so that you can look at them and post their commands again.", len(lost), lost[0].Index)
 	}
 	for _, i := range c.wrong {
-		report.say("%s contradicts the log; it is set aside.", swoosh.SnapshotName(i))
+		report.say("%s contradicts the log. It is set aside.", swoosh.SnapshotName(i))
 	}
 }
 

@@ -104,6 +104,9 @@ func (h *Home) ReadAgain(log *slog.Logger) error {
 	if h.Clean() {
 		return nil
 	}
+	if broken, err := h.Replacement(); err != nil || broken != nil {
+		return err // Its files are not all in place: Finish comes first.
+	}
 	return h.preserve()
 }
 
