@@ -17,9 +17,9 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
-	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/client"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 func newLog(a *app) *cobra.Command {
