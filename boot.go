@@ -211,7 +211,7 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	switch {
 	case err == nil:
 		return s, head, nil
-	case head.index == index && !errors.Is(err, errChecksum) && head.madeBy.Domains != r.madeBy.Domains:
+	case head.index == index && !errors.Is(err, errChecksum) && (head.madeBy.Domains != r.madeBy.Domains || errors.As(err, &misfitError{})):
 		s.index, s.stamp, s.chain = head.index, head.hlc, head.chain
 		s.settle()
 		s.journal().clear()

@@ -2,7 +2,6 @@ package swoosh
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -194,6 +193,9 @@ var errNewerFormat = errors.New("its format is newer than this program reads: us
 
 var errChecksum = errors.New("its checksum does not match")
 
+// misfitError is a state that is sound JSON and does not fit the domains.
+type misfitError struct{ error }
+
 // readSnapshot loads a snapshot into s, a fresh state that may change. It
 // checks the checksum and computes the state hash anew.
 func readSnapshot(r io.Reader, s *state) (snapshotHead, error) {
@@ -222,6 +224,7 @@ func readSnapshot(r io.Reader, s *state) (snapshotHead, error) {
 }
 
 func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error) {
+	var misfit error
 	if _, err := d.ReadToken(); err != nil {
 		return head, err
 	}
@@ -232,8 +235,12 @@ func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error
 		}
 		switch member := name.String(); member {
 		case "state":
-			if _, errs, err := decodeDocument(d, s); err != nil || errs != nil {
-				return head, cmp.Or(err, fieldsError(errs))
+			_, errs, err := decodeDocument(d, s)
+			if err != nil {
+				return head, err
+			}
+			if errs != nil {
+				misfit = misfitError{fieldsError(errs)} // The hash comes after the state.
 			}
 		default:
 			value, err := d.ReadValue()
@@ -245,8 +252,10 @@ func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error
 			}
 		}
 	}
-	_, err = d.ReadToken()
-	return head, err
+	if _, err = d.ReadToken(); err != nil {
+		return head, err
+	}
+	return head, misfit
 }
 
 func (h *snapshotHead) set(member string, value jsontext.Value) error {
