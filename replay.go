@@ -268,7 +268,7 @@ func (p *Replay) loadKeys() (err error) {
 	return err
 }
 
-// tellEvery is how often a boot's progress is told.
+// tellEvery is how often a boot reports its progress.
 const tellEvery = 200 * time.Millisecond
 
 // run replays the entries up to an index. The state hash is held against the

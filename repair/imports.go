@@ -32,7 +32,7 @@ func (s *site) leftovers(log swoosh.WAL) ([]string, error) {
 	return files, nil
 }
 
-// clearImports moves what a crash left in imports/ to lost/, if nothing is wrong.
+// clearImports moves what a crash left in imports/ to lost/. Nothing else is wrong.
 func (s *site) clearImports(report *Report) error {
 	files, err := s.leftovers(s.log)
 	if err != nil || len(files) == 0 {
