@@ -2,6 +2,7 @@ package swoosh
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -10,11 +11,13 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/home"
 	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
@@ -132,7 +135,7 @@ func (r *recovery) newestGood() (start *Replay, same bool, err error) {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // Removed by the keeper since it was listed.
 		case errors.As(err, &foreign) && i == r.base:
-			return nil, false, r.foreignBase(foreign)
+			return nil, false, r.misfit(foreign)
 		case errors.As(err, &foreign):
 			same = false
 			continue
@@ -159,27 +162,23 @@ func (r *recovery) newestGood() (start *Replay, same bool, err error) {
 	return r.from(newState(r.defs, r.o.Node)), same, nil
 }
 
-// brokenFile is a snapshot or a key window that fails its checks.
-type brokenFile struct {
-	name string
-	why  error
-}
-
-func (f *brokenFile) Error() string { return fmt.Sprintf("%s is damaged: %v", f.name, f.why) }
-
 // foreignSnapshot is a snapshot that is sound, but of domains that were changed
 // since.
 type foreignSnapshot struct {
 	index uint64
 	why   error
+	lacks []string // domains that it has a state of and these parts are not
 }
 
 func (f *foreignSnapshot) Error() string {
 	return fmt.Sprintf("snapshot %d does not fit the domains: %v", f.index, f.why)
 }
 
-// foreignBase is the refusal of a base that is foreign.
-func (r *recovery) foreignBase(f *foreignSnapshot) *DamageError {
+// misfit is the refusal of a foreign snapshot that the log rests on.
+func (r *recovery) misfit(f *foreignSnapshot) *DamageError {
+	if len(f.lacks) > 0 {
+		return r.foreign(0, fmt.Sprintf("snapshot %d has a state of %s", f.index, nameAll("domain", f.lacks)))
+	}
 	return &DamageError{
 		Detail: fmt.Sprintf("the state differs: snapshot %d, which the log rests on, does not fit the domains: %v", f.index, f.why),
 		Next:   r.acceptReducer() + " to go on with what fits",
@@ -214,13 +213,60 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	switch {
 	case err == nil:
 		return s, head, nil
-	case head.index == index && !errors.Is(err, errChecksum) && head.madeBy.Domains != r.madeBy.Domains:
+	case head.index == index && !errors.Is(err, errChecksum) && (head.madeBy.Domains != r.madeBy.Domains || errors.As(err, &misfitError{})):
 		s.index, s.stamp, s.chain = head.index, head.hlc, head.chain
-		s.settle()
-		s.journal().clear()
-		return s, head, &foreignSnapshot{index, err}
+		s.flush()
+		return s, head, &foreignSnapshot{index, err, r.lacks(name, "state")}
 	}
 	return nil, head, &brokenFile{name, err}
+}
+
+// foreign is the error of a log that another program wrote. No repair by these
+// parts could keep what it holds.
+func (r *recovery) foreign(index uint64, has string) *DamageError {
+	next := "use the program that wrote it"
+	if program, version := r.writer(); program != "" {
+		next = "use " + strings.TrimSpace(program+" "+version) + ", which wrote it"
+	}
+	return &DamageError{Index: index, Detail: has + ", which " + r.o.ProgramName() + " lacks", Next: next, Cause: CauseForeign}
+}
+
+// writer returns the program that last ran on the directory: its made_by names it,
+// else the newest snapshot does.
+func (r *recovery) writer() (program, version string) {
+	var by Fingerprint
+	if r.o.Dir != "" {
+		text := home.At(r.o.Dir, r.o.FS).ReadMadeBy()
+		_ = canon.Of[Fingerprint]().Decode(text, &by, canon.Full) // One that cannot be read names nothing.
+	}
+	if by.Program == "" && len(r.snapshots) > 0 {
+		_, head, _ := r.read(r.snapshots[len(r.snapshots)-1]) // Likewise.
+		by = head.madeBy
+	}
+	return by.Program, cmp.Or(by.Version, by.Commit)
+}
+
+// lacks returns the domains that a sound file has a state of and that are not
+// there. The state is a member of the file, or with "" the file itself.
+func (r *recovery) lacks(file, member string) []string {
+	f, _, err := r.store.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close() // It was only read.
+	in := jsontext.NewDecoder(f)
+	if member == "" {
+		return lacksOf(in, r.defs)
+	}
+	var lacks []string
+	_, _ = canon.ReadMembers(in, func(name string) error { // Its syntax was found good before.
+		if name == member {
+			lacks = lacksOf(in, r.defs)
+			return nil
+		}
+		return in.SkipValue()
+	})
+	return lacks
 }
 
 // stopAtDamage leaves a damaged file where it is.
@@ -228,25 +274,22 @@ func stopAtDamage(f *brokenFile) error {
 	return &DamageError{Detail: f.Error(), Next: "serve sets it aside and rebuilds what it held"}
 }
 
-// fits holds a snapshot against the log: its index must be reached, its chain
-// must be its entry's.
-func (r *recovery) fits(s *state) error {
-	if s.index == 0 || s.index < r.first {
-		return nil
+// savedKeys returns the key window beside a snapshot; nil if there is none, or a
+// damaged one.
+func (r *recovery) savedKeys(index uint64) (*keywindow.Window, error) {
+	f, _, err := r.store.Open(KeysName(index))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	lost := &DamageError{Index: s.index, Next: r.mend("--accept-loss")}
-	_, rec, err := readEntry(r.log, s.index)
-	switch {
-	case s.index > r.last:
-		lost.Index, lost.Detail = r.last+1, fmt.Sprintf("the log ends before it, but there is a snapshot of entry %d: entries %d to %d are missing", s.index, r.last+1, s.index)
-	case err != nil:
-		lost.Detail = err.Error()
-	case rec.Chain != s.chain:
-		lost.Detail = fmt.Sprintf("its chain is %s, its snapshot's is %s", rec.Chain, s.chain)
-	default:
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	return lost
+	w, err := keywindow.Read(f, index)
+	_ = f.Close() // It was only read.
+	if err != nil {
+		return nil, r.damaged(&brokenFile{KeysName(index), err})
+	}
+	return w, nil
 }
 
 // keysAt returns the key window as it was after an entry: from the file beside
@@ -255,18 +298,8 @@ func (r *recovery) keysAt(index uint64, at Stamp) (*keywindow.Window, error) {
 	if index == 0 {
 		return keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), nil
 	}
-	f, _, err := r.store.Open(KeysName(index))
-	if err == nil {
-		w, err := keywindow.Read(f, index)
-		_ = f.Close() // It was only read.
-		if err == nil {
-			return w, nil
-		}
-		if err := r.damaged(&brokenFile{KeysName(index), err}); err != nil {
-			return nil, err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if w, err := r.savedKeys(index); err != nil || w != nil {
+		return w, err
 	}
 	var since keywindow.Stamp
 	if r.first > 1 {
@@ -291,7 +324,7 @@ func (r *recovery) keysAt(index uint64, at Stamp) (*keywindow.Window, error) {
 // before the log are not known.
 func (p *Replay) CheckKeys() error {
 	r, name := p.r, KeysName(p.state.index)
-	if p.window == nil || r.first > 1 && !r.has(KeysName(r.base)) || !r.has(name) {
+	if p.window == nil || r.first > 1 && !has(r.store, KeysName(r.base)) || !has(r.store, name) {
 		return nil
 	}
 	f, _, err := r.store.Open(name)
@@ -311,43 +344,6 @@ func (p *Replay) CheckKeys() error {
 		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
 	}
 }
-
-// CheckKeyFile reads the key window that is saved beside a snapshot, if one is.
-func (p *Replay) CheckKeyFile(index uint64) error {
-	f, _, err := p.r.store.Open(KeysName(index))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = keywindow.Read(f, index)
-	_ = f.Close() // It was only read.
-	if err != nil {
-		return p.r.damaged(&brokenFile{KeysName(index), err})
-	}
-	return nil
-}
-
-// has reports whether the store has a file.
-func (r *recovery) has(name string) bool {
-	f, _, err := r.store.Open(name)
-	if err != nil {
-		return false
-	}
-	_ = f.Close() // It was not even read.
-	return true
-}
-
-// importPayload is the payload of state.import. The state itself is too large for
-// an entry: it is in a file that the entry names.
-type importPayload struct {
-	Bytes     uint64 `json:"bytes"`
-	SHA256    Hash   `json:"sha256"` // of the file
-	StateHash Hash   `json:"state_hash"`
-}
-
-func importName(sha Hash) string { return "imports/" + sha.String() + ".json" }
 
 // importState does on replay what reduceImport did.
 func (p *Replay) importState(x *Entry) error {
@@ -379,10 +375,12 @@ func (p *Replay) importState(x *Entry) error {
 		return damage("%s is damaged: its SHA-256 does not match", name)
 	}
 	if err != nil || errs != nil {
+		if lacks := p.r.lacks(name, ""); len(lacks) > 0 {
+			return p.r.foreign(x.Index, fmt.Sprintf("%s has a state of %s", name, nameAll("domain", lacks)))
+		}
 		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
 	}
-	s.settle()
-	s.journal().clear()
+	s.flush()
 	s.index, s.stamp, s.chain = p.state.index, p.state.stamp, p.state.chain
 	p.state = s
 	return nil

@@ -18,6 +18,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 // leftOver are files that a crash may leave.
@@ -412,16 +413,12 @@ func TestImport(t *testing.T) {
 			SHA256 string `json:"sha256"`
 		}
 		require.NoError(t, json.Unmarshal(r.entry(2).Payload, &named))
-		kept := "imports/" + named.SHA256 + ".json"
-		require.NoError(t, os.WriteFile(filepath.Join(r.o.Dir, "imports", strings.Repeat("0", 64)+".json"), []byte("{}"), 0o600))
+		kept, left := "imports/"+named.SHA256+".json", "imports/"+strings.Repeat("0", 64)+".json"
+		require.NoError(t, os.WriteFile(filepath.Join(r.o.Dir, left), []byte("{}"), 0o600))
 		for _, force := range []bool{false, true} {
 			r.o.ForceReplay = force
 			r.restart()
 			require.Equal(t, []any{end.StateHash(), end.Chain()}, []any{r.View().StateHash(), r.View().Chain()})
-			require.Eventually(t, func() bool {
-				files, err := os.ReadDir(filepath.Join(r.o.Dir, "imports"))
-				return err == nil && len(files) == 1
-			}, 10*time.Second, time.Millisecond, "what no entry names goes after the boot")
 			require.FileExists(t, filepath.Join(r.o.Dir, kept))
 			for index, hash := range map[uint64]swoosh.Hash{1: now, 2: want, 3: want, 4: end.StateHash()} {
 				v, err := r.ViewAt(context.Background(), index)
@@ -430,6 +427,55 @@ func TestImport(t *testing.T) {
 			}
 			r.snapshot()
 		}
+		r.stop()
+		report, err := repair.Repair(context.Background(), r.o, repair.Accept{}, ledger)
+		require.NoError(t, err)
+		require.Len(t, report.Wrote, 1, "what a crash left is repair's")
+		require.NoFileExists(t, filepath.Join(r.o.Dir, left))
+		require.FileExists(t, filepath.Join(r.o.Dir, kept))
+		lost, err := filepath.Glob(filepath.Join(r.o.Dir, "lost", "*"+filepath.Base(left)))
+		require.NoError(t, err)
+		require.Len(t, lost, 1)
+		r.boot()
+		require.Equal(t, end.StateHash(), r.View().StateHash())
+	})
+	t.Run("the file of one that is refused goes at once", func(t *testing.T) {
+		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+		r.must(opening("a"))
+		now := r.View().StateHash()
+		late := func(doc string) error { // The state changes while the document is read.
+			reached := r.wal.Hold()
+			r.enqueue(paying("a", 1))
+			<-reached
+			body := &told{Reader: strings.NewReader(doc), read: make(chan struct{})}
+			answer := make(chan error, 1)
+			go func() {
+				_, err := r.Import(context.Background(), &now, body)
+				answer <- err
+			}()
+			<-body.read // What is published still has the hash that it is asked for.
+			r.wal.Release()
+			return <-answer
+		}
+		files := func() []os.DirEntry {
+			all, err := os.ReadDir(filepath.Join(r.o.Dir, "imports"))
+			require.NoError(t, err)
+			return all
+		}
+		requireKind(t, swoosh.StaleState, late(doc))
+		require.Empty(t, files())
+		now = r.View().StateHash()
+		_, err := importOf(r, &now, doc)
+		require.NoError(t, err)
+		require.Len(t, files(), 1)
+		r.must(opening("a"))
+		now = r.View().StateHash()
+		requireKind(t, swoosh.StaleState, late(doc))
+		require.Len(t, files(), 1, "an entry names it")
+		end := r.View().StateHash()
+		r.o.ForceReplay = true
+		r.restart()
+		require.Equal(t, end, r.View().StateHash())
 	})
 	t.Run("refusals, in order", func(t *testing.T) {
 		r := newRig(t, swoosh.Options{})

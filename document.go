@@ -326,3 +326,31 @@ func ComputeStateHash(document []byte) (Hash, error) {
 	}
 	return hash, nil
 }
+
+// lacksOf reads a document and returns the domains that it has a state of and that
+// are not among defs.
+func lacksOf(in *jsontext.Decoder, defs []*definition) (lacks []string) {
+	_, _ = canon.ReadMembers(in, func(domain string) error { // Its syntax was found good before.
+		if domain == "meta" || slices.ContainsFunc(defs, func(d *definition) bool { return d.name == domain }) {
+			return in.SkipValue()
+		}
+		empty := true
+		found, err := canon.ReadMembers(in, func(string) error {
+			empty = false
+			return in.SkipValue()
+		})
+		if !found || !empty {
+			lacks = append(lacks, domain)
+		}
+		return err
+	})
+	return lacks
+}
+
+// nameAll names one thing or several: "command a", "commands a, b".
+func nameAll(what string, names []string) string {
+	if len(names) > 1 {
+		what += "s"
+	}
+	return what + " " + strings.Join(names, ", ")
+}

@@ -340,6 +340,7 @@ type Cause uint8
 const (
 	CauseFiles   Cause = iota // files are damaged or missing
 	CauseReducer              // the log is sound; these domains make another state of it
+	CauseForeign              // the log is sound; another program wrote it, with commands or domains that these parts lack
 )
 
 func (d *DamageError) Error() string {

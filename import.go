@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strconv"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 type importing struct {
 	state   *state
 	payload importPayload
+	fresh   bool // its file was not there before
 	ifMatch *Hash
 	actor   string
 	cost    time.Duration // of decoding it, as a replay must
@@ -67,22 +67,43 @@ func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, bod
 	release := func() { <-e.imports }
 	defer func() { release() }()
 	p, err := e.prepareImport(actor, ifMatch, body)
-	if err == nil {
-		err = e.enqueue(ctx, p, false)
-	}
 	if err != nil {
 		return Result{}, err
 	}
+	if err := e.enqueue(ctx, p, false); err != nil {
+		e.forgetImport(p.imported, err)
+		return Result{}, err
+	}
 	result, err = p.one(e.wait(ctx, p))
-	if u := new(Error); errors.As(err, &u) && u.Unknown {
-		release = func() { // Its entry may still come: its file must stay.
+	e.forgetImport(p.imported, err)
+	if isUnknown(err) {
+		release = func() { // Its entry may still come.
 			go func() {
 				<-p.done
+				if p.err != nil {
+					e.forgetImport(p.imported, p.err)
+				}
 				<-e.imports
 			}()
 		}
 	}
 	return result, err
+}
+
+// forgetImport removes the file of an import that was refused, unless an entry may
+// name it: this one's, or an earlier one's of the same state.
+func (e *Engine) forgetImport(in *importing, err error) {
+	if err == nil || isUnknown(err) || !in.fresh {
+		return
+	}
+	if err := e.store.Remove(importName(in.payload.SHA256)); err != nil {
+		e.log.Warn("the state of a refused import could not be removed; repair does", "why", err)
+	}
+}
+
+func isUnknown(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Unknown
 }
 
 // prepareImport reads, decodes and saves the state. It needs the slot of
@@ -102,11 +123,11 @@ func (e *Engine) prepareImport(actor string, ifMatch *Hash, body io.Reader) (*pe
 		return nil, refused
 	}
 	cost := time.Since(start)
-	payload, err := e.saveImport(s)
-	if err != nil {
+	in := &importing{state: s, ifMatch: ifMatch, actor: actor, cost: cost}
+	if err := e.saveImport(in); err != nil {
 		return nil, err
 	}
-	return &pending{imported: &importing{s, payload, ifMatch, actor, cost}, bytes: 1, done: make(chan struct{})}, nil
+	return &pending{imported: in, bytes: 1, done: make(chan struct{})}, nil
 }
 
 // importable says whether a state may be replaced at all.
@@ -141,8 +162,7 @@ func (e *Engine) decodeImport(document []byte) (s *state, err *Error) {
 	if errs != nil {
 		return nil, invalidState(errs)
 	}
-	s.settle()
-	s.journal().clear()
+	s.flush()
 	return s, nil
 }
 
@@ -225,21 +245,23 @@ func faultAt(err error) []FieldError {
 }
 
 // saveImport writes the state to its file, as durably as a snapshot.
-func (e *Engine) saveImport(s *state) (importPayload, error) {
-	sum := sha256.New()
+func (e *Engine) saveImport(in *importing) error {
+	s, sum := in.state, sha256.New()
 	n, err := viewOf(s).WriteTo(sum)
 	if err != nil {
-		return importPayload{}, err
+		return err
 	}
-	p := importPayload{Bytes: uint64(n), SHA256: Hash(sum.Sum(nil)), StateHash: s.hash}
-	err = e.store.Save(importName(p.SHA256), func(f SnapshotFile) error {
+	in.payload = importPayload{Bytes: uint64(n), SHA256: Hash(sum.Sum(nil)), StateHash: s.hash}
+	name := importName(in.payload.SHA256)
+	in.fresh = !has(e.store, name)
+	err = e.store.Save(name, func(f SnapshotFile) error {
 		_, err := viewOf(s).WriteTo(f)
 		return err
 	})
 	if err != nil {
-		return p, Errorf(Internal, "the state could not be saved: %w", err)
+		return Errorf(Internal, "the state could not be saved: %w", err)
 	}
-	return p, nil
+	return nil
 }
 
 // reduceImport swaps the imported state in, if it still may.
@@ -259,67 +281,4 @@ func (e *Engine) reduceImport(p *pending) (Record, *Error) {
 	})
 	p.results = []Result{{e.work.index, at, e.work.hash, changed, false}}
 	return rec, err
-}
-
-// removeUnnamedImports lets go of imported states that no entry names: their
-// imports were refused, or a crash came before the entry. It reads the whole
-// log, beside the writer; files are those that were there at the start.
-func (e *Engine) removeUnnamedImports(files []string) {
-	if len(files) == 0 {
-		return
-	}
-	named := map[string]bool{}
-	end, err := e.namedImports(named, 1)
-	if err == nil {
-		err = e.removeImportsBut(named, files, end)
-	}
-	if err != nil && e.intake.ended.Err() == nil {
-		e.log.Warn("imported states that no entry names could not be removed", "why", err)
-	}
-}
-
-// removeImportsBut holds back imports while it looks at the entries behind end
-// and removes files: one of them may be imported again.
-func (e *Engine) removeImportsBut(named map[string]bool, files []string, end uint64) error {
-	select {
-	case e.imports <- struct{}{}:
-		defer func() { <-e.imports }()
-	case <-e.intake.ended.Done():
-		return nil
-	}
-	if _, err := e.namedImports(named, end+1); err != nil {
-		return err
-	}
-	for _, f := range files {
-		if !named[f] && path.Ext(f) == ".json" {
-			if err := e.store.Remove(f); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// namedImports adds the files that entries from an index on name, and gives the
-// index of the last entry that it looked at.
-func (e *Engine) namedImports(named map[string]bool, from uint64) (end uint64, err error) {
-	end = from - 1
-	for rec, err := range e.wal.Read(from, ^uint64(0)) {
-		if err = cmp.Or(err, e.intake.ended.Err()); err != nil {
-			return end, err
-		}
-		end = rec.Index
-		if !bytes.Contains(rec.JSON, []byte(`"command":"`+ImportCommand+`"`)) {
-			continue
-		}
-		x, err := DecodeEntry(rec)
-		if err != nil {
-			return end, err
-		}
-		var in importPayload
-		if errs := canon.Of[importPayload]().Decode(x.Payload, &in, canon.Full); errs == nil {
-			named[importName(in.SHA256)] = true
-		}
-	}
-	return end, nil
 }

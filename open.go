@@ -104,11 +104,20 @@ func (e *Engine) openLog() (err error) {
 	if err != nil {
 		return fmt.Errorf("swoosh: the log cannot be opened: %w: see to that", err)
 	}
-	if d := CompareWithMark(e.home, e.wal); d != nil {
-		d.Next = e.o.run("repair", e.o.Dir)
-		return d
+	_, last := e.wal.Bounds()
+	if index, detail := e.home.Compare(last, e.proof); detail != "" {
+		return &DamageError{Index: index, Detail: detail, Next: e.o.run("repair", e.o.Dir)}
 	}
 	return nil
+}
+
+// proof returns what the log says of an entry.
+func (e *Engine) proof(index uint64) (chain, stateHash [32]byte, err error) {
+	x, rec, err := readEntry(e.wal, index)
+	if err != nil {
+		return chain, stateHash, err
+	}
+	return rec.Chain, x.StateHash, nil
 }
 
 // nodeOf returns the node's id that is kept in a directory, or makes one.
@@ -121,28 +130,7 @@ func nodeOf(h *home.Home) (string, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return id, err
 	}
-	id = NewNodeID()
-	return id, h.WriteNode(id)
-}
-
-// NewNodeID returns a random node id: n and 8 hex digits.
-func NewNodeID() string { return "n" + newInstance()[:8] }
-
-// CompareWithMark returns what is wrong with a log that disagrees with the mark
-// of its directory, or nil. It is for package repair.
-func CompareWithMark(h *home.Home, log WAL) *DamageError {
-	_, last := log.Bounds()
-	index, detail := h.Compare(last, func(index uint64) (chain, stateHash [32]byte, err error) {
-		x, rec, err := readEntry(log, index)
-		if err != nil {
-			return chain, stateHash, err
-		}
-		return rec.Chain, x.StateHash, nil
-	})
-	if detail == "" {
-		return nil
-	}
-	return &DamageError{Index: index, Detail: detail}
+	return h.MakeNode()
 }
 
 // setFileAside moves a damaged file out of the way.
@@ -182,10 +170,6 @@ func markOf(s *state) home.Mark { return home.Mark{Index: s.index, Chain: s.chai
 
 // start makes the engine live from a recovered state.
 func (e *Engine) start(from *Replay) error {
-	imports, err := e.store.List("imports")
-	if err != nil {
-		return err
-	}
 	e.work, e.window = from.state, from.window
 	if ahead := int64(e.work.stamp.WallMS) - e.o.Now(); ahead > time.Minute.Milliseconds() {
 		e.log.Warn("the log's last stamp is ahead of the wall clock: order wins over truth until the clock has caught up", "ahead_ms", ahead)
@@ -211,7 +195,6 @@ func (e *Engine) start(from *Replay) error {
 	go e.run()
 	go e.commitAll()
 	e.keepers.Go(e.keep)
-	e.keepers.Go(func() { e.removeUnnamedImports(imports) })
 	return nil
 }
 

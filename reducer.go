@@ -31,12 +31,24 @@ func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 	if err := c.cmd.check(c.value, v); err != nil {
 		return asError(err, Internal)
 	}
-	own := s.part(c.cmd.Domain)
-	own.write(func() { c.cmd.apply(own, c.value, at) })
-	s.react(c, v)
+	s.perform(c, v)
 	if assert {
 		c.cmd.assertPhase(c.value, v, from)
 	}
+	return nil
+}
+
+// perform does what an accepted command does: Apply, then the reactions.
+func (s *state) perform(c *call, v View) {
+	own := s.part(c.cmd.Domain)
+	own.write(func() { c.cmd.apply(own, c.value, v.at) })
+	s.react(c, v)
+}
+
+// force is perform for a command that another reducer accepted.
+func (s *state) force(c *call, at Stamp) (err *Error) {
+	defer caught(c.cmd.Name, &err)
+	s.perform(c, View{s, at})
 	return nil
 }
 

@@ -459,10 +459,4 @@ func TestRepairOfASoundDirectory(t *testing.T) {
 	report := mend(t, l.dir, repair.Accept{Loss: true, Reducer: true})
 	require.Equal(t, repair.Report{}, report)
 	requireGoesOn(t, l.dir, 30, l.hash(30))
-	_, err := repair.Repair(t.Context(), vault(t.TempDir()), acceptLoss, ledger)
-	require.ErrorContains(t, err, "not a swoosh directory")
-	missing := filepath.Join(t.TempDir(), "missing")
-	_, err = repair.Repair(t.Context(), vault(missing), acceptLoss, ledger)
-	require.ErrorContains(t, err, "is not a directory")
-	require.NoDirExists(t, missing)
 }

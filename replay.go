@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
@@ -24,6 +25,7 @@ type Replay struct {
 	cost     time.Duration  // of run
 	rebuilt  bool           // whether no snapshot of this reducer was found
 	refused  uint64         // the last entry of a submission that NextAnew refused
+	trusting bool           // whether an entry is applied without asking Check and the like
 }
 
 // NewReplay returns a replay over a log, at the state before its first entry.
@@ -58,9 +60,6 @@ func (p *Replay) OnDamage(f func(file string, why error) error) {
 	p.r.damaged = func(d *brokenFile) error { return f(d.name, d.why) }
 }
 
-// Log returns the log that the replay is over.
-func (p *Replay) Log() WAL { return p.r.log }
-
 // Snapshots returns the indexes of the snapshots there are, ascending.
 func (p *Replay) Snapshots() []uint64 { return p.r.snapshots }
 
@@ -69,21 +68,33 @@ func (p *Replay) Snapshots() []uint64 { return p.r.snapshots }
 // log begins in the middle without one.
 func (p *Replay) Base() (uint64, error) { return p.r.base, p.r.checkBase() }
 
-// MadeBy identifies this reducer.
-func (p *Replay) MadeBy() Fingerprint { return p.r.madeBy }
+// Knows reports whether a domain, or the engine itself, has a command.
+func (p *Replay) Knows(command string) bool {
+	return p.r.cat.byName[command] != nil || command == ImportCommand || command == LossCommand || command == ReducerCommand
+}
+
+// Writer returns name and version of the program that last ran on the directory.
+// Both are empty if nothing there names one.
+func (p *Replay) Writer() (program, version string) { return p.r.writer() }
+
+// Trust makes Next apply what the log says was accepted, without asking gates,
+// guards, phases and Check: domains that only refuse more than before make the
+// state of old again. Check still reports whether they do.
+func (p *Replay) Trust() { p.trusting = true }
 
 // SnapshotHead is what a snapshot says of itself. Members that could not be read
 // are zero.
 type SnapshotHead struct {
-	Index  uint64
-	Chain  Hash
-	MadeBy Fingerprint
+	Index     uint64
+	Chain     Hash
+	StateHash Hash
+	Lacks     []string // domains that it has a state of and these parts are not
 }
 
 // Load goes to the state of a snapshot; 0 is the state before the first entry.
-// The error is fs.ErrNotExist if it is not there, and a *DamageError if it is
-// damaged; its Cause is CauseReducer if the snapshot is sound but does not fit
-// the domains: then the replay has what fits, and the rest is zero.
+// The error is fs.ErrNotExist if it is not there, and a *DamageError if it or the
+// key window beside it is damaged; its Cause is CauseReducer or CauseForeign if the snapshot is sound but
+// does not fit the domains: then the replay has what fits, and the rest is zero.
 func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 	p.last, p.window = nil, nil
 	if index == 0 {
@@ -92,7 +103,7 @@ func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 	}
 	s, head, err := p.r.read(index)
 	p.state = s
-	known := SnapshotHead{head.index, head.chain, head.madeBy}
+	known := SnapshotHead{Index: head.index, Chain: head.chain, StateHash: head.stateHash}
 	var file *brokenFile
 	var foreign *foreignSnapshot
 	switch {
@@ -102,7 +113,10 @@ func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 		}
 		return known, stopAtDamage(file)
 	case errors.As(err, &foreign):
-		return known, p.r.foreignBase(foreign)
+		known.Lacks = foreign.lacks
+		return known, p.r.misfit(foreign)
+	case err == nil:
+		p.window, err = p.r.savedKeys(index)
 	}
 	return known, err
 }
@@ -112,8 +126,7 @@ func (p *Replay) From(v View) { p.state, p.last, p.window = v.state.thaw(), nil,
 
 // View returns the state as it is now.
 func (p *Replay) View() View {
-	p.state.settle()
-	p.state.journal().clear()
+	p.state.flush()
 	return viewOf(p.state.fork())
 }
 
@@ -147,8 +160,7 @@ func (p *Replay) NextAnew(rec Record) (refused, err error) {
 		}
 	}
 	if x.Index == x.BatchEnd() {
-		p.state.settle()
-		p.state.journal().clear()
+		p.state.flush()
 	}
 	p.at(x, rec)
 	return refused, nil
@@ -160,18 +172,56 @@ func (p *Replay) Check() error {
 	if p.last == nil {
 		return p.r.fits(p.state)
 	}
-	p.state.settle()
-	p.state.journal().clear()
+	p.state.flush()
 	if p.state.hash != p.last.StateHash {
 		return p.differs(p.last)
 	}
 	return nil
 }
 
-// Stamp returns a node's stamp for an entry after the state: the wall clock's, or
-// the next after the last entry's.
-func (p *Replay) Stamp(node string) Stamp {
-	return newClock(p.r.o.Now, node, p.state.stamp).Next(Stamp{})
+// fits holds a snapshot against the log: its index must be reached, its chain
+// must be its entry's.
+func (r *recovery) fits(s *state) error {
+	if s.index == 0 || s.index < r.first {
+		return nil
+	}
+	lost := &DamageError{Index: s.index, Next: r.mend("--accept-loss")}
+	_, rec, err := readEntry(r.log, s.index)
+	switch {
+	case s.index > r.last:
+		lost.Index, lost.Detail = r.last+1, fmt.Sprintf("the log ends before it, but there is a snapshot of entry %d: entries %d to %d are missing", s.index, r.last+1, s.index)
+	case err != nil:
+		lost.Detail = err.Error()
+	case rec.Chain != s.chain:
+		lost.Detail = fmt.Sprintf("its chain is %s, its snapshot's is %s", rec.Chain, s.chain)
+	default:
+		return nil
+	}
+	return lost
+}
+
+// SealLoss returns an entry log.loss for the state's place in the log: entries
+// from one index to another are lost, and the last of them had this chain. node
+// is for its stamp.
+func (p *Replay) SealLoss(node string, from, to uint64, chain Hash) Record {
+	payload := canon.Of[loss]().Append(nil, &loss{chain, from, to}, canon.Full)
+	return Seal(chain, p.own(node, to+1, LossCommand, payload))
+}
+
+// SealReducer returns an entry log.reducer after the state: these domains go on
+// from it.
+func (p *Replay) SealReducer(node string) Record {
+	payload := canon.Of[reducerChange]().Append(nil, &reducerChange{p.r.madeBy}, canon.Full)
+	x := p.own(node, p.state.index+1, ReducerCommand, payload)
+	x.Changed = true
+	return Seal(p.state.chain, x)
+}
+
+// own returns an entry of the engine's own that leaves the state as it is.
+func (p *Replay) own(node string, index uint64, command string, payload []byte) *Entry {
+	p.state.flush()
+	at := newClock(p.r.o.Now, node, p.state.stamp).Next(Stamp{})
+	return &Entry{Index: index, HLC: at, Command: command, Payload: payload, StateHash: p.state.hash}
 }
 
 // Save writes a snapshot of the state to a store.
@@ -188,8 +238,6 @@ func (p *Replay) Save(store SnapshotStore) (SnapshotInfo, error) {
 // checkEvery is how often, in entries, boot holds the state hash against the
 // entry's; links of the chain it checks at every one.
 const checkEvery = 4096
-
-var errNoEntry = errors.New("is not in the log")
 
 func (r *recovery) from(s *state) *Replay { return &Replay{r: r, state: s} }
 
@@ -259,8 +307,7 @@ func (p *Replay) tell(to uint64) {
 
 // check holds the state hash against the entry's.
 func (p *Replay) check(ctx context.Context, x *Entry, good *state, n uint64) error {
-	p.state.settle()
-	p.state.journal().clear()
+	p.state.flush()
 	if p.state.hash == x.StateHash {
 		return nil
 	}
@@ -312,31 +359,6 @@ func (p *Replay) at(x *Entry, rec Record) {
 	p.state.index, p.state.stamp, p.state.chain = x.Index, x.HLC, rec.Chain
 }
 
-// Follow decodes a record and checks that it lawfully follows the entry of an
-// index, whose chain is before.
-func Follow(index uint64, before Hash, rec Record) (*Entry, error) {
-	x, err := DecodeEntry(rec)
-	if err != nil {
-		return nil, err
-	}
-	if x.Command == LossCommand {
-		loss, err := decodeLoss(x)
-		if err != nil {
-			return nil, err
-		}
-		if loss.To+1 != x.Index || index+1 < loss.From || index > loss.To || index == loss.To && before != loss.Chain {
-			return nil, fmt.Errorf("entry %d names %d to %d as lost, that does not fit after entry %d", x.Index, loss.From, loss.To, index)
-		}
-		before = loss.Chain
-	} else if rec.Index != index+1 {
-		return nil, fmt.Errorf("entries %d to %d are missing", index+1, rec.Index-1)
-	}
-	if got := link(before, rec.JSON); got != rec.Chain {
-		return nil, fmt.Errorf("its chain is %s, what it says and the entry before give %s", rec.Chain, got)
-	}
-	return x, nil
-}
-
 // reduce does what the entry did. The engine's own entries come first.
 func (p *Replay) reduce(x *Entry) error {
 	switch x.Command {
@@ -350,36 +372,22 @@ func (p *Replay) reduce(x *Entry) error {
 	}
 	cmd, err := p.r.cat.find(x.Command)
 	if err != nil {
-		return refused(err)
+		return p.r.foreign(x.Index, "the log has "+nameAll("command", []string{x.Command}))
 	}
 	value, decodeErr := cmd.decode(x.Payload)
 	if decodeErr != nil {
 		return refused(decodeErr)
 	}
 	c := &call{cmd: cmd, value: value, payload: x.Payload, verdicts: x.Guards}
-	if err := p.state.reduce(c, x.HLC, p.r.o.Assert); err != nil {
+	run := func() *Error { return p.state.reduce(c, x.HLC, p.r.o.Assert) }
+	if p.trusting {
+		run = func() *Error { return p.state.force(c, x.HLC) }
+	}
+	if err := run(); err != nil {
 		if cause := errors.Unwrap(err); cause != nil {
 			return refused(cause)
 		}
 		return refused(err)
 	}
 	return nil
-}
-
-// readEntry reads one entry; errNoEntry if it is not there.
-func readEntry(log WAL, index uint64) (*Entry, Record, error) {
-	return readEntryFrom(log, index, index)
-}
-
-// readEntryFrom reads the first entry from an index on; errNoEntry if there is
-// none up to another.
-func readEntryFrom(log WAL, from, to uint64) (*Entry, Record, error) {
-	for rec, err := range log.Read(from, to) {
-		if err != nil {
-			return nil, rec, err
-		}
-		x, err := DecodeEntry(rec)
-		return x, rec, err
-	}
-	return nil, Record{}, fmt.Errorf("entry %d %w", from, errNoEntry)
 }

@@ -2,7 +2,6 @@ package swoosh
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -68,16 +67,11 @@ func (f Fingerprint) sameReducer(g Fingerprint) bool {
 
 func (f Fingerprint) encode() []byte { return canon.Of[Fingerprint]().Append(nil, &f, canon.Full) }
 
-// ParseFingerprint reads a fingerprint's canonical JSON.
-func ParseFingerprint(json []byte) (f Fingerprint, ok bool) {
-	return f, canon.Of[Fingerprint]().Decode(json, &f, canon.Full) == nil
-}
-
 const snapshotFormat = 1
 
-// ReducerChange is the payload of log.reducer: it says which reducer goes on
+// reducerChange is the payload of log.reducer: it says which reducer goes on
 // from here, from a snapshot with the entry's index.
-type ReducerChange struct {
+type reducerChange struct {
 	MadeBy Fingerprint `json:"made_by"`
 }
 
@@ -203,6 +197,9 @@ var errNewerFormat = errors.New("its format is newer than this program reads: us
 
 var errChecksum = errors.New("its checksum does not match")
 
+// misfitError is a state that is sound JSON and does not fit the domains.
+type misfitError struct{ error }
+
 // readSnapshot loads a snapshot into s, a fresh state that may change. It
 // checks the checksum and computes the state hash anew.
 func readSnapshot(r io.Reader, s *state) (snapshotHead, error) {
@@ -222,8 +219,7 @@ func readSnapshot(r io.Reader, s *state) (snapshotHead, error) {
 		return head, errors.New("it has no last_applied_hlc")
 	}
 	s.index, s.stamp, s.chain = head.index, head.hlc, head.chain
-	s.settle()
-	s.journal().clear()
+	s.flush()
 	if s.hash != head.stateHash {
 		return head, fmt.Errorf("its state has hash %s, it says %s", s.hash, head.stateHash)
 	}
@@ -231,6 +227,7 @@ func readSnapshot(r io.Reader, s *state) (snapshotHead, error) {
 }
 
 func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error) {
+	var misfit error
 	if _, err := d.ReadToken(); err != nil {
 		return head, err
 	}
@@ -241,8 +238,12 @@ func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error
 		}
 		switch member := name.String(); member {
 		case "state":
-			if _, errs, err := decodeDocument(d, s); err != nil || errs != nil {
-				return head, cmp.Or(err, fieldsError(errs))
+			_, errs, err := decodeDocument(d, s)
+			if err != nil {
+				return head, err
+			}
+			if errs != nil {
+				misfit = misfitError{fieldsError(errs)} // The hash comes after the state.
 			}
 		default:
 			value, err := d.ReadValue()
@@ -254,8 +255,10 @@ func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error
 			}
 		}
 	}
-	_, err = d.ReadToken()
-	return head, err
+	if _, err = d.ReadToken(); err != nil {
+		return head, err
+	}
+	return head, misfit
 }
 
 func (h *snapshotHead) set(member string, value jsontext.Value) error {
@@ -337,4 +340,22 @@ func prune(store SnapshotStore, base uint64) error {
 		}
 	}
 	return err
+}
+
+// brokenFile is a snapshot or a key window that fails its checks.
+type brokenFile struct {
+	name string
+	why  error
+}
+
+func (f *brokenFile) Error() string { return fmt.Sprintf("%s is damaged: %v", f.name, f.why) }
+
+// has reports whether a store has a file.
+func has(store SnapshotStore, name string) bool {
+	f, _, err := store.Open(name)
+	if err != nil {
+		return false
+	}
+	_ = f.Close() // It was not even read.
+	return true
 }

@@ -132,6 +132,12 @@ func (s *state) settle() {
 	}
 }
 
+// flush settles the state and forgets what was noted: no undo reaches behind it.
+func (s *state) flush() {
+	s.settle()
+	s.journal().clear()
+}
+
 // write runs f with the part open for changes.
 func (p *part) write(f func()) {
 	if len(p.def.fields) > 0 && !p.noted {

@@ -38,46 +38,6 @@ func TestVerifyReportsWhatIsSound(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(l.dir, "unclean"))
 }
 
-func TestVerifyOfWhatIsNoDirectory(t *testing.T) {
-	empty, missing := t.TempDir(), filepath.Join(t.TempDir(), "missing")
-	_, err := repair.Verify(t.Context(), vault(empty), ledger)
-	require.ErrorContains(t, err, empty+" is not a swoosh directory, it has neither a log nor a mark: name the directory")
-	require.Empty(t, listing(t, empty)["lock"])
-	_, err = repair.Verify(t.Context(), vault(missing), ledger)
-	require.ErrorContains(t, err, missing+" is not a directory: name the directory")
-	require.NoDirExists(t, missing)
-	other := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(other, "notes.txt"), nil, 0o600))
-	_, err = repair.Verify(t.Context(), vault(other), ledger)
-	require.ErrorContains(t, err, "not a swoosh directory")
-}
-
-// TestVerifyOfALookAlike: a name of ours in a directory that is not ours, and a
-// copy that lost log and mark, are not called a sound and empty log.
-func TestVerifyOfALookAlike(t *testing.T) {
-	for _, names := range [][]string{{"node"}, {"lock", "node"}, {"node", "ls"}, {"log", "ls"}, {"snapshots", "ls"}, {"log/app.log"}, {"log/000001.sst", "log/app.log"}} {
-		dir := t.TempDir()
-		for _, name := range names {
-			require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
-			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600))
-		}
-		before := listing(t, dir)
-		_, err := repair.Verify(t.Context(), vault(dir), ledger)
-		require.ErrorContains(t, err, "not a swoosh directory", "%v", names)
-		_, err = repair.Repair(t.Context(), vault(dir), repair.Accept{}, ledger)
-		require.ErrorContains(t, err, "not a swoosh directory", "%v", names)
-		require.Equal(t, before, listing(t, dir))
-	}
-}
-
-func TestVerifyOfAnEmptyLog(t *testing.T) {
-	dir := t.TempDir()
-	closeEngine(t, openVault(t, dir))
-	report := requireVerified(t, dir)
-	require.Zero(t, report.Entries)
-	require.Equal(t, emptyHash(t), report.StateHash)
-}
-
 func TestVerifyNamesTheFirstThingThatIsWrong(t *testing.T) {
 	settled := live(t, 40, 10, 20)
 	clean := crashed(t, settled.dir)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -240,21 +241,81 @@ const (
 	ReducerCommand = "log.reducer"  // goes on with domains that were changed
 )
 
-// OwnCommand reports whether a command is the engine's: no domain has it.
-func OwnCommand(name string) bool {
-	return name == ImportCommand || name == LossCommand || name == ReducerCommand
-}
-
-// Loss is the payload of log.loss: it names the entries whose effect was accepted
+// loss is the payload of log.loss: it names the entries whose effect was accepted
 // as lost. It is the one lawful gap in a log.
-type Loss struct {
+type loss struct {
 	Chain Hash   `json:"chain"` // of entry To: the loss entry is chained to it
 	From  uint64 `json:"from"`  // To+1 if a snapshot holds what all of them did
 	To    uint64 `json:"to"`
 }
 
-func decodeLoss(x *Entry) (p Loss, err error) {
-	return p, fieldsError(canon.Of[Loss]().Decode(x.Payload, &p, canon.Full))
+func decodeLoss(x *Entry) (p loss, err error) {
+	return p, fieldsError(canon.Of[loss]().Decode(x.Payload, &p, canon.Full))
+}
+
+// Follow decodes a record and checks that it lawfully follows the entry of an
+// index, whose chain is before.
+func Follow(index uint64, before Hash, rec Record) (*Entry, error) {
+	x, err := DecodeEntry(rec)
+	if err != nil {
+		return nil, err
+	}
+	if x.Command == LossCommand {
+		lost, err := decodeLoss(x)
+		if err != nil {
+			return nil, err
+		}
+		if lost.To+1 != x.Index || index+1 < lost.From || index > lost.To || index == lost.To && before != lost.Chain {
+			return nil, fmt.Errorf("entry %d names %d to %d as lost, which does not fit after entry %d", x.Index, lost.From, lost.To, index)
+		}
+		before = lost.Chain
+	} else if rec.Index != index+1 {
+		return nil, fmt.Errorf("entries %d to %d are missing", index+1, rec.Index-1)
+	}
+	if got := link(before, rec.JSON); got != rec.Chain {
+		return nil, fmt.Errorf("its chain is %s, what it says and the entry before give %s", rec.Chain, got)
+	}
+	return x, nil
+}
+
+var errNoEntry = errors.New("is not in the log")
+
+// readEntry reads one entry; errNoEntry if it is not there.
+func readEntry(log WAL, index uint64) (*Entry, Record, error) {
+	return readEntryFrom(log, index, index)
+}
+
+// readEntryFrom reads the first entry from an index on; errNoEntry if there is
+// none up to another.
+func readEntryFrom(log WAL, from, to uint64) (*Entry, Record, error) {
+	for rec, err := range log.Read(from, to) {
+		if err != nil {
+			return nil, rec, err
+		}
+		x, err := DecodeEntry(rec)
+		return x, rec, err
+	}
+	return nil, Record{}, fmt.Errorf("entry %d %w", from, errNoEntry)
+}
+
+// importPayload is the payload of state.import. The state itself is too large for
+// an entry: it is in a file that the entry names.
+type importPayload struct {
+	Bytes     uint64 `json:"bytes"`
+	SHA256    Hash   `json:"sha256"` // of the file
+	StateHash Hash   `json:"state_hash"`
+}
+
+func importName(sha Hash) string { return "imports/" + sha.String() + ".json" }
+
+// ImportFile returns the name, in a SnapshotStore, of the state that an entry
+// swaps in; empty if the entry is not an import.
+func (e *Entry) ImportFile() string {
+	var in importPayload
+	if e.Command != ImportCommand || canon.Of[importPayload]().Decode(e.Payload, &in, canon.Full) != nil {
+		return ""
+	}
+	return importName(in.SHA256)
 }
 
 // CopyLog appends all of one log to an empty one.

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
-	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/home"
 )
@@ -58,24 +57,28 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 		if err != nil {
 			return err
 		}
-		p := swoosh.Loss{Chain: c.chain, From: c.trail.index + 1, To: c.to}
-		own = append(own, swoosh.Seal(c.chain, &swoosh.Entry{
-			Index: c.to + 1, HLC: c.end.Stamp(node), Command: swoosh.LossCommand, StateHash: c.end.View().StateHash(),
-			Payload: canon.Of[swoosh.Loss]().Append(nil, &p, canon.Full),
-		}))
+		own = append(own, c.end.SealLoss(node, c.trail.index+1, c.to, c.chain))
 	}
-	r := &home.Replacement{Fresh: []string{"log", "mark"}, Gone: []string{"unclean"}}
-	dir, err := s.home.Prepare()
+	leftovers, err := s.leftovers(c.log)
 	if err != nil {
 		return err
 	}
-	if err := s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, c.log) }, own...); err != nil {
-		return err
+	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: append(leftovers, "unclean")}
+	dir, err := s.home.Prepare()
+	if err == nil {
+		err = s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, c.log) }, own...)
 	}
-	if err := s.replace(r); err != nil {
+	if err == nil {
+		err = s.copyFiles("snapshots", dir, c.contradicting())
+	}
+	if err == nil {
+		err = s.replace(r)
+	}
+	if err != nil {
 		return err
 	}
 	report.wrote("the log anew, up to entry %d; the old one is %s", r.Last, s.lost(r))
+	s.wroteLeftovers(r, leftovers, report)
 	return nil
 }
 

@@ -8,23 +8,29 @@ import (
 	"slices"
 
 	"github.com/chorus-services/swoosh"
-	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/home"
 	"github.com/chorus-services/swoosh/internal/store"
 )
 
-// Changes is what accepting another reducer changes.
+// Changes is what accepting another reducer changes. The newest sound snapshot is
+// kept as it is, so only what entries after it did can change.
 type Changes struct {
-	Entry   uint64      `json:"entry"`    // the first entry that these domains reduce to another state; 0: none, but a snapshot does not fit them
-	Was     swoosh.Hash `json:"was"`      // the state hash at the log's end, as the log says
-	Becomes swoosh.Hash `json:"becomes"`  // as it will be
-	Rows    []string    `json:"rows"`     // JSON Pointers of rows and fields that differ, at most RowsMost
-	Count   int         `json:"count"`    // of all of them
-	Refused int         `json:"refusals"` // submissions that these domains refuse: they will have no effect
+	Entry   uint64      `json:"entry"`   // the first entry that these domains reduce to another state; 0: none
+	Was     swoosh.Hash `json:"was"`     // the state hash at the log's end, as the log says
+	Becomes swoosh.Hash `json:"becomes"` // as it will be
+	Refused uint64      `json:"refused"` // entries that have no effect any more, since these domains refuse them or others of their batch
+	Rows    []string    `json:"rows"`    // JSON Pointers of the rows and fields that differ, in order, at most RowsMost
+	Count   int         `json:"count"`   // of all of them
+
+	// Exact reports whether these domains can make the state as it was, to compare
+	// with: they can if they only refuse more than before. If not, Rows are those
+	// that differ from the last state that they can make as it was: the old domains
+	// may have changed others.
+	Exact bool `json:"exact"`
 }
 
-// RowsMost is how many rows Changes names.
+// RowsMost is how many rows Changes names, and how many refused entries a Report.
 const RowsMost = 100
 
 // mendReducer goes on with domains that would have made another state: from
@@ -39,30 +45,36 @@ func (s *site) mendReducer(ctx context.Context, p *swoosh.Replay, c *rescue, a A
 	if err != nil {
 		return err
 	}
+	report.Next = s.command("repair", "--accept-reducer")
 	if !a.Reducer {
 		report.say("If its domains were not changed on purpose, this is not the program that wrote the log: use that one.")
-		report.Next = s.command("repair", "--accept-reducer")
 		return nil
 	}
 	if a.Confirm != nil {
-		if err := a.Confirm(*report.Changes); err != nil {
+		if err := a.Confirm(*report); err != nil {
 			return err
 		}
 	}
-	return s.replaceReducer(end, report)
+	if err := s.replaceReducer(end, report); err != nil {
+		return err
+	}
+	report.Next = ""
+	return nil
 }
 
 // reduceAnew takes a snapshot as it is and reduces the entries after it with
-// these domains. It names each submission that they refuse, and finds what
-// changes.
+// these domains. It names submissions that they refuse, and finds what changes.
 func (s *site) reduceAnew(ctx context.Context, p *swoosh.Replay, from *anchor, report *Report) (*swoosh.Replay, error) {
-	p.From(from.view)
 	start := from.view.Index()
 	if all := p.Snapshots(); len(all) > 0 && all[len(all)-1] != start {
 		report.say("Snapshot %d does not fit these domains; the state is made anew from the entries after %d.", all[len(all)-1], start)
 	}
-	ch := &Changes{Was: from.view.StateHash()}
-	good := from.view // before the first entry that differs
+	ch := &Changes{Was: from.hash, Exact: from.foreign == nil}
+	was := from.view // as far as these domains can make it
+	old := p.Over(s.log)
+	old.Trust()
+	old.From(from.view)
+	p.From(from.view)
 	_, last := s.log.Bounds()
 	tell := newTicker(s.o.Progress, start, last)
 	for rec, err := range s.log.Read(start+1, math.MaxUint64) {
@@ -81,31 +93,44 @@ func (s *site) reduceAnew(ctx context.Context, p *swoosh.Replay, from *anchor, r
 			return nil, err
 		}
 		if refused != nil {
-			ch.Refused++
-			var d *swoosh.DamageError
-			errors.As(refused, &d)
-			report.say("Entry %d has no effect any more: %s", x.Index, d.Detail)
+			ch.refuse(x, refused, report)
 		}
-		if ch.Entry == 0 && (refused != nil || x.Index == x.BatchEnd()) {
-			if refused != nil || p.Check() != nil {
-				ch.Entry = x.Index
-			} else {
-				good = p.View()
+		differs := from.foreign == nil && x.Index == x.BatchEnd() && p.Check() != nil
+		if ch.Entry == 0 && (refused != nil || differs) {
+			ch.Entry = x.Index
+		}
+		if ch.Exact {
+			if ch.Exact = follow(old, rec); ch.Exact {
+				was = old.View()
 			}
 		}
 		ch.Was = x.StateHash
 		tell(x)
 	}
 	ch.Becomes = p.View().StateHash()
-	rows := slices.Collect(p.View().Changed(good))
 	misfits, err := s.misfits(from)
 	if err != nil {
 		return nil, err
 	}
-	rows = slices.Compact(slices.Sorted(slices.Values(append(rows, misfits...))))
+	rows := slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(misfits, p.View().Changed(was)))))
 	ch.Count, ch.Rows = len(rows), rows[:min(len(rows), RowsMost)]
 	report.Changes = ch
 	return p, nil
+}
+
+// refuse counts the entries of a submission that has no effect any more.
+func (ch *Changes) refuse(x *swoosh.Entry, why error, report *Report) {
+	var d *swoosh.DamageError
+	if ch.Refused < RowsMost && errors.As(why, &d) {
+		report.say("Entry %d has no effect any more: %s", x.Index, d.Detail)
+	}
+	ch.Refused += max(x.Batch.Count, 1)
+}
+
+// follow reports whether a replay makes of an entry what the log says.
+func follow(p *swoosh.Replay, rec swoosh.Record) bool {
+	_, err := p.Next(rec)
+	return err == nil && p.Check() == nil
 }
 
 // replaceReducer writes the log with an entry that says which reducer goes on
@@ -115,16 +140,18 @@ func (s *site) replaceReducer(p *swoosh.Replay, report *Report) error {
 	if err != nil {
 		return err
 	}
-	v := p.View()
-	change := swoosh.ReducerChange{MadeBy: p.MadeBy()}
-	rec := swoosh.Seal(v.Chain(), &swoosh.Entry{
-		Index: v.Index() + 1, HLC: p.Stamp(node), Command: swoosh.ReducerCommand, StateHash: v.StateHash(), Changed: true,
-		Payload: canon.Of[swoosh.ReducerChange]().Append(nil, &change, canon.Full),
-	})
-	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: []string{"unclean"}}
+	leftovers, err := s.leftovers(s.log)
+	if err != nil {
+		return err
+	}
+	rec := p.SealReducer(node)
+	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: append(leftovers, "unclean", "made_by")}
 	dir, err := s.home.Prepare()
 	if err == nil {
-		err = s.copyLog(dir)
+		err = s.closeLog()
+	}
+	if err == nil {
+		err = s.copyFiles("log", dir, nil)
 	}
 	if err == nil {
 		err = s.build(dir, r, func(swoosh.WAL) error { return nil }, rec)
@@ -138,24 +165,30 @@ func (s *site) replaceReducer(p *swoosh.Replay, report *Report) error {
 	if err == nil {
 		err = s.replace(r)
 	}
-	if err == nil {
-		report.wrote("entry %d, %s, and a snapshot of it, which the log rests on from now on; what was there before is %s", r.Last, swoosh.ReducerCommand, filepath.Clean(s.lost(r)))
-	}
-	return err
-}
-
-// copyLog closes the log and copies its files to log in a directory.
-func (s *site) copyLog(dir string) error {
-	if err := s.closeLog(); err != nil {
+	if err != nil {
 		return err
 	}
-	entries, err := s.o.FS.ReadDir(s.home.Path("log"))
+	report.wrote("entry %d, %s, and a snapshot of it, which the log rests on from now on; what was there before is %s", r.Last, swoosh.ReducerCommand, s.lost(r))
+	s.wroteLeftovers(r, leftovers, report)
+	return nil
+}
+
+// copyFiles copies the files of a folder to a folder of the same name in dir, but
+// for some. A missing folder has no files.
+func (s *site) copyFiles(folder, dir string, but []string) error {
+	there, err := s.home.Has(folder)
+	if err != nil || !there {
+		return err
+	}
+	entries, err := s.o.FS.ReadDir(s.home.Path(folder))
 	if err != nil {
 		return err
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, e.Name())
+		if !slices.Contains(but, e.Name()) {
+			names = append(names, e.Name())
+		}
 	}
-	return durable.CopyFiles(s.o.FS, s.home.Path("log"), filepath.Join(dir, "log"), names)
+	return durable.CopyFiles(s.o.FS, s.home.Path(folder), filepath.Join(dir, folder), names)
 }

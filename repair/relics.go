@@ -27,6 +27,7 @@ type relics struct {
 // anchor is a state that a log can go on from: the empty one, or a snapshot's.
 type anchor struct {
 	view    swoosh.View
+	hash    swoosh.Hash         // the snapshot's; the view's too, unless foreign
 	limit   uint64              // entries after it were seen to be wrong
 	foreign *swoosh.DamageError // the snapshot does not fit the domains; nil: it does
 }
@@ -34,7 +35,8 @@ type anchor struct {
 // gather collects what is left.
 func (s *site) gather(p *swoosh.Replay) (*relics, error) {
 	l := &relics{log: s.log, proof: map[uint64]swoosh.Hash{}}
-	l.anchors = []*anchor{{view: p.Over(s.log).View(), limit: math.MaxUint64}}
+	empty := p.Over(s.log).View()
+	l.anchors = []*anchor{{view: empty, hash: empty.StateHash(), limit: math.MaxUint64}}
 	agrees := false
 	if m := s.home.Mark; m != nil && m.Index > 0 {
 		l.proof[m.Index] = m.Chain
@@ -84,10 +86,10 @@ func (l *relics) takeSnapshots(p *swoosh.Replay, proofs bool) error {
 		var d *swoosh.DamageError
 		switch {
 		case err == nil:
-			l.anchors = append(l.anchors, &anchor{view: p.View(), limit: math.MaxUint64})
-		case errors.As(err, &d) && d.Cause == swoosh.CauseReducer:
+			l.anchors = append(l.anchors, &anchor{view: p.View(), hash: head.StateHash, limit: math.MaxUint64})
+		case errors.As(err, &d) && d.Cause != swoosh.CauseFiles:
 			if i == base {
-				l.anchors = append(l.anchors, &anchor{p.View(), math.MaxUint64, d})
+				l.anchors = append(l.anchors, &anchor{p.View(), head.StateHash, math.MaxUint64, d})
 			}
 		case d != nil, errors.Is(err, fs.ErrNotExist):
 			continue

@@ -1,7 +1,6 @@
 package repair
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +14,9 @@ type Accept struct {
 	Loss    bool // go on without the entries that cannot be recovered
 	Reducer bool // go on from the state as it is, with domains that would have made another
 
-	// Confirm is called before anything is written for Reducer, with what will
-	// change. Its error stops the repair. Nil: nothing is asked.
-	Confirm func(Changes) error
+	// Confirm is called before anything is written for Reducer, with the report so
+	// far: it has the Changes. An error stops the repair. Nil: not called.
+	Confirm func(Report) error
 }
 
 // Report says what is wrong, in sentences, and what was done.
@@ -30,9 +29,11 @@ type Report struct {
 
 // Repair explains what keeps an engine in o.Dir from starting, and mends what is
 // accepted. It destroys nothing: what it replaces moves to lost/, and Undo puts
-// it back. A repair that was broken off is finished by the next one. It refuses
-// a log with commands or domains that parts lack: their entries would be
-// reduced to nothing.
+// it back. If nothing is wrong it moves imported states there that no entry names.
+// A repair that was broken off is finished by the next one. It refuses a log with
+// commands or domains that parts lack: their entries would be reduced to nothing.
+//
+// The report is complete also with an error of Confirm.
 func Repair(ctx context.Context, o swoosh.Options, a Accept, parts ...swoosh.Part) (Report, error) {
 	s, err := enter(o, parts)
 	if err != nil {
@@ -40,6 +41,10 @@ func Repair(ctx context.Context, o swoosh.Options, a Accept, parts ...swoosh.Par
 	}
 	var report Report
 	err = s.repair(ctx, a, &report)
+	var d *swoosh.DamageError
+	if errors.As(err, &d) && d.Cause == swoosh.CauseForeign {
+		err = errors.New(d.Error()) // The directory is not damaged.
+	}
 	return report, errors.Join(err, s.leave())
 }
 
@@ -92,7 +97,7 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	case c.differs != nil:
 		return s.mendReducer(ctx, p, c, a, report)
 	}
-	return nil
+	return s.clearImports(report)
 }
 
 // finish ends a repair that was broken off.
@@ -157,9 +162,7 @@ func (s *site) mendLog(c *rescue, a Accept, report *Report) error {
 		return err
 	}
 	if c.replace {
-		if err := s.replaceLog(c, report); err != nil {
-			return err
-		}
+		return s.replaceLog(c, report)
 	}
 	for _, i := range c.wrong {
 		to, err := s.o.Snapshots.SetAside(swoosh.SnapshotName(i))
@@ -169,29 +172,4 @@ func (s *site) mendLog(c *rescue, a Accept, report *Report) error {
 		report.wrote("%s", s.home.Path(to))
 	}
 	return nil
-}
-
-// refuseForeign refuses to touch a log that another program wrote: one with
-// entries whose command these domains lack, or a state with a domain that they
-// lack. Entries up to the base are not reduced and may have any command.
-func (s *site) refuseForeign(p *swoosh.Replay) error {
-	lacks, err := s.lacks(p)
-	if err != nil || lacks == "" {
-		return err
-	}
-	return fmt.Errorf("the log in %s was written by %s; %s lacks its %s: repair it with the program that wrote it", s.o.Dir, s.writer(p), s.o.ProgramName(), lacks)
-}
-
-// writer names the program that wrote the log, as far as it is known.
-func (s *site) writer(p *swoosh.Replay) string {
-	by, ok := swoosh.ParseFingerprint(s.home.ReadMadeBy())
-	for _, i := range p.Snapshots() {
-		if head, _ := p.Load(i); !ok && head.MadeBy.Program != "" {
-			by = head.MadeBy
-		}
-	}
-	if by.Program == "" {
-		return "another program"
-	}
-	return strings.TrimSpace(by.Program + " " + cmp.Or(by.Version, by.Commit))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"path"
 	"slices"
 
 	"github.com/chorus-services/swoosh"
@@ -35,13 +36,13 @@ func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue
 			c.differs = start.foreign
 			return c, nil
 		}
-		end, err := s.replayTrail(ctx, p.Over(c.log), start.view, t.index)
+		end, err := s.replayTrail(ctx, p.Over(c.log), c.log, start.view, t.index)
 		var d *swoosh.DamageError
 		switch {
 		case err == nil:
 			c.end = end
 			return c, nil
-		case !errors.As(err, &d) || d.Index > t.index:
+		case !errors.As(err, &d) || d.Index > t.index || d.Cause == swoosh.CauseForeign:
 			return nil, err
 		case d.Cause == swoosh.CauseReducer && (d.Index < t.index || t.index == l.to):
 			c.differs = d
@@ -65,12 +66,12 @@ func (l *relics) start(p *trail, base uint64) *anchor {
 
 // replayTrail replays the entries after a state up to an index. Where an entry
 // is damaged that counts more than that the state differs before it.
-func (s *site) replayTrail(ctx context.Context, p *swoosh.Replay, start swoosh.View, to uint64) (*swoosh.Replay, error) {
+func (s *site) replayTrail(ctx context.Context, p *swoosh.Replay, log swoosh.WAL, start swoosh.View, to uint64) (*swoosh.Replay, error) {
 	p.From(start)
 	tell := newTicker(s.o.Progress, start.Index(), to)
 	at := start.Index()
 	var differs error
-	for rec, err := range p.Log().Read(at+1, to) {
+	for rec, err := range log.Read(at+1, to) {
 		if err == nil {
 			err = ctx.Err()
 		} else {
@@ -148,6 +149,14 @@ func (c *rescue) contradict(p *swoosh.Replay) {
 	}
 }
 
+// contradicting returns the file names of those snapshots and of their key windows.
+func (c *rescue) contradicting() (names []string) {
+	for _, i := range c.wrong {
+		names = append(names, path.Base(swoosh.SnapshotName(i)), path.Base(swoosh.KeysName(i)))
+	}
+	return names
+}
+
 // explain says what is lost and what is not.
 func (c *rescue) explain(report *Report) {
 	p := c.trail
@@ -172,7 +181,7 @@ func (c *rescue) explain(report *Report) {
 		report.say("%d entries after that can still be read; the first is %d. They cannot be applied without those before them. They are written to a file, so that you can look at them and post their commands again.", len(lost), lost[0].Index)
 	}
 	for _, i := range c.wrong {
-		report.say("%s contradicts the log; it is set aside.", swoosh.SnapshotName(i))
+		report.say("%s contradicts the log. It is set aside.", swoosh.SnapshotName(i))
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package repair looks at a data directory that no engine uses: Verify reports
 // whether it is sound, Repair explains what keeps an engine from starting and
-// mends what its operator accepts, Undo takes a repair back. It stands above
+// mends what its operator accepts, and Undo takes a repair back. It stands above
 // package swoosh, on Replay, Follow and Seal, and runs no engine.
 package repair
 
@@ -101,12 +101,10 @@ func (s *site) command(words ...string) string {
 // nodeID returns the node's id, for stamps of the repair's own entries. It is
 // made if there is none.
 func (s *site) nodeID() (string, error) {
-	if s.node == "" {
-		id := swoosh.NewNodeID()
-		if err := s.home.WriteNode(id); err != nil {
-			return "", err
-		}
-		s.node = id
+	if s.node != "" {
+		return s.node, nil
 	}
-	return s.node, nil
+	var err error
+	s.node, err = s.home.MakeNode()
+	return s.node, err
 }

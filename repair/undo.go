@@ -1,19 +1,19 @@
 package repair
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/chorus-services/swoosh"
-	"github.com/chorus-services/swoosh/internal/home"
 )
 
-// Undo puts back what the last repair replaced; what the repair made moves to
-// lost/ in its turn. If entries were accepted since the repair, it needs
-// a.Loss, since they move there too.
-func Undo(_ context.Context, o swoosh.Options, a Accept, parts ...swoosh.Part) (Report, error) {
-	s, err := enter(o, parts)
+// Undo puts back what the last repair replaced, and what the repair made moves to
+// lost/ in its turn. Called again, it takes back the repair before. If entries
+// were accepted since the repair it needs a.Loss, since they move to lost/ too.
+func Undo(o swoosh.Options, a Accept) (Report, error) {
+	s, err := enter(o, nil)
 	if err != nil {
 		return Report{}, err
 	}
@@ -33,22 +33,13 @@ func (s *site) undo(a Accept, report *Report) error {
 	if last == nil {
 		return fmt.Errorf("%s holds no repair that could be taken back", s.home.Path("lost"))
 	}
-	if err := s.openLog(); err != nil {
+	r, err := s.home.TakeBack(last)
+	if err != nil {
 		return err
 	}
-	if _, end := s.log.Bounds(); end > last.Last && !a.Loss {
-		return fmt.Errorf("entries %d to %d were accepted after the repair and would be lost: to take them out too, add --accept-loss", last.Last+1, end)
-	}
-	r := &home.Replacement{Undo: last.Number}
-	for _, name := range append(last.Fresh, last.Gone...) {
-		there, err := s.home.Has(home.Lost(last.Number, name))
-		switch {
-		case err != nil:
+	if slices.Contains(last.Fresh, "log") && !a.Loss {
+		if err := s.accountForNew(last.Last); err != nil {
 			return err
-		case there:
-			r.Fresh = append(r.Fresh, name)
-		default: // The repair replaced nothing.
-			r.Gone = append(r.Gone, name)
 		}
 	}
 	if _, err := s.home.Prepare(); err != nil {
@@ -57,6 +48,20 @@ func (s *site) undo(a Accept, report *Report) error {
 	if err := s.replace(r); err != nil {
 		return err
 	}
-	report.wrote("the log as it was before the repair; what the repair made is %s", s.lost(r))
+	report.wrote("%s, as before the repair", strings.Join(r.Fresh, ", "))
+	if len(r.Replaced) > 0 {
+		report.wrote("what the repair made, %s", s.lost(r))
+	}
+	return nil
+}
+
+// accountForNew refuses if the log has entries after last.
+func (s *site) accountForNew(last uint64) error {
+	if err := s.openLog(); err != nil {
+		return err
+	}
+	if _, end := s.log.Bounds(); end > last {
+		return fmt.Errorf("entries %d to %d were accepted after the repair; taking it back moves them to lost/: to accept that, run: %s", last+1, end, s.command("repair", "--undo", "--accept-loss"))
+	}
 	return nil
 }

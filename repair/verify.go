@@ -182,11 +182,22 @@ func (s *site) verifyBelow(ctx context.Context, p *swoosh.Replay, base uint64) (
 
 // verifyMark holds the log against the mark.
 func (s *site) verifyMark() error {
-	if d := swoosh.CompareWithMark(s.home, s.log); d != nil {
-		d.Next = s.run("repair")
-		return d
+	_, last := s.log.Bounds()
+	index, detail := s.home.Compare(last, func(index uint64) (chain, stateHash [32]byte, err error) {
+		rec, err := read(s.log, index)
+		if err != nil {
+			return chain, stateHash, fmt.Errorf("entry %d cannot be read: %w", index, err)
+		}
+		x, err := swoosh.DecodeEntry(rec)
+		if err != nil {
+			return chain, stateHash, err
+		}
+		return rec.Chain, x.StateHash, nil
+	})
+	if detail == "" {
+		return nil
 	}
-	return nil
+	return &swoosh.DamageError{Index: index, Detail: detail, Next: s.run("repair")}
 }
 
 // verifyMarkFile reports a mark that cannot be read: an engine would start
@@ -209,9 +220,6 @@ func verifySnapshots(p *swoosh.Replay) error {
 		}
 		if err == nil {
 			err = p.Check()
-		}
-		if err == nil {
-			err = p.CheckKeyFile(i)
 		}
 		if err != nil {
 			return err

@@ -5,6 +5,8 @@ package home
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -103,6 +105,9 @@ func (h *Home) ReadAgain(log *slog.Logger) error {
 	}
 	if h.Clean() {
 		return nil
+	}
+	if broken, err := h.Replacement(); err != nil || broken != nil {
+		return err // Its files are not all in place: Finish comes first.
 	}
 	return h.preserve()
 }
@@ -314,8 +319,13 @@ func (h *Home) ReadNode(check func(string) error) (string, error) {
 	return id, nil
 }
 
-// WriteNode keeps an id in the directory.
-func (h *Home) WriteNode(id string) error { return h.replace("node", []byte(id+"\n")) }
+// MakeNode makes a random id and keeps it in the directory: n and 8 hex digits.
+func (h *Home) MakeNode() (string, error) {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).
+	id := "n" + hex.EncodeToString(b[:])
+	return id, h.replace("node", []byte(id+"\n"))
+}
 
 // ReadMadeBy returns what WriteMadeBy kept; nil if there is nothing.
 func (h *Home) ReadMadeBy() []byte {

@@ -1,0 +1,240 @@
+// The fixtures of these tests: a toy domain in several versions, and a directory
+// that one of them wrote. Damage of single bits and torn files is tested in the
+// root, whose harness can make it.
+package repair_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/repair"
+	"github.com/chorus-services/swoosh/swooshtest"
+)
+
+// shelf is the toy's state, with rows of any number.
+type shelf struct {
+	Rows swoosh.Table[noun.ID, row] `json:"rows"`
+}
+
+type row struct {
+	N int32 `json:"n"`
+}
+
+// put is the payload of shelf.put in each version.
+type put struct {
+	Item noun.ID `json:"item"`
+	N    int32   `json:"n"`
+}
+
+// The versions: first takes any number, strict refuses more than ten, doubling
+// keeps twice the number, narrow has rows that hold no more than ten.
+var (
+	first    = swoosh.NewDomain("shelf", swoosh.On[firstPut]("put", "Set a number."))
+	strict   = swoosh.NewDomain("shelf", swoosh.On[strictPut]("put", "Set a number up to ten."))
+	doubling = swoosh.NewDomain("shelf", swoosh.On[doublingPut]("put", "Set a number, twice."))
+	narrow   = swoosh.NewDomain("shelf", swoosh.On[narrowPut]("put", "Set a small number."))
+)
+
+type firstPut put
+
+func (c firstPut) Check(swoosh.View) error        { return nil }
+func (c firstPut) Apply(s *shelf, _ swoosh.Stamp) { s.Rows.Put(c.Item, row{c.N}) }
+
+type strictPut put
+
+func (c strictPut) Check(swoosh.View) error {
+	if c.N > 10 {
+		return swoosh.Errorf(swoosh.Conflict, "%d is more than ten", c.N)
+	}
+	return nil
+}
+func (c strictPut) Apply(s *shelf, _ swoosh.Stamp) { s.Rows.Put(c.Item, row{c.N}) }
+
+type doublingPut put
+
+func (c doublingPut) Check(swoosh.View) error        { return nil }
+func (c doublingPut) Apply(s *shelf, _ swoosh.Stamp) { s.Rows.Put(c.Item, row{2 * c.N}) }
+
+type narrowShelf struct {
+	Rows swoosh.Table[noun.ID, narrowRow] `json:"rows"`
+}
+
+type narrowRow struct {
+	N small `json:"n"`
+}
+
+type small int32
+
+func (n small) Validate() error {
+	if n > 10 {
+		return swoosh.Errorf(swoosh.InvalidState, "is more than ten")
+	}
+	return nil
+}
+
+type narrowPut put
+
+func (c narrowPut) Check(swoosh.View) error { return nil }
+func (c narrowPut) Apply(s *narrowShelf, _ swoosh.Stamp) {
+	s.Rows.Put(c.Item, narrowRow{small(min(c.N, 10))})
+}
+
+// doors is a domain that no version of the toy has.
+type doorsState struct {
+	Opened uint32 `json:"opened"`
+}
+
+var doors = swoosh.NewDomain("doors", swoosh.On[openDoor]("open", "Open a door."))
+
+type openDoor struct{}
+
+func (openDoor) Check(swoosh.View) error             { return nil }
+func (openDoor) Apply(s *doorsState, _ swoosh.Stamp) { s.Opened++ }
+
+// at returns options for a directory, for a program that no other test has.
+func at(dir string) swoosh.Options {
+	return swoosh.Options{
+		Dir: dir, Node: "test", Program: "writer", Version: "1.0.0", MaxRecovery: time.Hour,
+		Now: swooshtest.NewClock(1767225600000).Now, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// by returns options for a directory, for another program.
+func by(program, version, dir string) swoosh.Options {
+	o := at(dir)
+	o.Program, o.Version = program, version
+	return o
+}
+
+// snap among the numbers of write saves a snapshot.
+const snap = -1
+
+// write submits puts: the n-th number is that of item i-n.
+func write(t testing.TB, o swoosh.Options, part swoosh.Part, numbers ...int32) swoosh.View {
+	t.Helper()
+	e, err := swoosh.Open(t.Context(), o, part)
+	require.NoError(t, err)
+	for n, number := range numbers {
+		if number == snap {
+			_, err = e.Snapshot(t.Context())
+		} else {
+			_, err = e.Submit(t.Context(), swoosh.Request{Command: "shelf.put", Payload: fmt.Appendf(nil, `{"item":"i-%d","n":%d}`, n, number)})
+		}
+		require.NoError(t, err)
+	}
+	v := e.View()
+	require.NoError(t, e.Close(context.Background()))
+	return v
+}
+
+// written returns a directory with puts of version first. An explanation has run
+// on it, so that Badger has arranged its files as it does for one who looks.
+func written(t testing.TB, numbers ...int32) (dir string, end swoosh.View) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "data")
+	end = write(t, at(dir), first, numbers...)
+	explain(t, at(dir), first)
+	return dir, end
+}
+
+func explain(t testing.TB, o swoosh.Options, parts ...swoosh.Part) repair.Report {
+	t.Helper()
+	r, err := repair.Repair(t.Context(), o, repair.Accept{}, parts...)
+	require.NoError(t, err)
+	return r
+}
+
+var acceptReducer, acceptLoss = repair.Accept{Reducer: true}, repair.Accept{Loss: true}
+
+func mend(t testing.TB, o swoosh.Options, a repair.Accept, parts ...swoosh.Part) repair.Report {
+	t.Helper()
+	r, err := repair.Repair(t.Context(), o, a, parts...)
+	require.NoError(t, err)
+	require.Empty(t, r.Next)
+	return r
+}
+
+// starts opens an engine and returns its state.
+func starts(t testing.TB, o swoosh.Options, parts ...swoosh.Part) swoosh.View {
+	t.Helper()
+	e, err := swoosh.Open(t.Context(), o, parts...)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close(context.Background())) }()
+	return e.View()
+}
+
+// refuses wants that no engine starts, and returns why.
+func refuses(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.DamageError {
+	t.Helper()
+	e, err := swoosh.Open(t.Context(), o, parts...)
+	if err == nil {
+		require.NoError(t, e.Close(context.Background()))
+	}
+	var d *swoosh.DamageError
+	require.ErrorAs(t, err, &d)
+	return d
+}
+
+// tree returns the content of every file below a directory, but for the lock and
+// Badger's value log, which is empty and anew each time that it opens.
+func tree(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == "lock" || filepath.Ext(path) == ".vlog" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		files[strings.TrimPrefix(path, dir+"/")] = string(b)
+		return err
+	}))
+	return files
+}
+
+// copied returns a copy of a directory.
+func copied(t testing.TB, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	require.NoError(t, os.CopyFS(to, os.DirFS(dir)))
+	return to
+}
+
+// inLost returns the part of a tree that a repair of a number replaced, by the
+// names that it had.
+func inLost(files map[string]string, number int) map[string]string {
+	before := map[string]string{}
+	prefix := fmt.Sprintf("lost/log-%d", number)
+	for name, content := range files {
+		rest, ok := strings.CutPrefix(name, prefix)
+		switch {
+		case !ok || rest == "-replacement.json":
+		case rest[0] == '/':
+			before["log"+rest] = content
+		default:
+			before[rest[1:]] = content
+		}
+	}
+	return before
+}
+
+// outsideLost returns the part of a tree that is in use.
+func outsideLost(files map[string]string) map[string]string {
+	rest := map[string]string{}
+	for name, content := range files {
+		if !strings.HasPrefix(name, "lost/") {
+			rest[name] = content
+		}
+	}
+	return rest
+}

@@ -1,0 +1,57 @@
+package repair
+
+import (
+	"math"
+	"path"
+	"slices"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/home"
+)
+
+// leftovers returns the imported states that no entry of a log names: a crash came
+// between a state's file and its entry.
+func (s *site) leftovers(log swoosh.WAL) ([]string, error) {
+	files, err := s.o.Snapshots.List("imports")
+	files = slices.DeleteFunc(files, func(name string) bool { return path.Ext(name) != ".json" })
+	if err != nil || len(files) == 0 {
+		return nil, err
+	}
+	for rec, err := range log.Read(0, math.MaxUint64) {
+		if err != nil {
+			return nil, err
+		}
+		x, err := swoosh.DecodeEntry(rec)
+		if err != nil {
+			return nil, err
+		}
+		if name := x.ImportFile(); name != "" {
+			files = slices.DeleteFunc(files, func(file string) bool { return file == name })
+		}
+	}
+	return files, nil
+}
+
+// clearImports moves what a crash left in imports/ to lost/. Nothing else is wrong.
+func (s *site) clearImports(report *Report) error {
+	files, err := s.leftovers(s.log)
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	_, last := s.log.Bounds()
+	r := &home.Replacement{Gone: files, Last: last}
+	if _, err := s.home.Prepare(); err != nil {
+		return err
+	}
+	if err := s.replace(r); err != nil {
+		return err
+	}
+	s.wroteLeftovers(r, files, report)
+	return nil
+}
+
+func (s *site) wroteLeftovers(r *home.Replacement, files []string, report *Report) {
+	for _, name := range files {
+		report.wrote("%s, which no entry names, is %s", name, s.home.Path(home.Lost(r.Number, name)))
+	}
+}
