@@ -5,11 +5,13 @@ package repair_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -186,21 +188,38 @@ func refuses(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Damag
 	return d
 }
 
-// tree returns the content of every file below a directory, but for the lock and
-// Badger's value log, which is empty and anew each time that it opens.
+// tree returns the files below a directory by their names, without the lock. A
+// log stands for the entries in it: Badger rewrites its files whenever it likes.
 func tree(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == "lock" || filepath.Ext(path) == ".vlog" {
+		name := strings.TrimPrefix(path, dir+"/")
+		switch {
+		case err != nil || d.Name() == "lock":
 			return err
+		case d.IsDir() && isLog.MatchString(name):
+			var entries strings.Builder
+			for rec, err := range repair.ReadLog(path, 1) {
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil // A look-alike: its files are files.
+				}
+				require.NoError(t, err)
+				entries.Write(append(rec.AppendJSON(nil), '\n'))
+			}
+			files[name+"/entries"] = entries.String()
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
 		}
 		b, err := os.ReadFile(path)
-		files[strings.TrimPrefix(path, dir+"/")] = string(b)
+		files[name] = string(b)
 		return err
 	}))
 	return files
 }
+
+var isLog = regexp.MustCompile(`^log$|^lost/log-\d+$`)
 
 // copied returns a copy of a directory.
 func copied(t testing.TB, dir string) string {

@@ -32,13 +32,13 @@ func accept(t *testing.T) accepted {
 
 func TestRepairKeepsWhatItReplacesAndUndoPutsItBack(t *testing.T) {
 	a := accept(t)
-	require.Equal(t, a.before, inLost(tree(t, a.dir), 1), "byte for byte")
+	require.Equal(t, a.before, inLost(tree(t, a.dir), 1), "nothing is lost")
 	require.Equal(t, a.becomes, starts(t, a.later, strict).StateHash())
 
 	report, err := repair.Undo(a.later, repair.Accept{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"log, mark, snapshots, made_by, as before the repair", "what the repair made, " + filepath.Join(a.dir, "lost/log-2")}, report.Wrote)
-	require.Equal(t, a.before, outsideLost(tree(t, a.dir)), "byte for byte")
+	require.Equal(t, a.before, outsideLost(tree(t, a.dir)), "nothing is lost")
 	require.Equal(t, a.was, starts(t, a.writer, first).StateHash())
 	_, err = repair.Verify(t.Context(), a.writer, first)
 	require.NoError(t, err)
