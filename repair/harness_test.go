@@ -5,7 +5,6 @@ package repair_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -198,12 +197,9 @@ func tree(t testing.TB, dir string) map[string]string {
 		switch {
 		case err != nil || d.Name() == "lock":
 			return err
-		case d.IsDir() && isLog.MatchString(name):
+		case d.IsDir() && isLog(path, name):
 			var entries strings.Builder
 			for rec, err := range repair.ReadLog(path, 1) {
-				if errors.Is(err, fs.ErrNotExist) {
-					return nil // A look-alike: its files are files.
-				}
 				require.NoError(t, err)
 				entries.Write(append(rec.AppendJSON(nil), '\n'))
 			}
@@ -219,7 +215,12 @@ func tree(t testing.TB, dir string) map[string]string {
 	return files
 }
 
-var isLog = regexp.MustCompile(`^log$|^lost/log-\d+$`)
+var logName = regexp.MustCompile(`^log$|^lost/log-\d+$`)
+
+func isLog(path, name string) bool {
+	_, err := os.Stat(filepath.Join(path, "MANIFEST"))
+	return err == nil && logName.MatchString(name)
+}
 
 // copied returns a copy of a directory.
 func copied(t testing.TB, dir string) string {
