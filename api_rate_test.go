@@ -23,7 +23,7 @@ func TestRate(t *testing.T) {
 		require.Equal(t, http.StatusOK, s.get("/", as("read")).status)
 	}
 	r := s.get("/state", as("read"))
-	require.Contains(t, r.refused("rate_limited", http.StatusTooManyRequests)["detail"], "2.5 requests a second: try again in 1 s")
+	require.Contains(t, r.refused("rate_limited", http.StatusTooManyRequests)["detail"], "2.5 requests per second: try again in 1 s")
 	require.Equal(t, "1", r.header.Get("Retry-After"))
 	clock.Advance(399 * time.Millisecond)
 	s.get("/", as("read")).refused("rate_limited", http.StatusTooManyRequests)

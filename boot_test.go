@@ -246,7 +246,7 @@ func TestOpenRefuses(t *testing.T) {
 		_, err := swoosh.Open(context.Background(), swoosh.Options{})
 		require.ErrorContains(t, err, "needs a domain")
 		_, err = swoosh.Open(context.Background(), swoosh.Options{}, ledger, ledger)
-		require.ErrorContains(t, err, "ledger was given twice")
+		require.ErrorContains(t, err, "ledger was passed twice")
 	})
 	t.Run("a boot that is called off", func(t *testing.T) {
 		r := newRig(t, swoosh.Options{Dir: t.TempDir()})

@@ -129,14 +129,14 @@ func TestFind(t *testing.T) {
 	t.Run("names the longest part that is there", func(t *testing.T) {
 		v := viewOf(smallOrchard(t))
 		for _, c := range []struct{ pointer, want string }{
-			{"/x/y", `there is nothing at path "/x/y": the document is there, but has no "x"; members that are zero are left out`},
-			{"/", `there is nothing at path "/": the document is there, but has no ""`},
-			{"/orchard/open", `"/orchard" is there, but has no "open"`},
-			{"/orchard/trees/b/c", `"/orchard/trees" is there, but has no "b"`},
-			{"/orchard/trees/a/fruit/2", `"/orchard/trees/a/fruit" is there, but has no "2"`},
-			{"/orchard/trees/a/fruit/-", `"/orchard/trees/a/fruit" is there, but has no "-"`},
-			{"/barn/tools/a~1b/text/x", `"/barn/tools/a~1b/text" is there, but has no "x"`},
-			{"/meta/version/1", `"/meta/version" is there, but has no "1"`},
+			{"/x/y", `there is nothing at path "/x/y": the document exists, but has no "x"; zero members are left out`},
+			{"/", `there is nothing at path "/": the document exists, but has no ""`},
+			{"/orchard/open", `"/orchard" exists, but has no "open"`},
+			{"/orchard/trees/b/c", `"/orchard/trees" exists, but has no "b"`},
+			{"/orchard/trees/a/fruit/2", `"/orchard/trees/a/fruit" exists, but has no "2"`},
+			{"/orchard/trees/a/fruit/-", `"/orchard/trees/a/fruit" exists, but has no "-"`},
+			{"/barn/tools/a~1b/text/x", `"/barn/tools/a~1b/text" exists, but has no "x"`},
+			{"/meta/version/1", `"/meta/version" exists, but has no "1"`},
 			{"/\xff", `has no "\xff"`},
 		} {
 			_, err := v.Find(c.pointer)

@@ -96,7 +96,7 @@ func TestMetrics(t *testing.T) {
 	require.Positive(t, figure(t, registry, "swoosh_disk_free_bytes"))
 
 	_, err = swoosh.Open(context.Background(), swoosh.Options{Metrics: registry}, ledger)
-	require.ErrorContains(t, err, "already shows an engine")
+	require.ErrorContains(t, err, "already has an engine's metrics")
 	r.o.ForceReplay = true
 	r.restart()
 	require.Equal(t, 6.0, figure(t, registry, "swoosh_replay_applied_entries"))

@@ -220,7 +220,7 @@ func TestBadgerLog(t *testing.T) {
 		for _, err := range w.Read(1, 9) {
 			failed = err
 		}
-		require.ErrorContains(t, failed, "entry 4: its length is damaged")
+		require.ErrorContains(t, failed, "entry 4 has a damaged length")
 	})
 	t.Run("a closed one is not read", func(t *testing.T) {
 		w := openBadger(t, t.TempDir())

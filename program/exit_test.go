@@ -38,7 +38,7 @@ func TestUsage(t *testing.T) {
 		{"serve --listen [::]:8420", "is open to other machines"},
 		{"serve --listen 192.168.1.2:8420", "is open to other machines"},
 		{"serve --listen example.org:8420", "is open to other machines"},
-		{"serve --node-id A", "--node-id: a node is 1 to 63 characters"},
+		{"serve --node-id A", "--node-id: a node must be 1 to 63 characters"},
 		{"serve --max-clock-skew 0", "--max-clock-skew is 0s: it must be 1ms or more"},
 		{"serve --max-recovery -1s", "--max-recovery"},
 		{"serve --shutdown-timeout soon", `--shutdown-timeout is "soon": give a duration, such as`},
