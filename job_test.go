@@ -177,7 +177,7 @@ func TestPayloadPointsAtMembers(t *testing.T) {
 		`{"job":"a","from":3,"to":2}`:               {"/payload/to must not be before from"},
 		`{"job":"a","from":101}`:                    {"/payload/from must be at most 100", "/payload/to must be at most 100"},
 		`{"job":"a","span":{"first":3,"last":2}}`:   {"/payload/span/last must not be before first"},
-		`{"job":"A b","span":{"first":3,"last":2}}`: {`/payload/job must be made of a-z, 0-9 and dash, not "A b"`, "/payload/span/last must not be before first"},
+		`{"job":"A b","span":{"first":3,"last":2}}`: {`/payload/job must consist of a-z, 0-9 and dash, not "A b"`, "/payload/span/last must not be before first"},
 	} {
 		request := httptest.NewRequest(http.MethodPost, "/command", strings.NewReader(`{"command":"job.add","payload":`+payload+`}`))
 		request.Header.Set("Content-Type", "application/json")

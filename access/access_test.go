@@ -62,7 +62,7 @@ func TestTokens(t *testing.T) {
 	}
 	for _, token := range []string{"", "0123456789abcdee", strings.Fields(line)[2], secret + "x"} {
 		_, err := tokens.Authenticate(bearer(token))
-		require.ErrorContains(t, err, "not one of this server's")
+		require.ErrorContains(t, err, "not valid on this server")
 	}
 	twice := bearer(secret)
 	twice.Header.Add("Authorization", "Bearer "+secret)
@@ -109,9 +109,9 @@ func TestAddToken(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(before), first)
 	_, err = access.AddToken(file, "a", swoosh.RoleWrite)
-	require.ErrorContains(t, err, file+", line 4: a has another role")
+	require.ErrorContains(t, err, file+", line 4: a has a different role")
 	_, err = access.AddToken(file, "a b", swoosh.RoleRead)
-	require.ErrorContains(t, err, "a caller's name has 1 to 64 characters")
+	require.ErrorContains(t, err, "a caller's name must have 1 to 64 characters")
 	after, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
@@ -144,7 +144,7 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 		"# nothing\n":                     "has no line",
 		"\na\n":                           "line 2: it has 1 words",
 		"a read b c\n":                    "line 1: it has 4 words",
-		"ä read 0123456789abcdef\n":       `line 1: a caller's name has 1 to 64 characters from ! to ~`,
+		"ä read 0123456789abcdef\n":       `line 1: a caller's name must have 1 to 64 characters from ! to ~`,
 		strings.Repeat("a", 65) + " read": "line 1: a caller's name",
 		"a reader 0123456789abcdef\n":     "line 1: the role",
 		"a read secretsecret\n":           "line 1: its token has 12 characters",
@@ -152,8 +152,8 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 		"a read sha256:" + strings.Repeat("ab", 31) + "\n":                    "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("ab", 32) + "a\n":                   "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("AB", 32) + "\n":                    "64 lower-case hex digits",
-		"a read 0123456789abcdef\na write fedcba9876543210\n":                 "line 2: a has another role",
-		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token is in an earlier line already",
+		"a read 0123456789abcdef\na write fedcba9876543210\n":                 "line 2: a has a different role",
+		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token is already in an earlier line",
 		"a read 0123456789abcdef\n" + strings.Repeat("x", 70_000) + " read\n": "token too long",
 	} {
 		_, err := access.OpenTokens(write(t, file, text), nil, quiet)
@@ -278,7 +278,7 @@ func TestCertificates(t *testing.T) {
 	cert8, key8 := ca.sign("node-8", later)
 	_, body, err = ask(cert8, key8)
 	require.NoError(t, err)
-	require.Contains(t, body, `"node-8" has no role here`)
+	require.Contains(t, body, `"node-8" has no role on this server`)
 	_, body, err = ask()
 	require.NoError(t, err)
 	require.Contains(t, body, "send the header")
@@ -363,7 +363,7 @@ func TestCertificatesThatAreRefused(t *testing.T) {
 		{old, oldKey, "", "get a new one"},
 		{"no PEM", key, "", "failed to find any PEM data"},
 		{cert, "", "", "failed to find any PEM data"},
-		{cert, key, "no PEM", "holds no certificate in PEM"},
+		{cert, key, "no PEM", "has no certificate in PEM"},
 	} {
 		files := [3]string{write(t, filepath.Join(dir, "cert"), test.cert), write(t, filepath.Join(dir, "key"), test.key)}
 		if test.ca != "" {

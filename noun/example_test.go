@@ -25,7 +25,7 @@ func Example() {
 	fmt.Println(Floor(41).Validate())
 	// Output:
 	// <nil>
-	// must be made of a-z, 0-9 and dash, not "Front Door"
-	// must not repeat "a", as element 2 does
+	// must consist of a-z, 0-9 and dash, not "Front Door"
+	// must not repeat "a": element 2 does
 	// must be a floor from -2 to 40
 }

@@ -62,7 +62,7 @@ func TestDamage(t *testing.T) {
 		"a table":       {"*.sst", remove, "000001.sst is missing"},
 		"the manifest":  {"MANIFEST", flip(12), "MANIFEST is damaged: "},
 		"no manifest":   {"MANIFEST", remove, "MANIFEST is missing"},
-		"an empty one":  {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, 16)) }, "which alone holds what begins at index 1"},
+		"an empty one":  {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, 16)) }, "which has the only copy of the entries from index 1"},
 		"key registry":  {"KEYREGISTRY", flip(20), "KEYREGISTRY is damaged: it is not what Badger wrote"},
 		"the value log": {"*.vlog", flip(0), " is damaged: "},
 	} {
