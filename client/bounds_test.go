@@ -113,7 +113,7 @@ func TestErrorOfAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for answer, says := range map[string]string{
 			`{"code":"disk_full","status":507,"happened":"no","detail":"d","line":1}`: "disk_full: d",
-			"": "no whole answer came from http://swoosh.test: unexpected EOF",
+			"": "no complete answer came from http://swoosh.test: unexpected EOF",
 		} {
 			var lines []string
 			c, _ := scripted(t, client.Retry{Attempts: 1}, talks(&lines, answer))

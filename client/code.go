@@ -2,7 +2,7 @@ package client
 
 import "cmp"
 
-// The codes of the server's refusals. GET /problems/{code} says what one means.
+// The codes of the server's refusals. GET /problems/{code} explains each.
 const (
 	MalformedRequest     = "malformed_request"
 	Unauthorized         = "unauthorized"
@@ -38,15 +38,15 @@ const (
 	Internal             = "internal"
 )
 
-// The codes of failures that are not the server's word.
+// The codes of failures that the client reports itself.
 const (
-	Unreachable = "unreachable" // no connection came about; nothing was sent
-	NoAnswer    = "no_answer"   // the request was sent, or a part of it, and no whole answer came; or the context ended
-	NotSwoosh   = "not_swoosh"  // another program answered, or one between here and the server
-	Mistyped    = "mistyped"    // a value does not fit the Go type that it is to be read into
+	Unreachable = "unreachable" // no connection could be made; nothing was sent
+	NoAnswer    = "no_answer"   // the request was sent at least in part, but no complete answer came; or the context ended
+	NotSwoosh   = "not_swoosh"  // another program answered, such as a proxy
+	Mistyped    = "mistyped"    // a value does not fit the Go type to read it into
 )
 
-// nextSteps are sentences that say what to do about a code.
+// nextSteps says, for each code, what to do.
 var nextSteps = map[string]string{
 	MalformedRequest:     "Correct what detail and errors name, then send the request again.",
 	Unauthorized:         "Send Authorization: Bearer with a valid token, or use a client certificate with a known name.",
@@ -81,11 +81,11 @@ var nextSteps = map[string]string{
 	DiskFull:             "Free some space, then send the request again; writes resume by themselves.",
 	Internal:             "Look up the instance id in the server's log and report what it says there. A command with an idempotency key can safely be sent again.",
 
-	Unreachable: "Start the server, or give the address of another.",
-	NoAnswer:    "Ask again when the server can be reached; where happened is unknown, send Again once more.",
-	NotSwoosh:   "Give the address of a swoosh server; where happened is unknown, send Again there once more.",
-	Mistyped:    "Read into a type that fits what GET /state shows.",
+	Unreachable: "Start the server, or use the address of another one.",
+	NoAnswer:    "Try again when the server can be reached. If Happened is unknown, send the commands in Again once more.",
+	NotSwoosh:   "Use the address of a swoosh server. If Happened is unknown, send the commands in Again to it once more.",
+	Mistyped:    "Use a type that fits what GET /state shows.",
 }
 
-// next is what to do about a code; one that is not known here has detail.
+// next returns what to do about a code, or detail if the code is unknown.
 func next(code, detail string) string { return cmp.Or(nextSteps[code], detail) }

@@ -37,7 +37,7 @@ func TestSilentStreamIsTakenUpAgain(t *testing.T) {
 
 		c, _ = scripted(t, client.Retry{Attempts: 1}, hangs)
 		for _, err := range c.Stream(t.Context(), slices.Values([]client.Command{keyed})) {
-			require.ErrorContains(t, err, "has said nothing for 1m5s")
+			require.ErrorContains(t, err, "has sent nothing for 1m5s")
 			require.True(t, client.IsCode(err, client.NoAnswer))
 		}
 	})
@@ -129,7 +129,7 @@ func TestAnswerThatFallsSilent(t *testing.T) {
 		}
 		began := time.Now()
 		_, err = state.Read(make([]byte, 1))
-		require.ErrorContains(t, err, "has said nothing for 1m5s")
+		require.ErrorContains(t, err, "has sent nothing for 1m5s")
 		require.Equal(t, 65*time.Second, time.Since(began))
 		require.NoError(t, state.Close())
 	})

@@ -322,7 +322,7 @@ func TestStreamThatIsHeldBack(t *testing.T) {
 			return nil, context.Cause(r.Context())
 		})
 		for _, err := range c.Stream(t.Context(), slices.Values([]client.Command{keyed})) {
-			require.ErrorContains(t, err, "does a proxy hold the request back")
+			require.ErrorContains(t, err, "check whether a proxy buffers the request")
 			require.True(t, client.IsCode(err, client.NoAnswer))
 		}
 		require.Len(t, s.asked, 2)
