@@ -40,8 +40,8 @@ func bearer(token string) *http.Request {
 	return r
 }
 
-// TestTokens: who has a token has its name and role, also after the file was
-// exchanged; who has none is told what to do.
+// TestTokens: a caller with a token gets its name and role, even after the file
+// was replaced. A caller without one gets an error that says what to do.
 func TestTokens(t *testing.T) {
 	secret, line, err := access.NewToken("ingest", swoosh.RoleWrite)
 	require.NoError(t, err)
@@ -85,7 +85,8 @@ func TestTokens(t *testing.T) {
 	require.Error(t, err, "the token was taken away")
 }
 
-// TestAddToken: what it adds lets in, also behind a last line without its end.
+// TestAddToken: an added token is valid, even after a last line without a
+// newline.
 func TestAddToken(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	first, err := access.AddToken(file, "a", swoosh.RoleRead)
@@ -117,8 +118,8 @@ func TestAddToken(t *testing.T) {
 	require.Equal(t, before, after)
 }
 
-// TestTokenFileIsReadAgain without being asked, also where a link points
-// elsewhere.
+// TestTokenFileIsReadAgain automatically, also when a symbolic link is
+// switched.
 func TestTokenFileIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "one"), "a read 0000000000000000\n")
@@ -135,7 +136,7 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 	}, 10*time.Second, 50*time.Millisecond)
 }
 
-// TestTokenFilesThatAreRefused: the error names file, line and reason, and no
+// TestTokenFilesThatAreRefused: the error has file, line and reason, but no
 // token.
 func TestTokenFilesThatAreRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
@@ -195,7 +196,7 @@ func newAuthority(t testing.TB) *authority {
 	return a
 }
 
-// under gives an authority that this one vouches for.
+// under returns an authority certified by this one.
 func (a *authority) under() *authority {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(a.t, err)
@@ -206,7 +207,7 @@ func (a *authority) under() *authority {
 	return &authority{t: a.t, cert: &c, key: k, pem: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
 }
 
-// sign gives a certificate and its key, in PEM.
+// sign returns a certificate and its key, in PEM.
 func (a *authority) sign(name string, until time.Time) (cert, key string) {
 	a.t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -225,8 +226,8 @@ func (a *authority) sign(name string, until time.Time) (cert, key string) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
-// TestCertificates: new connections see the new certificate; a pair that is
-// broken leaves the one before; a client's name is its certificate's.
+// TestCertificates: new connections get the new certificate; if the new pair is
+// broken, the old one stays. A client's name is its certificate's.
 func TestCertificates(t *testing.T) {
 	ca, dir := newAuthority(t), t.TempDir()
 	later := time.Now().Add(time.Hour)
@@ -305,8 +306,9 @@ func TestCertificates(t *testing.T) {
 	}, 10*time.Second, 50*time.Millisecond, "the authorities too")
 }
 
-// TestCertificateOnALongConnection: what was good when a connection began lets
-// nobody in once it has expired, or nobody trusts who signed it.
+// TestCertificateOnALongConnection: a certificate that was valid when the
+// connection began is refused once it has expired or its issuer is no longer
+// trusted.
 func TestCertificateOnALongConnection(t *testing.T) {
 	ca, other, dir := newAuthority(t), newAuthority(t), t.TempDir()
 	cert, key := ca.sign("server", time.Now().Add(time.Hour))

@@ -15,8 +15,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// TestSilentStreamIsTakenUpAgain has a server that begins its answer, takes a
-// command, and says nothing more.
+// TestSilentStreamIsTakenUpAgain: the server begins its answer, takes a
+// command, and then falls silent.
 func TestSilentStreamIsTakenUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := func(r *http.Request) (*http.Response, error) {
@@ -43,7 +43,7 @@ func TestSilentStreamIsTakenUpAgain(t *testing.T) {
 	})
 }
 
-// TestSilentServer has a server that takes requests and never answers.
+// TestSilentServer uses a server that takes requests and never answers.
 func TestSilentServer(t *testing.T) {
 	silent := func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
@@ -108,7 +108,7 @@ func streamed(answers iter.Seq2[client.Answer, error]) (err error) {
 	return err
 }
 
-// TestAnswerThatFallsSilent in its middle, and one that is read slowly.
+// TestAnswerThatFallsSilent in the middle, and an answer that is read slowly.
 func TestAnswerThatFallsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pr, pw := io.Pipe()
@@ -135,7 +135,7 @@ func TestAnswerThatFallsSilent(t *testing.T) {
 	})
 }
 
-// TestNothingIsAskedOnceItsContextHasEnded, so nothing has happened.
+// TestNothingIsAskedOnceItsContextHasEnded, so Happened is No.
 func TestNothingIsAskedOnceItsContextHasEnded(t *testing.T) {
 	c, s := scripted(t, client.Retry{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -162,7 +162,7 @@ func TestQuietStreamIsLeftAlone(t *testing.T) {
 	})
 }
 
-// TestImportEndsWithItsContext, though nothing comes of the document.
+// TestImportEndsWithItsContext, even while the document's reader blocks.
 func TestImportEndsWithItsContext(t *testing.T) {
 	s := newSite(t, "")
 	ctx, cancel := context.WithCancel(within(t))

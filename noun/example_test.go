@@ -7,8 +7,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Floor is a noun of one's own: wherever a payload holds one, its form is
-// checked.
+// Floor is a custom noun: its form is checked in every payload that has one.
 type Floor int8
 
 func (f Floor) Validate() error {

@@ -80,7 +80,7 @@ func TestNouns(t *testing.T) {
 	}
 }
 
-// refs gives n different references of a length.
+// refs returns n different references of a length.
 func refs(n, length int) noun.Refs {
 	var l noun.Refs
 	for i := range n {
@@ -98,7 +98,7 @@ func ids(n int) noun.List[noun.ID] {
 	return l
 }
 
-// TestNounSchemas wants JSON with the same bounds as Validate has.
+// TestNounSchemas requires JSON with the bounds that Validate has.
 func TestNounSchemas(t *testing.T) {
 	tests := []struct {
 		noun interface{ JSONSchema() string }

@@ -35,7 +35,7 @@ func TestAskOverTLS(t *testing.T) {
 	require.Contains(t, swooshRun(t, "", "state", "--addr", strings.Replace(os.Getenv("SWOOSH_ADDR"), "https", "http", 1)).err, "uses TLS: use an address that begins with https://")
 	got := swooshRun(t, "", "state")
 	require.Equal(t, codeUnreachable, got.code)
-	require.Contains(t, got.err, "give its authority: --ca-file or SWOOSH_CA_FILE names it")
+	require.Contains(t, got.err, "trust its authority: --ca-file or SWOOSH_CA_FILE names it")
 	t.Setenv("SWOOSH_CA_FILE", cert)
 	got = swooshRun(t, "", "state")
 	require.Equal(t, codeFailed, got.code, got.err)
