@@ -17,7 +17,7 @@ import (
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
-// batchMaxBytes bounds the body of an atomic batch.
+// batchMaxBytes limits the body of an atomic batch.
 const batchMaxBytes = 2 << 20
 
 func batchTooLarge() *Error {

@@ -17,7 +17,7 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// with is a lawful command with more members.
+// with returns a valid command with more members.
 func with(members string) string {
 	return `{"command":"counter.blob","payload":{"blob":""},` + members + `}`
 }
@@ -79,7 +79,7 @@ func TestLawfulCommands(t *testing.T) {
 	s.command(blobOf(swoosh.CommandMaxBytes+1)).refused("too_large", http.StatusRequestEntityTooLarge)
 	entry := s.get("/log/4").object()
 	require.Equal(t, []any{"node-7", "YmFzZTY0", "w-12", hash}, []any{entry["signer"], entry["signature"], entry["window_id"], entry["inputs_hash"]})
-	// 64 levels are taken, and refused by the schema alone.
+	// 64 levels are accepted by the decoder, and refused only by the schema.
 	s.command(`{"command":"counter.blob","payload":{"blob":`+deep(62)+`}}`).refused("invalid_payload", http.StatusUnprocessableEntity)
 }
 
@@ -171,7 +171,8 @@ func TestDuplicateIsAnsweredWhereOthersAreRefused(t *testing.T) {
 	require.Equal(t, first, again)
 }
 
-// TestClientThatGoesDoesNotWithdraw lets a client hang up while a guard thinks.
+// TestClientThatGoesDoesNotWithdraw: a client disconnects while a guard is
+// being called.
 func TestClientThatGoesDoesNotWithdraw(t *testing.T) {
 	asked := make(chan context.Context, 1)
 	s := open(t, swoosh.Options{Guards: []swoosh.Guard{thinking(func() { <-(<-asked).Done() })}})

@@ -153,7 +153,7 @@ func errStopping() *Error {
 func (x *exchange) waitMinIndex() error {
 	if !x.has("min_index") {
 		if x.has("timeout") {
-			return Errorf(MalformedRequest, "timeout needs min_index: it bounds the wait for that entry")
+			return Errorf(MalformedRequest, "timeout needs min_index: it limits the wait for that entry")
 		}
 		return nil
 	}

@@ -137,8 +137,8 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 	require.Equal(t, saves, store.saves.Load())
 }
 
-// TestRefusalsDoNotHoldUpAGroup: a command that was reduced is not kept waiting
-// by those that come behind it and make no entry, however many come.
+// TestRefusalsDoNotHoldUpAGroup: a reduced command does not wait for later
+// commands that make no entry, however many there are.
 func TestRefusalsDoNotHoldUpAGroup(t *testing.T) {
 	const enough = 10 * swoosh.QueueMaxCommands
 	var r *rig

@@ -86,7 +86,7 @@ type Guard interface {
 	Judge(ctx context.Context, r Request, v View) (allowed bool, reason string)
 }
 
-// maxReason bounds a guard's reason in an entry, in bytes.
+// maxReason limits a guard's reason in an entry, in bytes.
 const maxReason = 1024
 
 // judge calls all guards. The writer enforces their verdicts, after it has

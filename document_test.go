@@ -19,7 +19,7 @@ type label string
 
 func (label) Validate() error { return nil }
 
-// TestStateHash holds the running hash against that of the document, after
+// TestStateHash compares the running hash with that of the document, after
 // every step.
 func TestStateHash(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
@@ -131,12 +131,12 @@ func TestDecodeDocument(t *testing.T) {
 	})
 }
 
-// byteReader gives a byte at a time.
+// byteReader returns one byte at a time.
 type byteReader struct{ r io.Reader }
 
 func (b *byteReader) Read(p []byte) (int, error) { return b.r.Read(p[:min(1, len(p))]) }
 
-// TestDocumentStreams holds the writer to its small buffer.
+// TestDocumentStreams checks that the writer uses only its small buffer.
 func TestDocumentStreams(t *testing.T) {
 	s := newState(orchardDefs, "n")
 	s.part("barn").write(func() {

@@ -19,7 +19,7 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// walk gives what RFC 6901 finds in a document decoded by encoding/json.
+// walk returns what RFC 6901 finds in a document decoded by encoding/json.
 func walk(v any, pointer string) (any, bool) {
 	if pointer == "" {
 		return v, true
@@ -46,7 +46,7 @@ func walk(v any, pointer string) (any, bool) {
 	return v, true
 }
 
-// everyPointer gives the pointers of a decoded document, sorted.
+// everyPointer returns the pointers of a decoded document, sorted.
 func everyPointer(v any, at jsontext.Pointer) []string {
 	all := []string{string(at)}
 	switch v := v.(type) {
@@ -78,7 +78,7 @@ func rendered(t require.TestingT, n Value) string {
 	return b.String()
 }
 
-// requireFind holds Find at one pointer against the decoded document.
+// requireFind compares Find at one pointer with the decoded document.
 func requireFind(t require.TestingT, v View, document any, pointer string) {
 	want, there := walk(document, pointer)
 	n, err := v.Find(pointer)
@@ -259,7 +259,7 @@ func TestPage(t *testing.T) {
 	})
 }
 
-// FuzzPointer holds Find against a walk through the decoded document.
+// FuzzPointer compares Find with a walk through the decoded document.
 func FuzzPointer(f *testing.F) {
 	s := smallOrchard(f)
 	document := parsed(f, documentOf(f, s))

@@ -17,7 +17,8 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// The jobs are a domain as a newcomer writes one: rows that come, move and go.
+// The jobs are a domain as a newcomer would write one: rows are added, move and
+// are removed.
 
 type jobs struct {
 	Jobs swoosh.Table[noun.ID, jobRow] `json:"jobs"`
@@ -51,7 +52,7 @@ type jobAdd struct {
 	Span jobSpan `json:"span,omitzero"`
 }
 
-// Validate points at members: at one by a FieldError, at several by an Error.
+// Validate points at one member by a FieldError, or at several by an Error.
 func (c jobAdd) Validate() error {
 	switch {
 	case c.From > 100:
@@ -201,7 +202,7 @@ func TestPayloadPointsAtMembers(t *testing.T) {
 // plainKey is a string without a form.
 type plainKey string
 
-// TestDeclarationsSayWhatIsWrong, with which thing, and what to do.
+// TestDeclarationsSayWhatIsWrong, with what, and what to do.
 func TestDeclarationsSayWhatIsWrong(t *testing.T) {
 	for _, tt := range []struct {
 		declare func()
@@ -227,7 +228,7 @@ func TestDeclarationsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-// embedding is a payload that takes another's members over.
+// embedding is a payload with an embedded struct.
 type embedding struct {
 	small
 }
