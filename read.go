@@ -90,8 +90,8 @@ func (e *Engine) WaitIndex(ctx context.Context, n uint64) error {
 // whatever its size.
 const tailMaxBytes = 1 << 20
 
-// tail holds the newest durable records for all watchers, so that a watcher
-// that keeps up never reads the log. It is safe for concurrent use.
+// tail holds the newest durable records in memory for all watchers, so that a
+// watcher that keeps up never reads the log. It is safe for concurrent use.
 type tail struct {
 	mu      sync.Mutex
 	records []Record
