@@ -95,7 +95,7 @@ var kinds = [...]struct {
 		"The command is well formed, but a rule of its domain refuses it in the current state.",
 		"Read detail, blocked_by and the state, then decide again."},
 	KeyExpired: {"key_expired", http.StatusConflict, "Idempotency key expired",
-		"The server does not know the idempotency key, but it is older than the keys that the server remembers, so the command may have been applied already.",
+		"The server does not remember the idempotency key, and the key is older than those it remembers, so the command may have been applied already.",
 		"Check the state or the log. If the command was not applied, send it with a new key and a new key_since."},
 	Compacted: {"compacted", http.StatusGone, "No longer kept",
 		"The log no longer has these entries.",
