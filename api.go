@@ -20,9 +20,9 @@ import (
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
-// API serves an engine over HTTP. It translates and decides nothing: the
-// commands of every domain work. It exists before its engine, so that a boot
-// can be watched.
+// API serves an engine over HTTP. It only translates, so the commands of every
+// domain work. It can be created before its engine, so that clients can follow
+// the boot.
 type API struct {
 	service
 	router   *mux.Router
@@ -77,13 +77,14 @@ func NewAPI(o APIOptions) *API {
 		a.router.Path(path).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.dispatch(methods, w.(*answer), r) })
 	}
 	a.router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; a path has one spelling and ends in no slash", quote(r.URL.EscapedPath())))
+		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; spell the path exactly as listed, without a trailing slash", quote(r.URL.EscapedPath())))
 	})
 	return a
 }
 
-// Server returns an http.Server for the API. Its headers are bounded, and so is
-// the wait for them; requests are not, since streams and watches last long.
+// Server returns an http.Server for the API. It limits the size of headers and
+// the time to receive them, but not the length of a request, since streams and
+// watches last long.
 func (a *API) Server() *http.Server {
 	return &http.Server{
 		Handler:                      a,
@@ -95,11 +96,11 @@ func (a *API) Server() *http.Server {
 	}
 }
 
-// Progress reports the progress of the boot to clients. It is for
+// Progress makes the boot's progress visible to clients. Pass it as
 // Options.Progress.
 func (a *API) Progress(p Progress) { a.progress.Store(&p) }
 
-// Attach sets the engine. From then on every route is open.
+// Attach sets the engine, which opens every route.
 func (a *API) Attach(e *Engine) {
 	a.attached.Store(e)
 	if a.isStopping() {
@@ -107,9 +108,9 @@ func (a *API) Attach(e *Engine) {
 	}
 }
 
-// Stop begins the stop: no more commands are accepted, streams and watches end,
-// and bodies that are being read are cut off, so that http.Server.Shutdown can
-// finish. Close the engine after that.
+// Stop begins the shutdown: it refuses new commands, ends streams and watches,
+// and cuts off request bodies that are still arriving, so that
+// http.Server.Shutdown can finish. Close the engine after that.
 func (a *API) Stop() {
 	a.stopOnce.Do(func() {
 		close(a.stopping)
@@ -120,8 +121,8 @@ func (a *API) Stop() {
 	})
 }
 
-// ServeHTTP refuses in a fixed order: starting, Host and Origin, route, method,
-// caller, rate. What a handler refuses comes after that.
+// ServeHTTP checks a request in a fixed order: starting, Host and Origin,
+// route, method, caller, rate. The handler's own checks come last.
 func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := &answer{ResponseWriter: rw, service: &a.service}
 	if r.Header.Get("Traceparent") != "" { // The engine's spans continue the caller's trace (W3C Trace Context).
@@ -145,8 +146,8 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	a.router.ServeHTTP(w, r)
 }
 
-// recoverPanic answers a panic of ours as an internal error. If the answer has
-// begun, it is cut off instead.
+// recoverPanic answers a panic with an internal error. If the answer has begun,
+// it cuts it off instead.
 func (x *exchange) recoverPanic() {
 	p := recover()
 	if p == nil {
@@ -250,7 +251,7 @@ func (x *exchange) postCommand() error {
 	if err != nil {
 		return err
 	}
-	// A client that is gone does not withdraw its command.
+	// A command is not withdrawn when its client disconnects.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), x.o.RequestTimeout)
 	defer cancel()
 	if isBatch {
@@ -259,8 +260,8 @@ func (x *exchange) postCommand() error {
 	return x.command(ctx, key, raw)
 }
 
-// readCommand reads the body of a command or of an atomic batch. Its first byte
-// says which of them it is. It is refused as soon as it is too large.
+// readCommand reads the body of a command or of an atomic batch; the first byte
+// says which it is. It fails as soon as the body is too large.
 func (x *exchange) readCommand() (raw []byte, isBatch bool, err error) {
 	size := x.r.ContentLength
 	if size > batchMaxBytes {
@@ -292,8 +293,8 @@ func (x *exchange) readCommand() (raw []byte, isBatch bool, err error) {
 	}
 }
 
-// headerKey returns the idempotency key of the header, without quotes; empty if
-// there is none.
+// headerKey returns the Idempotency-Key header without quotes, or "" if there
+// is none.
 func (x *exchange) headerKey() (string, error) {
 	values := x.r.Header.Values("Idempotency-Key")
 	for i, v := range values {
@@ -304,7 +305,7 @@ func (x *exchange) headerKey() (string, error) {
 			return "", Errorf(MalformedRequest, "the header Idempotency-Key %w", err)
 		}
 		if values[i] != values[0] {
-			return "", Errorf(MalformedRequest, "two headers Idempotency-Key differ: send the key once")
+			return "", Errorf(MalformedRequest, "the Idempotency-Key headers differ: send the key once")
 		}
 	}
 	if len(values) == 0 {

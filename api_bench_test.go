@@ -19,9 +19,9 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// BenchmarkHTTP measures durable commands a second over HTTP, each with a key
-// and a connection kept alive, beside a router that answers the same body and
-// does nothing.
+// BenchmarkHTTP measures durable commands per second over HTTP, with keys and
+// kept-alive connections, compared with a router that gives the same answers
+// without doing anything.
 func BenchmarkHTTP(b *testing.B) {
 	for _, clients := range []int{1, 64, 256} {
 		b.Run(fmt.Sprintf("swoosh/%d", clients), func(b *testing.B) {

@@ -17,18 +17,18 @@ import (
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
-// batchMaxBytes bounds the body of an atomic batch.
+// batchMaxBytes limits the body of an atomic batch.
 const batchMaxBytes = 2 << 20
 
 func batchTooLarge() *Error {
 	return Errorf(TooLarge, "an atomic batch may have at most %d bytes: split it, or stream the commands as %s", batchMaxBytes, typeNDJSON)
 }
 
-// insteadOfIfMatch says what commands have in place of the header.
+// insteadOfIfMatch says what to use with commands instead of If-Match.
 const insteadOfIfMatch = "use the member expect"
 
 // body is a request's body. A read fails if nothing arrives for RequestTimeout,
-// and when the server stops.
+// or when the server stops.
 type body struct {
 	x   *exchange
 	err *Error // of the read that failed
@@ -96,23 +96,23 @@ func appendResult(b []byte, r Result) []byte {
 	return append(b, '}')
 }
 
-// The bounds of a stream's lines on their way to the disk.
+// Limits on the lines of a stream that are waiting for the disk.
 const (
 	streamWindowLines = 1024
 	streamWindowBytes = 4 << 20
-	streamLineBytes   = 512 // what a line costs beside its own bytes
+	streamLineBytes   = 512 // added for each line
 )
 
 // blanks is JSON's white space within a line.
 const blanks = " \t\r"
 
-// stream is a POST of commands, one a line. Three goroutines pass the lines on:
-// read submits them, settle waits for the results in order, and the handler
-// writes the answers. Each is bounded, so the lines of a client that does not
-// read its answers are not read either.
+// stream is a POST of commands, one per line. Three goroutines pass the lines
+// on: read submits them, settle waits for the results in order, and the handler
+// writes the answers. Each has a limit, so if the client does not read its
+// answers, its lines are not read either.
 type stream struct {
 	x       *exchange
-	ctx     context.Context // ends when no more lines are taken
+	ctx     context.Context // ends when the stream takes no more lines
 	cancel  context.CancelFunc
 	window  *semaphore.Weighted
 	pending chan pendingLine
@@ -120,21 +120,21 @@ type stream struct {
 	caller  atomic.Pointer[Caller] // of the next line
 
 	haltOnce sync.Once
-	halted   *Error // why no more lines are taken, if the client is to know; read after ctx has ended
-	untaken  int    // the first line that was not taken; written by read before it closes pending
-	whole    bool   // the body was read to its end; likewise
+	halted   *Error // why the stream takes no more lines; nil: nothing to send. Read after ctx has ended
+	untaken  int    // the first line not taken; set by read before it closes pending
+	whole    bool   // the body was read to its end; set as untaken is
 }
 
-// pendingLine is a line on its way.
+// pendingLine is a line whose answer is not written yet.
 type pendingLine struct {
 	number   int
 	bytes    int64
 	deadline time.Time
 	wait     func(context.Context) (Result, error)
-	err      error // of a line that was refused at once
+	err      error // set if the line was refused at once
 }
 
-// stream answers line by line, in order, as soon as each command is durable.
+// stream answers each line, in order, as soon as its command is durable.
 func (x *exchange) stream() error {
 	if _, err := x.parseQuery(); err != nil {
 		return err
@@ -169,19 +169,19 @@ func (x *exchange) stream() error {
 	return nil
 }
 
-// beginStream sends the header before the first line is read: a client may wait
-// for it before it writes, or for 100 Continue.
+// beginStream sends the header before it reads the first line: a client may
+// wait for the header, or for 100 Continue, before it writes.
 func (x *exchange) beginStream() {
 	if x.r.Header.Get("Expect") != "" && x.r.ProtoMajor == 1 {
 		x.w.WriteHeader(http.StatusContinue)
 	}
 	x.w.Header().Set("Content-Type", typeNDJSON)
 	x.w.WriteHeader(http.StatusOK)
-	_ = x.rc.Flush() // If the connection is gone, the first answer fails.
+	_ = x.rc.Flush() // If the connection is gone, writing the first answer fails.
 }
 
-// halt stops the taking of lines. Those that were taken are still answered. A
-// nil reason is for a client that is gone.
+// halt makes the stream take no more lines. Lines already taken are still
+// answered. why is nil if the client is gone.
 func (s *stream) halt(why *Error) {
 	s.haltOnce.Do(func() {
 		s.halted = why
@@ -190,8 +190,8 @@ func (s *stream) halt(why *Error) {
 	})
 }
 
-// identified sets the caller of the lines to come, or halts the stream if the
-// caller has lost its access.
+// identified sets the caller of the following lines, or halts the stream if the
+// caller has lost access.
 func (s *stream) identified(c Caller, err error) {
 	if err != nil {
 		s.halt(s.x.asError(err))
@@ -231,7 +231,7 @@ func (s *stream) read() {
 	}
 }
 
-// submit submits a line. It reports whether the stream goes on.
+// submit submits a line and reports whether the stream goes on.
 func (s *stream) submit(raw []byte) bool {
 	line := pendingLine{bytes: min(int64(len(raw))+streamLineBytes, streamWindowBytes)}
 	if !s.pace() || s.window.Acquire(s.ctx, line.bytes) != nil {
@@ -247,8 +247,8 @@ func (s *stream) submit(raw []byte) bool {
 	return true
 }
 
-// pace waits until the caller may send another request, since a line counts as
-// one. It reports whether the stream goes on.
+// pace waits until the caller's rate allows another request, since each line
+// counts as one. It reports whether the stream goes on.
 func (s *stream) pace() bool {
 	rates := s.x.rates
 	for {
@@ -275,7 +275,7 @@ func (s *stream) submitCommand(raw []byte) (wait func(context.Context) (Result, 
 		}
 	}()
 	if bytes.TrimLeft(raw, blanks)[0] == '[' {
-		return nil, Errorf(MalformedRequest, "a line is one command, not an array: send an atomic batch as a request of its own, as %s", typeJSON)
+		return nil, Errorf(MalformedRequest, "a line is one command, not an array: send an atomic batch in its own request, as %s", typeJSON)
 	}
 	r, err := DecodeRequest(raw)
 	if err != nil {
@@ -286,14 +286,14 @@ func (s *stream) submitCommand(raw []byte) (wait func(context.Context) (Result, 
 	return s.x.engine.submitWaiting(s.ctx, r, caller.mayCommand)
 }
 
-// enqueue passes the line that was read last to settle.
+// enqueue passes the last line read to settle.
 func (s *stream) enqueue(line pendingLine) {
 	line.number, line.deadline = s.untaken, time.Now().Add(s.x.o.RequestTimeout)
 	s.pending <- line
 }
 
-// settle answers the lines in order. It always empties pending, so that read
-// is never stuck.
+// settle answers the lines in order. It always drains pending, so that read is
+// never stuck.
 func (s *stream) settle() {
 	var b []byte
 	for line := range s.pending {
@@ -316,14 +316,14 @@ func (s *stream) appendAnswer(b []byte, line pendingLine) []byte {
 	}
 	e := s.x.asError(err)
 	if e.Kind == ReadOnly || e.Kind == OutcomeUnknown {
-		s.halt(Errorf(ReadOnly, "the server has become read-only: it did not take this line and the ones after it. Fix the disk, restart the server, then send them again"))
+		s.halt(Errorf(ReadOnly, "the server has become read-only and did not take this line or any after it: fix the disk, restart the server, then send them again"))
 	}
 	p := s.x.problem(e)
 	p.Line = line.number
 	return append(b, encode(p)...)
 }
 
-// result waits for the result of a line, as long as for a single command.
+// result waits for a line's result, with the timeout of a single command.
 func (s *stream) result(line pendingLine) (r Result, err error) {
 	if line.err != nil {
 		return Result{}, line.err

@@ -17,7 +17,7 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// with is a lawful command with more members.
+// with returns a valid command with more members.
 func with(members string) string {
 	return `{"command":"counter.blob","payload":{"blob":""},` + members + `}`
 }
@@ -79,7 +79,7 @@ func TestLawfulCommands(t *testing.T) {
 	s.command(blobOf(swoosh.CommandMaxBytes+1)).refused("too_large", http.StatusRequestEntityTooLarge)
 	entry := s.get("/log/4").object()
 	require.Equal(t, []any{"node-7", "YmFzZTY0", "w-12", hash}, []any{entry["signer"], entry["signature"], entry["window_id"], entry["inputs_hash"]})
-	// 64 levels are taken, and refused by the schema alone.
+	// 64 levels are accepted by the decoder, and refused only by the schema.
 	s.command(`{"command":"counter.blob","payload":{"blob":`+deep(62)+`}}`).refused("invalid_payload", http.StatusUnprocessableEntity)
 }
 
@@ -130,7 +130,7 @@ func TestBatch(t *testing.T) {
 		`[` + addA + `,{"command":"counter.start","x":1}]`:        {"/1/x", "/1/x is not a member of this object"},
 		`[1]`: {"/0", "/0 must be an object, not a number"},
 		`[` + addA + `,` + with(`"expect":{}`) + `]`:                                    {"/1/expect", "/1/expect must have state_hash, index, or path with hash"},
-		`[` + addA + `,` + with(`"expect":{"path":"x","hash":""}`) + `]`:                {"/1/expect/path", "/1/expect/path must begin with a slash, as /project/projects does"},
+		`[` + addA + `,` + with(`"expect":{"path":"x","hash":""}`) + `]`:                {"/1/expect/path", "/1/expect/path must begin with a slash, such as /project/projects"},
 		`[` + addA + `,` + with(`"idempotency_key":"k"`) + `]`:                          {"/1/idempotency_key", "/1/idempotency_key is not allowed inside a batch: send the key of the whole batch in the header Idempotency-Key"},
 		`[` + addA + `,{"command":"counter.add","payload":{"counter":"z","amount":1}}]`: {"/1/payload/counter", "counter z is not there: counter.start begins it"},
 	} {
@@ -171,7 +171,8 @@ func TestDuplicateIsAnsweredWhereOthersAreRefused(t *testing.T) {
 	require.Equal(t, first, again)
 }
 
-// TestClientThatGoesDoesNotWithdraw lets a client hang up while a guard thinks.
+// TestClientThatGoesDoesNotWithdraw: a client disconnects while a guard is
+// being called.
 func TestClientThatGoesDoesNotWithdraw(t *testing.T) {
 	asked := make(chan context.Context, 1)
 	s := open(t, swoosh.Options{Guards: []swoosh.Guard{thinking(func() { <-(<-asked).Done() })}})

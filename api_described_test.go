@@ -24,7 +24,7 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// description is a document of GET /openapi.json to hold answers against.
+// description is a document of GET /openapi.json to compare answers with.
 type description struct {
 	doc      map[string]any
 	compiler *jsonschema.Compiler
@@ -33,8 +33,8 @@ type description struct {
 	answers map[string]int // that were held against it, by operation, status and code
 }
 
-// describe reads the document. Objects are closed: what it says may come later
-// must not come now.
+// describe reads the document. It closes objects: members that the document
+// allows for the future must not occur now.
 func describe(s *site) *description {
 	s.t.Helper()
 	parsed, err := jsonschema.UnmarshalJSON(strings.NewReader(s.get("/openapi.json").body))
@@ -67,8 +67,7 @@ func closeObjects(v any) {
 	}
 }
 
-// object gives the object at a path in the document, by the names of members.
-// A reference stands for what it refers to.
+// object returns the object at a path of member names. It follows references.
 func (d *description) object(path ...string) map[string]any {
 	o, _ := d.find(path...)
 	if o == nil {
@@ -89,7 +88,7 @@ func (d *description) find(path ...string) (o map[string]any, at string) {
 	return o, at
 }
 
-// fits holds a value against the schema at a path.
+// fits checks a value against the schema at a path.
 func (d *description) fits(value any, path ...string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -101,7 +100,8 @@ func (d *description) fits(value any, path ...string) error {
 	return schema.Validate(value)
 }
 
-// operation finds what the document says of a request; nil if it has nothing.
+// operation returns the document's path and method for a request, or "" if it
+// has none.
 func (d *description) operation(r *http.Request) (path, method string) {
 	method = strings.ToLower(r.Method)
 	if method == "head" && r.URL.Path != "/watch" {
@@ -120,8 +120,8 @@ func (d *description) operation(r *http.Request) (path, method string) {
 	return "", method
 }
 
-// check says what of an answer is not as the document has it. Of one that was
-// cut off, or not read to its end, only the beginning is there.
+// check returns how an answer differs from the document. An answer that was cut
+// off, or not read to its end, has only its beginning checked.
 func (d *description) check(r *http.Request, resp *http.Response, body []byte, cut bool) error {
 	status := strconv.Itoa(resp.StatusCode)
 	path, method := d.operation(r)
@@ -241,7 +241,7 @@ func items(body string, cut bool) (all []string) {
 	return all
 }
 
-// RoundTrip asks, and holds the answer against the document when it was read.
+// RoundTrip sends a request, and checks the answer when it has been read.
 func (c *checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := c.inner.RoundTrip(r)
 	if err == nil {
@@ -290,15 +290,15 @@ func (b *checkedBody) check(cut bool) {
 	}
 }
 
-// hold makes every answer of the test be held against the document.
+// hold checks every answer in the test against the document.
 func (d *description) hold(t *testing.T) {
 	inner := noRedirects.Transport
 	noRedirects.Transport = &checked{t, d, inner}
 	t.Cleanup(func() { noRedirects.Transport = inner })
 }
 
-// TestAnswersAreAsDescribed runs the tests that ask most once more, and every
-// scenario of the domains, and holds each answer against the document.
+// TestAnswersAreAsDescribed runs the tests with the most requests again, and
+// every scenario of the domains, and checks each answer against the document.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	d := describe(whole(t))
 	d.hold(t)
@@ -325,7 +325,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	d.requireAllAsked(t)
 }
 
-// requireAllAsked wants an answer of every operation, of every code.
+// requireAllAsked requires that every operation and every code was answered.
 func (d *description) requireAllAsked(t *testing.T) {
 	total := 0
 	for path, methods := range d.object("paths") {
@@ -343,7 +343,8 @@ func (d *description) requireAllAsked(t *testing.T) {
 	require.Greater(t, total, 1000)
 }
 
-// askParameters asks for each integer at and beyond the ends of its range.
+// askParameters sends each integer parameter at and beyond the limits of its
+// range.
 func askParameters(t *testing.T, d *description) {
 	s := whole(t)
 	for path, methods := range d.object("paths") {
@@ -378,8 +379,8 @@ func next(n string, step int) string {
 	return strconv.Itoa(i + step)
 }
 
-// askScenario sends the commands of a scenario to a server, and reads what
-// came of them. What is accepted must be as the document has it.
+// askScenario sends the commands of a scenario to a server and reads the
+// entries. Accepted commands must fit the document.
 func askScenario(t *testing.T, d *description, file string) {
 	clock := swooshtest.NewClock(1767225600000)
 	s := open(t, swoosh.Options{Now: clock.Now}, project.Domain)

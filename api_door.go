@@ -18,36 +18,37 @@ import (
 
 // APIOptions configures an API. The zero value works.
 type APIOptions struct {
-	Node    string // the engine's; empty: not known before Attach
+	Node    string // the engine's node id; empty: not known before Attach
 	Version string // the program's, for GET /version
 	Commit  string // the program's, for GET /version
 
-	// Loopback says that the listener can be reached from this machine only. The
-	// Host of a request must then be a loopback name or address, so that a web
-	// page cannot reach a local server by rebinding DNS.
+	// Loopback says that only this machine can reach the listener. The Host of
+	// a request must then be a loopback name or address, so that a web page
+	// cannot reach a local server by DNS rebinding.
 	Loopback bool
 
-	// Origins are the origins of web pages that may use the API, beside the
-	// server's own pages. Each is as a browser sends it, such as
+	// Origins are the origins of web pages that may use the API, besides the
+	// server's own. Write each as a browser sends it, such as
 	// https://console.example; patterns are not supported.
 	Origins []string
 
-	// Authenticate returns who sent a request. Its error is sent to the client: it
-	// should say what is missing or wrong, without secrets. Nil: every caller is
-	// an admin without a name. It is not called for routes that are open to all.
+	// Authenticate returns the caller of a request. Its error is sent to the
+	// client: it should say what is missing or wrong, without secrets. Nil:
+	// every caller is an admin without a name. It is not called for routes that
+	// are open to all.
 	//
-	// While a stream or a watch lasts, it is called again every second, with the
-	// same request and from another goroutine, so it must not read the body and
-	// must not block. The later lines of a stream are those of the Caller that it
-	// returned last. An error, or a role that is too small, ends the stream or the
+	// During a stream or a watch it is called again every second, with the same
+	// request and from another goroutine, so it must not read the body and must
+	// not block. The following lines of a stream belong to the Caller returned
+	// last. An error, or a role that is too small, ends the stream or the
 	// watch.
 	Authenticate func(*http.Request) (Caller, error)
 
-	// Rate is how many requests a second each caller may send, with bursts of as
-	// many; 0: any number. Callers are told apart by name, those without a name
-	// by address. An atomic batch counts as one request, and so does each line of
-	// a stream, which is delayed instead of refused. Requests to routes that are
-	// open to all are not counted.
+	// Rate is how many requests per second each caller may send, with bursts of
+	// the same size; 0 means no limit. Callers are distinguished by name, and
+	// those without a name by address. An atomic batch counts as one request.
+	// Each line of a stream counts as one too, but is delayed instead of
+	// refused. Requests to routes that are open to all are not counted.
 	Rate float64
 
 	Logger         *slog.Logger  // for internal errors; nil: slog.Default
@@ -61,7 +62,7 @@ type APIOptions struct {
 	Metrics *prometheus.Registry
 }
 
-// Role is what a caller may do. Each role includes the ones before it.
+// Role is what a caller may do. Each role includes the lesser ones.
 type Role uint8
 
 // The roles. NoRole, the zero value, allows only the routes that are open to
@@ -70,7 +71,7 @@ const (
 	NoRole    Role = iota
 	RoleRead       // every GET, but not /debug/pprof
 	RoleWrite      // and POST /command
-	RoleAdmin      // and everything else, commands of privileged domains included
+	RoleAdmin      // and everything else, including commands of privileged domains
 )
 
 var roleNames = [...]string{NoRole: "none", RoleRead: "read", RoleWrite: "write", RoleAdmin: "admin"}
@@ -88,7 +89,8 @@ func ParseRole(name string) (Role, error) {
 	return NoRole, fmt.Errorf("the role %s is unknown: use read, write or admin", quote(name))
 }
 
-// RoleFor returns the least role that may send a command over the API.
+// RoleFor returns the least role that a caller needs to send a command over the
+// API.
 func RoleFor(c CommandInfo) Role {
 	if c.Privileged {
 		return RoleAdmin
@@ -96,7 +98,7 @@ func RoleFor(c CommandInfo) Role {
 	return RoleWrite
 }
 
-// Caller is who sent a request.
+// Caller identifies the sender of a request.
 type Caller struct {
 	Name string // becomes the entry's actor; empty: the caller has no name
 	Role Role
@@ -123,9 +125,9 @@ type access struct {
 	rates *door.Rates
 }
 
-// checkPage refuses requests of web pages, except the server's own and those of
-// Origins. A browser sends the page's origin, and the host that it believes to
-// talk to.
+// checkPage refuses requests from web pages, except the server's own and those
+// in Origins. A browser sends the page's origin, and the host it believes it is
+// talking to.
 func (a *access) checkPage(r *http.Request) error {
 	if a.o.Loopback && !door.IsLoopback(r.Host) {
 		return Errorf(Forbidden, "the Host %s is not a loopback name or address: use localhost or 127.0.0.1", quote(r.Host))
@@ -136,8 +138,8 @@ func (a *access) checkPage(r *http.Request) error {
 	return nil
 }
 
-// identify returns who sent a request, and Forbidden if what it asks for needs
-// a greater role.
+// identify returns the caller of a request, or Forbidden if the request needs a
+// greater role.
 func (a *access) identify(r *http.Request, what string, needed Role) (Caller, error) {
 	c := Caller{Role: RoleAdmin}
 	if a.o.Authenticate != nil {
@@ -157,7 +159,7 @@ func (a *access) admit(c Caller, r *http.Request, answer http.Header) error {
 	}
 	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 	answer.Set("Retry-After", seconds)
-	return Errorf(RateLimited, "each caller may send %v requests a second: try again in %s s", a.o.Rate, seconds)
+	return Errorf(RateLimited, "each caller may send %v requests per second: try again in %s s", a.o.Rate, seconds)
 }
 
 // problem is a problem document (RFC 9457): an Error as clients see it.
@@ -167,7 +169,7 @@ type problem struct {
 	Status   int            `json:"status"`
 	Detail   string         `json:"detail"`
 	Code     string         `json:"code"`
-	Happened string         `json:"happened"` // "no" or "unknown", of this request alone
+	Happened string         `json:"happened"` // "no" or "unknown"; about this request only
 	Errors   []problemField `json:"errors,omitzero"`
 
 	Index       *uint64   `json:"index,omitzero"`
@@ -228,13 +230,13 @@ func newKindDocument(k Kind) kindDocument {
 	return kindDocument{k.Code(), k.Status(), k.Title(), k.Meaning(), k.Next()}
 }
 
-// retryAfter is the header Retry-After, in seconds. That of RateLimited depends
-// on the caller.
+// retryAfter is the Retry-After header in seconds. For RateLimited, admit sets
+// it.
 var retryAfter = map[Kind]string{Starting: "1", Overloaded: "1", ShuttingDown: "5", ReadOnly: "60"}
 
-// newRefusals counts problem documents by code, those in streams and at the
-// ends of watches included. Every code is there from the start: Prometheus does
-// not see a counter grow that begins at 1.
+// newRefusals counts problem documents by code, including those inside streams
+// and watches. Every code exists from the start, because Prometheus misses the
+// first increase of a counter that appears at 1.
 func newRefusals() *prometheus.CounterVec {
 	all := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "swoosh_refusals_total", Help: "Problem documents by code.",
@@ -245,12 +247,12 @@ func newRefusals() *prometheus.CounterVec {
 	return all
 }
 
-// encode returns v as JSON, with a newline. A message may quote any bytes of a
-// request: those that are not UTF-8 become U+FFFD.
+// encode returns v as JSON with a newline. A message may quote any bytes of a
+// request; bytes that are not UTF-8 become U+FFFD.
 func encode(v any) []byte {
 	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		panic(err) // Only our own types come here.
+		panic(err) // Only the API's own types are encoded.
 	}
 	return append(b, '\n')
 }

@@ -217,7 +217,7 @@ func TestTooLargeIsAnsweredAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnswersDoNotWaitForBodies asks with a body that never comes.
+// TestAnswersDoNotWaitForBodies sends requests whose body never comes.
 func TestAnswersDoNotWaitForBodies(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	for ask, status := range map[string]int{
@@ -235,7 +235,7 @@ func TestAnswersDoNotWaitForBodies(t *testing.T) {
 	}
 }
 
-// TestPanic makes a handler break down: its caller gets an id that the log has.
+// TestPanic: when a handler panics, its caller gets an id that is in the log.
 func TestPanic(t *testing.T) {
 	wal := &brokenWAL{WAL: swoosh.NewMemWAL()}
 	s := open(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }})
@@ -270,7 +270,7 @@ func TestPanic(t *testing.T) {
 	require.Error(t, err, "an answer that is not whole must not look so")
 }
 
-// brokenWAL panics when more is read than it can give.
+// brokenWAL panics when it is read beyond its end.
 type brokenWAL struct {
 	swoosh.WAL
 	readable atomic.Int64
@@ -289,8 +289,8 @@ func (w *brokenWAL) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 	}
 }
 
-// TestRefusalsKeepAnHTTP2Connection: curl takes a server that takes leave of the
-// connection for one that does not finish its answer.
+// TestRefusalsKeepAnHTTP2Connection: if a server closes the connection, curl
+// reports an incomplete answer.
 func TestRefusalsKeepAnHTTP2Connection(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	server := httptest.NewUnstartedServer(s.api.Server().Handler)

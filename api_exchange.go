@@ -30,7 +30,7 @@ const (
 	typeEvents = "text/event-stream"
 )
 
-// service is what the exchanges of an API share.
+// service is what all exchanges of an API share.
 type service struct {
 	access
 	routes    []route
@@ -44,7 +44,7 @@ type service struct {
 
 	heartbeat  time.Duration // between the comments of a watch
 	askEvery   time.Duration // between calls of Authenticate for a stream or a watch
-	unreadMost time.Duration // how long the answers of a stream may be unread
+	unreadMost time.Duration // how long a stream's answers may stay unread
 	stopGrace  time.Duration // for the last answers of streams and watches
 }
 
@@ -54,9 +54,9 @@ type route struct {
 	summary      string
 	handle       func(*exchange) error
 	opens        openWhen
-	role         Role     // the least that the caller needs; NoRole: open to all
+	role         Role     // the least role a caller needs; NoRole: open to all
 	parameters   []string // of the query
-	media        []string // types of the body; nil: it is not read
+	media        []string // types of the body; nil: the body is not read
 }
 
 // openWhen is when a route begins to answer.
@@ -67,11 +67,11 @@ const (
 	atOnce      openWhen = true  // also while it replays
 )
 
-// hasHead reports whether the route answers HEAD too. A watch does not: it has
-// no end.
+// hasHead reports whether the route answers HEAD too. A watch does not, since
+// it has no end.
 func (r *route) hasHead() bool { return r.method == http.MethodGet && r.path != "/watch" }
 
-// name is the route as messages name it.
+// name returns the route as messages show it.
 func (r *route) name() string { return r.method + " " + r.path }
 
 // exchange is one request and its answer.
@@ -82,10 +82,10 @@ type exchange struct {
 	w      *answer
 	r      *http.Request
 	rc     *http.ResponseController
-	caller Caller            // of a route that is not open to all
-	query  map[string]string // of a GET; the handler of a POST parses it in its turn
+	caller Caller            // not set on routes that are open to all
+	query  map[string]string // of a GET; the handler of a POST parses its own
 
-	bodyRead bool // to its end
+	bodyRead bool // the body was read to its end
 }
 
 func (s *service) exchange(w *answer, r *http.Request) *exchange {
@@ -101,7 +101,7 @@ func (s *service) isStopping() bool {
 	}
 }
 
-// booting returns the boot's progress, zero before the first report.
+// booting returns the boot's progress, or zero before the first report.
 func (s *service) booting() Progress {
 	if p := s.progress.Load(); p != nil {
 		return *p
@@ -109,7 +109,8 @@ func (s *service) booting() Progress {
 	return Progress{HLC: Stamp{Node: s.node()}}
 }
 
-// position returns where the log ends, or how far it is replayed.
+// position returns the last entry's index and stamp; during a boot, those of
+// the last entry replayed.
 func (s *service) position() (index uint64, hlc Stamp) {
 	if e := s.attached.Load(); e != nil {
 		v := e.View()
@@ -119,8 +120,8 @@ func (s *service) position() (index uint64, hlc Stamp) {
 	return p.Index, p.HLC
 }
 
-// node returns the server's name in stamps. It may not be known before the
-// data directory is read, but a stamp needs one.
+// node returns the server's node id. A stamp needs one even before the data
+// directory is read.
 func (s *service) node() string {
 	if e := s.attached.Load(); e != nil {
 		return e.o.Node
@@ -128,15 +129,15 @@ func (s *service) node() string {
 	return cmp.Or(s.o.Node, "unknown")
 }
 
-// answer is a response that says where the log stands.
+// answer is a response whose headers say where the log stands.
 type answer struct {
 	http.ResponseWriter
 	service *service
 	status  int // 0 until the header is written
 }
 
-// WriteHeader adds the headers of every answer. The position is read as late as
-// possible, so that it is never before what the answer is about.
+// WriteHeader adds the headers of every answer. It reads the position as late
+// as possible, so that the position is never before the content of the answer.
 func (w *answer) WriteHeader(status int) {
 	if status >= 200 && w.status == 0 {
 		w.status = status
@@ -152,7 +153,7 @@ func (w *answer) position(index uint64, hlc Stamp) {
 	w.Header().Set("Swoosh-HLC", hlc.String())
 }
 
-// Write is http.ResponseWriter's.
+// Write implements http.ResponseWriter.
 func (w *answer) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -160,11 +161,11 @@ func (w *answer) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap lets http.ResponseController reach the underlying writer.
 func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// parseQuery reads the query, strictly: each parameter is one of the route's
-// and is given once.
+// parseQuery parses the query strictly: each parameter must be one of the
+// route's and occur once.
 func (x *exchange) parseQuery() (map[string]string, error) {
 	values, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -203,11 +204,12 @@ func (x *exchange) has(parameter string) bool {
 // variable returns a variable part of the path, not unescaped.
 func (x *exchange) variable(name string) string { return mux.Vars(x.r)[name] }
 
-// isHead reports whether only the header is asked for.
+// isHead reports whether the client asks for the header only.
 func (x *exchange) isHead() bool { return x.r.Method == http.MethodHead }
 
-// mediaType returns the media type of the body if the route accepts it. Encoded
-// bodies are not accepted: what is hashed is what was sent.
+// mediaType returns the media type of the body, or UnsupportedMediaType if the
+// route does not accept it. It refuses encoded bodies, because hashes cover the
+// bytes as they were sent.
 func (x *exchange) mediaType() (string, error) {
 	accepted := x.route.media
 	given := strings.Join(x.r.Header.Values("Content-Type"), ", ")
@@ -230,14 +232,13 @@ func (x *exchange) mediaType() (string, error) {
 	return "", Errorf(UnsupportedMediaType, "%s is not accepted here: curl -H 'Content-Type: %s' http://%s%s %s", what, accepted[0], x.r.Host, x.route.path, curlBody[x.route.path])
 }
 
-// curlBody is how curl is given the body of a route.
+// curlBody is the curl option for the body of a route.
 var curlBody = map[string]string{
 	"/command": `-d '{"command":"…","payload":{}}'`,
 	"/state":   `--data-binary @state.json`,
 }
 
-// refuseHeader refuses a request with a header that has no meaning here, though
-// it has one on another route.
+// refuseHeader refuses a request with a header that only other routes accept.
 func (x *exchange) refuseHeader(name, instead string) error {
 	if _, given := x.r.Header[http.CanonicalHeaderKey(name)]; given {
 		return Errorf(MalformedRequest, "the header %s is not accepted here: %s", name, instead)
@@ -245,10 +246,10 @@ func (x *exchange) refuseHeader(name, instead string) error {
 	return nil
 }
 
-// leaveBody lets an answer out before the body is read: at once, and then the
-// connection is closed. Otherwise the server would first wait for what the
-// client may never send. HTTP/2 ends a stream by itself, and doing more would
-// keep the answer from the client.
+// leaveBody allows answering before the body has been read: the answer is sent
+// at once and the connection is closed after it. Otherwise net/http would first
+// wait for the rest of the body, which the client may never send. On HTTP/2 a
+// stream ends by itself, and doing more would keep the answer from the client.
 func (x *exchange) leaveBody() {
 	if x.bodyRead || x.r.ProtoMajor > 1 {
 		return
@@ -257,17 +258,17 @@ func (x *exchange) leaveBody() {
 	if x.w.status == 0 {
 		x.w.Header().Set("Connection", "close")
 	}
-	// Exceeding a limit is net/http's way to close a connection so gently that
-	// the client still receives the answer.
+	// Exceeding this limit makes net/http close the connection gently enough
+	// for the client to receive the answer.
 	limit := http.MaxBytesReader(x.w.ResponseWriter, io.NopCloser(strings.NewReader("x")), 0)
 	_, _ = limit.Read(make([]byte, 1))
 	x.deadlines.CutRead(x.rc)
 }
 
-// askAgain identifies the caller of a long answer again and again, so that a
-// caller whose access is revoked is cut off. It calls identified with the
-// caller, or for the last time with the reason to end; the answer then has
-// stopGrace to end by itself. done ends the asking.
+// askAgain identifies the caller of a long answer repeatedly, so that a caller
+// whose access is revoked is cut off. It calls identified with the caller each
+// time, or one last time with the reason to end; the answer then has stopGrace
+// to finish. done ends the checks.
 func (x *exchange) askAgain(identified func(Caller, error)) (done func()) {
 	if x.o.Authenticate == nil {
 		return func() {}
@@ -282,7 +283,7 @@ func (x *exchange) askAgain(identified func(Caller, error)) (done func()) {
 	})
 }
 
-// identifyAgain is identify in another goroutine, where nothing else recovers
+// identifyAgain is identify for another goroutine, where nothing else recovers
 // a panic.
 func (x *exchange) identifyAgain() (c Caller, err error) {
 	defer func() {
@@ -295,8 +296,8 @@ func (x *exchange) identifyAgain() (c Caller, err error) {
 	return x.identify(x.r, x.route.name(), x.route.role)
 }
 
-// refuse answers with the problem document of err. If the client is gone, or
-// has closed its side, it cuts the connection.
+// refuse answers with the problem document of err. If the client is gone or has
+// closed its side, it closes the connection instead.
 func (x *exchange) refuse(err error) {
 	if gone := x.r.Context().Err(); gone != nil && errors.Is(err, gone) {
 		panic(http.ErrAbortHandler)
@@ -323,8 +324,8 @@ func (x *exchange) problem(e *Error) *problem {
 	return newProblem(e)
 }
 
-// asError returns err as an Error that may be shown. The cause of an internal
-// error is only logged, under the instance that the caller gets.
+// asError returns err as an Error that the client may see. The cause of an
+// internal error is only logged, under the instance that the client receives.
 func (x *exchange) asError(err error) *Error {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -336,7 +337,7 @@ func (x *exchange) asError(err error) *Error {
 	return e
 }
 
-// concealed logs an internal error and returns what the caller sees of it.
+// concealed logs an internal error and returns what the caller may see of it.
 func (x *exchange) concealed(e *Error, more ...any) *Error {
 	instance := newInstance()
 	seen := Errorf(Internal, "internal error: the server's log has the cause, under instance %s", instance)
@@ -370,11 +371,12 @@ func (x *exchange) accepted(b []byte) {
 	x.write(b)
 }
 
-// write sends bytes of the answer. That the client is gone is not an error.
+// write sends bytes of the answer. It ignores errors, since only a lost
+// connection causes them.
 func (x *exchange) write(b []byte) { _, _ = x.w.Write(b) }
 
-// abortIf cuts an answer off that cannot be sent whole, so that the client does
-// not take it for whole.
+// abortIf aborts an answer that cannot be completed, so that the client does
+// not take it as complete.
 func (x *exchange) abortIf(err error) {
 	if err != nil {
 		panic(http.ErrAbortHandler)

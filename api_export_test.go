@@ -6,33 +6,33 @@ import (
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
-// SetHeartbeat changes how often a watch gets a comment.
+// SetHeartbeat sets the interval of comments in a watch.
 func (a *API) SetHeartbeat(d time.Duration) { a.heartbeat = d }
 
-// SetAskEvery changes how often the caller of a stream or a watch is identified
-// again.
+// SetAskEvery sets the interval at which the caller of a stream or a watch is
+// identified again.
 func (a *API) SetAskEvery(d time.Duration) { a.askEvery = d }
 
-// SetUnreadMost changes how long the answers of a stream may be unread.
+// SetUnreadMost sets how long the answers of a stream may stay unread.
 func (a *API) SetUnreadMost(d time.Duration) { a.unreadMost = d }
 
-// SetStopGrace changes how long streams and watches have for their last
+// SetStopGrace sets the time that streams and watches have for their last
 // answers.
 func (a *API) SetStopGrace(d time.Duration) { a.stopGrace = d }
 
-// SetRates sets the clock of the callers' rates, in Unix ms, and how a stream
-// waits; nil if none does.
+// SetRates sets the clock of the rates, in Unix ms, and the timer of waiting
+// streams; nil if none waits.
 func (a *API) SetRates(nowMS func() int64, after func(time.Duration) <-chan time.Time) {
 	a.rates.Now, a.rates.After = func() time.Time { return time.UnixMilli(nowMS()) }, after
 }
 
-// Buckets returns how many callers are remembered.
+// Buckets returns the number of remembered callers.
 func (a *API) Buckets() int { return a.rates.Callers() }
 
-// BucketsMax is how many there can be.
+// BucketsMax is the most callers that are remembered.
 const BucketsMax = door.CallersMax
 
-// The bounds of bodies, in bytes.
+// The limits of bodies, in bytes.
 const (
 	CommandMaxBytes   = commandMaxBytes
 	BatchBodyMaxBytes = batchMaxBytes

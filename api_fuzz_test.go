@@ -15,8 +15,8 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// FuzzDecodeRequest holds the decoder to its word: what it takes has the forms
-// of the contract, and what it refuses is malformed_request.
+// FuzzDecodeRequest: accepted input has the forms of the contract, and other
+// input is refused as malformed_request.
 func FuzzDecodeRequest(f *testing.F) {
 	for _, seed := range []string{
 		startA, addA, with(`"hlc":"0197a2b4c6d8-0003-n1"`), with(`"expect":{"index":0}`), with(`"expect":{"path":"/counter/counters/a","hash":""}`),
@@ -54,9 +54,9 @@ func requireForms(t *testing.T, r swoosh.Request) {
 	}
 }
 
-// FuzzHandler holds every route to the contract, whatever is asked: a known
-// status, a problem document for every refusal, the position of the log, and
-// never a fault of ours.
+// FuzzHandler: every request gets an answer that the contract allows. It has a
+// known status, a problem document for every refusal, and the position of the
+// log, and it is never an internal error.
 func FuzzHandler(f *testing.F) {
 	e := swooshtest.Open(f, swoosh.Options{}, counter)
 	api := swoosh.NewAPI(swoosh.APIOptions{Loopback: true, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -100,7 +100,7 @@ func FuzzHandler(f *testing.F) {
 	})
 }
 
-// refusedSomehow requires a problem document that is no fault of ours.
+// refusedSomehow requires a problem document that is not an internal error.
 func (r *reply) refusedSomehow() {
 	r.t.Helper()
 	code, ok := r.object()["code"].(string)

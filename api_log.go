@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// getLog answers with entries, as one JSON document or one a line.
+// getLog answers with entries, as one JSON document or one entry per line.
 func (x *exchange) getLog() error {
 	first, last := x.engine.Bounds()
 	from, err := x.from(first)
@@ -53,19 +53,21 @@ func (x *exchange) from(byDefault uint64) (uint64, error) {
 	return from, nil
 }
 
-// kept refuses to begin before the log's first entry, or after the next one.
+// kept returns an error if from is before the log's first entry, or after the
+// next one.
 func kept(from, first, last uint64) error {
 	if from < first {
 		return Errorf(Compacted, "entry %d is no longer kept: the log begins at %d", from, first)
 	}
 	if from > last+1 {
-		return Errorf(NotFound, "entry %d does not exist yet: the log ends at %d, so begin at %d or before", from, last, last+1)
+		return Errorf(NotFound, "entry %d does not exist yet: the log ends at %d, so begin at %d or earlier", from, last, last+1)
 	}
 	return nil
 }
 
-// sendLog writes entries as they are read. The first is read before the answer
-// begins, so that a log that cannot be read is refused in the ordinary way.
+// sendLog writes entries as they are read. It reads the first entry before the
+// answer begins, so that a log that cannot be read is still refused with a
+// problem document.
 func (x *exchange) sendLog(records iter.Seq2[Record, error], from, last uint64, limit int, lines bool) error {
 	out := bufio.NewWriterSize(x.w, 32<<10)
 	open, comma, end := `{"entries":[`, ",", ""
@@ -143,7 +145,7 @@ func (x *exchange) getEntry() error {
 		}
 		return nil
 	}
-	return Errorf(Compacted, "entry %d was lost: the next entry, log.loss, names all that were", index)
+	return Errorf(Compacted, "entry %d was lost: the next entry, log.loss, lists every lost entry", index)
 }
 
 // getWatch sends entries as they become durable, as server-sent events (HTML
@@ -187,7 +189,7 @@ func (x *exchange) getWatch() error {
 }
 
 // watchFrom returns the index of the first entry to send. A client that
-// reconnects says which entry it received last.
+// reconnects names the last entry it received.
 func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 	from, err := x.from(byDefault)
 	if err != nil {
@@ -199,12 +201,12 @@ func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 	}
 	had, err := parseIndex(values[0])
 	if err != nil || len(values) > 1 {
-		return 0, Errorf(MalformedRequest, "Last-Event-ID must be the index of the entry that was read last, not %s", quote(strings.Join(values, ", ")))
+		return 0, Errorf(MalformedRequest, "Last-Event-ID must be the index of the last entry received, not %s", quote(strings.Join(values, ", ")))
 	}
 	return had + 1, nil
 }
 
-// watch sends entries from *next on until a comment is due, the client is gone,
+// watch sends entries from *next until a heartbeat is due, the client is gone,
 // or the watch ends.
 func (x *exchange) watch(ctx context.Context, next *uint64) error {
 	due, cancel := context.WithTimeout(ctx, x.heartbeat)
@@ -225,7 +227,7 @@ func (x *exchange) watch(ctx context.Context, next *uint64) error {
 	return context.Canceled
 }
 
-// event sends a part of a watch without delay.
+// event sends a piece of a watch at once.
 func (x *exchange) event(b []byte) error {
 	_, err := x.w.Write(b)
 	return errors.Join(err, x.rc.Flush())

@@ -18,13 +18,13 @@ import (
 	"github.com/chorus-services/swoosh/system"
 )
 
-// whole serves every domain that there is.
+// whole serves all domains of the repository.
 func whole(t testing.TB) *site {
 	return open(t, swoosh.Options{}, append(system.Parts(), project.Domain)...)
 }
 
-// goPattern finds how patterns of JSON Schema (ECMA-262) name a character, which
-// Go's do in another way.
+// goPattern matches character escapes of JSON Schema patterns (ECMA-262), which
+// Go writes differently.
 var goPattern = regexp.MustCompile(`\\\\u([0-9a-f]{4})`)
 
 func TestOpenAPIIsValid(t *testing.T) {
@@ -106,8 +106,8 @@ func TestOpenAPIHasEveryCode(t *testing.T) {
 	require.Len(t, answered, len(lines))
 }
 
-// TestOpenAPIHasEveryCommand, as the catalogue has it, with an example that
-// the server takes for well formed.
+// TestOpenAPIHasEveryCommand, as in the catalogue, with an example that the
+// server accepts as well formed.
 func TestOpenAPIHasEveryCommand(t *testing.T) {
 	s := whole(t)
 	d := describe(s)
@@ -138,7 +138,7 @@ func TestOpenAPIHasEveryCommand(t *testing.T) {
 	}
 }
 
-// TestCommandsAreTakenAsDescribed spoils the example of every command in many
+// TestCommandsAreTakenAsDescribed changes the example of every command in many
 // ways: the server refuses what does not fit the document, and nothing else.
 func TestCommandsAreTakenAsDescribed(t *testing.T) {
 	s := whole(t)
@@ -164,7 +164,7 @@ func TestCommandsAreTakenAsDescribed(t *testing.T) {
 	require.Greater(t, asked[false], 1000)
 }
 
-// envelopes have what may stand beside command and payload.
+// envelopes have the members that are allowed besides command and payload.
 var envelopes = []string{
 	`{"command":"control.resume","idempotency_key":"k","key_since":"0197a2b4c000-0000-n1","hlc":"000000000001-ffff-a-b"}`,
 	`{"command":"control.resume","signer":"n","signature":"c2lnbg==","window_id":"w","evidence":["a","b"]}`,
@@ -173,8 +173,8 @@ var envelopes = []string{
 	`{"command":"control.resume","expect":{"path":"/project/projects/alpha","hash":""},"signature":"c2ln"}`,
 }
 
-// spoiled gives v with each of its values replaced, left out, or with a
-// neighbour that is unknown.
+// spoiled returns v with each of its values replaced, left out, or joined by an
+// unknown member.
 func spoiled(v any) []any {
 	all := []any{v, "", "a b", "ü", "-", "\\", "\"", "\u0000", "\u0085", "/x", true, 0.0, -1.0, 1e15, 1e16, 0.5, []any{}, []any{"x", "x"}, map[string]any{}, map[string]any{"x": 1.0}}
 	for _, n := range []int{63, 64, 255, 256, 257, 1024, 1025, 2048, 2049} {
@@ -201,7 +201,8 @@ func spoiled(v any) []any {
 	return all
 }
 
-// changed is object with one member changed, or without it for nil.
+// changed returns object with one member changed, or removed if the new value
+// is nil.
 func changed(object map[string]any, name string, value any) map[string]any {
 	other := maps.Clone(object)
 	if other[name] = value; value == nil {

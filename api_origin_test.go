@@ -10,7 +10,7 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// TestOrigins serves a page of an origin that is named.
+// TestOrigins serves a page of a listed origin.
 func TestOrigins(t *testing.T) {
 	const page = "https://console.example"
 	api := swoosh.APIOptions{Loopback: true, Authenticate: keyring, Origins: []string{"https://other.example", page}}
@@ -46,7 +46,7 @@ func requireUnshared(t *testing.T, r *reply) {
 	}
 }
 
-// TestPreflight asks as a browser does before it sends what a page wants.
+// TestPreflight sends what a browser sends before a page's request.
 func TestPreflight(t *testing.T) {
 	const page = "https://console.example"
 	s := openAPI(t, swoosh.APIOptions{Loopback: true, Authenticate: keyring, Origins: []string{page}, Rate: 1})

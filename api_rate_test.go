@@ -14,7 +14,8 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// TestRate counts requests on a clock that stands still unless it is moved.
+// TestRate counts requests with a clock that stands still unless it is
+// advanced.
 func TestRate(t *testing.T) {
 	s := openAPI(t, swoosh.APIOptions{Authenticate: keyring, Rate: 2.5})
 	clock := swooshtest.NewClock(1767225600000)
@@ -23,7 +24,7 @@ func TestRate(t *testing.T) {
 		require.Equal(t, http.StatusOK, s.get("/", as("read")).status)
 	}
 	r := s.get("/state", as("read"))
-	require.Contains(t, r.refused("rate_limited", http.StatusTooManyRequests)["detail"], "2.5 requests a second: try again in 1 s")
+	require.Contains(t, r.refused("rate_limited", http.StatusTooManyRequests)["detail"], "2.5 requests per second: try again in 1 s")
 	require.Equal(t, "1", r.header.Get("Retry-After"))
 	clock.Advance(399 * time.Millisecond)
 	s.get("/", as("read")).refused("rate_limited", http.StatusTooManyRequests)
@@ -62,8 +63,8 @@ func TestRetryAfter(t *testing.T) {
 	require.Equal(t, http.StatusOK, s.get("/").status)
 }
 
-// TestRateByAddress tells those without a name apart by address, and remembers
-// so many of them.
+// TestRateByAddress distinguishes callers without a name by address, and
+// remembers only so many.
 func TestRateByAddress(t *testing.T) {
 	s := openAPI(t, swoosh.APIOptions{Rate: 1})
 	s.api.SetRates(swooshtest.NewClock(1767225600000).Now, nil)
@@ -91,7 +92,7 @@ func TestRateByAddress(t *testing.T) {
 	require.Equal(t, swoosh.BucketsMax, s.api.Buckets())
 }
 
-// TestStreamKeepsToTheRate waits where others are refused.
+// TestStreamKeepsToTheRate: a stream waits where single requests are refused.
 func TestStreamKeepsToTheRate(t *testing.T) {
 	clock := swooshtest.NewClock(1767225600000)
 	s := openAPI(t, swoosh.APIOptions{Authenticate: keyring, Rate: 2})
@@ -110,7 +111,8 @@ func TestStreamKeepsToTheRate(t *testing.T) {
 	require.Equal(t, []time.Duration{half, half, half, half}, waits, "the request and each line count, blank ones do not")
 }
 
-// TestStopOfAStreamThatWaits does not wait for its turn.
+// TestStopOfAStreamThatWaits: a stop does not wait until the rate allows the
+// next line.
 func TestStopOfAStreamThatWaits(t *testing.T) {
 	site := openAPI(t, swoosh.APIOptions{Rate: 2})
 	waiting := make(chan struct{}, 1)

@@ -18,10 +18,11 @@ import (
 	"github.com/chorus-services/swoosh/system"
 )
 
-// gatekeeper lets everybody in as one caller, until it is told otherwise.
+// gatekeeper authenticates everyone as the same caller, which a test can
+// change.
 type gatekeeper struct {
 	answer atomic.Pointer[func() (swoosh.Caller, error)]
-	asked  chan struct{} // told of each time it was asked, if somebody listens
+	asked  chan struct{} // receives a value for each call, if a test receives
 }
 
 func (g *gatekeeper) say(c swoosh.Caller, err error) {
@@ -30,8 +31,8 @@ func (g *gatekeeper) say(c swoosh.Caller, err error) {
 
 func (g *gatekeeper) set(answer func() (swoosh.Caller, error)) { g.answer.Store(&answer) }
 
-// again waits until the answer of now has been given to those who ask, and they
-// have taken it in: they ask for the next one.
+// again waits until the server has called authenticate twice, so that it has
+// acted on the present answer.
 func (g *gatekeeper) again(t *testing.T) {
 	t.Helper()
 	for range 2 {
@@ -51,7 +52,7 @@ func (g *gatekeeper) authenticate(*http.Request) (swoosh.Caller, error) {
 	return (*g.answer.Load())()
 }
 
-// kept serves an engine behind a gatekeeper who is asked again all the time.
+// kept serves an engine behind a gatekeeper that is called all the time.
 func kept(t *testing.T, role swoosh.Role) (*site, *gatekeeper) {
 	g := &gatekeeper{asked: make(chan struct{})}
 	g.say(swoosh.Caller{Name: "guest", Role: role}, nil)
@@ -60,8 +61,7 @@ func kept(t *testing.T, role swoosh.Role) (*site, *gatekeeper) {
 	return s, g
 }
 
-// revocations are the ways to lose what one was let in for, and what is said
-// then.
+// revocations are the ways to lose access, with the resulting problem.
 var revocations = map[string]struct {
 	to   func() (swoosh.Caller, error)
 	code string
@@ -75,7 +75,7 @@ var revocations = map[string]struct {
 	"a panic": {func() (swoosh.Caller, error) { panic("gone mad") }, "internal", "internal error: "},
 }
 
-// TestRevokedWatchEnds though nothing happens on it, with a problem.
+// TestRevokedWatchEnds with a problem, even if no entry comes.
 func TestRevokedWatchEnds(t *testing.T) {
 	for name, r := range revocations {
 		t.Run(name, func(t *testing.T) {
@@ -95,8 +95,8 @@ func TestRevokedWatchEnds(t *testing.T) {
 	}
 }
 
-// TestRevokedStreamEnds though no line comes, with a problem that names the
-// first line that was not taken.
+// TestRevokedStreamEnds with a problem that names the first line not taken,
+// even if no line comes.
 func TestRevokedStreamEnds(t *testing.T) {
 	for name, r := range revocations {
 		t.Run(name, func(t *testing.T) {
@@ -117,9 +117,9 @@ func TestRevokedStreamEnds(t *testing.T) {
 	}
 }
 
-// TestStreamOfACallerWithAnotherRole: each line is sent by whom the caller is
-// by then. Too small a role for a command refuses its line alone, too small a
-// one for the route ends the stream.
+// TestStreamOfACallerWithAnotherRole: each line is sent by the caller as it is
+// at that time. If the role is too small for a command, only that line is
+// refused; if it is too small for the route, the stream ends.
 func TestStreamOfACallerWithAnotherRole(t *testing.T) {
 	const pause = `{"command":"control.pause","payload":{"reason":"lunch"}}` + "\n"
 	site, g := kept(t, swoosh.RoleAdmin)
@@ -144,7 +144,7 @@ func TestStreamOfACallerWithAnotherRole(t *testing.T) {
 	}
 }
 
-// TestRevokedWhileItWaits: a line that waits for its turn is not taken.
+// TestRevokedWhileItWaits: a line that waits for the rate is not taken.
 func TestRevokedWhileItWaits(t *testing.T) {
 	g := &gatekeeper{}
 	g.say(swoosh.Caller{Name: "guest", Role: swoosh.RoleWrite}, nil)
@@ -180,7 +180,7 @@ func TestRevokedReaderWhoDoesNotRead(t *testing.T) {
 	require.NoError(t, s.server.Shutdown(within(t)), "the watch is over")
 }
 
-// TestAskingEnds with the stream or the watch that it was for.
+// TestAskingEnds when its stream or watch ends.
 func TestAskingEnds(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	s, g := kept(t, swoosh.RoleWrite)

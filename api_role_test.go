@@ -14,7 +14,7 @@ import (
 	"github.com/chorus-services/swoosh/system"
 )
 
-// least reads who may do what.
+// least reads the table of the least role for each route and command.
 func least(t *testing.T) map[string]string {
 	lines, _ := contract(t, "testdata/api_roles.txt")
 	roles := map[string]string{}
@@ -26,12 +26,12 @@ func least(t *testing.T) map[string]string {
 	return roles
 }
 
-// callers are the columns of the table, from the one who may least: nobody and
-// somebody unknown, then each role.
+// callers are the columns of the table: no token, an unknown token, then each
+// role.
 var callers = []string{"", "wrong", "read", "write", "admin"}
 
-// answers is what the callers are told, by the least role that is needed: 401,
-// 403, or 0 for neither.
+// answers are the statuses for the callers, by the least role needed: 401, 403,
+// or 0 for neither.
 var answers = map[string][]int{
 	"anybody": {0, 0, 0, 0, 0},
 	"read":    {401, 401, 0, 0, 0},
@@ -39,7 +39,7 @@ var answers = map[string][]int{
 	"admin":   {401, 401, 403, 403, 0},
 }
 
-// TestRoles asks every route in every role.
+// TestRoles requests every route in every role.
 func TestRoles(t *testing.T) {
 	roles := least(t)
 	routes, _ := contract(t, "testdata/api_routes.txt")
@@ -63,8 +63,8 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-// askRoute asks a route and reads its answer as far as its head and, of a
-// problem, its body.
+// askRoute requests a route and reads the head of the answer and, of a problem,
+// the body.
 func askRoute(s *site, method, path, token string) *reply {
 	ctx, cancel := context.WithCancel(within(s.t))
 	defer cancel()
@@ -90,7 +90,7 @@ func askRoute(s *site, method, path, token string) *reply {
 	return got
 }
 
-// requireAdmitted requires a refusal at the door of a status, or 0 for none.
+// requireAdmitted requires a refusal with a status, or none if it is 0.
 func requireAdmitted(t *testing.T, r *reply, needed string, want int) {
 	t.Helper()
 	switch want {
@@ -104,8 +104,8 @@ func requireAdmitted(t *testing.T, r *reply, needed string, want int) {
 	}
 }
 
-// TestCommandRoles asks for every command in every role: alone, in a batch,
-// and in a stream.
+// TestCommandRoles sends every command in every role: alone, in a batch, and in
+// a stream.
 func TestCommandRoles(t *testing.T) {
 	roles := least(t)
 	s := guarded(t)
@@ -138,7 +138,8 @@ func TestCommandRoles(t *testing.T) {
 	}
 }
 
-// TestOrderOfAccess breaks one rule more at the door, and behind it, each time.
+// TestOrderOfAccess breaks one more rule each time, first of access and then of
+// the handler.
 func TestOrderOfAccess(t *testing.T) {
 	s := openAPI(t, swoosh.APIOptions{Authenticate: keyring, Rate: 1}, system.Parts()...)
 	s.api.SetRates(swooshtest.NewClock(1).Now, nil)
@@ -168,8 +169,8 @@ func TestOrderOfAccess(t *testing.T) {
 	}())
 }
 
-// TestOrderInABatch checks the commands one by one: the first that is refused is
-// the one that is named.
+// TestOrderInABatch: commands are checked one by one, and the error names the
+// first that is refused.
 func TestOrderInABatch(t *testing.T) {
 	s := guarded(t)
 	const privileged, unknown, invalid = `{"command":"control.pause"}`, `{"command":"control.puase"}`, `{"command":"counter.add","payload":{"x":1}}`
@@ -189,7 +190,7 @@ func TestOrderInABatch(t *testing.T) {
 	}
 }
 
-// TestActor looks in the log for who asked.
+// TestActor finds the caller's name in the log.
 func TestActor(t *testing.T) {
 	s := guarded(t)
 	s.must(startA, as("write"))
@@ -205,7 +206,7 @@ func TestActor(t *testing.T) {
 	require.NotContains(t, s.get("/log/1").object(), "actor", "nobody was asked for a name")
 }
 
-// TestOpenRoutesAskNobody while the server starts too.
+// TestOpenRoutesAskNobody for a token, even while the server starts.
 func TestOpenRoutesAskNobody(t *testing.T) {
 	s := starting(t, swoosh.APIOptions{Authenticate: func(*http.Request) (swoosh.Caller, error) { panic("asked") }})
 	s.get("/livez").ok("live")
@@ -217,7 +218,7 @@ func TestOpenRoutesAskNobody(t *testing.T) {
 	s.get("/health", as("read")).ok("mode", "reasons", "index", "hlc", "node", "snapshot", "set_aside", "disk", "keys", "clock")
 }
 
-// TestAuthenticateRefuses in its own words, and of its own kind if it has one.
+// TestAuthenticateRefuses with its own text, and its own kind if it has one.
 func TestAuthenticateRefuses(t *testing.T) {
 	s := guarded(t)
 	require.Equal(t, "there is no token: send Authorization: Bearer <token>", s.get("/state").refused("unauthorized", 401)["detail"])
@@ -229,7 +230,7 @@ func TestAuthenticateRefuses(t *testing.T) {
 	require.Contains(t, s.get("/state").refused("forbidden", 403)["detail"], `needs the role read, "x" has none`)
 }
 
-// TestRolesByName reads what String gives.
+// TestRolesByName parses what String returns.
 func TestRolesByName(t *testing.T) {
 	for _, role := range []swoosh.Role{swoosh.RoleRead, swoosh.RoleWrite, swoosh.RoleAdmin} {
 		got, err := swoosh.ParseRole(role.String())

@@ -13,11 +13,11 @@ import (
 // indexMax is the greatest integer that every JSON decoder holds exactly.
 const indexMax = 1<<53 - 1
 
-// getState answers with the state, a value in it, or a page of a table: as it
-// is, or as it was.
+// getState answers with the state, a value in it, or a page of a table, now or
+// at an earlier entry.
 func (x *exchange) getState() error {
 	if _, err := parsePointer(x.query["path"]); err != nil {
-		return err // Before anything is waited for.
+		return err // Refuse it before waiting for anything.
 	}
 	page, err := x.page()
 	if err != nil {
@@ -51,8 +51,7 @@ func (x *exchange) getState() error {
 	return nil
 }
 
-// page is what the parameters after and limit ask for: up to limit rows, after
-// a key.
+// page holds the parameters after and limit: up to limit rows, after a key.
 type page struct {
 	after string
 	limit int
@@ -64,7 +63,7 @@ func (x *exchange) page() (*page, error) {
 		return nil, nil
 	}
 	if !x.has("path") {
-		return nil, Errorf(MalformedRequest, "after and limit need path: they page through the table that it names")
+		return nil, Errorf(MalformedRequest, "after and limit need path: they page through the table that path names")
 	}
 	if path := x.query["path"]; !slices.Contains(x.engine.cat.tables, path) {
 		return nil, Errorf(MalformedRequest, "%s is not a table: after and limit page through a table; GET /state?path=/meta/tables lists the tables", quote(path))
@@ -73,7 +72,7 @@ func (x *exchange) page() (*page, error) {
 	return &page{x.query["after"], limit}, err
 }
 
-// limit returns the parameter limit: 1 to 10 000, by default 100.
+// limit returns the parameter limit, 1 to 10 000; the default is 100.
 func (x *exchange) limit() (int, error) {
 	if !x.has("limit") {
 		return 100, nil
@@ -85,7 +84,7 @@ func (x *exchange) limit() (int, error) {
 	return int(n), nil
 }
 
-// parseIndex returns the index of a text, which must have its shortest form.
+// parseIndex parses an index in its shortest decimal form.
 func parseIndex(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n > indexMax || strconv.FormatUint(n, 10) != s {
@@ -94,8 +93,8 @@ func parseIndex(s string) (uint64, error) {
 	return n, nil
 }
 
-// view returns the state that the parameters ask for. If it is the newest, the
-// position in the answer's headers is its own.
+// view returns the state that the parameters ask for. If it is the newest
+// state, the answer's headers get its position.
 func (x *exchange) view() (View, error) {
 	if x.has("at") {
 		if x.has("min_index") || x.has("timeout") {
@@ -138,7 +137,7 @@ func (x *exchange) readContext() (context.Context, context.CancelFunc) {
 	return ctx, func() { done(); cancel(nil) }
 }
 
-// stopped returns the cause in place of err if the stop ended ctx.
+// stopped returns the cause instead of err if the shutdown ended ctx.
 func stopped(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && ShuttingDown.Is(cause) {
 		return cause
@@ -154,7 +153,7 @@ func errStopping() *Error {
 func (x *exchange) waitMinIndex() error {
 	if !x.has("min_index") {
 		if x.has("timeout") {
-			return Errorf(MalformedRequest, "timeout needs min_index: it bounds the wait for that entry")
+			return Errorf(MalformedRequest, "timeout needs min_index: it limits the wait for that entry")
 		}
 		return nil
 	}
@@ -178,8 +177,8 @@ func (x *exchange) waitMinIndex() error {
 	return err
 }
 
-// has304 reports whether the client already has what it asks for, by a weak
-// comparison (RFC 9110, 13.1.2).
+// has304 reports whether the client already has the value, by weak comparison
+// (RFC 9110, 13.1.2).
 func (x *exchange) has304(etag string) bool {
 	for _, line := range x.r.Header.Values("If-None-Match") {
 		for tag := range strings.SplitSeq(line, ",") {
@@ -197,18 +196,18 @@ func (x *exchange) postState() error {
 		return err
 	}
 	if most := x.engine.o.MaxStateBytes; x.r.ContentLength > most {
-		return Errorf(TooLarge, "the state has %d bytes, the server accepts at most %d: start it with a larger --max-state-bytes", x.r.ContentLength, most)
+		return Errorf(TooLarge, "the state has %d bytes, but the server accepts at most %d: start it with a larger --max-state-bytes", x.r.ContentLength, most)
 	}
 	if _, err := x.parseQuery(); err != nil {
 		return err
 	}
-	if err := x.refuseHeader("Idempotency-Key", "if the answer is lost, compare the state hash, which GET /state returns as its ETag"); err != nil {
+	if err := x.refuseHeader("Idempotency-Key", "if the answer is lost, compare the state hash in the ETag of GET /state"); err != nil {
 		return err
 	}
 	ifMatch, err := x.ifMatch()
 	if err != nil {
 		if refused := x.engine.importsRefused(); refused != nil {
-			return refused // What refuses every import comes first.
+			return refused // Reasons that refuse every import come first.
 		}
 		return err
 	}
@@ -227,8 +226,8 @@ func (x *exchange) postState() error {
 	return nil
 }
 
-// importBody is a body that extends the time for the import whenever a part of
-// it arrives.
+// importBody is a body that extends the import's deadline whenever a part of it
+// arrives.
 type importBody struct {
 	body
 	patience *time.Timer
@@ -240,7 +239,8 @@ func (b *importBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ifMatch returns the state hash of the header; nil if there is none.
+// ifMatch returns the state hash in the If-Match header, or nil if there is
+// none.
 func (x *exchange) ifMatch() (*Hash, error) {
 	values := x.r.Header.Values("If-Match")
 	if len(values) == 0 {

@@ -61,8 +61,8 @@ func TestGetState(t *testing.T) {
 	require.Contains(t, s.get("/state?pth=x").object()["detail"], "did you mean path?")
 }
 
-// TestBadParametersAreFoundFirst asks for what is to be waited for, and for
-// what is not there, with another parameter that is bad.
+// TestBadParametersAreFoundFirst, before waiting for an entry and before
+// looking for a value.
 func TestBadParametersAreFoundFirst(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	for _, position := range []string{"min_index=9&timeout=60s", "at=99999"} {
@@ -73,8 +73,7 @@ func TestBadParametersAreFoundFirst(t *testing.T) {
 	s.get("/state?at=99999&path=/counter/counters&limit=1").refused("not_found", http.StatusNotFound)
 }
 
-// TestIndexes holds every place for an index to one sense: an integer up to
-// 2^53-1, and what is above it is none.
+// TestIndexes: an index means the same everywhere, an integer up to 2^53-1.
 func TestIndexes(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	expect := func(index string) *reply {
@@ -230,7 +229,8 @@ func TestPostState(t *testing.T) {
 	small.ask("POST", "/state", doc.body).ok("index", "hlc", "state_hash", "changed", "duplicate")
 }
 
-// TestRefusedImportIsAnsweredBeforeItsBody asks whether to send a large body.
+// TestRefusedImportIsAnsweredBeforeItsBody sends Expect: 100-continue with a
+// large body.
 func TestRefusedImportIsAnsweredBeforeItsBody(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	s.must(startA)
@@ -244,7 +244,7 @@ func TestRefusedImportIsAnsweredBeforeItsBody(t *testing.T) {
 	require.Equal(t, http.StatusPreconditionRequired, resp.StatusCode)
 }
 
-// unread is a body that must not be asked for.
+// unread is a body that must not be read.
 type unread struct{ t *testing.T }
 
 func (u unread) Read([]byte) (int, error) {
@@ -252,7 +252,7 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, http.ErrBodyNotAllowed
 }
 
-// TestImportFaults names what is wrong with a document, member by member.
+// TestImportFaults: the error names each wrong member of a document.
 func TestImportFaults(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	zeros := strings.Repeat("0", 64)
@@ -280,8 +280,8 @@ func TestImportFaults(t *testing.T) {
 	require.Zero(t, s.e.View().Index())
 }
 
-// TestImportIsRefusedInOrder sends a header of the wrong form where no import
-// is taken at all.
+// TestImportIsRefusedInOrder: reasons that refuse every import come before a
+// malformed header.
 func TestImportIsRefusedInOrder(t *testing.T) {
 	wrong := `If-Match: "x"`
 	s := open(t, swoosh.Options{}, system.Parts()...)

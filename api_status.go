@@ -20,7 +20,7 @@ type routeLine struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`
 	Summary string `json:"summary"`
-	Role    string `json:"role,omitzero"` // left out: open to all
+	Role    string `json:"role,omitzero"` // empty: open to all
 }
 
 type routeList struct {
@@ -51,7 +51,7 @@ func (x *exchange) getLive() error {
 type readiness struct {
 	Ready   bool    `json:"ready"`
 	Reason  string  `json:"reason,omitzero"`
-	Applied *uint64 `json:"applied,omitzero"` // with Target: while it starts
+	Applied *uint64 `json:"applied,omitzero"` // like Target, only while the server starts
 	Target  *uint64 `json:"target,omitzero"`
 }
 
@@ -72,15 +72,15 @@ func (x *exchange) getReady() error {
 func (p Progress) sentence() string {
 	switch {
 	case p.Bytes > 0:
-		return fmt.Sprintf("Loading a snapshot: %d of %d bytes are read.", p.Read, p.Bytes)
+		return fmt.Sprintf("Loading a snapshot: %d of %d bytes read.", p.Read, p.Bytes)
 	case p.Target > 0:
-		return fmt.Sprintf("Replaying the log: %d of %d entries are done.", p.Applied, p.Target)
+		return fmt.Sprintf("Replaying the log: %d of %d entries done.", p.Applied, p.Target)
 	}
 	return "Opening the log."
 }
 
-// startingHealth is the Health of a server that is starting: its state hash is
-// not known yet.
+// startingHealth is the Health of a server that is starting, whose state hash
+// is not known yet.
 type startingHealth struct {
 	Health
 	StateHash Hash `json:"state_hash,omitzero"`
@@ -133,8 +133,8 @@ func newCommandDocument(c CommandInfo) commandDocument {
 // MarshalJSON returns what GET /commands/{name} answers.
 func (c CommandInfo) MarshalJSON() ([]byte, error) { return encode(newCommandDocument(c)), nil }
 
-// endings returns the phases that the command may end in: those that it names,
-// and if it may stay, those that it may come from.
+// endings returns the phases that the command may end in: those in To and, if
+// it may stay, those in From.
 func (c CommandInfo) endings() []string {
 	ends := slices.Clone(c.To)
 	for _, phase := range c.From {
@@ -145,8 +145,8 @@ func (c CommandInfo) endings() []string {
 	return ends
 }
 
-// refusals returns the codes that follow from the command's declaration, in the
-// order of kinds. It leaves out what every command may be refused with, such as
+// refusals returns the codes that the command's declaration implies, in the
+// order of kinds. It omits those that any command may be refused with, such as
 // a malformed envelope, a gate, or a full disk.
 func (c CommandInfo) refusals() []string {
 	all := append([]Kind{InvalidPayload}, c.refuses...)
@@ -259,7 +259,8 @@ func (x *exchange) getProfiles() error {
 }
 
 // getProfile serves one profile: a name that getProfiles lists, "profile" for
-// the CPU's, or "trace" for an execution trace, both over the parameter seconds.
+// the CPU profile, or "trace" for an execution trace. The last two run for the
+// parameter seconds.
 func (x *exchange) getProfile() error {
 	switch name := x.variable("profile"); {
 	case name == "profile":

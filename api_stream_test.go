@@ -169,7 +169,8 @@ func TestStreamStops(t *testing.T) {
 	})
 }
 
-// TestStreamWaitsWhereOthersAreOverloaded sends more than the queue holds.
+// TestStreamWaitsWhereOthersAreOverloaded sends more commands than fit in the
+// queue.
 func TestStreamWaitsWhereOthersAreOverloaded(t *testing.T) {
 	site, wal := faulty(t)
 	reached := wal.Hold()
@@ -186,8 +187,8 @@ func TestStreamWaitsWhereOthersAreOverloaded(t *testing.T) {
 	}
 }
 
-// flood opens a stream and writes refused lines to it without ever reading,
-// until that fails, or stands still for patience.
+// flood opens a stream and writes lines that are refused, without reading,
+// until writing fails or makes no progress for patience.
 func flood(conn net.Conn, patience time.Duration) error {
 	fmt.Fprintf(conn, "POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
 	lines := bytes.Repeat([]byte("{}\n"), 10_000)
@@ -200,8 +201,8 @@ func flood(conn net.Conn, patience time.Duration) error {
 	return err
 }
 
-// TestStreamUnread writes without reading: the server stops reading, and
-// closes the connection in the end.
+// TestStreamUnread writes without reading: the server stops reading and finally
+// closes the connection.
 func TestStreamUnread(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	s.api.SetUnreadMost(50 * time.Millisecond)
@@ -212,8 +213,8 @@ func TestStreamUnread(t *testing.T) {
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the server neither reads nor closes")
 }
 
-// TestStopLetsTheServerShutDown stops a server on which every kind of request
-// that could hold it up is under way.
+// TestStopLetsTheServerShutDown stops a server during every kind of request
+// that could delay it.
 func TestStopLetsTheServerShutDown(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	s := starting(t, swoosh.APIOptions{})
@@ -246,7 +247,7 @@ func TestStopLetsTheServerShutDown(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// TestStopCutsHalfReadBodies lets a server stop while a client dribbles.
+// TestStopCutsHalfReadBodies stops a server while a client sends slowly.
 func TestStopCutsHalfReadBodies(t *testing.T) {
 	for _, path := range []string{"/command", "/state"} {
 		t.Run(path[1:], func(t *testing.T) {

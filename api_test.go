@@ -22,7 +22,7 @@ import (
 )
 
 // contract reads a table of the contract: its lines, and which of them are
-// kept later.
+// planned for later.
 func contract(t *testing.T, file string) (lines []string, later map[string]bool) {
 	f, err := os.Open(file)
 	require.NoError(t, err)
@@ -40,8 +40,8 @@ func contract(t *testing.T, file string) (lines []string, later map[string]bool)
 	return lines, later
 }
 
-// TestContractCodes demands a case for every code of the contract, through a
-// real listener.
+// TestContractCodes requires a case for every code of the contract, over a real
+// listener.
 func TestContractCodes(t *testing.T) {
 	lines, later := contract(t, "testdata/api_codes.txt")
 	for _, line := range lines {
@@ -60,7 +60,7 @@ func TestContractCodes(t *testing.T) {
 	}
 }
 
-// TestContractKinds holds the table of kinds to the contract's, in its order.
+// TestContractKinds compares the table of kinds with the contract's, in order.
 func TestContractKinds(t *testing.T) {
 	lines, _ := contract(t, "testdata/api_codes.txt")
 	var kinds []string
@@ -73,7 +73,7 @@ func TestContractKinds(t *testing.T) {
 	require.Equal(t, lines, kinds)
 }
 
-// codeCases provoke each code once.
+// codeCases cause each code once.
 var codeCases = map[string]func(t *testing.T) *reply{
 	"malformed_request": func(t *testing.T) *reply { return open(t, swoosh.Options{}).command(`{`) },
 	"unauthorized":      func(t *testing.T) *reply { return guarded(t).get("/state") },
@@ -231,9 +231,9 @@ var codeCases = map[string]func(t *testing.T) *reply{
 		s := starting(t, swoosh.APIOptions{Loopback: true})
 		require.Equal(t, []any{"Opening the log."}, s.get("/health").object()["reasons"])
 		s.api.Progress(swoosh.Progress{Read: 5, Bytes: 9, HLC: swoosh.Stamp{Node: "test"}})
-		require.Equal(t, []any{"Loading a snapshot: 5 of 9 bytes are read."}, s.get("/health").object()["reasons"])
+		require.Equal(t, []any{"Loading a snapshot: 5 of 9 bytes read."}, s.get("/health").object()["reasons"])
 		s.api.Progress(swoosh.Progress{Applied: 1, Target: 9, Index: 4, HLC: swoosh.Stamp{WallMS: 7, Node: "test"}})
-		require.Equal(t, []any{"Replaying the log: 1 of 9 entries are done."}, s.get("/health").object()["reasons"])
+		require.Equal(t, []any{"Replaying the log: 1 of 9 entries done."}, s.get("/health").object()["reasons"])
 		r := s.command(startA)
 		require.EqualValues(t, 1, r.object()["applied"])
 		require.EqualValues(t, 9, r.object()["target"])
@@ -319,8 +319,8 @@ type smallDisk struct {
 
 func (d *smallDisk) Free(string) (uint64, error) { return d.free.Load(), nil }
 
-// TestContractRoutes demands a case for every route of the contract, and that
-// GET / lists them all and no other.
+// TestContractRoutes requires a case for every route of the contract, and that
+// GET / lists exactly these.
 func TestContractRoutes(t *testing.T) {
 	lines, later := contract(t, "testdata/api_routes.txt")
 	var served []string
@@ -348,7 +348,7 @@ func TestContractRoutes(t *testing.T) {
 	require.ElementsMatch(t, served, listed)
 }
 
-// routeCases ask each route once, of a server with one entry.
+// routeCases request each route once, from a server with one entry.
 var routeCases = map[string]func(s *site){
 	"GET /": func(s *site) { s.get("/").ok("routes") },
 	"GET /state": func(s *site) {

@@ -105,7 +105,7 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// watchedWAL tells when it is read.
+// watchedWAL reports when it is read.
 type watchedWAL struct {
 	swoosh.WAL
 	read atomic.Value // func()
@@ -174,7 +174,7 @@ func TestLog(t *testing.T) {
 	require.Empty(t, r.body)
 }
 
-// An answer without a line says where the log stands all the same.
+// An answer without lines still has the position of the log.
 func TestLogWithoutLines(t *testing.T) {
 	e, err := swoosh.Open(t.Context(), swoosh.Options{}, ledger)
 	require.NoError(t, err)

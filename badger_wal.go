@@ -10,25 +10,25 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// badgerWAL is the log in Badger. A group is one commit, whose version is the
-// index of its last entry. Its records lie in values: each value holds records
-// whose indexes follow each other, and its key is the index of the first.
-// Readers read at the last durable index, so they see exactly what is durable.
+// badgerWAL is the log in Badger. Each group is one commit, whose version is
+// the index of its last entry. Its records lie in values: a value holds records
+// with consecutive indexes, and its key is the index of the first. Readers read
+// at the last durable index, so they see exactly what is durable.
 type badgerWAL struct {
 	log         *badgerlog.Log
 	first, last atomic.Uint64
 }
 
-// What the contract of a log allows fits in Badger: a negative constant does not
-// convert.
+// Everything that the WAL contract allows must fit in Badger. A negative
+// constant does not convert, so these lines check it at compile time.
 const (
 	_ = uint(badgerlog.MaxValueBytes - maxEntryBytes)
 	_ = uint(badgerlog.MaxAppendBytes - groupMaxBytes)
 )
 
-// OpenBadgerWAL opens the log in dir, which it creates if it is missing. One
-// process at a time can have it open. It reads every table file first; a
-// *DamageError names the file that is not as Badger wrote it.
+// OpenBadgerWAL opens the log in dir and creates dir if it is missing. Only one
+// process at a time can have it open. It reads every table file first and
+// returns a *DamageError naming a file that is not as Badger wrote it.
 func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 	return openBadgerWAL(dir, durable.OS(), logger)
 }
@@ -67,7 +67,7 @@ func (w *badgerWAL) findBounds() error {
 }
 
 // Append writes the group in one commit, in values that fit in a block of a
-// table. A larger entry gets a value of its own.
+// Badger table. A larger entry gets its own value.
 func (w *badgerWAL) Append(group []Record) error {
 	last := group[len(group)-1].Index
 	if err := w.log.Append(last, valuesOf(group)); err != nil {
@@ -118,5 +118,5 @@ func (w *badgerWAL) Read(from, to uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// Close waits for the reads under way.
+// Close waits for the reads in progress.
 func (w *badgerWAL) Close() error { return w.log.Close() }

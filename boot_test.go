@@ -24,8 +24,8 @@ import (
 // leftOver are files that a crash may leave.
 var leftOver = []string{"snapshots/snapshot-00000000000000000009.json.tmp", "snapshots/keys-00000000000000000009.tmp", "imports/x.json.tmp", "mark.tmp", "node.tmp"}
 
-// TestBoot: by the newest good snapshot and the log behind it, to the same
-// state whatever is damaged.
+// TestBoot: the newest good snapshot and the log after it lead to the same
+// state, whatever is damaged.
 func TestBoot(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -73,10 +73,11 @@ func TestBoot(t *testing.T) {
 	}
 }
 
-// slowStore is a store that tells of every snapshot saved, and holds saves up.
+// slowStore is a store that reports every snapshot being saved, and can delay
+// it.
 type slowStore struct {
 	swoosh.SnapshotStore
-	saving chan string   // the name, before it is written; nil: nobody listens
+	saving chan string   // receives the name before the file is written; nil: not used
 	resume chan struct{} // lets one be written
 	opened func(name string)
 }
@@ -247,7 +248,7 @@ func TestOpenRefuses(t *testing.T) {
 		_, err := swoosh.Open(context.Background(), swoosh.Options{})
 		require.ErrorContains(t, err, "needs a domain")
 		_, err = swoosh.Open(context.Background(), swoosh.Options{}, ledger, ledger)
-		require.ErrorContains(t, err, "ledger was given twice")
+		require.ErrorContains(t, err, "ledger was passed twice")
 	})
 	t.Run("a boot that is called off", func(t *testing.T) {
 		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
@@ -356,8 +357,8 @@ func TestTimeTravel(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestTravelBesidePruning: a snapshot that goes while the traveller looks for
-// it is not missed.
+// TestTravelBesidePruning: ViewAt works even if pruning removes a snapshot
+// while ViewAt looks for one.
 func TestTravelBesidePruning(t *testing.T) {
 	store := &slowStore{SnapshotStore: swoosh.NewInMemorySnapshotStore()}
 	r := newRig(t, swoosh.Options{Snapshots: store})
@@ -553,7 +554,7 @@ type brokenReader struct{ err error }
 
 func (r brokenReader) Read([]byte) (int, error) { return 0, r.err }
 
-// told closes read when somebody begins to read.
+// told is a reader that closes read at the first Read.
 type told struct {
 	io.Reader
 	read chan struct{}
@@ -568,7 +569,7 @@ func (r *told) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// TestPublishedIsInOrder: whoever listens sees every group once.
+// TestPublishedIsInOrder: Published is called once for each group, in order.
 func TestPublishedIsInOrder(t *testing.T) {
 	var seen []uint64
 	r := newRig(t, swoosh.Options{Published: func(v swoosh.View) { seen = append(seen, v.Index()) }})

@@ -137,8 +137,8 @@ func TestNothingIsWrittenAfterClose(t *testing.T) {
 	require.Equal(t, saves, store.saves.Load())
 }
 
-// TestRefusalsDoNotHoldUpAGroup: a command that was reduced is not kept waiting
-// by those that come behind it and make no entry, however many come.
+// TestRefusalsDoNotHoldUpAGroup: a reduced command does not wait for later
+// commands that make no entry, however many there are.
 func TestRefusalsDoNotHoldUpAGroup(t *testing.T) {
 	const enough = 10 * swoosh.QueueMaxCommands
 	var r *rig
@@ -238,7 +238,7 @@ func TestFullDisk(t *testing.T) {
 	disk.free.Store(swoosh.RoomBytes - 1)
 	dir := t.TempDir()
 	_, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, FS: disk}, ledger)
-	require.ErrorContains(t, err, dir+", and 67108864 are needed")
+	require.ErrorContains(t, err, dir+", but opening or closing its log needs 67108864")
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "D9: nothing is touched")

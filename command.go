@@ -16,41 +16,42 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Request is a command as a caller asks for it. Only Command is required.
+// Request is a command with its envelope. Only Command is required.
 type Request struct {
 	Command string
 	// Payload is a value of the command's payload type, or its JSON as []byte,
-	// json.RawMessage or jsontext.Value; nil means {}. It is encoded and decoded
-	// again: Submit never applies the caller's own value.
+	// json.RawMessage or jsontext.Value; nil means {}. Submit applies a copy,
+	// never the caller's value.
 	Payload any
 
 	IdempotencyKey string // 1 to 255 characters from ! to ~ without " and \; empty: none
-	KeySince       Stamp  // the newest stamp that the caller knew when it made the key; zero: none
+	KeySince       Stamp  // the newest stamp the caller knew when it made the key; zero: none
 	Expect         Expect
-	HLC            Stamp // the entry's stamp will be after it; zero: none
+	HLC            Stamp // the entry's stamp is later than it; zero: none
 
-	Actor      string    // who asks, as far as the server found out
-	Signer     string    // has the form of a key
+	Actor      string    // the authenticated caller; empty: unknown
+	Signer     string    // same form as a key
 	Signature  string    // base64
-	WindowID   string    // has the form of a key
+	WindowID   string    // same form as a key
 	InputsHash Hash      // zero: none
 	Evidence   noun.Refs // empty: none
 }
 
 // Result is the answer to an accepted command.
 type Result struct {
-	Index     uint64 `json:"index"` // of its entry
+	Index     uint64 `json:"index"` // of the command's entry
 	HLC       Stamp  `json:"hlc"`
-	StateHash Hash   `json:"state_hash"` // after it
-	Changed   bool   `json:"changed"`    // false: accepted, but the state is as before
-	Duplicate bool   `json:"duplicate"`  // the key was known: this is the first answer again
+	StateHash Hash   `json:"state_hash"` // after the command
+	Changed   bool   `json:"changed"`    // false: accepted, but the state is the same
+	Duplicate bool   `json:"duplicate"`  // the key was known; this repeats the first answer
 }
 
 // Key is the form of an idempotency key: 1 to 255 characters from ! to ~
 // without " and \.
 type Key string
 
-// Validate returns what is wrong with the form, or nil.
+// Validate returns an error if k does not have this form. The error's text
+// follows the name of the member.
 func (k Key) Validate() error {
 	if len(k) < 1 || len(k) > 255 {
 		return fmt.Errorf("must have 1 to 255 characters, not %d", len(k))
@@ -67,28 +68,29 @@ type base64Text string
 
 func (s base64Text) Validate() error {
 	_, err := base64.StdEncoding.DecodeString(string(s))
-	if err != nil || s == "" || strings.ContainsAny(string(s), "\r\n") { // Go's decoder skips line ends.
+	if err != nil || s == "" || strings.ContainsAny(string(s), "\r\n") { // Go's decoder ignores line ends.
 		return errors.New("must be base64 (RFC 4648), padded and not empty")
 	}
 	return nil
 }
 
-// Guard is a predicate over the world: a quota service, a signature check. It
-// is called on the caller's goroutine, before the writer, so it may do I/O and
-// may be slow. What it reads of the state may have changed by the time the
-// command is reduced: Check reads that again.
+// Guard is a predicate that may look at the world, such as a quota service or a
+// signature check. It is called on the caller's goroutine, before the writer,
+// so it may do I/O and may be slow. The state that it reads may have changed by
+// the time the command is reduced, so Check must read it again.
 type Guard interface {
 	// Name is 1 to 63 characters of a-z, 0-9 and dash.
 	Name() string
-	// Judge reports whether the command is allowed, and why not.
+	// Judge reports whether the command is allowed. If it is not, reason says
+	// why.
 	Judge(ctx context.Context, r Request, v View) (allowed bool, reason string)
 }
 
-// maxReason bounds a guard's reason in an entry, in bytes.
+// maxReason limits a guard's reason in an entry, in bytes.
 const maxReason = 1024
 
-// judge calls all guards. The writer enforces a no, after it has looked for the
-// key.
+// judge calls all guards. The writer enforces their verdicts, after it has
+// looked up the key.
 func judge(ctx context.Context, guards []Guard, r Request, v View) []Verdict {
 	var all []Verdict
 	for _, g := range guards {
@@ -101,7 +103,8 @@ func judge(ctx context.Context, guards []Guard, r Request, v View) []Verdict {
 	return all
 }
 
-// call is a request that is ready for the writer: looked up, decoded, judged.
+// call is a request ready for the writer: its command is found, its payload
+// decoded, its guards called.
 type call struct {
 	cmd      *command
 	value    any            // of cmd.payload
@@ -144,11 +147,11 @@ func (cat *catalogue) find(name string) (*command, error) {
 	return nil, Errorf(UnknownCommand, "there is no command %s: %s", quote(name), hint)
 }
 
-// permit returns an error if a caller may not send a command; nil permits all.
-// The engine knows no callers: the API passes it in.
+// permit returns an error if the caller may not send the command; nil permits
+// everything. The engine knows no callers, so the API passes it in.
 type permit func(CommandInfo) error
 
-// prepareSafely is prepare; a panic in a domain's code becomes an error.
+// prepareSafely is prepare, with panics in a domain's code turned into errors.
 func (cat *catalogue) prepareSafely(r Request, may permit) (c *call, err *Error) {
 	defer caught(r.Command, &err)
 	c, refused := cat.prepare(r, may)
@@ -159,7 +162,7 @@ func (cat *catalogue) prepareSafely(r Request, may permit) (c *call, err *Error)
 }
 
 // prepare looks up a request's command and decodes its payload. Pointers in its
-// errors begin at the root of the envelope.
+// errors are relative to the root of the envelope.
 func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 	if err := r.checkForms(); err != nil {
 		return nil, err
@@ -184,14 +187,14 @@ func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 	if errs != nil {
 		return nil, errs
 	}
-	r.Evidence, r.Expect = slices.Clone(r.Evidence), r.Expect.clone() // The caller may change what they point to.
+	r.Evidence, r.Expect = slices.Clone(r.Evidence), r.Expect.clone() // The caller still owns the originals.
 	c := &call{cmd: cmd, value: value, payload: payload, req: r}
 	c.size = len(payload) + len(r.Command) + entryOverhead
 	for _, ref := range r.Evidence {
 		c.size += len(ref) + 3
 	}
 	if c.size += len(r.Signature); c.size > maxEntryBytes {
-		return nil, Errorf(TooLarge, "%s takes %d bytes in the log, at most %d fit: make it smaller, or several commands", r.Command, c.size, maxEntryBytes)
+		return nil, Errorf(TooLarge, "%s takes %d bytes in the log, but at most %d fit: make it smaller or split it into several commands", r.Command, c.size, maxEntryBytes)
 	}
 	return c, nil
 }
@@ -252,7 +255,8 @@ func rawPayload(cmd *command, payload any) (jsontext.Value, error) {
 	return canonical, nil
 }
 
-// checkForms holds a request that was made in Go to the forms of the envelope.
+// checkForms checks the members of a request that was made in Go, as decoding
+// checks those of JSON.
 func (r Request) checkForms() error {
 	for _, f := range []struct {
 		name  string
@@ -292,7 +296,8 @@ func (r Request) checkForms() error {
 	return nil
 }
 
-// checkExpect refuses an Expect whose path can't be a row's.
+// checkExpect returns an error if x cannot be met: its path is not a row's, or
+// its hash is not a hash.
 func (cat *catalogue) checkExpect(x Expect) error {
 	if x.Path == "" && x.Hash == "" {
 		return nil
@@ -304,7 +309,7 @@ func (cat *catalogue) checkExpect(x Expect) error {
 	}
 	domain, table, _, err := parseRowPath(x.Path)
 	if err == nil && !slices.Contains(cat.tables, "/"+domain+"/"+table) {
-		err = fmt.Errorf("is not a row's: there is no table /%s/%s", domain, table)
+		err = fmt.Errorf("must be the path of a row: there is no table /%s/%s", domain, table)
 	}
 	if err != nil {
 		return malformed([]FieldError{{Pointer: "/expect/path", Detail: err.Error()}}, "")
@@ -312,7 +317,7 @@ func (cat *catalogue) checkExpect(x Expect) error {
 	return nil
 }
 
-// compile takes the domains apart for the engine.
+// compile collects the definitions and the commands of the domains.
 func compile(parts []Part) ([]*definition, *catalogue, error) {
 	if len(parts) == 0 {
 		return nil, nil, errors.New("swoosh: an engine needs a domain")
@@ -321,7 +326,7 @@ func compile(parts []Part) ([]*definition, *catalogue, error) {
 	for i, p := range parts {
 		for _, q := range parts[:i] {
 			if p.Name() == q.Name() {
-				return nil, nil, fmt.Errorf("swoosh: domain %s was given twice", p.Name())
+				return nil, nil, fmt.Errorf("swoosh: domain %s was passed twice", p.Name())
 			}
 		}
 		defs = append(defs, p.definition())

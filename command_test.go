@@ -14,7 +14,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// everyMember is an envelope with all that it may have.
+// everyMember is an envelope with every member.
 const everyMember = `{
 	"command":"ledger.open","payload":{ "account" : "a" },"idempotency_key":"k!~","key_since":"0197a2b4c000-0000-n1",
 	"expect":{"index":0,"path":"/ledger/accounts/a","hash":"","state_hash":"%s"},"hlc":"0197a2b4c6d8-0003-n1",
@@ -131,7 +131,7 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// TestForms holds requests that were made in Go to the forms of the envelope.
+// TestForms checks requests made in Go against the forms of the envelope.
 func TestForms(t *testing.T) {
 	r := newRig(t, swoosh.Options{})
 	for pointer, change := range map[string]func(*swoosh.Request){
@@ -154,7 +154,7 @@ func TestForms(t *testing.T) {
 	r.refused(swoosh.MalformedRequest, rejected)
 }
 
-// TestUnknownCommand offers the nearest name.
+// TestUnknownCommand suggests the nearest name.
 func TestUnknownCommand(t *testing.T) {
 	r := newRig(t, swoosh.Options{})
 	require.Contains(t, r.refused(swoosh.UnknownCommand, swoosh.Request{Command: "ledger.opne"}).Detail, "did you mean ledger.open?")
@@ -182,8 +182,8 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, req.Signature, r.entry(2).Signature)
 }
 
-// TestEntry: what a caller gave is in the entry, and the entry's JSON is what
-// anyone sees.
+// TestEntry: everything that the caller sent is in the entry, and the entry's
+// JSON is the same everywhere.
 func TestEntry(t *testing.T) {
 	r := newRig(t, swoosh.Options{})
 	hash := r.View().StateHash()

@@ -49,14 +49,14 @@ func layered(t testing.TB, clean bool, snapshots ...uint64) lived {
 	return l
 }
 
-// hit is something that happens to a file.
+// hit is a kind of damage to a file.
 type hit struct {
 	name string
 	do   func(t *testing.T, name string)
 }
 
-// hits returns what can happen to a file: bytes flipped, at its ends and at
-// random, cut off, added, and the file removed.
+// hits returns the kinds of damage to a file: bytes flipped, at its ends and at
+// random; bytes cut off or added; and the file removed.
 func hits(flips int) []hit {
 	all := []hit{
 		{"removed", func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) }},
@@ -117,8 +117,8 @@ func only(t *testing.T, dir, pattern string) string {
 	return names[len(names)-1]
 }
 
-// left returns the entries that are still there after a repair, as they were: in
-// the log, or in a file of those that do not fit into it.
+// left returns the entries that are unchanged after a repair: in the log, or in
+// a file of those that do not fit into it.
 func (l lived) left(t *testing.T, dir string) (inLog, anywhere map[string]bool) {
 	inLog, anywhere = map[string]bool{}, map[string]bool{}
 	wal, err := swoosh.OpenBadgerWAL(filepath.Join(dir, "log"), vault(dir).Logger)
@@ -143,8 +143,8 @@ func (l lived) left(t *testing.T, dir string) (inLog, anywhere map[string]bool) 
 	return inLog, anywhere
 }
 
-// startExactly reports whether a directory starts. If so it requires the exact
-// state, else a refusal that names the repair.
+// startExactly reports whether a directory starts. If it does, the state must
+// be exact; otherwise the error must name the repair.
 func (l lived) startExactly(t *testing.T, dir string) bool {
 	e, err := swoosh.Open(t.Context(), vault(dir), ledger)
 	if err != nil {
@@ -260,8 +260,8 @@ func TestTablesThatTheManifestDoesNotName(t *testing.T) {
 	}
 }
 
-// requireLeft requires a mended directory that goes on, and lacks at most so many
-// entries.
+// requireLeft requires a repaired directory that works and has lost at most so
+// many entries.
 func (l lived) requireLeft(t *testing.T, dir string, lost int) (missing int) {
 	inLog, anywhere := l.left(t, dir)
 	all := len(l.entries)

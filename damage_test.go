@@ -59,7 +59,7 @@ func TestEachReplayedEntryIsChecked(t *testing.T) {
 	}
 }
 
-// resealed gives a snapshot's bytes a checksum that fits.
+// resealed returns a snapshot's bytes with the right checksum.
 func resealed(b []byte) []byte {
 	at := bytes.Index(b, []byte(`"checksum":"`)) + len(`"checksum":"`)
 	copy(b[at:], strings.Repeat("0", 64))
@@ -103,8 +103,8 @@ func crashedVault(t testing.TB, imported uint64) flipped {
 	return f
 }
 
-// boot starts the directory. It tells whether the state is exact; else the
-// start was refused in words that help, and the log's files are kept.
+// boot starts the directory and reports whether the state is exact. Otherwise
+// the start must fail with a helpful error and keep the log's files.
 func (f flipped) boot(t testing.TB, dir string) (exact bool) {
 	t.Helper()
 	e, err := swoosh.Open(t.Context(), vault(dir), ledger)

@@ -18,8 +18,8 @@ import (
 // documentFormat is the meta.version of a document.
 const documentFormat = 1
 
-// WriteTo writes the document: the state as canonical JSON, without a newline
-// at the end. Equal content has equal bytes.
+// WriteTo writes the document: the state as canonical JSON, without a trailing
+// newline. States with equal content have equal documents.
 func (v View) WriteTo(w io.Writer) (int64, error) {
 	d := &documentWriter{w: w}
 	members := slices.Clone(v.state.parts)
@@ -73,7 +73,7 @@ func tablePointers(defs []*definition) []string {
 	return all
 }
 
-// documentWriter writes a document through a small buffer. Once err is set it
+// documentWriter writes a document through a small buffer. After an error it
 // writes nothing more.
 type documentWriter struct {
 	w   io.Writer
@@ -91,8 +91,8 @@ func (d *documentWriter) flush(keep int) {
 
 const documentBuffer = 32 << 10
 
-// part writes a domain's object: its fields and tables, sorted by name, without
-// zero fields and empty tables.
+// part writes a domain's object: its fields and tables, sorted by name, leaving
+// out zero fields and empty tables.
 func (d *documentWriter) part(p *part) {
 	d.b = append(d.b, '{')
 	comma := false
@@ -125,7 +125,7 @@ func (d *documentWriter) part(p *part) {
 
 func (d *documentWriter) table(t table, f *field) { d.rows(t, f, "", t.length()) }
 
-// rows writes an object of up to most rows, the first ones after the key after.
+// rows writes an object with up to most rows, starting after the key after.
 func (d *documentWriter) rows(t table, f *field, after string, most int) {
 	d.b = append(d.b, '{')
 	written := 0
@@ -148,15 +148,14 @@ func (d *documentWriter) rows(t table, f *field, after string, most int) {
 	d.b = append(d.b, '}')
 }
 
-// maxFaults bounds the faults that are reported for a document.
+// maxFaults limits the faults reported for one document.
 const maxFaults = 32
 
 // decodeDocument reads a document, the next value of d, into s: a new state,
-// which the caller settles. Rows are decoded one by one, so a document takes no
-// memory beyond its state. faults has up to 32 members that do not fit the
-// domains; the domains' Validate is called only if there are none. meta is the
-// member meta, nil if there is none. err is bad syntax, or an error of d's
-// reader.
+// which the caller settles. It decodes row by row, so that a document takes no
+// memory besides its state. faults lists up to 32 members that do not fit the
+// domains; only if there are none does it call the domains' Validate. meta is
+// the member meta, or nil. err is a syntax error, or an error of d's reader.
 func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, faults []FieldError, err error) {
 	r := &documentReader{in: d, state: s}
 	if err := r.document(); err != nil {
@@ -168,8 +167,8 @@ func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, faults 
 	return r.meta, r.faults, nil
 }
 
-// documentReader holds the state of one decodeDocument. Its methods return an
-// error only for bad syntax; what else is wrong goes to faults.
+// documentReader is one run of decodeDocument. Its methods return an error only
+// for bad syntax; everything else goes to faults.
 type documentReader struct {
 	in     *jsontext.Decoder
 	state  *state
@@ -177,14 +176,14 @@ type documentReader struct {
 	faults []FieldError
 }
 
-// fail adds faults of the value at a pointer, up to maxFaults.
+// fail adds faults of the value at a pointer, until there are maxFaults.
 func (r *documentReader) fail(at string, faults ...FieldError) {
 	room := maxFaults - len(r.faults)
 	r.faults = append(r.faults, prefixed(faults[:min(room, len(faults))], at)...)
 }
 
-// object reads the next value, an object at a pointer, with a call of member
-// after each name.
+// object reads the next value, which must be an object, and calls member after
+// each name. at is its pointer.
 func (r *documentReader) object(at string, member func(name string) error) error {
 	found, err := canon.ReadMembers(r.in, member)
 	if err == nil && !found {
@@ -273,8 +272,8 @@ func (r *documentReader) row(t table, f *field, table, key string) error {
 	return nil
 }
 
-// value decodes and validates the next value; the codec validates only what is
-// inside it. Bad syntax is left to the next read, which finds it again.
+// value decodes and validates the next value; the codec itself validates only
+// the value's members. Bad syntax is left for the next read to find again.
 func (r *documentReader) value(c *canon.Codec, v reflect.Value) []FieldError {
 	if faults := c.DecodeFrom(r.in, v, canon.Sparse); faults != nil {
 		return faults
@@ -296,29 +295,28 @@ func (r *documentReader) validate() {
 // keyed is a table that checks keys.
 type keyed interface{ checkKey(key string) error }
 
-// checkKey returns why no row can have a key, or nil.
+// checkKey returns an error if no row can have the key.
 func (t *Table[K, V]) checkKey(key string) error {
 	if err := checkTableKey(key); err != nil {
 		return err
 	}
 	if noun, ok := any(K(key)).(Validator); ok {
 		if err := noun.Validate(); err != nil {
-			return fmt.Errorf("is a table's key: it %w", err)
+			return fmt.Errorf("is not a valid table key: it %w", err)
 		}
 	}
 	return nil
 }
 
-// ComputeStateHash computes the state hash of a document, as View.WriteTo writes
-// it, from the document alone, whatever its domains: meta.tables lists the
-// tables. The hash is
+// ComputeStateHash computes the state hash of a document that View.WriteTo
+// wrote. It needs no domains: meta.tables lists the tables. The hash is
 //
 //	hex SHA-256("swoosh state 1\n" ‖ the 32 bytes of sum, big-endian)
 //
 // where sum adds up, as big-endian integers mod 2^256, SHA-256 of the canonical
 // JSON (RFC 8785) of [domain, table, key, row] for every row and of [domain,
-// "", field, value] for every plain field. Members that are zero are left out
-// first, but no row is. The error names the member that is wrong.
+// "", field, value] for every plain field. Members that are zero are first left
+// out, but rows never are. The error names the member that is wrong.
 func ComputeStateHash(document []byte) (Hash, error) {
 	hash, err := statehash.OfDocument(document)
 	if err != nil {

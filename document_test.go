@@ -19,7 +19,7 @@ type label string
 
 func (label) Validate() error { return nil }
 
-// TestStateHash holds the running hash against that of the document, after
+// TestStateHash compares the running hash with that of the document, after
 // every step.
 func TestStateHash(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
@@ -75,16 +75,16 @@ func TestDecodeDocument(t *testing.T) {
 			{`{"barn":null}`, `/barn must be an object`},
 			{`{"barn":{"tool":{}}}`, `/barn/tool is not a member of this domain (did you mean "tools"?)`},
 			{`{"barn":{"tools":[]}}`, `/barn/tools must be an object`},
-			{`{"barn":{"tools":{"":{}}}}`, `/barn/tools/ is a table's key: it must not be empty`},
-			{`{"barn":{"tools":{"é":{}}}}`, `/barn/tools/é is a table's key: it must be printable ASCII`},
+			{`{"barn":{"tools":{"":{}}}}`, `/barn/tools/ is not a valid table key: it must not be empty`},
+			{`{"barn":{"tools":{"é":{}}}}`, `/barn/tools/é is not a valid table key: it must be printable ASCII`},
 			{`{"barn":{"tools":{"a/b":{"txt":1}}}}`, `/barn/tools/a~1b/txt is not a member of this object (did you mean "text"?)`},
-			{`{"barn":{"tools":{"a":{"text":"\u0007"}}}}`, `/barn/tools/a/text must not hold control characters: it has U+0007`},
+			{`{"barn":{"tools":{"a":{"text":"\u0007"}}}}`, `/barn/tools/a/text must not have control characters, but has U+0007`},
 			{`{"barn":{"tools":{"a":5}}}`, `/barn/tools/a must be an object, not a number`},
-			{`{"orchard":{"trees":{"A":{}}}}`, `/orchard/trees/A is a table's key: it must be made of a-z, 0-9 and dash, not "A"`},
+			{`{"orchard":{"trees":{"A":{}}}}`, `/orchard/trees/A is not a valid table key: it must consist of a-z, 0-9 and dash, not "A"`},
 			{`{"orchard":{"trees":{"a":{"height":-1}}}}`, `/orchard/trees/a must not hang from the sky`},
-			{`{"orchard":{"trees":{"a":{"fruit":[{"name":"ok"},{"name":"A"}]}}}}`, `/orchard/trees/a/fruit/1/name must be made of a-z, 0-9 and dash, not "A"`},
+			{`{"orchard":{"trees":{"a":{"fruit":[{"name":"ok"},{"name":"A"}]}}}}`, `/orchard/trees/a/fruit/1/name must consist of a-z, 0-9 and dash, not "A"`},
 			{`{"orchard":{"count":null}}`, `/orchard/count must be an integer, not null`},
-			{`{"orchard":{"owner":{"seal":"x"}}}`, `/orchard/owner/seal a hash is 64 lower-case hex digits, not 1 characters`},
+			{`{"orchard":{"owner":{"seal":"x"}}}`, `/orchard/owner/seal a hash must be 64 lower-case hex digits, not 1 characters`},
 			{`{"orchard":{"count":13}}`, `/orchard/count must not be 13`},
 			{`{"orchard":{"count":14}}`, `/orchard must not count 14`},
 		} {
@@ -131,12 +131,12 @@ func TestDecodeDocument(t *testing.T) {
 	})
 }
 
-// byteReader gives a byte at a time.
+// byteReader returns one byte at a time.
 type byteReader struct{ r io.Reader }
 
 func (b *byteReader) Read(p []byte) (int, error) { return b.r.Read(p[:min(1, len(p))]) }
 
-// TestDocumentStreams holds the writer to its small buffer.
+// TestDocumentStreams checks that the writer uses only its small buffer.
 func TestDocumentStreams(t *testing.T) {
 	s := newState(orchardDefs, "n")
 	s.part("barn").write(func() {

@@ -10,76 +10,77 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// Handler is what a command's payload type implements to change the state S
-// of its domain. Check reads all of the state and may refuse; Apply reaches
-// only its own part and cannot fail, so no command is ever half done. Neither
-// sees a clock, chance, a file, a goroutine or a map in Go's order: time is
-// the stamp.
+// Handler is implemented by the payload type of each command that changes S,
+// the state of its domain. Check may read the whole state and may refuse. Apply
+// can reach only its own domain and cannot fail, so no command is ever half
+// applied. Neither may use a clock, randomness, files, goroutines or Go's map
+// order: the only time is the stamp.
 type Handler[S any] interface {
 	Check(View) error
 	Apply(*S, Stamp)
 }
 
-// Phased is a command that moves a phase. Phase returns the phase that the
-// command's object is in; its error refuses the command, with NotFound if the
-// object is not there.
+// Phased is implemented by commands that move a phase. Phase returns the
+// current phase of the command's object. Its error refuses the command, with
+// NotFound if the object does not exist.
 //
 // Phase is called before Check, unless the command creates its object. With
-// Options.Assert, as in tests, it is called again after Apply, and must return a
-// phase that the Move declares, or NotFound if that is Gone.
+// Options.Assert, as in tests, it is called again after Apply, and must then
+// return a phase that the Move declares, or NotFound if the Move declares Gone.
 //
-// InvalidPhase names the object by the first member of the payload that can be a
-// key of one of the domain's tables.
+// InvalidPhase errors name the object by the first member of the payload whose
+// type is the key of one of the domain's tables.
 type Phased interface {
 	Phase(View) (string, error)
 }
 
-// Validator is an optional part of a payload and of a domain's state. A payload
-// refuses itself by its content alone, before the queue (InvalidPayload). A
-// state refuses rows that don't fit each other, when it is imported
-// (InvalidState).
+// Validator is optional for payloads and for the states of domains. A payload's
+// Validate sees only its content, and refuses it before it is queued
+// (InvalidPayload). A state's Validate refuses an imported state whose rows
+// contradict each other (InvalidState).
 //
-// To point at a member, Validate returns a FieldError, or an Error with Errors;
-// their pointers begin at the value that is validated, as /to does.
+// To point at a member, Validate returns a FieldError, or an Error with Errors.
+// Their pointers are relative to the validated value, such as /to.
 type Validator interface {
 	Validate() error
 }
 
-// Command names a command to a Gate.
+// Command is what a Gate sees of a command.
 type Command struct {
 	Name   string
 	Domain string
 }
 
-// Rule is one line of a domain's list: a command, a reaction, a gate, or
-// Privileged.
+// Rule is one line in the declaration of a domain: a command, a reaction, a
+// gate, or Privileged.
 type Rule[S any] struct {
 	add func(*Domain[S])
 }
 
-// Option says more about a command: a Move, or Refuses.
+// Option adds to the declaration of a command: a Move, or Refuses.
 type Option interface {
 	describe(*CommandInfo)
 }
 
-// Move declares the phases that a command may come from and end in.
+// Move declares the phases from which a command is allowed, and those in which
+// it may end.
 type Move struct {
 	from, to []string
 	stay     bool
 }
 
-// Gone is for Move.To: the command removes its object, and after it Phase fails
-// with NotFound. A statechart shows it as the final state, [*].
+// Gone, in Move.To, means that the command removes its object, after which
+// Phase fails with NotFound. A statechart shows it as the final state, [*].
 const Gone = "(none)"
 
-// From begins a Move. Without phases the command creates its object, and its
-// Check decides whether it may.
+// From begins a Move. Without phases, the command creates its object, and Check
+// decides whether it may.
 func From(phases ...string) Move { return Move{from: phases} }
 
-// To names every phase that the command may end in, Gone included.
+// To sets every phase in which the command may end, including Gone.
 func (m Move) To(phases ...string) Move { m.to = phases; return m }
 
-// Stay adds the phase that the command came from.
+// Stay adds the phase from which the command started.
 func (m Move) Stay() Move { m.stay = true; return m }
 
 func (m Move) describe(c *CommandInfo) {
@@ -89,24 +90,24 @@ func (m Move) describe(c *CommandInfo) {
 
 type refuses []Kind
 
-// Refuses names the kinds that the command's Check may return, besides those
-// that follow from its declaration. The catalogue lists them.
+// Refuses lists the kinds of error that the command's Check may return, besides
+// those that its declaration implies. They appear in the catalogue.
 func Refuses(kinds ...Kind) Option { return refuses(kinds) }
 
 func (r refuses) describe(c *CommandInfo) { c.refuses = append(c.refuses, r...) }
 
 // CommandInfo is the declaration of a command.
 type CommandInfo struct {
-	Name       string // the whole name: "fleet.register"
+	Name       string // full name, such as "fleet.register"
 	Summary    string
 	Domain     string
-	Region     string   // the name up to the dot
-	From       []string // phases; empty if the command moves none, or creates
-	To         []string // phases, Gone included
-	Stay       bool     // may end in the phase that it came from
-	Creates    bool     // comes from no phase: its object is not there yet
+	Region     string   // the name before the dot
+	From       []string // phases; empty if the command moves no phase or creates its object
+	To         []string // phases, including Gone
+	Stay       bool     // may end in the phase from which it started
+	Creates    bool     // creates its object, so it starts from no phase
 	Schema     []byte   // of the payload: JSON Schema 2020-12
-	Privileged bool     // the API accepts it from admins only
+	Privileged bool     // only admins may send it over the API
 
 	moves   bool
 	refuses []Kind
@@ -123,7 +124,7 @@ type Domain[S any] struct {
 	def definition
 }
 
-// definition is a domain without its type: what the engine works with.
+// definition is a domain without its type parameter, as the engine uses it.
 type definition struct {
 	name      string
 	commands  []*command
@@ -140,26 +141,26 @@ type definition struct {
 // field is a member of a domain's state.
 type field struct {
 	name  string
-	at    int // index in the struct
+	at    int // index in the state's struct
 	codec *canon.Codec
-	key   reflect.Type // of a table
+	key   reflect.Type // of a table's rows; nil for a plain field
 }
 
-// command is a declared command: how its payload is read and what it does.
+// command is a declared command: how to read its payload, and what it does.
 type command struct {
 	CommandInfo
 	payload reflect.Type
 	codec   *canon.Codec
-	object  int // the payload's field that names the object; -1: none does
+	object  int // index of the payload's field that names the object; -1: none
 	apply   func(*part, any, Stamp)
-	// Each takes a payload value, by interface.
+	// Each takes a value of type payload.
 	check func(any, View) error
 	phase func(any, View) (string, error) // nil if the command is not Phased
 }
 
 type gate func(*part, Command, Stamp) error
 
-// reaction runs on another domain's command, after its Apply.
+// reaction runs after the Apply of another domain's command.
 type reaction struct {
 	payload reflect.Type
 	react   func(own *part, v View, payload any, at Stamp)
@@ -170,21 +171,21 @@ var (
 	commandName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$`)
 )
 
-// NewDomain declares a domain. Its name, 1 to 63 characters of a-z, 0-9 and _
-// beginning with a letter, is its member in the state's JSON.
+// NewDomain declares a domain. Its name is its member in the state's JSON: 1 to
+// 63 characters of a-z, 0-9 and _, beginning with a letter.
 //
-// NewDomain panics on a declaration that can't work: a name twice or of the
-// wrong form; types outside the data model (floats, times, pointers, maps,
-// interfaces, embedded structs; integers of 64 bits unless they are nouns or
-// decimal strings); a table whose key has no Validate; a Move on a command
-// without Phase.
+// NewDomain panics if the declaration cannot work: a name is malformed or
+// occurs twice; a type is outside the data model (floats, times, pointers,
+// maps, interfaces, embedded structs, and 64-bit integers unless they are nouns
+// or decimal strings); a table's key has no Validate; or a command with a Move
+// has no Phase.
 func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 	d := &Domain[S]{def: definition{name: name}}
 	if !domainName.MatchString(name) {
 		panic(fmt.Sprintf("swoosh: a domain can't be called %q: a name is 1 to 63 characters of a-z, 0-9 and _, beginning with a letter", name))
 	}
 	if name == "meta" || name == "state" || name == "log" {
-		panic("swoosh: a domain can't be called meta, state or log, which are names of the engine: choose another")
+		panic("swoosh: a domain can't be called meta, state or log, which the engine reserves: choose another name")
 	}
 	d.def.layOut(reflect.TypeFor[S]())
 	d.def.newPart = func() *part { return newPart(&d.def, new(S)) }
@@ -208,8 +209,9 @@ func (d *Domain[S]) Name() string { return d.def.name }
 
 func (d *Domain[S]) definition() *definition { return &d.def }
 
-// Of returns the domain's part of a state, by value: it is for reading, a Put
-// does not compile. It panics if the engine was opened without the domain.
+// Of returns the domain's part of a state, by value and for reading: calling
+// Put on its tables does not compile. It panics if the domain was not passed to
+// Open.
 func (d *Domain[S]) Of(v View) S {
 	for _, p := range v.state.parts {
 		if p.def == &d.def {
@@ -219,8 +221,9 @@ func (d *Domain[S]) Of(v View) S {
 	panic(fmt.Sprintf("swoosh: domain %s was not passed to Open", d.def.name))
 }
 
-// On declares a command with payload C. A name without a dot gets the domain's
-// name before it; a name with a dot puts the command into a region of that name.
+// On declares a command with payload C. A name without a dot is prefixed with
+// the domain's name; a name with a dot puts the command into the region before
+// the dot.
 func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
 		if !strings.Contains(name, ".") {
@@ -249,19 +252,19 @@ func (d *definition) addCommand(c *command) {
 		panic(fmt.Sprintf("swoosh: a command can't be called %q: a name is region.verb, each 1 to 63 characters of a-z, 0-9 and _, beginning with a letter", c.Name))
 	}
 	if c.Region == "state" || c.Region == "log" {
-		panic(fmt.Sprintf("swoosh: a command can't be called %s: the regions state and log belong to the engine, choose another", c.Name))
+		panic(fmt.Sprintf("swoosh: a command can't be called %s: the engine reserves the regions state and log, choose another name", c.Name))
 	}
 	if err := canon.CheckDomainType(c.payload); err != nil {
 		panic(fmt.Sprintf("swoosh: payload of %s: %v", c.Name, err))
 	}
 	if c.payload.Kind() != reflect.Struct {
-		panic(fmt.Sprintf("swoosh: payload of %s: a payload is a struct, not %s", c.Name, c.payload))
+		panic(fmt.Sprintf("swoosh: payload of %s: a payload must be a struct, not %s", c.Name, c.payload))
 	}
 	if c.moves && c.phase == nil {
 		panic(fmt.Sprintf("swoosh: %s moves a phase, but %s has no method Phase(View) (string, error)", c.Name, c.payload))
 	}
 	if slices.Contains(c.From, Gone) {
-		panic(fmt.Sprintf("swoosh: %s can't come from Gone: a command that creates its object is declared by From() without phases", c.Name))
+		panic(fmt.Sprintf("swoosh: %s can't come from Gone: declare a command that creates its object by From() without phases", c.Name))
 	}
 	for _, other := range d.commands {
 		if other.Name == c.Name {
@@ -273,8 +276,9 @@ func (d *definition) addCommand(c *command) {
 	d.commands = append(d.commands, c)
 }
 
-// objectOf returns the field of a payload that names its object: the first that
-// can be a key of one of the domain's tables, -1 if there is none.
+// objectOf returns the index of the payload's first field whose type is the key
+// of one of the domain's tables, or -1 if there is none. It names the command's
+// object.
 func (d *definition) objectOf(payload reflect.Type) int {
 	for i := range payload.NumField() {
 		t := payload.Field(i).Type
@@ -285,8 +289,8 @@ func (d *definition) objectOf(payload reflect.Type) int {
 	return -1
 }
 
-// After declares a reaction of this domain to C, a command of another domain. R
-// runs after the Apply of C, in the same entry, and can't refuse.
+// After declares this domain's reaction to C, a command of another domain. R
+// runs after C's Apply, in the same entry, and cannot refuse.
 func After[R interface{ React(*S, View, C, Stamp) }, S, C any]() Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
 		d.def.reactions = append(d.def.reactions, reaction{
@@ -299,8 +303,9 @@ func After[R interface{ React(*S, View, C, Stamp) }, S, C any]() Rule[S] {
 	}}
 }
 
-// Gate declares a domain's no to commands, by their names. It is called before
-// every command of every domain, in the order of the parts passed to Open.
+// Gate declares a gate, by which this domain refuses commands by name. It is
+// called before every command of every domain, in the order of the parts passed
+// to Open.
 func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any]() Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
 		d.def.gates = append(d.def.gates, func(own *part, c Command, at Stamp) error {
@@ -310,8 +315,9 @@ func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any]() Rule[S] {
 	}}
 }
 
-// Privileged leaves a domain's commands to admins: the API accepts them from no
-// other caller. Engine.Submit accepts them, since only the embedder calls it.
+// Privileged restricts a domain's commands to admins: the API refuses them from
+// any other caller. Engine.Submit accepts them, since only the embedding
+// program calls it.
 func Privileged[S any]() Rule[S] {
 	return Rule[S]{func(d *Domain[S]) { d.def.privileged = true }}
 }
@@ -319,7 +325,7 @@ func Privileged[S any]() Rule[S] {
 // layOut finds the plain fields and the tables of a state's type.
 func (d *definition) layOut(t reflect.Type) {
 	if t.Kind() != reflect.Struct {
-		panic(fmt.Sprintf("swoosh: domain %s: a state is a struct, not %s", d.name, t))
+		panic(fmt.Sprintf("swoosh: domain %s: a state must be a struct, not %s", d.name, t))
 	}
 	for i := range t.NumField() {
 		f, isTable, err := layOutField(t.Field(i))
@@ -328,7 +334,7 @@ func (d *definition) layOut(t reflect.Type) {
 		}
 		f.at = i
 		if slices.ContainsFunc(slices.Concat(d.fields, d.tables), func(other field) bool { return other.name == f.name }) {
-			panic(fmt.Sprintf("swoosh: domain %s: two members are called %s", d.name, f.name))
+			panic(fmt.Sprintf("swoosh: domain %s has two members called %s", d.name, f.name))
 		}
 		if isTable {
 			d.tables = append(d.tables, f)
@@ -347,7 +353,7 @@ func layOutField(member reflect.StructField) (f field, isTable bool, err error) 
 	case member.Anonymous:
 		return f, false, fmt.Errorf("%s is embedded: write its fields out, or give it a name and a tag json:\"…\"", member.Name)
 	case !member.IsExported():
-		return f, false, fmt.Errorf("field %s is not exported, it would be lost: export it", member.Name)
+		return f, false, fmt.Errorf("field %s is not exported, so it would be lost: export it", member.Name)
 	case !domainName.MatchString(f.name):
 		return f, false, fmt.Errorf("field %s needs a tag with its name, json:\"…\", of a-z, 0-9 and _, beginning with a letter", member.Name)
 	}
@@ -356,10 +362,10 @@ func layOutField(member reflect.StructField) (f field, isTable bool, err error) 
 	if isTable {
 		row, f.key = tab.rowType(), tab.keyType()
 		if row.Kind() != reflect.Struct {
-			return f, true, fmt.Errorf("a row of %s is a struct, not %s", f.name, row)
+			return f, true, fmt.Errorf("a row of %s must be a struct, not %s", f.name, row)
 		}
 		if !f.key.Implements(reflect.TypeFor[Validator]()) {
-			return f, true, fmt.Errorf("the key of table %s is a %s, which takes any string: use noun.ID, or a type of your own with Validate", f.name, f.key)
+			return f, true, fmt.Errorf("the key of table %s is %s, which accepts any string: use noun.ID, or your own type with Validate", f.name, f.key)
 		}
 	}
 	if err := canon.CheckDomainType(row); err != nil {
@@ -369,7 +375,7 @@ func layOutField(member reflect.StructField) (f field, isTable bool, err error) 
 	return f, isTable, nil
 }
 
-// Describe returns the commands of domains as they are declared, in order.
+// Describe returns the declared commands of domains, in order.
 func Describe(parts ...Part) []CommandInfo {
 	var all []CommandInfo
 	for _, p := range parts {

@@ -50,7 +50,7 @@ func declares[S any](name string, rules ...swoosh.Rule[S]) func() {
 	return func() { swoosh.NewDomain(name, rules...) }
 }
 
-// laysOut declares a state of these members, which vet would not let stand in
+// laysOut declares a state with these members, which vet would not accept in
 // source.
 func laysOut(members ...reflect.StructField) func() {
 	return func() { swoosh.LayOut(reflect.StructOf(members)) }
@@ -60,7 +60,7 @@ func command(name string, opts ...swoosh.Option) swoosh.Rule[struct{}] {
 	return swoosh.On[noop[struct{}]](name, "Nothing.", opts...)
 }
 
-// TestNewDomainRefuses what cannot work on every machine and for ever.
+// TestNewDomainRefuses declarations that cannot work.
 func TestNewDomainRefuses(t *testing.T) {
 	for name, declare := range map[string]func(){
 		"no name":                   declares[struct{}](""),
@@ -128,8 +128,9 @@ type decimal struct {
 func (decimal) Check(swoosh.View) error       { return nil }
 func (decimal) Apply(*struct{}, swoosh.Stamp) {}
 
-// The lift is a domain with phases and a gate; the doorman's gate is asked
-// before or after it, as the parts are given, and it reacts to the lift.
+// The lift is a domain with phases and a gate. The doorman has a gate too,
+// before or after the lift's depending on the order of the parts, and reacts to
+// the lift.
 
 type liftState struct {
 	Phase string `json:"phase"`
@@ -227,7 +228,7 @@ func moving(to string) swoosh.Request {
 	return swoosh.Request{Command: "lift.move", Payload: liftMove{to}}
 }
 
-// TestMove: what a declaration says is what happens.
+// TestMove: commands move phases as they declare.
 func TestMove(t *testing.T) {
 	refused := func(e *swoosh.Engine, to string, kind swoosh.Kind) *swoosh.Error {
 		t.Helper()
@@ -263,7 +264,7 @@ func TestMove(t *testing.T) {
 	require.Equal(t, info, e.Commands())
 }
 
-// TestGates are asked in the order of the parts, of every command, before its
+// TestGates are called in the order of the parts, for every command, before its
 // phase and its Check.
 func TestGates(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -299,7 +300,7 @@ func TestGates(t *testing.T) {
 	}
 }
 
-// both closes both gates by an import, and asks.
+// both closes both gates by an import, and sends a command.
 func both(t *testing.T, parts []swoosh.Part, want swoosh.Kind) {
 	e := swooshtest.Open(t, swoosh.Options{Snapshots: swoosh.NewInMemorySnapshotStore()}, parts...)
 	_, err := importOf(&rig{Engine: e}, nil, `{"meta":{"version":1},"lift":{"full":true},"doorman":{"count":2}}`)
@@ -328,8 +329,8 @@ func TestReaction(t *testing.T) {
 	require.Equal(t, uint32(1), doorman.Of(e.View()).Count)
 }
 
-// TestNamesAreUnique over all domains; and a domain's own part is asked of an
-// engine that has it.
+// TestNamesAreUnique over all domains. Of panics if the engine does not have
+// the domain.
 func TestNamesAreUnique(t *testing.T) {
 	other := swoosh.NewDomain("other", swoosh.On[noop[struct{}]]("lift.move", "Not ours."))
 	_, err := swoosh.Open(context.Background(), swoosh.Options{}, lift, other)

@@ -11,7 +11,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Limits of what a caller may send.
+// Limits on what a caller may send.
 const (
 	commandMaxBytes  = 1_000_000 // a command's JSON, alone or as a line of a stream
 	batchMaxCommands = 1000      // in an atomic batch
@@ -32,8 +32,9 @@ type envelope struct {
 	Evidence       noun.Refs      `json:"evidence,omitzero"`
 }
 
-// expectEnvelope is the JSON form of Expect. It keeps which members were given:
-// index 0, an empty hash and a hash of zeros are lawful.
+// expectEnvelope is the JSON form of Expect. It keeps apart members that are
+// absent and members that are zero: index 0, an empty hash and a hash of zeros
+// are valid.
 type expectEnvelope struct {
 	StateHash jsontext.Value `json:"state_hash,omitzero"`
 	Index     jsontext.Value `json:"index,omitzero"`
@@ -41,9 +42,9 @@ type expectEnvelope struct {
 	Hash      jsontext.Value `json:"hash,omitzero"`
 }
 
-// DecodeRequest reads the JSON form of a command, strictly. Its errors are
-// MalformedRequest, with pointers from the root of raw. The payload is canonical
-// and not yet checked against the command.
+// DecodeRequest decodes the JSON form of a command, strictly. It fails with
+// MalformedRequest, whose pointers are relative to the root of raw. The payload
+// becomes canonical, but is not yet checked against the command.
 func DecodeRequest(raw []byte) (Request, error) {
 	canonical, err := canon.Canonicalize(raw)
 	if err != nil {
@@ -52,9 +53,9 @@ func DecodeRequest(raw []byte) (Request, error) {
 	return decodeEnvelope(canonical)
 }
 
-// DecodeBatch reads the JSON array of an atomic batch, each element as
-// DecodeRequest does. It fails with TooLarge for more than 1000 commands and for
-// a command of more than 1 000 000 bytes.
+// DecodeBatch decodes the JSON array of an atomic batch, each element like
+// DecodeRequest. It fails with TooLarge if there are more than 1000 commands,
+// or if one has more than 1 000 000 bytes.
 func DecodeBatch(raw []byte) ([]Request, error) {
 	canonical, err := canon.Canonicalize(raw)
 	if err != nil {
@@ -77,7 +78,7 @@ func DecodeBatch(raw []byte) ([]Request, error) {
 	return rs, nil
 }
 
-// checkSizes refuses a batch of too many commands, or with one that is too
+// checkSizes refuses a batch that has too many commands, or one that is too
 // large as it was sent.
 func checkSizes(raw []byte) error {
 	n := 0
@@ -97,10 +98,10 @@ func commandTooLarge() *Error {
 }
 
 func batchTooLong(n int) *Error {
-	return Errorf(TooLarge, "a batch has 1 to %d commands, this one has %d: split it", batchMaxCommands, n)
+	return Errorf(TooLarge, "a batch may have 1 to %d commands, this one has %d: split it", batchMaxCommands, n)
 }
 
-// elements returns the elements of a JSON array. Each is valid until the next.
+// elements yields the elements of a JSON array. Each is valid until the next.
 func elements(array []byte) iter.Seq2[int, jsontext.Value] {
 	return func(yield func(int, jsontext.Value) bool) {
 		d := jsontext.NewDecoder(bytes.NewBuffer(array))
@@ -163,7 +164,7 @@ func decodeExpect(raw jsontext.Value, at string) (Expect, error) {
 	if e.Hash != nil {
 		var ok bool
 		if x.Hash, ok = hashOrEmpty(e.Hash); !ok {
-			return wrong("/hash", "must be 64 lower-case hex digits, or empty for a row that is not there")
+			return wrong("/hash", "must be 64 lower-case hex digits, or empty if the row must not exist")
 		}
 	}
 	if x.isZero() {
@@ -188,7 +189,7 @@ func unquoteHash(raw jsontext.Value) (Hash, error) {
 	return ParseHash(string(s))
 }
 
-// encode returns the JSON form, nil for a zero Expect.
+// encode returns the JSON form, or nil for a zero Expect.
 func (x Expect) encode() jsontext.Value {
 	if x.isZero() {
 		return nil

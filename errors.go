@@ -16,11 +16,11 @@ import (
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// Kind classifies an Error. Each has one code and one HTTP status. The zero Kind
-// is Internal, so an error without a kind is a fault of the server.
+// Kind classifies an Error. Each kind has one code and one HTTP status. The
+// zero Kind is Internal, so an error without a kind is the server's fault.
 type Kind uint8
 
-// The kinds, in the order of the contract. kinds says what each means.
+// The kinds, in the order of the contract. Meaning and Next explain each.
 const (
 	Internal Kind = iota
 	MalformedRequest
@@ -56,7 +56,7 @@ const (
 	DiskFull
 )
 
-// kinds has what programs and people see of each Kind.
+// kinds is what programs and people see of each Kind.
 var kinds = [...]struct {
 	code    string
 	status  int
@@ -66,12 +66,12 @@ var kinds = [...]struct {
 }{
 	Internal: {"internal", http.StatusInternalServerError, "Internal error",
 		"The server failed: the program or one of its domains is at fault, not the request.",
-		"Look up the id in instance in the server's log and report what it says. A command with an idempotency key can safely be sent again."},
+		"Look up the instance id in the server's log and report what it says there. A command with an idempotency key can safely be sent again."},
 	MalformedRequest: {"malformed_request", http.StatusBadRequest, "Malformed request",
 		"The request cannot be read: its JSON, a member of the envelope, a parameter or a header is malformed.",
 		"Correct what detail and errors name, then send the request again."},
 	Unauthorized: {"unauthorized", http.StatusUnauthorized, "Unauthorized",
-		"The request has no credentials, or credentials that the server does not know.",
+		"The request has no credentials, or the server does not know them.",
 		"Send Authorization: Bearer with a valid token, or use a client certificate with a known name."},
 	Forbidden: {"forbidden", http.StatusForbidden, "Forbidden",
 		"The caller's role is too small, or the Origin or the Host of the request is not allowed.",
@@ -80,35 +80,35 @@ var kinds = [...]struct {
 		"A guard rejected the command. Guards may check the outside world.",
 		"Read the reasons in guards, and send the command again when they no longer apply."},
 	Unlicensed: {"unlicensed", http.StatusForbidden, "Unlicensed",
-		"There is no licence, or it expired before the command's stamp.",
+		"There is no licence, or it had expired by the command's stamp.",
 		"Ask an admin to renew the licence as detail says, then send the command again."},
 	NotFound: {"not_found", http.StatusNotFound, "Not found",
-		"The route, value or entry does not exist, or the command's object does not.",
+		"The route, the value, the entry or the command's object does not exist.",
 		"Check the spelling: GET / lists the routes, GET /state shows the state."},
 	MethodNotAllowed: {"method_not_allowed", http.StatusMethodNotAllowed, "Method not allowed",
 		"The path exists, but does not accept this method.",
-		"Use a method that the header Allow lists."},
+		"Use one of the methods in the Allow header."},
 	InvalidPhase: {"invalid_phase", http.StatusConflict, "Invalid phase",
 		"The command is not allowed in the current phase of its region.",
-		"Bring the region into a phase of allowed_from, or choose another command: GET /commands lists the phases of each."},
+		"Bring the region into one of the phases in allowed_from, or choose another command: GET /commands lists the phases of each."},
 	Conflict: {"conflict", http.StatusConflict, "Conflict",
 		"The command is well formed, but a rule of its domain refuses it in the current state.",
 		"Read detail, blocked_by and the state, then decide again."},
 	KeyExpired: {"key_expired", http.StatusConflict, "Idempotency key expired",
-		"The idempotency key is unknown and older than the keys that the server remembers, so the command may have been applied already.",
+		"The server does not remember the idempotency key, and the key is older than those it remembers, so the command may have been applied already.",
 		"Check the state or the log. If the command was not applied, send it with a new key and a new key_since."},
 	Compacted: {"compacted", http.StatusGone, "No longer kept",
-		"The log no longer keeps this part.",
-		"Read GET /state, then continue in the log after its Swoosh-Index."},
+		"The log no longer has these entries.",
+		"Read GET /state, then continue the log after its Swoosh-Index."},
 	StaleState: {"stale_state", http.StatusPreconditionFailed, "State has changed",
-		"A condition in expect or If-Match does not hold; the problem has the current values of its members.",
-		"Read the state again, decide again, and expect what you read."},
+		"A condition in expect or If-Match does not hold; the problem has the current values.",
+		"Read the state again, decide again, and send the new values in expect or If-Match."},
 	TooLarge: {"too_large", http.StatusRequestEntityTooLarge, "Too large",
 		"A command, a batch or a state is larger than the server accepts.",
 		"Split it, or send the commands as a stream of application/x-ndjson; detail names the limit."},
 	UnsupportedMediaType: {"unsupported_media_type", http.StatusUnsupportedMediaType, "Unsupported media type",
 		"The route does not accept the media type of the body, or the body is encoded.",
-		"Send a Content-Type that the header Accept-Post lists, and no Content-Encoding; detail has an example for curl."},
+		"Send a Content-Type from the Accept-Post header and no Content-Encoding; detail has an example for curl."},
 	UnknownCommand: {"unknown_command", http.StatusUnprocessableEntity, "Unknown command",
 		"No domain of this server has this command.",
 		"Use the command that detail suggests, or one that GET /commands lists."},
@@ -116,17 +116,17 @@ var kinds = [...]struct {
 		"The payload does not match the command's schema: a member is unknown, missing, of the wrong type or out of range.",
 		"Correct the members that errors lists; GET /commands/{name} has the schema."},
 	IdempotencyKeyReused: {"idempotency_key_reused", http.StatusUnprocessableEntity, "Idempotency key reused",
-		"The idempotency key belongs to a command with different content.",
+		"The idempotency key was already used for a command with different content.",
 		"Use a new key for a new command; to retry a command, send exactly the same content."},
 	StateHashMismatch: {"state_hash_mismatch", http.StatusUnprocessableEntity, "State hash mismatch",
 		"The content of the document does not match its meta.state_hash.",
-		"Download the document again, or remove the member if you changed the content on purpose."},
+		"Download the document again, or remove meta.state_hash if you changed the content on purpose."},
 	InvalidState: {"invalid_state", http.StatusUnprocessableEntity, "Invalid state",
 		"The document is not a valid state of this server's domains.",
 		"Correct what errors lists; GET /state shows the form."},
 	ClockSkew: {"clock_skew", http.StatusUnprocessableEntity, "Clock skew",
-		"The caller's hlc is further ahead of the server's clock than the server allows.",
-		"Correct both clocks, then send the command again; hlc in the problem is the server's."},
+		"The caller's hlc is too far ahead of the server's clock.",
+		"Check both clocks, then send the command again; hlc in the problem is the server's."},
 	Quarantined: {"quarantined", http.StatusLocked, "Quarantined",
 		"The server is in quarantine and accepts only the command that ends it.",
 		"Find out why, and send the command again after the quarantine; detail says how to end it."},
@@ -137,11 +137,11 @@ var kinds = [...]struct {
 		"The log is not empty, so an import would replace the state, and the request does not say which state it replaces.",
 		"Send If-Match with the ETag of the state to replace, from GET /state."},
 	RateLimited: {"rate_limited", http.StatusTooManyRequests, "Rate limited",
-		"The caller sends more requests than it may.",
-		"Wait for the seconds in Retry-After, then send the request again."},
+		"The caller sends more requests than its limit allows.",
+		"Wait the number of seconds in Retry-After, then send the request again."},
 	OutcomeUnknown: {"outcome_unknown", http.StatusInternalServerError, "Outcome unknown",
-		"The disk failed while the command was being written, so the log may have it or not.",
-		"Restart the server, then send the command again with the same key: duplicate says whether it was applied before."},
+		"The disk failed while the command was being written, so the log may or may not have it.",
+		"Restart the server, then send the command again with the same key; duplicate in the answer says whether it had been applied."},
 	Starting: {"starting", http.StatusServiceUnavailable, "Starting",
 		"The server is loading its state and does not answer this request yet.",
 		"Send the request again in a moment; GET /health reports the progress."},
@@ -153,16 +153,17 @@ var kinds = [...]struct {
 		"Fix the disk, restart the server, then send the request again."},
 	Overloaded: {"overloaded", http.StatusServiceUnavailable, "Overloaded",
 		"More commands are waiting for the disk than the server can hold.",
-		"Send the command again, waiting longer each time; a stream waits by itself."},
+		"Send the command again, waiting longer each time. A stream waits by itself."},
 	Timeout: {"timeout", http.StatusServiceUnavailable, "Timed out",
-		"What the request waits for did not come in time: an entry, the rest of a body, or the disk.",
-		"Send the request again; if happened is unknown, with the same key."},
+		"The request waited too long: for an entry, the rest of its body, or the disk.",
+		"Send the request again. If happened is unknown, use the same key."},
 	DiskFull: {"disk_full", http.StatusInsufficientStorage, "Disk full",
 		"The disk has less free space than the server keeps in reserve. Nothing was written.",
-		"Free some space; writes then resume by themselves, and the request can be sent again."},
+		"Free some space, then send the request again; writes resume by themselves."},
 }
 
-// Code returns the stable word that programs branch on, such as "stale_state".
+// Code returns the stable word that programs can compare, such as
+// "stale_state".
 func (k Kind) Code() string { return kinds[k].code }
 
 // Status returns the HTTP status of the kind.
@@ -171,46 +172,46 @@ func (k Kind) Status() int { return kinds[k].status }
 // Title returns a few fixed words for people.
 func (k Kind) Title() string { return kinds[k].title }
 
-// Meaning returns sentences that say what a refusal of this kind means.
+// Meaning returns sentences that explain a refusal of this kind.
 func (k Kind) Meaning() string { return kinds[k].meaning }
 
-// Next returns sentences that say what to do about it.
+// Next returns sentences that say what to do after a refusal of this kind.
 func (k Kind) Next() string { return kinds[k].next }
 
-// FieldError is what is wrong with one member of a request. Its Pointer
-// (RFC 6901) begins at the root of what was sent.
+// FieldError describes what is wrong with one member of a request. Its Pointer
+// (RFC 6901) is relative to the root of the request.
 type FieldError = canon.FieldError
 
-// Verdict is what a guard said about a command. It is kept in the entry, so that
-// replay never asks the world again.
+// Verdict is a guard's answer about a command. The entry keeps it, so that
+// replay never calls the guard again.
 type Verdict struct {
 	Guard   string `json:"guard"`
 	Allowed bool   `json:"allowed"`
 	Reason  string `json:"reason"`
 }
 
-// Error is every refusal and failure that a caller sees. The text names the
-// thing and the next step.
+// Error is a refusal or failure as callers see it. Detail says what is wrong
+// and what to do next.
 type Error struct {
 	Kind    Kind
 	Detail  string
-	Unknown bool         // whether the command may have happened all the same
-	Errors  []FieldError // what is wrong, member by member
+	Unknown bool         // the command may have been applied despite the error
+	Errors  []FieldError // what is wrong with each member
 
-	Position    *int // in an atomic batch, from 0
+	Position    *int // of the command in an atomic batch, from 0
 	Region      string
 	Phase       string
 	AllowedFrom []string
 	BlockedBy   []string
 	Guards      []Verdict
-	Path        string  // with PathHash: the row of an Expect
-	PathHash    *string // its hash now; empty if it is not there
+	Path        string  // the row that Expect names
+	PathHash    *string // current hash of the row at Path; empty if there is no row
 	Index       *uint64 // the last entry's
 	StateHash   *statehash.Hash
 	HLC         Stamp  // the server's, for ClockSkew
-	Applied     uint64 // with Target: how far a replay has come
+	Applied     uint64 // entries replayed so far, of Target, while the server starts
 	Target      uint64
-	Instance    string // names an internal error in the server's log
+	Instance    string // id of an internal error in the server's log
 
 	cause error
 }
@@ -224,7 +225,7 @@ func Errorf(k Kind, format string, args ...any) *Error {
 // Error returns the code and the detail.
 func (e *Error) Error() string { return e.Kind.Code() + ": " + e.Detail }
 
-// Unwrap returns the cause, nil if there is none.
+// Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether err is an Error of kind k, or wraps one.
@@ -233,17 +234,18 @@ func (k Kind) Is(err error) bool {
 	return errors.As(err, &e) && e.Kind == k
 }
 
-// theBody is what a detail calls the root of what was sent.
+// theBody is the name, in a detail, for the root of a request.
 const theBody = "the body"
 
-// malformed returns MalformedRequest with errs, whose pointers begin at at.
+// malformed returns MalformedRequest for errs, whose pointers are relative to
+// at.
 func malformed(errs []FieldError, at string) *Error {
 	e := Errorf(MalformedRequest, "%s %s", cmp.Or(at+errs[0].Pointer, theBody), errs[0].Detail)
 	e.Errors = prefixed(errs, at)
 	return e
 }
 
-// prefixed returns a copy of errs with at before every pointer.
+// prefixed returns a copy of errs with every pointer prefixed by at.
 func prefixed(errs []FieldError, at string) []FieldError {
 	errs = slices.Clone(errs)
 	for i := range errs {
@@ -252,7 +254,7 @@ func prefixed(errs []FieldError, at string) []FieldError {
 	return errs
 }
 
-// fieldsError returns the first of errs, nil if there is none.
+// fieldsError returns the first of errs as an error, or nil.
 func fieldsError(errs []FieldError) error {
 	if errs == nil {
 		return nil
@@ -260,8 +262,8 @@ func fieldsError(errs []FieldError) error {
 	return fmt.Errorf("%s %s", errs[0].Pointer, errs[0].Detail)
 }
 
-// faultsOf returns what a Validate found: with pointers if it returned a
-// FieldError or an Error with Errors.
+// faultsOf returns the faults that a Validate reported, with pointers if it
+// returned a FieldError or an Error with Errors.
 func faultsOf(err error) []FieldError {
 	var e *Error
 	var f FieldError
@@ -278,8 +280,8 @@ func faultsOf(err error) []FieldError {
 	return []FieldError{{Detail: err.Error()}}
 }
 
-// batchError completes the error of the command at a position of a batch: its
-// pointers begin at the root of the batch. err is the caller's own.
+// batchError adds to err its command's position in a batch, and makes its
+// pointers relative to the root of the batch. It changes err itself.
 func batchError(position int, err *Error) *Error {
 	at := fmt.Sprintf("/%d", position)
 	if len(err.Errors) > 0 {
@@ -292,8 +294,8 @@ func batchError(position int, err *Error) *Error {
 	return err
 }
 
-// caught turns a panic in the code of a domain or a guard into an error. Defer
-// it.
+// caught turns a panic in the code of a domain or a guard into an error. It
+// must be deferred.
 func caught(what string, err **Error) {
 	if r := recover(); r != nil {
 		*err = Errorf(Internal, "%s failed", what)
@@ -301,8 +303,8 @@ func caught(what string, err **Error) {
 	}
 }
 
-// panicError carries what the code of a domain or a guard panicked with, and
-// where.
+// panicError is the value and the stack of a panic in the code of a domain or a
+// guard.
 type panicError struct {
 	value any
 	stack []byte
@@ -310,9 +312,9 @@ type panicError struct {
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// asError returns err as an Error; an error that is none becomes one of kind k.
-// It is a copy that the caller may complete: a domain may return one Error many
-// times.
+// asError returns err as an Error; an error of another type becomes an Error of
+// kind k. It returns a copy that the caller may change, since a domain may
+// return the same Error many times.
 func asError(err error, k Kind) *Error {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -323,24 +325,24 @@ func asError(err error, k Kind) *Error {
 	return &own
 }
 
-// DamageError is a state that cannot be rebuilt as it was. Nothing has been
-// thrown away; the text names the first entry that is wrong and the command
-// that mends it.
+// DamageError reports that the state cannot be rebuilt as it was. Nothing has
+// been deleted. Its text names the first wrong entry and the command that
+// repairs it.
 type DamageError struct {
-	Index  uint64 // the first entry that is wrong; 0 if it is not an entry
+	Index  uint64 // the first wrong entry; 0 if the damage is not in an entry
 	Detail string
 	Next   string // what to do
 	Cause  Cause
 }
 
-// Cause says what a DamageError is about, and so what mends it.
+// Cause says what caused a DamageError, and so which repair it needs.
 type Cause uint8
 
 // The causes.
 const (
 	CauseFiles   Cause = iota // files are damaged or missing
-	CauseReducer              // the log is sound; these domains make another state of it
-	CauseForeign              // the log is sound; another program wrote it, with commands or domains that these parts lack
+	CauseReducer              // the log is sound, but these domains make a different state of it
+	CauseForeign              // the log is sound, but these domains lack commands or parts of it: another program wrote it
 )
 
 func (d *DamageError) Error() string {
@@ -354,7 +356,7 @@ func (d *DamageError) Error() string {
 	return "swoosh: " + text
 }
 
-// quote returns a text of a caller's in quotes, cut to 128 bytes.
+// quote returns a caller's text in quotes, cut to 128 bytes.
 func quote(s string) string {
 	const most = 128
 	if len(s) > most {
@@ -363,7 +365,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// newInstance returns a random id, of 16 hex digits, for an internal error.
+// newInstance returns a random id of 16 hex digits for an internal error.
 func newInstance() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).

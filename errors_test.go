@@ -10,7 +10,7 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// shared is a domain that gives the same Error to everybody.
+// shared is a domain that always returns the same Error.
 var shared = swoosh.NewDomain("shared", swoosh.On[sharedRefuse]("refuse", "Refuse."), swoosh.On[sharedFail]("fail", "Fail."), swoosh.On[sharedPass]("pass", "Pass."))
 
 type sharedState struct{}
@@ -38,7 +38,7 @@ type sharedPass struct{}
 func (sharedPass) Check(swoosh.View) error          { return nil }
 func (sharedPass) Apply(*sharedState, swoosh.Stamp) {}
 
-// TestErrorsOfDomainsAreCopied looks for what one answer leaves in another.
+// TestErrorsOfDomainsAreCopied: one answer does not change another.
 func TestErrorsOfDomainsAreCopied(t *testing.T) {
 	refused, fault := *errShared, *errSharedFault
 	e := swooshtest.Open(t, swoosh.Options{}, shared)
@@ -58,7 +58,7 @@ func TestErrorsOfDomainsAreCopied(t *testing.T) {
 	require.Equal(t, fault, *errSharedFault)
 }
 
-// errorOf requires an error of a kind, and gives it.
+// errorOf requires an error of a kind, and returns it.
 func errorOf(t *testing.T, kind swoosh.Kind, err error) (e *swoosh.Error) {
 	t.Helper()
 	requireKind(t, kind, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Lamps is the state of a domain of one's own.
+// Lamps is the state of a domain.
 type Lamps struct {
 	Lamps swoosh.Table[noun.ID, Lamp] `json:"lamps"`
 }
@@ -28,7 +28,7 @@ type Switch struct {
 	On   bool    `json:"on"`
 }
 
-// Check may refuse, and sees all domains.
+// Check may refuse, and can read all domains.
 func (c Switch) Check(v swoosh.View) error {
 	if lamp, _ := lamps.Of(v).Lamps.Get(c.Lamp); lamp.On == c.On {
 		return swoosh.Errorf(swoosh.Conflict, "lamp %s is so already", c.Lamp)
@@ -36,15 +36,15 @@ func (c Switch) Check(v swoosh.View) error {
 	return nil
 }
 
-// Apply cannot fail, and reaches its own domain only.
+// Apply cannot fail, and can reach only its own domain.
 func (c Switch) Apply(s *Lamps, at swoosh.Stamp) { s.Lamps.Put(c.Lamp, Lamp{On: c.On}) }
 
 var lamps = swoosh.NewDomain("lamps",
 	swoosh.On[Switch]("switch", "Switch a lamp on or off."),
 )
 
-// An engine in memory with a domain of one's own; with Options.Dir the same
-// engine keeps everything on disk.
+// An engine in memory with its own domain. With Options.Dir the same engine
+// keeps everything on disk.
 func Example() {
 	ctx := context.Background()
 	engine, err := swoosh.Open(ctx, swoosh.Options{}, lamps)
@@ -71,7 +71,7 @@ func Example() {
 	// true <nil>
 }
 
-// The HTTP API in front of one's own domain.
+// The HTTP API for an engine with its own domain.
 func ExampleNewAPI() {
 	ctx := context.Background()
 	engine, err := swoosh.Open(ctx, swoosh.Options{}, lamps)

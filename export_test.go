@@ -9,7 +9,7 @@ import (
 	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
-// Bounds of the queue and of a group, and the room that is kept free on the disk.
+// Limits of the queue and of a group, and the disk's reserve.
 const (
 	QueueMaxCommands = queueMaxCommands
 	QueueMaxBytes    = queueMaxBytes
@@ -28,8 +28,8 @@ func OpenBadgerWALOn(dir string, disk badgerlog.Disk, logger *slog.Logger) (WAL,
 // Answer waits for the answer to a submission.
 type Answer func(context.Context) ([]Result, error)
 
-// Enqueue hands a command to the writer and does not wait for the answer, so
-// that a test decides over the order.
+// Enqueue passes a command to the writer without waiting for the answer, so
+// that a test controls the order.
 func (e *Engine) Enqueue(r Request) (Answer, error) {
 	p, err := e.prepare(r, nil)
 	return e.enqueued(p, err)
@@ -63,7 +63,8 @@ func (e *Engine) Queued() int { return len(e.intake.queue) }
 // first command.
 func (e *Engine) SetWindowMax(n int) { e.window = keywindow.New(n, keywindow.Stamp{}) }
 
-// LayOut declares a domain whose state has a type that cannot be written down.
+// LayOut declares a domain whose state has a type that cannot be written in
+// source.
 func LayOut(state reflect.Type) { new(definition).layOut(state) }
 
 // NewClock is newClock.

@@ -21,8 +21,9 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// TestAppendFails: nobody knows what is on the disk after a failed sync, so
-// nothing more is accepted, and everybody is told no more than is known.
+// TestAppendFails: after a failed sync the content of the disk is unknown, so
+// no more commands are accepted, and each answer says whether its outcome is
+// known.
 func TestAppendFails(t *testing.T) {
 	for _, test := range []struct {
 		name  string

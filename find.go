@@ -14,9 +14,8 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// Value is what a JSON Pointer into a View means: the document, a domain, a
-// table, a row, or a value inside one of them. It is encoded when it is
-// written.
+// Value is the target of a JSON Pointer in a View: the document, a domain, a
+// table, a row, or a value inside one of them. It is encoded only when written.
 type Value struct {
 	view View
 	kind valueKind
@@ -39,12 +38,13 @@ const (
 )
 
 // Find returns the value at a JSON Pointer (RFC 6901); "" is the whole
-// document. An empty table is found, as {}; a plain field that is zero is not,
-// like everything else that the document leaves out. Elements of arrays are
-// found by index.
+// document. An empty table is found, as {}. A zero field is not, like
+// everything else that the document leaves out. Array elements are found by
+// index.
 //
-// A pointer in the wrong form is MalformedRequest. One to nothing is NotFound;
-// the error names its longest part that leads to something.
+// Find fails with MalformedRequest if the pointer is malformed, and with
+// NotFound if it leads to nothing. The error then names the longest part that
+// leads to something.
 func (v View) Find(pointer string) (Value, error) {
 	tokens, err := parsePointer(pointer)
 	if err != nil {
@@ -57,7 +57,7 @@ func (v View) Find(pointer string) (Value, error) {
 	return found, nil
 }
 
-// parsePointer is canon.ParsePointer with a caller's error.
+// parsePointer is canon.ParsePointer, failing with MalformedRequest.
 func parsePointer(p string) ([]string, error) {
 	tokens, err := canon.ParsePointer(p)
 	if err != nil {
@@ -66,7 +66,7 @@ func parsePointer(p string) ([]string, error) {
 	return tokens, nil
 }
 
-// find follows tokens as far as they lead, and returns how many that are.
+// find follows tokens as far as they lead, and returns how many it followed.
 func (v View) find(tokens []string) (found Value, n int) {
 	found = Value{view: v}
 	for i, token := range tokens {
@@ -87,10 +87,10 @@ func nothingAt(pointer string, tokens []string, found int) *Error {
 	if there != "" {
 		what = canon.Quote(there)
 	}
-	return Errorf(NotFound, "there is nothing at path %s: %s is there, but has no %s; members that are zero are left out", canon.Quote(pointer), what, canon.Quote(tokens[found]))
+	return Errorf(NotFound, "there is nothing at path %s: %s exists, but has no %s; zero members are left out", canon.Quote(pointer), what, canon.Quote(tokens[found]))
 }
 
-// child returns the member or the element of v that a token names.
+// child returns the member or element of v that a token names.
 func (v Value) child(token string) (Value, bool) {
 	switch v.kind {
 	case documentValue:
@@ -167,8 +167,8 @@ func memberOf(d *jsontext.Decoder, name string) ([]byte, bool) {
 	return nil, false
 }
 
-// elementOf takes an index in the form of RFC 6901: no sign and no leading
-// zeros. "-", the element after the last, is never found.
+// elementOf returns the element at an index in the form of RFC 6901: no sign
+// and no leading zeros. "-", the element after the last, is never found.
 func elementOf(d *jsontext.Decoder, index string) ([]byte, bool) {
 	i, err := strconv.ParseUint(index, 10, 31)
 	if err != nil || len(index) > 1 && index[0] == '0' {
@@ -191,8 +191,8 @@ func (v Value) encode() []byte {
 	return v.json
 }
 
-// WriteTo writes the value as canonical JSON, without a newline at the end. The
-// document, domains and tables are streamed row by row.
+// WriteTo writes the value as canonical JSON, without a trailing newline. It
+// streams documents, domains and tables row by row.
 func (v Value) WriteTo(w io.Writer) (int64, error) {
 	d := &documentWriter{w: w}
 	switch v.kind {
@@ -212,11 +212,11 @@ func (v Value) WriteTo(w io.Writer) (int64, error) {
 // IsRow reports whether v is a row of a table.
 func (v Value) IsRow() bool { return v.kind == rowValue }
 
-// IsTable reports whether v is a table, which has pages.
+// IsTable reports whether v is a table. Only tables have pages.
 func (v Value) IsTable() bool { return v.kind == tableValue }
 
-// Hash is the value's ETag: for a row SHA-256 of its canonical JSON, else the
-// state hash.
+// Hash returns the value's ETag: for a row the SHA-256 of its canonical JSON,
+// otherwise the state hash.
 func (v Value) Hash() Hash {
 	if v.kind == rowValue {
 		return sha256.Sum256(v.encode())
@@ -224,17 +224,17 @@ func (v Value) Hash() Hash {
 	return v.view.StateHash()
 }
 
-// pageMax bounds a page, in rows.
+// pageMax limits a page, in rows.
 const pageMax = 10_000
 
-// Page writes the first rows of a table whose keys are after the key after, at
-// most limit of them (1 to 10 000), as {"next":…,"rows":{…}}, canonical. next
-// is the last key, to continue after; it is left out on the last page. A value
-// that is not a table and a limit out of range are MalformedRequest, before
-// anything is written.
+// Page writes up to limit rows of a table, 1 to 10 000, starting after the key
+// after, as the canonical JSON {"next":…,"rows":{…}}. next is the last key
+// written; pass it as after to continue. The last page has no next. Page fails
+// with MalformedRequest, before it writes anything, if v is not a table or
+// limit is out of range.
 func (v Value) Page(w io.Writer, after string, limit int) error {
 	if !v.IsTable() {
-		return Errorf(MalformedRequest, "only a table has pages: leave after and limit out, or name a table by path")
+		return Errorf(MalformedRequest, "only a table has pages: leave out after and limit, or name a table by path")
 	}
 	if limit < 1 || limit > pageMax {
 		return Errorf(MalformedRequest, "limit must be from 1 to %d, not %d", pageMax, limit)
@@ -271,13 +271,13 @@ func (v Value) pageEnd(after string, limit int) (end string) {
 	return end
 }
 
-// Expect is what must hold of the state for a command to be applied. Members
-// that are nil or empty are not checked.
+// Expect lists what must hold of the state for a command to be applied. Nil or
+// empty members are not checked.
 type Expect struct {
 	StateHash *Hash
 	Index     *uint64 // of the last entry
 	Path      string  // JSON Pointer of a table's row
-	Hash      string  // of the canonical JSON of the row at Path; empty: there is no such row
+	Hash      string  // SHA-256 of the canonical JSON of the row at Path; empty: there must be no such row
 }
 
 func (x Expect) isZero() bool { return x == Expect{} }
@@ -292,8 +292,8 @@ func (x Expect) clone() Expect {
 	return x
 }
 
-// checkExpect returns StaleState if the state is not as expected. The error
-// has the current value of every member that was expected.
+// checkExpect returns StaleState if the state is not as expected. The error has
+// the current value of every expected member.
 func (s *state) checkExpect(x Expect) *Error {
 	if x.isZero() {
 		return nil
@@ -326,8 +326,8 @@ func (s *state) checkExpect(x Expect) *Error {
 	return now
 }
 
-// parseRowPath reads the JSON Pointer of a table's row. The error is the rest
-// of a sentence about p.
+// parseRowPath parses the JSON Pointer of a table's row. The error's text
+// follows a name for p.
 func parseRowPath(p string) (domain, table, key string, err error) {
 	tokens, err := canon.ParsePointer(p)
 	if err != nil {
@@ -342,8 +342,8 @@ func parseRowPath(p string) (domain, table, key string, err error) {
 	return tokens[0], tokens[1], tokens[2], nil
 }
 
-// rowHash returns the hash of a row as text, "" if there is no such row; ok is
-// false if there is no such table.
+// rowHash returns the hash of a row as text, or "" if there is no such row. ok
+// is false if there is no such table.
 func (v View) rowHash(domain, table, key string) (hash string, ok bool) {
 	found, n := v.find([]string{domain, table})
 	if n < 2 || !found.IsTable() {

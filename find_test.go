@@ -19,7 +19,7 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// walk gives what RFC 6901 finds in a document decoded by encoding/json.
+// walk returns what RFC 6901 finds in a document decoded by encoding/json.
 func walk(v any, pointer string) (any, bool) {
 	if pointer == "" {
 		return v, true
@@ -46,7 +46,7 @@ func walk(v any, pointer string) (any, bool) {
 	return v, true
 }
 
-// everyPointer gives the pointers of a decoded document, sorted.
+// everyPointer returns the pointers of a decoded document, sorted.
 func everyPointer(v any, at jsontext.Pointer) []string {
 	all := []string{string(at)}
 	switch v := v.(type) {
@@ -78,7 +78,7 @@ func rendered(t require.TestingT, n Value) string {
 	return b.String()
 }
 
-// requireFind holds Find at one pointer against the decoded document.
+// requireFind compares Find at one pointer with the decoded document.
 func requireFind(t require.TestingT, v View, document any, pointer string) {
 	want, there := walk(document, pointer)
 	n, err := v.Find(pointer)
@@ -129,14 +129,14 @@ func TestFind(t *testing.T) {
 	t.Run("names the longest part that is there", func(t *testing.T) {
 		v := viewOf(smallOrchard(t))
 		for _, c := range []struct{ pointer, want string }{
-			{"/x/y", `there is nothing at path "/x/y": the document is there, but has no "x"; members that are zero are left out`},
-			{"/", `there is nothing at path "/": the document is there, but has no ""`},
-			{"/orchard/open", `"/orchard" is there, but has no "open"`},
-			{"/orchard/trees/b/c", `"/orchard/trees" is there, but has no "b"`},
-			{"/orchard/trees/a/fruit/2", `"/orchard/trees/a/fruit" is there, but has no "2"`},
-			{"/orchard/trees/a/fruit/-", `"/orchard/trees/a/fruit" is there, but has no "-"`},
-			{"/barn/tools/a~1b/text/x", `"/barn/tools/a~1b/text" is there, but has no "x"`},
-			{"/meta/version/1", `"/meta/version" is there, but has no "1"`},
+			{"/x/y", `there is nothing at path "/x/y": the document exists, but has no "x"; zero members are left out`},
+			{"/", `there is nothing at path "/": the document exists, but has no ""`},
+			{"/orchard/open", `"/orchard" exists, but has no "open"`},
+			{"/orchard/trees/b/c", `"/orchard/trees" exists, but has no "b"`},
+			{"/orchard/trees/a/fruit/2", `"/orchard/trees/a/fruit" exists, but has no "2"`},
+			{"/orchard/trees/a/fruit/-", `"/orchard/trees/a/fruit" exists, but has no "-"`},
+			{"/barn/tools/a~1b/text/x", `"/barn/tools/a~1b/text" exists, but has no "x"`},
+			{"/meta/version/1", `"/meta/version" exists, but has no "1"`},
 			{"/\xff", `has no "\xff"`},
 		} {
 			_, err := v.Find(c.pointer)
@@ -259,7 +259,7 @@ func TestPage(t *testing.T) {
 	})
 }
 
-// FuzzPointer holds Find against a walk through the decoded document.
+// FuzzPointer compares Find with a walk through the decoded document.
 func FuzzPointer(f *testing.F) {
 	s := smallOrchard(f)
 	document := parsed(f, documentOf(f, s))

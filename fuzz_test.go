@@ -61,7 +61,7 @@ func FuzzEntry(f *testing.F) {
 	})
 }
 
-// unchained takes the member chain out of an entry as it is served.
+// unchained removes the member chain from an entry as it is served.
 func unchained(line []byte) []byte {
 	at := bytes.Index(line, []byte(`"chain":"`))
 	if at < 0 || len(line) < at+75 {
@@ -95,7 +95,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// TestRecordsAreStoredAsTheyWere holds the encoding of a record against the
+// TestRecordsAreStoredAsTheyWere compares the encoding of a record with the
 // released one.
 func TestRecordsAreStoredAsTheyWere(t *testing.T) {
 	stored, err := os.ReadFile("testdata/wire/v1/entries")
@@ -134,8 +134,8 @@ func FuzzStamp(f *testing.F) {
 	})
 }
 
-// FuzzSnapshot gives each input the checksum that fits, so that what lies
-// behind it is reached.
+// FuzzSnapshot adds the right checksum to each input, so that the code after
+// the check is reached.
 func FuzzSnapshot(f *testing.F) {
 	defs := []*definition{fuzzDomain.definition()}
 	s := newState(defs, "test")

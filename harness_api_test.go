@@ -69,7 +69,7 @@ func (s *site) attach(o swoosh.Options, parts ...swoosh.Part) *site {
 // logLines is a log to look into.
 type logLines struct{ lines chan string }
 
-// Write keeps nothing: the log of a test matters to few.
+// Write keeps nothing, since few tests need the log.
 func (l *logLines) Write(b []byte) (int, error) {
 	if l.lines != nil {
 		l.lines <- string(b)
@@ -121,7 +121,7 @@ func (s *site) request(method, path string, body io.Reader, headers ...string) *
 	return r
 }
 
-// noRedirects is a client that shows a redirect as it is, and asks for no
+// noRedirects is a client that does not follow redirects or ask for
 // compression.
 var noRedirects = &http.Client{
 	Transport:     &http.Transport{DisableCompression: true},
@@ -179,7 +179,7 @@ func (r *reply) object() map[string]any {
 	return v
 }
 
-// refused requires a problem document of a code, whole, and returns it.
+// refused requires a complete problem document with a code, and returns it.
 func (r *reply) refused(code string, status int) map[string]any {
 	r.t.Helper()
 	require.Equal(r.t, status, r.status, r.body)
@@ -212,7 +212,7 @@ func keysOf(m map[string]any) []string {
 	return names
 }
 
-// within bounds what a test waits for.
+// within limits how long a test waits.
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
@@ -248,7 +248,7 @@ func guarded(t testing.TB) *site {
 }
 
 // faulty serves an engine whose log can be broken. It is not replayed at the
-// end: what an engine shows after a fault is the engine's own tests' matter.
+// end, since the engine's own tests cover faults.
 func faulty(t *testing.T) (*site, *swooshtest.FaultWAL) {
 	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
 	s := open(t, swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }})

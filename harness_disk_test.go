@@ -27,7 +27,7 @@ import (
 )
 
 // vault returns the options for an engine on a directory that saves snapshots
-// only when it is asked to.
+// only on request.
 func vault(dir string) swoosh.Options {
 	return swoosh.Options{
 		Dir: dir, Node: "test", MaxRecovery: time.Hour, Now: swooshtest.NewClock(1767225600000).Now,
@@ -44,7 +44,7 @@ func openVault(t testing.TB, dir string) *swoosh.Engine {
 	return e
 }
 
-// closeEngine also works at the end of a test, when its context is over.
+// closeEngine works even at the end of a test, when its context has ended.
 func closeEngine(t testing.TB, e *swoosh.Engine) {
 	t.Helper()
 	require.NoError(t, e.Close(context.Background()))
@@ -78,8 +78,7 @@ func fill(t testing.TB, e *swoosh.Engine, n uint64) {
 	}
 }
 
-// importChanged replaces the state by one that counts another number of
-// accounts.
+// importChanged replaces the state by one with another number of accounts.
 func importChanged(t testing.TB, e *swoosh.Engine) {
 	t.Helper()
 	other := regexp.MustCompile(`"state_hash":"[0-9a-f]*",`).ReplaceAllString(document(t, e.View()), "")
@@ -108,8 +107,8 @@ func crashed(t testing.TB, dir string) string {
 	return to
 }
 
-// copySparse copies only what a file's holes leave: Badger's are of many
-// megabytes and nearly empty.
+// copySparse copies only a file's data, not its holes: Badger's files have many
+// megabytes and are nearly empty.
 func copySparse(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -232,8 +231,8 @@ func requireVerified(t testing.TB, dir string) repair.VerifyReport {
 	return r
 }
 
-// lived is a history and what it was like: a directory as a crash left it, and
-// each of its entries.
+// lived is the record of a history: a directory as a crash left it, and each of
+// its entries.
 type lived struct {
 	dir     string
 	entries []*swoosh.Entry // entry n at n-1
@@ -281,7 +280,7 @@ func (l *lived) read(t testing.TB, e *swoosh.Engine) {
 	}
 }
 
-// hash is the state's after entry n.
+// hash returns the state hash after entry n.
 func (l lived) hash(n uint64) swoosh.Hash { return l.entries[n-1].StateHash }
 
 // place finds where in the memtable file an entry's JSON ends.
@@ -303,7 +302,7 @@ func hitContent(t testing.TB, dir string, index uint64) {
 	flip(t, name, (begin+int64(len(`{"changed":true,"comm`)))*8)
 }
 
-// hitFraming flips a bit that is Badger's own: of the key of the group that
+// hitFraming flips a bit that belongs to Badger: in the key of the group that
 // begins with an entry.
 func hitFraming(t testing.TB, dir string, index uint64) {
 	t.Helper()
@@ -337,8 +336,8 @@ func joinStored(all []stored) (value []byte) {
 	return value
 }
 
-// rewrite changes a stored group through Badger's own API, so that Badger's
-// checksums are good. A group that alter leaves empty is deleted.
+// rewrite changes a stored group through Badger's API, so that Badger's
+// checksums are right. A group that becomes empty is deleted.
 func rewrite(t testing.TB, dir string, index uint64, alter func(group []stored) []stored) {
 	t.Helper()
 	db, err := badger.OpenManaged(badger.DefaultOptions(filepath.Join(dir, "log")).WithMemTableSize(32 << 20).WithValueLogFileSize(16 << 20).WithLogger(nil))
@@ -367,8 +366,8 @@ func chainBefore(t testing.TB, e *swoosh.Engine, index uint64) (chain swoosh.Has
 	return chain
 }
 
-// replaced alters the JSON of a group of one entry, and its chain too if
-// before is given.
+// replaced changes the JSON of a group of one entry, and its chain if before is
+// given.
 func replaced(old, with string, before *swoosh.Hash) func([]stored) []stored {
 	return func(group []stored) []stored {
 		was := group[0].json

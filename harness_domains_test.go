@@ -133,7 +133,7 @@ func keyed(key string, req swoosh.Request) swoosh.Request {
 // bulkyBytes is less than a bulky command takes in the log.
 const bulkyBytes = 32 * 2044
 
-// bulky gives a command much evidence, so that few fill a group.
+// bulky returns a command with so much evidence that few fill a group.
 func bulky(req swoosh.Request) swoosh.Request {
 	for i := range 32 {
 		req.Evidence = append(req.Evidence, noun.Ref(fmt.Sprintf("%04d", i)+strings.Repeat("x", 2040)))

@@ -24,7 +24,7 @@ type orchard struct {
 	Tags  []noun.Text          `json:"tags"`
 }
 
-// Validate looks at what lies across fields and tables.
+// Validate checks rules across fields and tables.
 func (o orchard) Validate() error {
 	if o.Count == 13 {
 		err := Errorf(InvalidState, "unlucky")
@@ -58,7 +58,7 @@ type tree struct {
 	Owner  orchardOwner `json:"owner"`
 }
 
-// Validate is asked of every tree that is not zero.
+// Validate is called for every tree that is not zero.
 func (t tree) Validate() error {
 	if t.Height < 0 {
 		return errors.New("must not hang from the sky")
@@ -115,7 +115,7 @@ func load(document string, reader func(io.Reader) io.Reader) (*state, jsontext.V
 
 func whole(r io.Reader) io.Reader { return r }
 
-// smallOrchard is one of everything.
+// smallOrchard has one of everything.
 func smallOrchard(t require.TestingT) *state {
 	s, _, errs, err := load(`{"barn":{"tools":{"a/b":{"text":"x"}}},"orchard":{"count":1,"trees":{"a":{"fruit":[{},{"ripe":true}]}}}}`, whole)
 	require.NoError(t, err)

@@ -123,7 +123,8 @@ func (r *rig) must(req swoosh.Request) swoosh.Result {
 	return result
 }
 
-// refused wants a command to be refused so, and to leave nothing.
+// refused requires that a command is refused with this kind and leaves no
+// trace.
 func (r *rig) refused(kind swoosh.Kind, req swoosh.Request) *swoosh.Error {
 	r.t.Helper()
 	index, hash := r.View().Index(), r.View().StateHash()
@@ -165,7 +166,7 @@ func (r *rig) await(wait swoosh.Answer) *coming {
 	return c
 }
 
-// coming is an answer that is awaited.
+// coming is an answer that a test waits for.
 type coming struct {
 	results []swoosh.Result
 	err     error
@@ -199,8 +200,8 @@ func (c *coming) refused(t testing.TB, kind swoosh.Kind) {
 	require.Equal(t, kind == swoosh.OutcomeUnknown, e.Unknown, "whether it may have happened")
 }
 
-// barrier returns once the writer has taken all that was enqueued: a key that
-// is durable, that of entry 1, is answered at once.
+// barrier waits until the writer has taken everything enqueued. It sends a
+// durable key, that of entry 1, which is answered at once.
 func (r *rig) barrier() {
 	r.t.Helper()
 	require.True(r.t, r.must(keyed("first", opening("a"))).Duplicate)

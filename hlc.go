@@ -9,19 +9,19 @@ import (
 )
 
 // Stamp is a reading of the hybrid logical clock (Kulkarni et al., "Logical
-// Physical Clocks", 2014). Stamps of one log only grow.
+// Physical Clocks", 2014). Within one log, stamps only increase.
 type Stamp struct {
 	WallMS  uint64 // Unix milliseconds, below 2^48
 	Counter uint16 // orders stamps of one millisecond
-	Node    string // the node that issued it: 1 to 63 of a-z, 0-9 and dash; breaks ties
+	Node    string // the issuing node, 1 to 63 characters of a-z, 0-9 and dash; breaks ties
 }
 
-// maxWallMS is the last millisecond that fits into 12 hex digits, in the year
+// maxWallMS is the last millisecond that fits in 12 hex digits, in the year
 // 10889.
 const maxWallMS = 1<<48 - 1
 
-// String returns 12 hex digits of milliseconds, 4 of counter, and the node:
-// stamps sort as text as they do in time.
+// String returns 12 hex digits of milliseconds, 4 of counter, and the node,
+// separated by dashes. Text order is time order.
 func (t Stamp) String() string { return string(t.append(make([]byte, 0, 32))) }
 
 func (t Stamp) append(b []byte) []byte {
@@ -37,10 +37,10 @@ func (t Stamp) append(b []byte) []byte {
 	return append(b, t.Node...)
 }
 
-// ParseStamp reads the form that String returns, and no other.
+// ParseStamp parses the form that String returns, and no other.
 func ParseStamp(s string) (Stamp, error) {
 	wrong := func() (Stamp, error) {
-		return Stamp{}, fmt.Errorf("an hlc is <12 hex digits>-<4 hex digits>-<node>, not %q", s)
+		return Stamp{}, fmt.Errorf("an hlc must be <12 hex digits>-<4 hex digits>-<node>, not %q", s)
 	}
 	if len(s) < 19 || s[12] != '-' || s[17] != '-' || strings.ToLower(s) != s {
 		return wrong()
@@ -59,8 +59,8 @@ func ParseStamp(s string) (Stamp, error) {
 	return Stamp{WallMS: wall, Counter: uint16(counter), Node: s[18:]}, nil
 }
 
-// CheckNodeID returns an error unless s is a node's name: 1 to 63 characters of
-// a-z, 0-9 and dash.
+// CheckNodeID returns an error unless s is a valid node id: 1 to 63 characters
+// of a-z, 0-9 and dash.
 func CheckNodeID(s string) error {
 	ok := len(s) >= 1 && len(s) <= 63
 	for i := range len(s) {
@@ -68,12 +68,13 @@ func CheckNodeID(s string) error {
 		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
 	}
 	if !ok {
-		return fmt.Errorf("a node is 1 to 63 characters of a-z, 0-9 and dash, not %q", s)
+		return fmt.Errorf("a node must be 1 to 63 characters of a-z, 0-9 and dash, not %q", s)
 	}
 	return nil
 }
 
-// Compare orders stamps by time, then counter, then node, as their texts sort.
+// Compare compares stamps by time, then counter, then node: the order of their
+// texts.
 func (t Stamp) Compare(u Stamp) int {
 	return cmp.Or(cmp.Compare(t.WallMS, u.WallMS), cmp.Compare(t.Counter, u.Counter), strings.Compare(t.Node, u.Node))
 }
@@ -87,10 +88,10 @@ func (t Stamp) IsZero() bool { return t.WallMS == 0 && t.Counter == 0 }
 // Time returns the milliseconds as a time in UTC.
 func (t Stamp) Time() time.Time { return time.UnixMilli(int64(t.WallMS)).UTC() }
 
-// MarshalText is String, for JSON.
+// MarshalText returns the form that String returns.
 func (t Stamp) MarshalText() ([]byte, error) { return t.append(nil), nil }
 
-// UnmarshalText is ParseStamp, for JSON.
+// UnmarshalText parses as ParseStamp does.
 func (t *Stamp) UnmarshalText(b []byte) error {
 	v, err := ParseStamp(string(b))
 	*t = v
@@ -104,16 +105,16 @@ type clock struct {
 	last   Stamp
 }
 
-// newClock returns a clock for node that reads the time from wallMS, in Unix
-// milliseconds. Its first stamp is after last, even if the wall clock has gone
-// back.
+// newClock returns a clock for node that reads Unix milliseconds from wallMS.
+// Its first stamp is after last, even if the wall clock has gone back.
 func newClock(wallMS func() int64, node string, last Stamp) *clock {
 	return &clock{wallMS: wallMS, node: node, last: last}
 }
 
-// Next returns the stamp of an entry made now: later than the last one used and
-// the caller's, and not before the wall clock. When the counter is used up, the
-// millisecond advances. Until Use is called, Next returns the same stamp again.
+// Next returns the stamp for an entry made now: later than the last stamp used
+// and the caller's, and not before the wall clock. If the counter is exhausted,
+// the millisecond advances. Until Use is called, Next returns the same stamp
+// again.
 func (c *clock) Next(caller Stamp) Stamp {
 	floor := c.last
 	if caller.After(floor) {
@@ -130,15 +131,15 @@ func (c *clock) Next(caller Stamp) Stamp {
 	}
 }
 
-// Use marks a stamp that Next returned as used.
+// Use records that a stamp from Next was used.
 func (c *clock) Use(t Stamp) { c.last = t }
 
-// Skewed reports whether a caller's stamp must be refused: it is more than max
-// ahead of the wall clock, and later than the last stamp used. A stamp that was
-// issued here is accepted even after the wall clock has gone back.
+// Skewed reports whether to refuse a caller's stamp because it is more than max
+// ahead of the wall clock and later than the last stamp used. So a stamp issued
+// here stays valid even after the wall clock has gone back.
 func (c *clock) Skewed(caller Stamp, max time.Duration) bool {
 	return caller.After(c.last) && caller.WallMS > c.wall()+uint64(max.Milliseconds())
 }
 
-// wall returns the wall clock, limited to what fits into a stamp.
+// wall returns the wall clock, limited to the range of a stamp.
 func (c *clock) wall() uint64 { return uint64(min(max(c.wallMS(), 0), maxWallMS)) }

@@ -69,7 +69,7 @@ func TestClock(t *testing.T) {
 	})
 }
 
-// TestClockOverflow: a counter that is used up moves the millisecond on.
+// TestClockOverflow: an exhausted counter advances the millisecond.
 func TestClockOverflow(t *testing.T) {
 	c := swoosh.NewClock(func() int64 { return 1000 }, "n", swoosh.Stamp{WallMS: 1000, Counter: 1<<16 - 2, Node: "n"})
 	for _, want := range []swoosh.Stamp{{WallMS: 1000, Counter: 1<<16 - 1, Node: "n"}, {WallMS: 1001, Node: "n"}, {WallMS: 1001, Counter: 1, Node: "n"}} {
@@ -81,7 +81,7 @@ func TestClockOverflow(t *testing.T) {
 }
 
 // TestSkewed: a caller's stamp is refused if it is later than the wall clock
-// and the allowance, and later than our last.
+// plus the allowance, and later than the last stamp used.
 func TestSkewed(t *testing.T) {
 	c := swoosh.NewClock(func() int64 { return 1000 }, "n", swoosh.Stamp{WallMS: 5000, Counter: 7, Node: "n"})
 	for stamp, want := range map[swoosh.Stamp]bool{

@@ -17,7 +17,8 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// The jobs are a domain as a newcomer writes one: rows that come, move and go.
+// The jobs are a domain as a newcomer would write one: rows are added, move and
+// are removed.
 
 type jobs struct {
 	Jobs swoosh.Table[noun.ID, jobRow] `json:"jobs"`
@@ -51,7 +52,7 @@ type jobAdd struct {
 	Span jobSpan `json:"span,omitzero"`
 }
 
-// Validate points at members: at one by a FieldError, at several by an Error.
+// Validate points at one member by a FieldError, or at several by an Error.
 func (c jobAdd) Validate() error {
 	switch {
 	case c.From > 100:
@@ -148,7 +149,7 @@ func TestGone(t *testing.T) {
 	requireKind(t, swoosh.Internal, onJob(t, e, "job.drop", `{"job":"b"}`))
 	require.Contains(t, log.String(), "job.drop: Phase, called again after Apply, fails with not_found: there is no job b: declare To(swoosh.Gone) if the command removes its object")
 	requireKind(t, swoosh.Internal, onJob(t, e, "job.drop", `{"job":"b","burnt":true}`))
-	require.Contains(t, log.String(), "job.drop: Phase, called again after Apply, is ASHES, but the command is declared to end in QUEUED: correct its Move or its Apply")
+	require.Contains(t, log.String(), "job.drop: Phase, called again after Apply, returns ASHES, but the command is declared to end in QUEUED: correct its Move or its Apply")
 	_, there := jobDomain.Of(e.View()).Jobs.Get("b")
 	require.True(t, there, "D2")
 }
@@ -177,7 +178,7 @@ func TestPayloadPointsAtMembers(t *testing.T) {
 		`{"job":"a","from":3,"to":2}`:               {"/payload/to must not be before from"},
 		`{"job":"a","from":101}`:                    {"/payload/from must be at most 100", "/payload/to must be at most 100"},
 		`{"job":"a","span":{"first":3,"last":2}}`:   {"/payload/span/last must not be before first"},
-		`{"job":"A b","span":{"first":3,"last":2}}`: {`/payload/job must be made of a-z, 0-9 and dash, not "A b"`, "/payload/span/last must not be before first"},
+		`{"job":"A b","span":{"first":3,"last":2}}`: {`/payload/job must consist of a-z, 0-9 and dash, not "A b"`, "/payload/span/last must not be before first"},
 	} {
 		request := httptest.NewRequest(http.MethodPost, "/command", strings.NewReader(`{"command":"job.add","payload":`+payload+`}`))
 		request.Header.Set("Content-Type", "application/json")
@@ -201,33 +202,33 @@ func TestPayloadPointsAtMembers(t *testing.T) {
 // plainKey is a string without a form.
 type plainKey string
 
-// TestDeclarationsSayWhatIsWrong, with which thing, and what to do.
+// TestDeclarationsSayWhatIsWrong, with what, and what to do.
 func TestDeclarationsSayWhatIsWrong(t *testing.T) {
 	for _, tt := range []struct {
 		declare func()
 		want    string
 	}{
 		{declares[struct{}]("Fleet"), `swoosh: a domain can't be called "Fleet": a name is 1 to 63 characters of a-z, 0-9 and _, beginning with a letter`},
-		{declares[struct{}]("log"), "swoosh: a domain can't be called meta, state or log, which are names of the engine: choose another"},
+		{declares[struct{}]("log"), "swoosh: a domain can't be called meta, state or log, which the engine reserves: choose another name"},
 		{declares("x", command("a.b.c")), `swoosh: a command can't be called "a.b.c": a name is region.verb, each 1 to 63 characters of a-z, 0-9 and _, beginning with a letter`},
-		{declares("x", command("state.import")), "swoosh: a command can't be called state.import: the regions state and log belong to the engine, choose another"},
+		{declares("x", command("state.import")), "swoosh: a command can't be called state.import: the engine reserves the regions state and log, choose another name"},
 		{declares[struct {
 			small `json:"small"`
 		}]("x"), `swoosh: domain x: small is embedded: write its fields out, or give it a name and a tag json:"…"`},
 		{declares("x", swoosh.On[embedding]("go", "")), "swoosh: payload of x.go: swoosh_test.embedding.small is embedded: write its fields out, or give it a name and a tag json:\"…\""},
 		{declares[holding[swoosh.Table[string, small]]]("doors"),
-			"swoosh: domain doors: the key of table value is a string, which takes any string: use noun.ID, or a type of your own with Validate"},
+			"swoosh: domain doors: the key of table value is string, which accepts any string: use noun.ID, or your own type with Validate"},
 		{declares[holding[swoosh.Table[plainKey, small]]]("doors"),
-			"swoosh: domain doors: the key of table value is a swoosh_test.plainKey, which takes any string: use noun.ID, or a type of your own with Validate"},
+			"swoosh: domain doors: the key of table value is swoosh_test.plainKey, which accepts any string: use noun.ID, or your own type with Validate"},
 		{declares("x", swoosh.On[phased]("go", "", swoosh.From(swoosh.Gone).To("A"))),
-			"swoosh: x.go can't come from Gone: a command that creates its object is declared by From() without phases"},
+			"swoosh: x.go can't come from Gone: declare a command that creates its object by From() without phases"},
 		{declares("x", command("go", swoosh.From("A").To("B"))), "swoosh: x.go moves a phase, but swoosh_test.noop[struct {}] has no method Phase(View) (string, error)"},
 	} {
 		require.PanicsWithValue(t, tt.want, tt.declare)
 	}
 }
 
-// embedding is a payload that takes another's members over.
+// embedding is a payload with an embedded struct.
 type embedding struct {
 	small
 }

@@ -30,15 +30,16 @@ var floors = []struct{ name, files string }{
 	{"routes", "api api_command api_state api_log api_status"},
 }
 
-// The bounds of the root package.
+// The limits of the root package.
 const (
 	filesMost = 30
 	linesMost = 400
 	knotMost  = 9 // files that use each other in a circle
 )
 
-// TestLayout holds the root's files to their floors, and to bounds on how many
-// they are, how long, and how knotted. With -v it prints the figures.
+// TestLayout checks that the root's files respect their floors, and limits how
+// many there are, how long they are, and how entangled. With -v it prints the
+// figures.
 func TestLayout(t *testing.T) {
 	floorOf := map[string]int{}
 	for i, f := range floors {

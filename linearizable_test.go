@@ -27,7 +27,7 @@ type seen struct {
 	refused bool
 }
 
-// accounts is what one account does when its operations come one by one.
+// accounts models one account whose operations come one by one.
 var accounts = porcupine.Model{
 	Init: func() any { return int32(0) },
 	Step: func(state, input, output any) (bool, any) {

@@ -10,9 +10,9 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// TestMain keeps the directories of tests in memory if that has plenty of room.
-// On a disk they take several times as long, for syncs whose effect no test here
-// can see. TMPDIR names another place. Benchmarks measure the disk.
+// TestMain puts the directories of tests in memory if there is plenty of room.
+// On a disk they take several times as long, because of syncs whose effect no
+// test can see. TMPDIR overrides the place. Benchmarks measure the disk.
 func TestMain(m *testing.M) {
 	const memory, plenty = "/dev/shm", 4 << 30
 	flag.Parse()

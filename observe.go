@@ -15,20 +15,20 @@ import (
 )
 
 // diskReserve is the free space, in bytes, below which commands are refused.
-// Badger maps its files into memory: a full disk under them kills the process.
+// Badger maps its files into memory, so a full disk kills the process.
 const diskReserve = 256 << 20
 
-// stalledAfter is how long a sync may take before the engine is not ready.
+// stalledAfter is the duration of a sync after which the engine is not ready.
 const stalledAfter = 5 * time.Second
 
-// modes are the values of Health.Mode; all but the first are reasons of GET
-// /readyz.
+// modes are the values of Health.Mode. All but the first are also reasons of
+// GET /readyz.
 var modes = []string{"ready", Starting.Code(), ShuttingDown.Code(), ReadOnly.Code(), DiskFull.Code(), "stalled"}
 
-// Health is the state of the engine itself, as GET /health returns it.
+// Health is the condition of the engine, as GET /health returns it.
 type Health struct {
 	Mode      string         `json:"mode"`    // "ready", or the reason that Readiness returns
-	Reasons   []string       `json:"reasons"` // sentences
+	Reasons   []string       `json:"reasons"` // why the mode is not "ready", in sentences
 	Index     uint64         `json:"index"`
 	HLC       Stamp          `json:"hlc"`
 	StateHash Hash           `json:"state_hash"`
@@ -40,8 +40,8 @@ type Health struct {
 	Clock     HealthClock    `json:"clock"`
 }
 
-// HealthSnapshot is the newest good snapshot; index 0 and a zero stamp if there
-// is none.
+// HealthSnapshot describes the newest good snapshot; index 0 and a zero stamp
+// mean that there is none.
 type HealthSnapshot struct {
 	Index uint64 `json:"index"`
 	HLC   Stamp  `json:"hlc"`
@@ -53,18 +53,18 @@ type Aside struct {
 	Why  string `json:"why"`
 }
 
-// HealthDisk is in bytes; zeros if the engine is in memory.
+// HealthDisk is disk space in bytes; zeros for an engine in memory.
 type HealthDisk struct {
 	Free    uint64 `json:"free"`
 	Reserve uint64 `json:"reserve"`
 }
 
-// HealthKeys is where the key window begins.
+// HealthKeys says where the key window begins.
 type HealthKeys struct {
 	Since string `json:"since,omitempty"` // a stamp; empty: the window holds every key
 }
 
-// HealthClock is how far the last stamp is ahead of the wall clock.
+// HealthClock says how far the last stamp is ahead of the wall clock.
 type HealthClock struct {
 	AheadMS int64 `json:"ahead_ms"`
 }
@@ -89,7 +89,7 @@ func (e *Engine) Readiness() (ready bool, reason string) {
 	return true, ""
 }
 
-// Health returns the state of the engine itself.
+// Health returns the condition of the engine.
 func (e *Engine) Health() Health {
 	p := e.published.Load()
 	h := Health{
@@ -121,17 +121,18 @@ func (e *Engine) explain(reason string) string {
 		free, reserve := e.disk()
 		return fmt.Sprintf("%d bytes are free in %s; the server stops accepting commands below %d. Free some space; it then continues by itself.", free, e.home.Dir, reserve)
 	case "stalled":
-		return fmt.Sprintf("A sync of the log is taking longer than %s: the disk is slow or does not respond.", stalledAfter)
+		return fmt.Sprintf("A sync of the log has taken longer than %s: the disk is slow or does not respond.", stalledAfter)
 	}
 	return "The server is stopping."
 }
 
-// writable refuses what cannot be written now. The disk is asked once a group.
+// writable returns an error if nothing can be written now. It checks the free
+// space again only if ask is true, which is once per group.
 func (e *Engine) writable(ask bool) *Error {
 	if ask && e.fault.Load() == nil {
 		e.diskFull.Store(e.diskIsFull())
 	}
-	if e.fault.Load() != nil { // That the disk does not answer is one.
+	if e.fault.Load() != nil { // diskIsFull may have set it.
 		return e.readOnly()
 	}
 	if e.diskFull.Load() {
@@ -142,10 +143,10 @@ func (e *Engine) writable(ask bool) *Error {
 
 func (e *Engine) errDiskFull() *Error {
 	free, reserve := e.disk()
-	return Errorf(DiskFull, "%d bytes are free in %s, %d are kept in reserve: free some space; writes resume by themselves", free, e.home.Dir, reserve)
+	return Errorf(DiskFull, "only %d bytes are free in %s, %d are kept in reserve: free some space; writes resume by themselves", free, e.home.Dir, reserve)
 }
 
-// trip turns the engine read-only until it is restarted.
+// trip makes the engine read-only until it is restarted.
 func (e *Engine) trip(why string) {
 	if e.fault.CompareAndSwap(nil, &why) {
 		e.log.Error("read-only from now on: "+why, "index", e.View().Index())
@@ -153,11 +154,12 @@ func (e *Engine) trip(why string) {
 }
 
 func (e *Engine) readOnly() *Error {
-	return Errorf(ReadOnly, "read-only after a failure: %s; the command did not happen; repair the disk, then restart the server", *e.fault.Load())
+	return Errorf(ReadOnly, "read-only after a failure: %s; the command was not applied: repair the disk, then restart the server", *e.fault.Load())
 }
 
-// afterFailure returns the answer to a submission after a failed sync. Its
-// outcome is unknown if it rests on an entry of the group that failed.
+// afterFailure returns the error for a submission after a failed sync. index is
+// the entry that the answer rests on, 0 if there is none: the outcome is
+// unknown if that entry is in the group that failed.
 func (e *Engine) afterFailure(index uint64) *Error {
 	if index == 0 || index < e.unknown[0] || index > e.unknown[1] {
 		return e.readOnly()
@@ -166,7 +168,7 @@ func (e *Engine) afterFailure(index uint64) *Error {
 }
 
 func (e *Engine) outcomeUnknown() *Error {
-	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; after a restart of the server, repeat it with the same key", *e.fault.Load())
+	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; restart the server, then repeat the command with the same key", *e.fault.Load())
 	err.Unknown = true
 	return err
 }
@@ -178,23 +180,23 @@ func (e *Engine) clockSkew(caller Stamp) *Error {
 	return err
 }
 
-// reportPanic logs what a domain's code panicked with, and gives the error an id
-// to find it by.
+// reportPanic logs the panic of a domain's code, and sets an id in err by which
+// to find it in the log.
 func (e *Engine) reportPanic(command string, err *Error) {
 	if err.Kind != Internal {
 		return
 	}
 	err.Instance = newInstance()
-	err.Detail = fmt.Sprintf("%s failed by a fault of the server: its log has the cause under %s", command, err.Instance)
+	err.Detail = fmt.Sprintf("%s failed because of a fault in the server: the server's log has the cause, under instance %s", command, err.Instance)
 	attrs := []any{"command", command, "instance", err.Instance, "cause", errors.Unwrap(err)}
 	var p *panicError
 	if errors.As(err, &p) {
 		attrs = append(attrs, "stack", string(p.stack))
 	}
-	e.log.Error("a command failed by a fault of its domain", attrs...)
+	e.log.Error("a command failed because of a fault in its domain", attrs...)
 }
 
-// disk returns the free and the reserved bytes; zeros in memory.
+// disk returns the free and the reserved bytes; zeros for an engine in memory.
 func (e *Engine) disk() (free, reserve uint64) {
 	if e.home == nil {
 		return 0, 0
@@ -211,8 +213,7 @@ func (e *Engine) diskIsFull() bool {
 	return free < reserve
 }
 
-// asides is the list of files that were set aside. It is safe for concurrent
-// use.
+// asides lists the files that were set aside. It is safe for concurrent use.
 type asides struct {
 	mu   sync.Mutex
 	list []Aside
@@ -243,7 +244,7 @@ func (e *Engine) registerMeters() error {
 		return nil
 	}
 	if err := e.meters.Register(e.o.Metrics, standing{e}); err != nil {
-		return fmt.Errorf("swoosh: Options.Metrics already shows an engine: use one registry for each engine, or wrap it with a label: %w", err)
+		return fmt.Errorf("swoosh: Options.Metrics already has an engine's metrics: use one registry per engine, or wrap it with a label: %w", err)
 	}
 	return nil
 }
@@ -251,7 +252,7 @@ func (e *Engine) registerMeters() error {
 // count counts a command by its outcome.
 func (e *Engine) count(command string, r Result, err error) {
 	if e.cat.byName[command] == nil && command != ImportCommand {
-		command = "unknown" // Names that callers invent must not grow the registry.
+		command = "unknown" // Unknown names must not grow the registry.
 	}
 	e.meters.Commands.WithLabelValues(command, outcome(r, err)).Inc()
 }
@@ -268,7 +269,7 @@ func outcome(r Result, err error) string {
 	return "unchanged"
 }
 
-// countBatch counts the commands of a batch, which share its outcome.
+// countBatch counts the commands of a batch, which share one outcome.
 func (e *Engine) countBatch(rs []Request, results []Result, err error) {
 	for i, r := range rs {
 		var result Result
@@ -279,7 +280,7 @@ func (e *Engine) countBatch(rs []Request, results []Result, err error) {
 	}
 }
 
-// standing collects the values that are read at the time of a scrape.
+// standing collects the values that are read during a scrape.
 type standing struct{ e *Engine }
 
 var standings = []struct {
@@ -323,7 +324,7 @@ func (s standing) Describe(to chan<- *prometheus.Desc) {
 	to <- modeDesc
 }
 
-// Collect implements prometheus.Collector. During a boot there is only the
+// Collect implements prometheus.Collector. During a boot it collects only the
 // mode.
 func (s standing) Collect(to chan<- prometheus.Metric) {
 	mode := Starting.Code()
@@ -352,7 +353,7 @@ func (e *Engine) snapshotInfo() SnapshotInfo {
 	return SnapshotInfo{}
 }
 
-// newTracer returns a provider's tracer; nil: nothing is traced.
+// newTracer returns p's tracer. If p is nil, nothing is traced.
 func newTracer(p trace.TracerProvider) trace.Tracer {
 	if p == nil {
 		p = noop.NewTracerProvider()
@@ -360,8 +361,8 @@ func newTracer(p trace.TracerProvider) trace.Tracer {
 	return p.Tracer("github.com/chorus-services/swoosh")
 }
 
-// span starts a span of a submission; the caller ends it with the outcome. It
-// lasts until the answer, so most of it is waiting for the disk.
+// span starts a span of a submission; the caller ends it with the outcome. The
+// span lasts until the answer, so it is mostly time spent waiting for the disk.
 func (e *Engine) span(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, func(index uint64, err error)) {
 	ctx, span := e.tracer.Start(ctx, name, trace.WithAttributes(about...))
 	return ctx, func(index uint64, err error) {

@@ -17,8 +17,8 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// figure reads a metric of a registry: a counter's or a gauge's value, or how
-// often a histogram was told something. Labels are values, in the order of
+// figure reads a metric of a registry: the value of a counter or a gauge, or
+// the number of a histogram's observations. Labels are values, in the order of
 // their names.
 func figure(t testing.TB, from prometheus.Gatherer, name string, labels ...string) float64 {
 	t.Helper()
@@ -96,7 +96,7 @@ func TestMetrics(t *testing.T) {
 	require.Positive(t, figure(t, registry, "swoosh_disk_free_bytes"))
 
 	_, err = swoosh.Open(context.Background(), swoosh.Options{Metrics: registry}, ledger)
-	require.ErrorContains(t, err, "already shows an engine")
+	require.ErrorContains(t, err, "already has an engine's metrics")
 	r.o.ForceReplay = true
 	r.restart()
 	require.Equal(t, 6.0, figure(t, registry, "swoosh_replay_applied_entries"))
@@ -161,8 +161,8 @@ func TestTraces(t *testing.T) {
 	require.NoError(t, errors.Join(e.Close(context.Background())))
 }
 
-// TestOperationsNamesEachMetric, and neither the page nor the rules nor the
-// dashboard a metric that is not there.
+// TestOperationsNamesEachMetric, and the page, the rules and the dashboard name
+// no metric that does not exist.
 func TestOperationsNamesEachMetric(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	r := newRig(t, swoosh.Options{Metrics: registry})

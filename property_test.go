@@ -44,7 +44,7 @@ func (w *walker) open(store swoosh.SnapshotStore, force bool) *swoosh.Engine {
 	return e
 }
 
-// request draws a command, lawful or not.
+// request draws a command, valid or not.
 func (w *walker) request() swoosh.Request {
 	account := noun.ID(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(w.T, "account"))
 	var payload any
@@ -74,7 +74,7 @@ func (w *walker) key() string {
 	return fmt.Sprintf("k%d", rapid.IntRange(1, w.keys+1).Draw(w.T, "used"))
 }
 
-// check wants the document to have the hash that the engine keeps.
+// check requires the document to have the engine's state hash.
 func (w *walker) check() {
 	v := w.engine.View()
 	require.Equal(w, hashOfDocument(w, v), v.StateHash(), "after entry %d", v.Index())
@@ -86,8 +86,8 @@ func hashOfDocument(t require.TestingT, v swoosh.View) swoosh.Hash {
 	return h
 }
 
-// submit sends what was drawn. Refusals are part of a history; failures of the
-// machinery are not.
+// submit sends the drawn command. Refusals are part of a history, but failures
+// of the engine are not.
 func (w *walker) submit(err error) {
 	for _, k := range []swoosh.Kind{swoosh.ReadOnly, swoosh.OutcomeUnknown, swoosh.Timeout, swoosh.Overloaded} {
 		require.False(w, k.Is(err), err)
@@ -135,9 +135,9 @@ func (w *walker) actions() map[string]func(*rapid.T) {
 	}
 }
 
-// TestHistoriesGiveTheSameWhateverTheRoad holds what an engine is after a
-// random history against what replay makes of its log from nothing and from
-// each snapshot: state hash, chain and key window, to the byte.
+// TestHistoriesGiveTheSameWhateverTheRoad compares an engine after a random
+// history with what replay makes of its log, from nothing and from each
+// snapshot: state hash, chain and key window, byte for byte.
 func TestHistoriesGiveTheSameWhateverTheRoad(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &walker{T: rt, clock: swooshtest.NewClock(1767225600000), wal: swoosh.NewMemWAL(), store: swoosh.NewInMemorySnapshotStore()}
@@ -170,7 +170,7 @@ func keysBeside(snapshot string) string {
 	return strings.TrimSuffix(strings.Replace(snapshot, "snapshots/snapshot-", "snapshots/keys-", 1), ".json")
 }
 
-// storeOf gives a store with the imports and one snapshot.
+// storeOf returns a store with the imports and one snapshot.
 func (w *walker) storeOf(snapshot string) swoosh.SnapshotStore {
 	store := swoosh.NewInMemorySnapshotStore()
 	names, err := w.store.List("imports")
@@ -196,7 +196,7 @@ func readStored(t require.TestingT, store swoosh.SnapshotStore, name string) []b
 	return b
 }
 
-// saved is all that an engine is, as it saves it: snapshot and key window.
+// saved is everything that an engine saves: snapshot and key window.
 func (w *walker) saved(e *swoosh.Engine, store swoosh.SnapshotStore) [2]string {
 	info, err := e.Snapshot(context.Background())
 	require.NoError(w, err)
@@ -204,7 +204,7 @@ func (w *walker) saved(e *swoosh.Engine, store swoosh.SnapshotStore) [2]string {
 	return [2]string{string(readStored(w, store, name)), string(readStored(w, store, keysBeside(name)))}
 }
 
-// requireOrder wants stamps that grow and indexes without a gap.
+// requireOrder requires increasing stamps and consecutive indexes.
 func (w *walker) requireOrder() {
 	var stamps []swoosh.Stamp
 	next := uint64(1)

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// View returns the durable state as it is now.
+// View returns the newest durable state.
 func (e *Engine) View() View { return viewOf(e.published.Load().state) }
 
 // Commands returns every command of the domains.
@@ -22,17 +22,17 @@ func (e *Engine) Commands() []CommandInfo {
 	return all
 }
 
-// Bounds returns the indexes of the first and the last entry in the log; 1 and 0
-// if it is empty.
+// Bounds returns the indexes of the log's first and last entries, or 1 and 0 if
+// it is empty.
 func (e *Engine) Bounds() (first, last uint64) {
 	first, _ = e.wal.Bounds()
 	return max(first, 1), e.View().Index()
 }
 
-// Records yields the entries from index from to index to, both included. It
-// starts at the first entry that the log still has. Where entries are missing,
-// it ends with an error unless a log.loss entry accounts for them: Badger reads
-// past a block that has gone bad without an error.
+// Records yields the entries from index from to index to, inclusive, starting
+// at the first entry that the log still has. If entries are missing, it ends
+// with an error, unless a log.loss entry accounts for them. This check is
+// needed because Badger skips a damaged block without an error.
 func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		first, last := e.Bounds()
@@ -59,8 +59,8 @@ func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// missing returns the error of a log that continues with r instead of entry
-// next; nil if a repair left it so.
+// missing returns an error for a log that continues with r instead of entry
+// next, or nil if a log.loss entry accounts for the gap.
 func (e *Engine) missing(next uint64, r Record) error {
 	if x, err := DecodeEntry(r); err != nil || x.Command != LossCommand {
 		return fmt.Errorf("log: entries %d to %d are missing: stop the server, then %s", next, r.Index-1, e.o.run("verify", e.o.Dir))
@@ -68,7 +68,7 @@ func (e *Engine) missing(next uint64, r Record) error {
 	return nil
 }
 
-// WaitIndex returns when entry n is durable and published. It fails with
+// WaitIndex waits until entry n is durable and published. It fails with
 // ShuttingDown when the engine stops, or with ctx's error.
 func (e *Engine) WaitIndex(ctx context.Context, n uint64) error {
 	for {
@@ -86,12 +86,12 @@ func (e *Engine) WaitIndex(ctx context.Context, n uint64) error {
 	}
 }
 
-// tailMaxBytes bounds the tail, in bytes of entries; the newest entry stays
+// tailMaxBytes limits the tail, in bytes of entries. The newest entry stays,
 // whatever its size.
 const tailMaxBytes = 1 << 20
 
-// tail holds the newest durable records for all watchers: one that keeps up
-// never reads the log. It is safe for concurrent use.
+// tail holds the newest durable records in memory for all watchers, so that a
+// watcher that keeps up never reads the log. It is safe for concurrent use.
 type tail struct {
 	mu      sync.Mutex
 	records []Record
@@ -100,10 +100,10 @@ type tail struct {
 	more    chan struct{} // closed by the next publish; nil: no watcher waits
 }
 
-// newTail returns an empty tail of a log whose next entry has the index next.
+// newTail returns an empty tail for a log whose next entry is next.
 func newTail(next uint64) *tail { return &tail{next: next} }
 
-// publish appends a group and wakes the watchers. It never waits for one.
+// publish appends a group and wakes the watchers. It never waits for them.
 func (t *tail) publish(records []Record) {
 	if len(records) == 0 {
 		return
@@ -128,13 +128,13 @@ func (t *tail) trim() {
 	for ; t.bytes > tailMaxBytes && old < len(t.records)-1; old++ {
 		t.bytes -= t.records[old].size()
 	}
-	clear(t.records[:old]) // The array stays for a while, its records need not.
+	clear(t.records[:old]) // Let the records be collected before the array is.
 	t.records = t.records[old:]
 }
 
-// read returns up to most records, starting at index from. If there are none,
-// either behind is true, since from is older than the tail and must be read
-// from the log, or more is closed when there are some.
+// read returns up to most records, starting at index from. If it returns none,
+// then either behind is true, because from is older than the tail and must be
+// read from the log, or more is closed when new records arrive.
 func (t *tail) read(from uint64, most int) (records []Record, behind bool, more <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,16 +155,17 @@ func (t *tail) read(from uint64, most int) (records []Record, behind bool, more 
 	return nil, false, t.more
 }
 
-// The bounds of what a watcher reads at a time: the first one reached ends it.
+// Limits on what a watcher reads at a time; reading stops at the first one
+// reached.
 const (
 	watchMaxRecords = 256
 	watchMaxBytes   = 256 << 10 // read from the log; a single record may be larger
 )
 
 // Watch yields every durable entry from index from on, once and in order, and
-// waits for new ones without end. A slow caller loses no entry and delays
-// nothing: it reads the log in chunks and keeps none of it in between. Entries
-// that a log.loss entry accounts for are skipped.
+// keeps waiting for new ones. A slow caller misses no entry and delays nothing:
+// Watch reads the log in chunks and keeps no entries in between. It skips
+// entries that a log.loss entry accounts for.
 //
 // It ends with an error: Compacted if retention removed the next entry,
 // ShuttingDown when the engine stops, ctx's error, or Internal if the log
@@ -206,7 +207,7 @@ func (e *Engine) watchEnd(ctx context.Context) error {
 }
 
 // nextRecords waits for the next entries, from the tail or from the log. It may
-// return entries together with an error that comes after them.
+// return both entries and an error; the error comes after them.
 func (e *Engine) nextRecords(ctx context.Context, next uint64) ([]Record, error) {
 	for {
 		if err := e.watchEnd(ctx); err != nil {
@@ -227,8 +228,9 @@ func (e *Engine) nextRecords(ctx context.Context, next uint64) ([]Record, error)
 	}
 }
 
-// readChunk reads a few entries from the log, up to the published one. It looks
-// for retention afterwards, to know what was removed meanwhile too.
+// readChunk reads a few entries from the log, up to the last one published. It
+// checks afterwards whether retention removed any, so that it notices removals
+// during the read too.
 func (e *Engine) readChunk(next uint64) (chunk []Record, err error) {
 	bytes := 0
 	for r, readErr := range e.Records(next, e.View().Index()) {
@@ -247,12 +249,12 @@ func (e *Engine) readChunk(next uint64) (chunk []Record, err error) {
 	case err != nil:
 		return chunk, Errorf(Internal, "the log cannot be read from entry %d on: %w", next+uint64(len(chunk)), err)
 	case chunk == nil:
-		return nil, Errorf(Internal, "the log has no entry from %d on, although its last entry is %d", next, last)
+		return nil, Errorf(Internal, "the log has no entries from %d on, although its last entry is %d", next, last)
 	}
 	return chunk, nil
 }
 
-// submission reads the entry at index and the rest of its batch.
+// submission reads the entry at index and the rest of its batch, if it has one.
 func (e *Engine) submission(index uint64) ([]*Entry, error) {
 	var all []*Entry
 	to := index
@@ -277,21 +279,24 @@ func (e *Engine) submission(index uint64) ([]*Entry, error) {
 	return nil, fmt.Errorf("entry %d %w", index+uint64(len(all)), errNoEntry)
 }
 
-// ViewAt gives the state as it was after an entry. It replays from the newest
-// snapshot before it, one caller at a time.
+// ViewAt returns the state as it was after an entry. It replays the log from
+// the newest snapshot before that entry, for one caller at a time. It fails
+// with NotFound if the log ends before the entry, with Compacted if the state
+// is no longer kept or the entry is lost, with MalformedRequest inside an
+// atomic batch, and with Timeout if ctx ends while another caller replays.
 func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 	now := e.View()
 	if index == now.Index() {
 		return now, nil
 	}
 	if index > now.Index() {
-		return View{}, Errorf(NotFound, "entry %d is not there yet, the log ends at %d", index, now.Index())
+		return View{}, Errorf(NotFound, "entry %d does not exist yet: the log ends at %d", index, now.Index())
 	}
 	select {
 	case e.travels <- struct{}{}:
 		defer func() { <-e.travels }()
 	case <-ctx.Done():
-		return View{}, Errorf(Timeout, "others are looking at the past: ask again: %w", ctx.Err())
+		return View{}, Errorf(Timeout, "another caller is reading a past state: try again: %w", ctx.Err())
 	}
 	r, err := e.recovery()
 	if err == nil {
@@ -320,7 +325,8 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 	return viewOf(start.state.fork()), nil
 }
 
-// checkStandsAlone refuses an index inside an atomic batch or in a lost range.
+// checkStandsAlone returns an error if the index is inside an atomic batch or
+// in a lost range.
 func (r *recovery) checkStandsAlone(index uint64) error {
 	if index == 0 || index == r.base && index < r.first {
 		return nil
@@ -333,16 +339,17 @@ func (r *recovery) checkStandsAlone(index uint64) error {
 		return err
 	}
 	if end := x.BatchEnd(); index != end {
-		return Errorf(MalformedRequest, "entry %d lies inside the atomic batch of entries %d to %d: ask for %d or %d", index, x.Batch.First, end, x.Batch.First-1, end)
+		return Errorf(MalformedRequest, "entry %d is inside the atomic batch of entries %d to %d: ask for %d or %d", index, x.Batch.First, end, x.Batch.First-1, end)
 	}
 	return nil
 }
 
-// IndexAt gives the newest entry that is not after a stamp and not inside an
-// atomic batch; 0 if there is none.
+// IndexAt returns the index of the newest entry that is not after a stamp and
+// not inside an atomic batch, or 0 if there is none. It fails with Compacted if
+// the log no longer reaches back to the stamp.
 func (e *Engine) IndexAt(ctx context.Context, at Stamp) (uint64, error) {
 	first, _ := e.wal.Bounds()
-	lo, hi := max(first, 1), e.View().Index()+1 // the answer is before hi; all before lo are not after at
+	lo, hi := max(first, 1), e.View().Index()+1 // the answer is before hi; no entry before lo is after at
 	var found *Entry
 	for lo < hi && ctx.Err() == nil {
 		mid := lo + (hi-lo)/2

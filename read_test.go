@@ -11,8 +11,8 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// shortWAL is a log that gives no entries from an index on, or from one to
-// another, and no error: Badger does so where a block has gone bad.
+// shortWAL is a log that leaves out entries, in a range or from an index on,
+// without an error, as Badger does for a damaged block.
 type shortWAL struct {
 	swoosh.WAL
 	from, to *atomic.Uint64
@@ -29,8 +29,8 @@ func (w shortWAL) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 	}
 }
 
-// TestNothingIsLeftOut: who reads or follows the log is told where it does not
-// go on.
+// TestNothingIsLeftOut: readers and watchers get an error where entries are
+// missing.
 func TestNothingIsLeftOut(t *testing.T) {
 	var from, to atomic.Uint64
 	r := newRig(t, swoosh.Options{})

@@ -10,11 +10,11 @@ import (
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// reduce applies one command at a stamp: gates, guards' verdicts, phase,
-// Check, Apply, reactions. It is the only code that changes a state; live
-// traffic, boot, verification and time travel all come here. On an error
-// nothing has changed, unless it is a panic's: then the caller undoes. Digests
-// are due afterwards, see state.settle.
+// reduce applies one command at a stamp: gates, guards' verdicts, phase, Check,
+// Apply, reactions. It is the only code that changes a state: live traffic,
+// boot, verification and ViewAt all call it. If it returns an error, nothing
+// has changed, unless a panic caused the error; then the caller must undo the
+// changes. The caller must also update the digests, see state.settle.
 func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 	defer caught(c.cmd.Name, &err)
 	if err := s.askGates(Command{c.cmd.Name, c.cmd.Domain}, at); err != nil {
@@ -77,7 +77,7 @@ func (s *state) askImportGates(at Stamp) (err *Error) {
 	return s.askGates(Command{ImportCommand, "state"}, at)
 }
 
-// refusedBy returns GuardRejected if a verdict is no.
+// refusedBy returns GuardRejected if a guard said no.
 func refusedBy(verdicts []Verdict) *Error {
 	var reasons []string
 	for _, v := range verdicts {
@@ -93,7 +93,7 @@ func refusedBy(verdicts []Verdict) *Error {
 	return e
 }
 
-// react runs the other domains' reactions, in the order of the parts.
+// react runs the reactions of other domains, in the order of the parts.
 func (s *state) react(c *call, v View) {
 	for _, p := range s.parts {
 		for _, r := range p.def.reactions {
@@ -104,8 +104,8 @@ func (s *state) react(c *call, v View) {
 	}
 }
 
-// checkPhase refuses a command whose object is not in a phase that it may come
-// from. It returns the phase.
+// checkPhase returns the phase of the command's object, or an error if the
+// command is not allowed in that phase.
 func (c *command) checkPhase(value any, v View) (string, *Error) {
 	if c.phase == nil || c.Creates {
 		return "", nil
@@ -122,8 +122,8 @@ func (c *command) checkPhase(value any, v View) (string, *Error) {
 	return phase, nil
 }
 
-// subject names for people what has the phase: "boot", "job j-7", or "project
-// alpha: ingestion" for a region beside the domain's own.
+// subject returns a readable name for the owner of the phase: "boot", "job
+// j-7", or "project alpha: ingestion" for a region other than the domain's own.
 func (c *command) subject(value any) string {
 	if c.object < 0 {
 		return c.Region
@@ -139,8 +139,8 @@ func (c *command) subject(value any) string {
 	return name + " " + id + ": " + c.Region
 }
 
-// assertPhase panics if a command ended in a phase that its declaration does not
-// name: a fault of the domain, found in tests.
+// assertPhase panics if a command ended in a phase that it does not declare.
+// Tests use it to find faults in a domain.
 func (c *command) assertPhase(value any, v View, from string) {
 	if c.phase == nil {
 		return
@@ -152,7 +152,7 @@ func (c *command) assertPhase(value any, v View, from string) {
 			return
 		}
 		if !c.Creates && slices.Contains(c.To, refusal.Phase) {
-			return // A final phase that Phase refuses, and names.
+			return // A final phase, which Phase refuses by name.
 		}
 		panic(fmt.Sprintf("%s: Phase, called again after Apply, fails with %v: declare To(swoosh.Gone) if the command removes its object", c.Name, err))
 	}
@@ -161,11 +161,12 @@ func (c *command) assertPhase(value any, v View, from string) {
 		ends = append(slices.Clip(ends), from)
 	}
 	if !slices.Contains(ends, now) {
-		panic(fmt.Sprintf("%s: Phase, called again after Apply, is %s, but the command is declared to end in %s: correct its Move or its Apply", c.Name, list(now), list(ends...)))
+		panic(fmt.Sprintf("%s: Phase, called again after Apply, returns %s, but the command is declared to end in %s: correct its Move or its Apply", c.Name, list(now), list(ends...)))
 	}
 }
 
-// list joins phases for people: "A", "A or B", "A, B or C"; an empty one is "".
+// list joins phases into readable text: "A", "A or B", "A, B or C". An empty
+// phase is "".
 func list(phases ...string) string {
 	text := ""
 	for i, p := range phases {
@@ -181,8 +182,8 @@ func list(phases ...string) string {
 	return text
 }
 
-// checkpoint is a state as it was, for a rollback: the journal restores its rows
-// and plain fields.
+// checkpoint holds what a rollback restores besides the rows and plain fields,
+// which the journal restores.
 type checkpoint struct {
 	state       *state
 	index       uint64
@@ -195,7 +196,8 @@ func (s *state) checkpoint() checkpoint {
 	return checkpoint{s, s.index, s.stamp, s.chain, s.hash, s.sum}
 }
 
-// restore undoes what was reduced since, and returns the state.
+// restore undoes everything reduced since the checkpoint, and returns the
+// state.
 func (c checkpoint) restore() *state {
 	s := c.state
 	s.journal().undo()

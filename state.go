@@ -16,12 +16,12 @@ import (
 // digits; no other form is accepted.
 type Hash = statehash.Hash
 
-// ParseHash reads the text form of a hash.
+// ParseHash parses the text form of a hash.
 func ParseHash(s string) (Hash, error) { return statehash.Parse(s) }
 
-// state is the parts of all domains, after one entry of the log. One goroutine
-// owns a state that changes; its forks are immutable and safe for concurrent
-// use.
+// state holds the parts of all domains after one entry of the log. A state that
+// changes is owned by one goroutine. Its forks are immutable and safe for
+// concurrent use.
 type state struct {
 	parts []*part // in the order given to Open
 
@@ -37,8 +37,8 @@ type part struct {
 	def    *definition
 	state  any           // *S
 	value  reflect.Value // of S
-	tables []table       // as def.tables
-	plain  []plain       // as def.fields; replaced as a whole, never altered
+	tables []table       // in the order of def.tables
+	plain  []plain       // in the order of def.fields; replaced as a whole, never modified
 
 	journal *journal // nil in a fork
 	open    bool     // its tables may change now
@@ -48,15 +48,15 @@ type part struct {
 	setState  func(any)
 }
 
-// plain is the JSON and the digest of a plain field that the sum includes. A
-// field that is zero has neither.
+// plain is the JSON of a plain field and its digest, which is part of the sum.
+// Both are zero if the field is.
 type plain struct {
 	json   []byte
 	digest Hash
 }
 
-// newPart returns the part whose state is s. Its tables cannot change until it
-// has a journal and is open.
+// newPart returns a part with state s. Its tables cannot change until it has a
+// journal and is open.
 func newPart[S any](def *definition, s *S) *part {
 	p := &part{
 		def: def, state: s, value: reflect.ValueOf(s).Elem(),
@@ -85,7 +85,7 @@ func newState(defs []*definition, node string) *state {
 	return s
 }
 
-// fork returns an immutable copy of s as it is now.
+// fork returns an immutable copy of s.
 func (s *state) fork() *state {
 	f := &state{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}
 	for _, p := range s.parts {
@@ -103,7 +103,7 @@ func (s *state) fork() *state {
 	return f
 }
 
-// thaw returns a copy of s that can change, with a journal of its own.
+// thaw returns a mutable copy of s with its own journal.
 func (s *state) thaw() *state {
 	f := s.fork()
 	j := new(journal)
@@ -115,15 +115,15 @@ func (s *state) thaw() *state {
 
 func (s *state) journal() *journal { return s.parts[0].journal }
 
-// trySettle is settle, with an error if a faulty domain made a row that cannot
-// be encoded.
+// trySettle is settle, but returns an error if a faulty domain made a row that
+// cannot be encoded.
 func (s *state) trySettle(command string) (err *Error) {
 	defer caught(command, &err)
 	s.settle()
 	return nil
 }
 
-// settle brings sum and hash up to date with all changes.
+// settle updates sum and hash with all changes.
 func (s *state) settle() {
 	before := s.sum
 	s.journal().settle(&s.sum)
@@ -154,8 +154,8 @@ type savedPart struct {
 	plain []plain
 }
 
-// restore puts the plain fields back. The tables stay as they are: their rows
-// have notes of their own.
+// restore restores the plain fields. It leaves the tables alone: their rows
+// have their own notes.
 func (p *part) restore(_ string, old any) {
 	saved := old.(savedPart)
 	rows := make([]reflect.Value, len(p.tables))
@@ -170,7 +170,7 @@ func (p *part) restore(_ string, old any) {
 	p.plain, p.noted = saved.plain, false
 }
 
-// settle brings the digests of the plain fields up to date.
+// settle updates the digests of the plain fields.
 func (p *part) settle(_ note, sum *statehash.Sum) {
 	p.noted = false
 	fresh := slices.Clone(p.plain)
@@ -195,7 +195,7 @@ func (p *part) settle(_ note, sum *statehash.Sum) {
 	p.plain = fresh
 }
 
-// View is a state to read: as of the last durable entry or, in a Check, as of
+// View is a read-only state: as of the last durable entry or, in a Check, as of
 // the entry before the command.
 type View struct {
 	state *state
@@ -204,17 +204,18 @@ type View struct {
 
 func viewOf(s *state) View { return View{s, s.stamp} }
 
-// At returns the time of the view: in a Check the stamp of the command being
-// checked, else that of the last entry. It is the only time a domain sees.
+// At returns the stamp of the view: in a Check that of the command being
+// checked, otherwise that of the last entry. It is the only time a domain sees.
 func (v View) At() Stamp { return v.at }
 
-// Index returns the index of the view's last entry; 0 for an empty log.
+// Index returns the index of the view's last entry, or 0 for an empty log.
 func (v View) Index() uint64 { return v.state.index }
 
-// StateHash returns the hash of the content: of all domains, and nothing else.
+// StateHash returns the hash of the content of all domains, and of nothing
+// else.
 func (v View) StateHash() Hash { return v.state.hash }
 
-// Chain returns the last entry's link of the hash chain; zero for an empty log.
+// Chain returns the hash chain as of the last entry, or zero for an empty log.
 func (v View) Chain() Hash { return v.state.chain }
 
 func (s *state) defs() []*definition {
@@ -225,8 +226,8 @@ func (s *state) defs() []*definition {
 	return defs
 }
 
-// schemaHash is the hash of the types of all states: the names of the domains,
-// and the names and schemas of their fields and tables.
+// schemaHash returns a hash of the types of all states: the names of the
+// domains, and the names and schemas of their fields and tables.
 func schemaHash(defs []*definition) Hash {
 	var lines []string
 	for _, d := range defs {
@@ -242,8 +243,8 @@ func schemaHash(defs []*definition) Hash {
 	return sha256.Sum256([]byte(strings.Join(lines, "\n")))
 }
 
-// Changed returns the JSON Pointers of the rows and plain fields that are not as
-// in another view of the same domains, in order.
+// Changed yields, in order, the JSON Pointers of the rows and plain fields that
+// differ from those in another view of the same domains.
 func (v View) Changed(since View) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i, p := range v.state.parts {

@@ -129,8 +129,8 @@ func TestKeys(t *testing.T) {
 	})
 }
 
-// requireExpires wants a key that fell out of the window, and was in the entry
-// of stamp at, to be expired for who says when he made it, and new for others.
+// requireExpires requires that a key whose entry, stamped at, has left the
+// window is expired for callers with a key_since before at, and new for others.
 func requireExpires(t *testing.T, r *rig, req swoosh.Request, at swoosh.Stamp) {
 	t.Helper()
 	req.KeySince = swoosh.Stamp{WallMS: at.WallMS - 1, Node: "x"}
@@ -327,7 +327,7 @@ func (saysYes) Judge(_ context.Context, r swoosh.Request, v swoosh.View) (bool, 
 	return true, fmt.Sprintf("%s at %d", r.Command, v.Index())
 }
 
-// TestGuards: what they said is in the entry, and replay asks nobody.
+// TestGuards: the verdicts are in the entry, and replay calls no guard.
 func TestGuards(t *testing.T) {
 	no := &saysNo{}
 	r := newRig(t, swoosh.Options{Dir: t.TempDir(), Guards: []swoosh.Guard{saysYes{}, no}})
@@ -398,8 +398,8 @@ func TestDiskFull(t *testing.T) {
 	requireKind(t, swoosh.ReadOnly, err)
 }
 
-// TestCancel: before the writer took it, it did not happen; afterwards nobody
-// knows but who asks with the key.
+// TestCancel: a command cancelled before the writer takes it is not applied.
+// Afterwards, only sending its key again can tell.
 func TestCancel(t *testing.T) {
 	t.Run("before it is queued", func(t *testing.T) {
 		r := newRig(t, swoosh.Options{})

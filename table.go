@@ -13,10 +13,11 @@ import (
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// Table is the part of a domain's state that grows: rows, sorted by key. The
-// zero value is an empty table. Keys are printable ASCII of a type with a
-// Validate, as noun.ID has; V is a struct without tables. Replace a row to change
-// it, never alter one in place: its slices are shared with published copies.
+// Table is a part of a domain's state that grows: rows, sorted by key. The zero
+// value is an empty table. Keys are printable ASCII of a type with a Validate,
+// such as noun.ID; V is a struct without tables. To change a row, Put a new
+// one. Never modify the slices of a row in place, since published copies share
+// them.
 //
 // Only Apply and React may call Put and Delete; elsewhere these panic on a
 // table of an engine's state.
@@ -25,7 +26,7 @@ type Table[K ~string, V any] struct {
 	own  *owner                 // nil for a table outside an engine
 }
 
-// tableDegree is a compromise: each group copies the nodes that it touches, and
+// tableDegree is a compromise: each group copies the nodes it touches, and
 // small nodes are cheaper to copy, large ones cheaper to search.
 const tableDegree = 16
 
@@ -74,7 +75,7 @@ func (t Table[K, V]) Len() int {
 }
 
 // Put adds or replaces a row. It panics if the key is empty or not printable
-// ASCII: Check must have refused it.
+// ASCII, so Check must refuse such keys.
 func (t *Table[K, V]) Put(key K, value V) {
 	if err := checkTableKey(string(key)); err != nil {
 		panic(fmt.Sprintf("swoosh: %q %v", key, err))
@@ -83,15 +84,15 @@ func (t *Table[K, V]) Put(key K, value V) {
 }
 
 // checkTableKey returns an error if a key is empty or not printable ASCII. The
-// error is the rest of a sentence about the key.
+// error's text follows the key.
 func checkTableKey(key string) error {
 	for i := range len(key) {
 		if key[i] < ' ' || key[i] > '~' {
-			return errors.New("is a table's key: it must be printable ASCII")
+			return errors.New("is not a valid table key: it must be printable ASCII")
 		}
 	}
 	if key == "" {
-		return errors.New("is a table's key: it must not be empty")
+		return errors.New("is not a valid table key: it must not be empty")
 	}
 	return nil
 }
@@ -107,7 +108,7 @@ func (t *Table[K, V]) Delete(key K) {
 
 func (t *Table[K, V]) change(key K, r *row[V]) {
 	if t.own != nil && !t.own.part.open {
-		panic("swoosh: a table was changed outside Apply and React: " + t.own.field.name)
+		panic("swoosh: only Apply and React may change a table: " + t.own.field.name)
 	}
 	if t.rows == nil {
 		t.rows = btree.NewMap[K, *row[V]](tableDegree)
@@ -118,8 +119,8 @@ func (t *Table[K, V]) change(key K, r *row[V]) {
 	}
 }
 
-// set replaces the row of key by r, or removes it if r is nil, and returns the
-// old row.
+// set replaces the row of key with r, or removes it if r is nil, and returns
+// the old row.
 func (t *Table[K, V]) set(key K, r *row[V]) (old *row[V]) {
 	if r == nil {
 		old, _ = t.rows.Delete(key)
@@ -154,8 +155,8 @@ func (t *Table[K, V]) rowType() reflect.Type { return reflect.TypeFor[V]() }
 func (t *Table[K, V]) bind(o *owner)         { t.own = o }
 func (t *Table[K, V]) length() int           { return t.Len() }
 
-// fork makes t a copy of from. It writes to from too, whose tree marks its nodes
-// as shared, so only the goroutine that owns from may call it.
+// fork makes t a copy of from. It also marks the nodes of from's tree as
+// shared, so only the goroutine that owns from may call it.
 func (t *Table[K, V]) fork(from table) {
 	if rows := from.(*Table[K, V]).rows; rows != nil {
 		t.rows = rows.Copy()
@@ -181,7 +182,7 @@ func (t *Table[K, V]) get(key string) (reflect.Value, bool) {
 	return reflect.ValueOf(&r.value).Elem(), true
 }
 
-// load puts the row that decode fills in.
+// load puts a row that decode fills in.
 func (t *Table[K, V]) load(key string, decode func(reflect.Value) error) error {
 	var value V
 	if err := decode(reflect.ValueOf(&value).Elem()); err != nil {
@@ -193,8 +194,8 @@ func (t *Table[K, V]) load(key string, decode func(reflect.Value) error) error {
 
 func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])) }
 
-// settle brings the sum up to date with the row of a note. Of several notes
-// about one key, the first old row and the last new one count.
+// settle updates the sum with the row of a note. If several notes are about one
+// key, the first old row and the last new one count.
 func (t *Table[K, V]) settle(n note, sum *statehash.Sum) {
 	if old := n.old.(*row[V]); old != nil && old.counted {
 		sum.Sub(&old.digest)
@@ -209,11 +210,11 @@ func (t *Table[K, V]) settle(n note, sum *statehash.Sum) {
 	sum.Add(&now.digest)
 }
 
-// journal lists the changes of a submission, in order: to undo them, and to
-// settle the digests of the rows.
+// journal lists the changes of a submission, in order. It serves to undo them,
+// and to update the digests.
 type journal struct {
 	notes   []note
-	settled int // notes before this one are in the sum
+	settled int // the sum includes the notes before this one
 }
 
 // note is one change: what changed, and its old value.
@@ -223,7 +224,7 @@ type note struct {
 	old   any
 }
 
-// journaled is what changes: a table's row, or a part's plain fields.
+// journaled is a thing that changes: a table's row, or a part's plain fields.
 type journaled interface {
 	restore(key string, old any)
 	settle(note, *statehash.Sum)
@@ -231,7 +232,7 @@ type journaled interface {
 
 func (j *journal) add(n note) { j.notes = append(j.notes, n) }
 
-// settle brings the sum up to date with all notes.
+// settle updates the sum with all notes.
 func (j *journal) settle(sum *statehash.Sum) {
 	for _, n := range j.notes[j.settled:] {
 		n.thing.settle(n, sum)
@@ -249,12 +250,12 @@ func (j *journal) undo() {
 }
 
 func (j *journal) clear() {
-	clear(j.notes) // Old rows can be collected.
+	clear(j.notes) // Let old rows be collected.
 	j.notes, j.settled = j.notes[:0], 0
 }
 
-// changed returns the keys of the rows that are not as in another table, in
-// order. Both belong to states that are settled.
+// changed returns, in order, the keys of the rows that differ from those of
+// another table. Both tables belong to settled states.
 func (t *Table[K, V]) changed(since table) []string {
 	other := since.(*Table[K, V])
 	var keys []string

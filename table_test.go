@@ -15,7 +15,7 @@ import (
 // trees returns a table's rows, in its order.
 func trees(s *state) map[noun.ID]tree { return maps.Collect(orchardDomain.Of(viewOf(s)).Trees.All()) }
 
-// TestTable holds a table against a map: reads, order, forks, undo and sum.
+// TestTable compares a table with a map: reads, order, forks, undo and sum.
 func TestTable(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s, own, write := newOrchard()

@@ -23,8 +23,8 @@ import (
 
 const module = "github.com/chorus-services/swoosh"
 
-// TestImportArrows holds every package to the packages of ours that it may
-// import. Arrows point down only.
+// TestImportArrows checks that every package imports only the packages of this
+// module that it may. Arrows point down only.
 func TestImportArrows(t *testing.T) {
 	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home", "internal/door", "internal/meter", "internal/openapi", "internal/store"}
 	engine := append([]string{"", "noun", "repair"}, internal...)
@@ -70,8 +70,8 @@ func TestImportArrows(t *testing.T) {
 
 func ours(path string) string { return strings.TrimPrefix(strings.TrimPrefix(path, module), "/") }
 
-// TestPurePackages holds domains to determinism: no clock, chance, file,
-// goroutine, nor map in Go's order.
+// TestPurePackages checks that domains are deterministic: no clock, randomness,
+// files, goroutines, or map order.
 func TestPurePackages(t *testing.T) {
 	lawful := []string{"bytes", "cmp", "errors", "fmt", "iter", "math", "math/bits", "slices", "strconv", "strings", "unicode", "unicode/utf8", module, module + "/noun"}
 	for _, dir := range []string{"system", "project"} {
@@ -105,8 +105,8 @@ func requirePure(t *testing.T, name string, file *ast.File) {
 	})
 }
 
-// requireNoMapRange finds ranges over maps: a map may be looked up, its order
-// may not be seen.
+// requireNoMapRange finds loops over maps. Looking up a key is allowed, but
+// depending on the order is not.
 func requireNoMapRange(t *testing.T, dir string) {
 	fset, files := token.NewFileSet(), []*ast.File{}
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -198,8 +198,8 @@ func isConventional(method string) bool {
 	return slices.Contains([]string{"Check", "Apply", "Phase", "Validate", "Refuse", "React", "Key", "JSONSchema", "Error", "Unwrap"}, method)
 }
 
-// TestDurabilityNamesItsTests holds DURABILITY.md to tests that exist: each
-// promise names some.
+// TestDurabilityNamesItsTests checks that each promise in DURABILITY.md names
+// tests, and that they exist.
 func TestDurabilityNamesItsTests(t *testing.T) {
 	page, err := os.ReadFile("DURABILITY.md")
 	require.NoError(t, err)
@@ -224,7 +224,7 @@ func TestDurabilityNamesItsTests(t *testing.T) {
 	}
 }
 
-// TestFilesCanBeHeldInTheHead bounds the length of files.
+// TestFilesCanBeHeldInTheHead limits the length of files.
 func TestFilesCanBeHeldInTheHead(t *testing.T) {
 	for _, dir := range packages(t) {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -242,7 +242,7 @@ func TestFilesCanBeHeldInTheHead(t *testing.T) {
 	}
 }
 
-// packages are the folders that hold Go files.
+// packages returns the folders with Go files.
 func packages(t *testing.T) []string {
 	var dirs []string
 	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {

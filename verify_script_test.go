@@ -16,7 +16,7 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// served writes state and log as the server gives them.
+// served writes state and log as the server sends them.
 func served(t *testing.T, e *swoosh.Engine) (state, log string) {
 	dir := t.TempDir()
 	state, log = filepath.Join(dir, "state.json"), filepath.Join(dir, "log.ndjson")
@@ -39,7 +39,7 @@ func runScript(t *testing.T, args ...string) (out string, code int) {
 	return string(b), cmd.ProcessState.ExitCode()
 }
 
-// randomHistory is decided by its seed.
+// randomHistory depends only on its seed.
 func randomHistory(t *testing.T, seed uint64) *swoosh.Engine {
 	random := rand.New(rand.NewPCG(seed, 0))
 	notes := []noun.Text{"", "plain", `"quoted" \ back`, "é € 😀 \u007f", "</script>&\u2028"}
@@ -67,8 +67,8 @@ func randomHistory(t *testing.T, seed uint64) *swoosh.Engine {
 	return e
 }
 
-// TestPythonComputesTheSame lets a script that shares no code with us compute
-// state hash and chain.
+// TestPythonComputesTheSame: a script that shares no code with the engine
+// computes the same state hash and chain.
 func TestPythonComputesTheSame(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("python3 is missing: scripts/verify.py was not run")

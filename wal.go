@@ -19,47 +19,48 @@ import (
 // WAL is the log on disk. Its comments are the contract that the engine relies
 // on; swooshtest.FaultWAL breaks it on purpose.
 //
-// One goroutine appends. Any may read what has been appended, at the same time.
+// One goroutine appends. Meanwhile any goroutine may read what has been
+// appended.
 type WAL interface {
-	// Append makes a group durable, all of it or nothing. When it returns, no
-	// power cut undoes it. Indexes follow each other without a gap, except
-	// before a log.loss entry and at the first append to an empty log. An error
-	// means that the outcome is unknown: the group may be there after a restart.
-	// The engine appends nothing after an error.
+	// Append makes a whole group durable or nothing. Once it has returned, no
+	// power cut undoes it. Indexes are consecutive, except before a log.loss
+	// entry and at the first append to an empty log. An error means that the
+	// outcome is unknown: the group may be there after a restart. After an
+	// error the engine appends nothing more.
 	Append(group []Record) error
 
-	// Bounds returns the first and the last index of the log, both 0 if it is
-	// empty. A group counts once its Append has returned.
+	// Bounds returns the first and the last index of the log, or 0 and 0 if it
+	// is empty. It includes a group once its Append has returned.
 	Bounds() (first, last uint64)
 
-	// Read returns the records from index from to index to, both included, in
-	// order. It never waits for an Append. If from is in a gap, it begins at the
-	// next record. A record that cannot be read ends it with an error.
+	// Read yields the records from index from to index to, inclusive, in order.
+	// It never waits for an Append. If from is in a gap, it begins at the next
+	// record. If a record cannot be read, it ends with an error.
 	Read(from, to uint64) iter.Seq2[Record, error]
 
-	// Close waits for the reads under way to end. Later ones fail.
+	// Close waits for the reads in progress. Later reads fail.
 	Close() error
 }
 
-// Record is an entry as the log keeps it: its canonical JSON without the member
-// chain, and its link in the chain.
+// Record is an entry as the log stores it: its canonical JSON without the
+// member chain, and its chain.
 type Record struct {
 	Index uint64
-	Chain Hash // SHA-256 of the chain before it and JSON
+	Chain Hash // SHA-256 of the previous chain and JSON
 	JSON  []byte
 }
 
 // Limits of the log, in bytes.
 const (
 	maxEntryBytes = 1<<20 - 1<<10 // an encoded entry
-	entryOverhead = 2048          // what an entry has besides its payload: hashes, stamps, keys, names
+	entryOverhead = 2048          // for what an entry has besides its payload: hashes, stamps, keys, names
 	groupMaxBytes = 2_400_000     // an encoded group
 
 	groupMaxEntries = 4096 // in a group
 )
 
-// Seal returns an entry's record, chained to the entry before it, whose chain is
-// given.
+// Seal returns the record of an entry, where before is the chain of the entry
+// before it.
 func Seal(before Hash, x *Entry) Record {
 	r := Record{Index: x.Index, JSON: x.appendTo(nil)}
 	r.Chain = link(before, r.JSON)
@@ -79,7 +80,7 @@ func link(before Hash, json []byte) Hash {
 // recordFormat is the first byte after a record's length.
 const recordFormat = 1
 
-// appendTo encodes a record: length (uvarint) of what follows, format, chain,
+// appendTo encodes a record: the length (uvarint) of the rest, format, chain,
 // JSON.
 func (r Record) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(1+len(r.Chain)+len(r.JSON)))
@@ -88,11 +89,11 @@ func (r Record) appendTo(b []byte) []byte {
 	return append(b, r.JSON...)
 }
 
-// size returns an upper bound of what appendTo adds.
+// size returns an upper bound of the bytes that appendTo adds.
 func (r Record) size() int { return binary.MaxVarintLen32 + 1 + len(r.Chain) + len(r.JSON) }
 
-// CutRecords returns the records that b consists of, the first of which has the
-// given index. The records share b's bytes. An error ends it.
+// CutRecords yields the records in b; the first one has the given index. The
+// records share b's bytes. If one cannot be read, it ends with an error.
 func CutRecords(b []byte, index uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for rest := b; len(rest) > 0; index++ {
@@ -109,25 +110,25 @@ func CutRecords(b []byte, index uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// cutRecord reads the first record of b, which has the given index, and returns
-// the rest.
+// cutRecord decodes the first record of b, which has the given index, and
+// returns the rest.
 func cutRecord(b []byte, index uint64) (r Record, rest []byte, err error) {
 	n, k := binary.Uvarint(b)
 	if k <= 0 || n < 1+uint64(len(r.Chain)) || n > uint64(len(b)-k) {
-		return r, nil, fmt.Errorf("entry %d: its length is damaged", index)
+		return r, nil, fmt.Errorf("entry %d has a damaged length", index)
 	}
 	body, rest := b[k:k+int(n)], b[k+int(n):]
 	if body[0] != recordFormat {
-		return r, nil, fmt.Errorf("entry %d has format %d, this program reads %d: use the newer program", index, body[0], recordFormat)
+		return r, nil, fmt.Errorf("entry %d has format %d, but this program reads %d: use the newer program", index, body[0], recordFormat)
 	}
 	r = Record{Index: index, JSON: body[1+len(r.Chain):]}
 	copy(r.Chain[:], body[1:])
 	return r, rest, nil
 }
 
-// FindRecords returns every record in b that can be read, whatever surrounds it.
-// It needs no lengths, since JSON says where it ends. Whether a record is true
-// only its chain can prove.
+// FindRecords returns every readable record in b, whatever surrounds it. It
+// needs no lengths, since JSON marks its own end. Only the chain can prove that
+// a record is genuine.
 func FindRecords(b []byte) []Record {
 	var all []Record
 	head := len(Hash{}) + 1
@@ -151,7 +152,7 @@ func FindRecords(b []byte) []Record {
 	}
 }
 
-// recordAt reads the JSON of an entry at the beginning of b.
+// recordAt decodes the JSON of an entry at the start of b.
 func recordAt(b []byte) (Record, bool) {
 	json, err := jsontext.NewDecoder(bytes.NewBuffer(b[:min(len(b), maxEntryBytes)])).ReadValue()
 	if err != nil {
@@ -163,7 +164,8 @@ func recordAt(b []byte) (Record, bool) {
 
 // AppendJSON appends the entry's canonical JSON with the member chain.
 func (r Record) AppendJSON(b []byte) []byte {
-	// The first member of this name is the entry's: in strings quotes are escaped.
+	// The first member with this name is the entry's own: in strings, quotes
+	// are escaped.
 	at := bytes.Index(r.JSON, []byte(`,"changed":`)) + 1
 	if bytes.HasPrefix(r.JSON, []byte(`{"changed":`)) {
 		at = 1
@@ -206,8 +208,8 @@ func (e *Entry) appendTo(b []byte) []byte {
 	return canon.Of[Entry]().Append(b, e, canon.Full)
 }
 
-// DecodeEntry decodes a record's JSON. It fails if that is not an entry with the
-// record's index.
+// DecodeEntry decodes a record's JSON. It fails if the JSON is not an entry
+// with the record's index.
 func DecodeEntry(r Record) (*Entry, error) {
 	e, err := decodeAny(r.JSON)
 	if err != nil {
@@ -225,8 +227,8 @@ func decodeAny(json []byte) (*Entry, error) {
 	return e, fieldsError(canon.Of[Entry]().Decode(json, e, canon.Full))
 }
 
-// BatchEnd returns the last index of the batch that e belongs to, or its own if
-// there is none.
+// BatchEnd returns the last index of e's batch, or e's own index if e is not in
+// a batch.
 func (e *Entry) BatchEnd() uint64 {
 	if e.Batch.Count == 0 {
 		return e.Index
@@ -234,18 +236,18 @@ func (e *Entry) BatchEnd() uint64 {
 	return e.Batch.First + e.Batch.Count - 1
 }
 
-// The entries of the engine's own: no domain has these commands.
+// Commands of the engine itself. No domain has them.
 const (
-	ImportCommand  = "state.import" // swaps in an imported state
+	ImportCommand  = "state.import" // replaces the state by an imported one
 	LossCommand    = "log.loss"     // accepts entries as lost
-	ReducerCommand = "log.reducer"  // goes on with domains that were changed
+	ReducerCommand = "log.reducer"  // continues with domains whose code has changed
 )
 
-// loss is the payload of log.loss: it names the entries whose effect was accepted
-// as lost. It is the one lawful gap in a log.
+// loss is the payload of log.loss. It names the entries whose effects are
+// accepted as lost, and is the only gap that a log may have.
 type loss struct {
-	Chain Hash   `json:"chain"` // of entry To: the loss entry is chained to it
-	From  uint64 `json:"from"`  // To+1 if a snapshot holds what all of them did
+	Chain Hash   `json:"chain"` // of entry To; the loss entry continues it
+	From  uint64 `json:"from"`  // To+1 if a snapshot holds the effects of all missing entries
 	To    uint64 `json:"to"`
 }
 
@@ -318,7 +320,7 @@ func (e *Entry) ImportFile() string {
 	return importName(in.SHA256)
 }
 
-// CopyLog appends all of one log to an empty one.
+// CopyLog appends all of one log to another, empty one.
 func CopyLog(to, from WAL) error {
 	var group []Record
 	bytes := 0
@@ -350,8 +352,8 @@ type memWAL struct {
 	records []Record
 }
 
-// NewMemWAL returns a log in memory, for tests and experiments. It survives the
-// Close of an engine, but not the process.
+// NewMemWAL returns a log in memory, for tests and experiments. It survives
+// closing the engine, but not the process.
 func NewMemWAL() WAL { return new(memWAL) }
 
 func (w *memWAL) Append(group []Record) error {

@@ -72,7 +72,7 @@ func twice(w WAL, reopen func() WAL) iter.Seq[WAL] {
 	}
 }
 
-// TestWAL is the contract of a WAL.
+// TestWAL tests the contract of a WAL.
 func TestWAL(t *testing.T) {
 	t.Run("an empty one", func(t *testing.T) {
 		eachLog(t, func(t *testing.T, w WAL, reopen func() WAL) {
@@ -195,7 +195,7 @@ func TestWAL(t *testing.T) {
 	})
 }
 
-// TestBadgerLog is what only the log in Badger can do wrong.
+// TestBadgerLog tests what is specific to the log in Badger.
 func TestBadgerLog(t *testing.T) {
 	t.Run("one record a group, several near a block", func(t *testing.T) {
 		w := openBadgerFor(t)
@@ -220,7 +220,7 @@ func TestBadgerLog(t *testing.T) {
 		for _, err := range w.Read(1, 9) {
 			failed = err
 		}
-		require.ErrorContains(t, failed, "entry 4: its length is damaged")
+		require.ErrorContains(t, failed, "entry 4 has a damaged length")
 	})
 	t.Run("a closed one is not read", func(t *testing.T) {
 		w := openBadger(t, t.TempDir())
@@ -270,7 +270,7 @@ func keysIn(w *badgerWAL) (keys []uint64) {
 	return keys
 }
 
-// TestCutRecord takes apart what appendTo made, and nothing else.
+// TestCutRecord decodes what appendTo wrote, and nothing else.
 func TestCutRecord(t *testing.T) {
 	r := logRecords(7, 1, 300)[0]
 	b := append(r.appendTo(nil), "rest"...)
@@ -289,7 +289,8 @@ func TestCutRecord(t *testing.T) {
 	require.ErrorContains(t, err, "use the newer program")
 }
 
-// TestSeal: a record says what its entry says, and is chained to the one before.
+// TestSeal: a record has the JSON of its entry, and continues the chain of the
+// one before.
 func TestSeal(t *testing.T) {
 	x := &Entry{Index: 7, HLC: Stamp{WallMS: 1, Node: "n"}, Command: "a.b", Payload: []byte("{}")}
 	r := Seal(Hash{1}, x)

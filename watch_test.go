@@ -56,7 +56,7 @@ func (k *keptLog) Read(from, to uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// watched is as much of an engine as a watch needs.
+// watched has the parts of an engine that a watch needs.
 type watched struct {
 	*Engine
 	log *keptLog
@@ -78,14 +78,14 @@ func watchGroup(from uint64, count, bytes int) []Record {
 	return all
 }
 
-// commit does with a group what the engine does, in its order.
+// commit treats a group as the engine does, in the same order.
 func (w watched) commit(group []Record) {
 	_ = w.wal.Append(group)
 	w.published.Store(&published{state: &state{index: group[len(group)-1].Index}})
 	w.tail.publish(group)
 }
 
-// take gives the indexes of the first entries of a watch, and its error.
+// take returns the indexes of the first entries of a watch, and its error.
 func take(ctx context.Context, w watched, from uint64, most int) (seen []uint64, err error) {
 	for r, err := range w.Watch(ctx, from) {
 		if err != nil {
@@ -318,8 +318,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// TestWatchSlowly has many watch while much more is published than the tail
-// holds; the slow ones wait until they have fallen far behind.
+// TestWatchSlowly: many watch while much more is published than fits in the
+// tail; the slow ones wait until they are far behind.
 func TestWatchSlowly(t *testing.T) {
 	const last, every = 4000, 500
 	w := newWatched(1)

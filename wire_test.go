@@ -20,13 +20,13 @@ import (
 
 var update = flag.Bool("update", false, "write the files of the newest format in testdata/wire anew")
 
-// wireDir holds what the first released format wrote. Its files are never
-// written again once they are released: a later format gets a folder of its
-// own, and this one is replayed for ever.
+// wireDir has the files that the first released format wrote. They are never
+// written again: a later format gets its own folder, and this one must remain
+// readable forever.
 const wireDir = "testdata/wire/v1"
 
-// wire is what an engine wrote: its log as it is stored and as it is served,
-// and the files beside it.
+// wire is everything that an engine wrote: its log as stored and as served, and
+// the files beside it.
 type wire struct {
 	records []byte
 	lines   []byte
@@ -34,8 +34,8 @@ type wire struct {
 	hashes  string
 }
 
-// writeWire makes a history with every member that an entry can have, entries
-// of the engine's own among them.
+// writeWire makes a history with every member that an entry can have, including
+// the engine's own entries.
 func writeWire(t *testing.T) wire {
 	wal, store := swoosh.NewMemWAL(), swoosh.NewInMemorySnapshotStore()
 	clock := swooshtest.NewClock(1767225600000)
@@ -122,7 +122,7 @@ func loadWire(t *testing.T) wire {
 	return w
 }
 
-// boot replays the files with an engine of today, from the snapshot or from
+// boot replays the files with the present engine, from the snapshot or from
 // nothing.
 func (w wire) boot(t *testing.T, force bool) *swoosh.Engine {
 	wal, store := swoosh.NewMemWAL(), swoosh.NewInMemorySnapshotStore()
@@ -171,8 +171,8 @@ func TestWhatWasOnceWrittenIsReadForEver(t *testing.T) {
 	}
 }
 
-// TestTheFormatIsStillTheSame writes the history anew: whoever changes what is
-// written must do so knowingly, with a folder for the new format.
+// TestTheFormatIsStillTheSame writes the history again. A change of the format
+// must be deliberate, with a folder for the new format.
 func TestTheFormatIsStillTheSame(t *testing.T) {
 	was, now := loadWire(t), writeWire(t)
 	require.Equal(t, string(was.lines), string(now.lines))

@@ -40,8 +40,8 @@ func bearer(token string) *http.Request {
 	return r
 }
 
-// TestTokens: who has a token has its name and role, also after the file was
-// exchanged; who has none is told what to do.
+// TestTokens: a caller with a token gets its name and role, even after the file
+// was replaced. A caller without one gets an error that says what to do.
 func TestTokens(t *testing.T) {
 	secret, line, err := access.NewToken("ingest", swoosh.RoleWrite)
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestTokens(t *testing.T) {
 	}
 	for _, token := range []string{"", "0123456789abcdee", strings.Fields(line)[2], secret + "x"} {
 		_, err := tokens.Authenticate(bearer(token))
-		require.ErrorContains(t, err, "not one of this server's")
+		require.ErrorContains(t, err, "not valid on this server")
 	}
 	twice := bearer(secret)
 	twice.Header.Add("Authorization", "Bearer "+secret)
@@ -85,7 +85,8 @@ func TestTokens(t *testing.T) {
 	require.Error(t, err, "the token was taken away")
 }
 
-// TestAddToken: what it adds lets in, also behind a last line without its end.
+// TestAddToken: an added token is valid, even after a last line without a
+// newline.
 func TestAddToken(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	first, err := access.AddToken(file, "a", swoosh.RoleRead)
@@ -109,16 +110,16 @@ func TestAddToken(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(before), first)
 	_, err = access.AddToken(file, "a", swoosh.RoleWrite)
-	require.ErrorContains(t, err, file+", line 4: a has another role")
+	require.ErrorContains(t, err, file+", line 4: a has a different role")
 	_, err = access.AddToken(file, "a b", swoosh.RoleRead)
-	require.ErrorContains(t, err, "a caller's name has 1 to 64 characters")
+	require.ErrorContains(t, err, "a caller's name must have 1 to 64 characters")
 	after, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 }
 
-// TestTokenFileIsReadAgain without being asked, also where a link points
-// elsewhere.
+// TestTokenFileIsReadAgain automatically, also when a symbolic link is
+// switched.
 func TestTokenFileIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "one"), "a read 0000000000000000\n")
@@ -135,7 +136,7 @@ func TestTokenFileIsReadAgain(t *testing.T) {
 	}, 10*time.Second, 50*time.Millisecond)
 }
 
-// TestTokenFilesThatAreRefused: the error names file, line and reason, and no
+// TestTokenFilesThatAreRefused: the error has file, line and reason, but no
 // token.
 func TestTokenFilesThatAreRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
@@ -144,7 +145,7 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 		"# nothing\n":                     "has no line",
 		"\na\n":                           "line 2: it has 1 words",
 		"a read b c\n":                    "line 1: it has 4 words",
-		"ä read 0123456789abcdef\n":       `line 1: a caller's name has 1 to 64 characters from ! to ~`,
+		"ä read 0123456789abcdef\n":       `line 1: a caller's name must have 1 to 64 characters from ! to ~`,
 		strings.Repeat("a", 65) + " read": "line 1: a caller's name",
 		"a reader 0123456789abcdef\n":     "line 1: the role",
 		"a read secretsecret\n":           "line 1: its token has 12 characters",
@@ -152,8 +153,8 @@ func TestTokenFilesThatAreRefused(t *testing.T) {
 		"a read sha256:" + strings.Repeat("ab", 31) + "\n":                    "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("ab", 32) + "a\n":                   "64 lower-case hex digits",
 		"a read sha256:" + strings.Repeat("AB", 32) + "\n":                    "64 lower-case hex digits",
-		"a read 0123456789abcdef\na write fedcba9876543210\n":                 "line 2: a has another role",
-		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token is in an earlier line already",
+		"a read 0123456789abcdef\na write fedcba9876543210\n":                 "line 2: a has a different role",
+		"a read 0123456789abcdef\nb read 0123456789abcdef\n":                  "line 2: its token is already in an earlier line",
 		"a read 0123456789abcdef\n" + strings.Repeat("x", 70_000) + " read\n": "token too long",
 	} {
 		_, err := access.OpenTokens(write(t, file, text), nil, quiet)
@@ -195,7 +196,7 @@ func newAuthority(t testing.TB) *authority {
 	return a
 }
 
-// under gives an authority that this one vouches for.
+// under returns an authority certified by this one.
 func (a *authority) under() *authority {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(a.t, err)
@@ -206,7 +207,7 @@ func (a *authority) under() *authority {
 	return &authority{t: a.t, cert: &c, key: k, pem: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
 }
 
-// sign gives a certificate and its key, in PEM.
+// sign returns a certificate and its key, in PEM.
 func (a *authority) sign(name string, until time.Time) (cert, key string) {
 	a.t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -225,8 +226,8 @@ func (a *authority) sign(name string, until time.Time) (cert, key string) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
-// TestCertificates: new connections see the new certificate; a pair that is
-// broken leaves the one before; a client's name is its certificate's.
+// TestCertificates: new connections get the new certificate; if the new pair is
+// broken, the old one stays. A client's name is its certificate's.
 func TestCertificates(t *testing.T) {
 	ca, dir := newAuthority(t), t.TempDir()
 	later := time.Now().Add(time.Hour)
@@ -278,7 +279,7 @@ func TestCertificates(t *testing.T) {
 	cert8, key8 := ca.sign("node-8", later)
 	_, body, err = ask(cert8, key8)
 	require.NoError(t, err)
-	require.Contains(t, body, `"node-8" has no role here`)
+	require.Contains(t, body, `"node-8" has no role on this server`)
 	_, body, err = ask()
 	require.NoError(t, err)
 	require.Contains(t, body, "send the header")
@@ -305,8 +306,9 @@ func TestCertificates(t *testing.T) {
 	}, 10*time.Second, 50*time.Millisecond, "the authorities too")
 }
 
-// TestCertificateOnALongConnection: what was good when a connection began lets
-// nobody in once it has expired, or nobody trusts who signed it.
+// TestCertificateOnALongConnection: a certificate that was valid when the
+// connection began is refused once it has expired or its issuer is no longer
+// trusted.
 func TestCertificateOnALongConnection(t *testing.T) {
 	ca, other, dir := newAuthority(t), newAuthority(t), t.TempDir()
 	cert, key := ca.sign("server", time.Now().Add(time.Hour))
@@ -363,7 +365,7 @@ func TestCertificatesThatAreRefused(t *testing.T) {
 		{old, oldKey, "", "get a new one"},
 		{"no PEM", key, "", "failed to find any PEM data"},
 		{cert, "", "", "failed to find any PEM data"},
-		{cert, key, "no PEM", "holds no certificate in PEM"},
+		{cert, key, "no PEM", "has no certificate in PEM"},
 	} {
 		files := [3]string{write(t, filepath.Join(dir, "cert"), test.cert), write(t, filepath.Join(dir, "key"), test.key)}
 		if test.ca != "" {

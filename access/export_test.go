@@ -2,5 +2,5 @@ package access
 
 import "time"
 
-// SetNow gives the tokens another clock.
+// SetNow sets the tokens' clock.
 func (t *Tokens) SetNow(now time.Time) { t.roll.now = func() time.Time { return now } }

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// lookEvery is the shortest time between two looks at a file. It is looked at only
-// when its content is asked for.
+// lookEvery is the shortest time between two checks of a file. A file is
+// checked only when its content is needed.
 const lookEvery = time.Second
 
-// reloaded is the content of files, read again when one of them has changed. If that
-// fails, the old content stays and reading is retried: the cause may pass, such as
-// too many open files.
+// reloaded is the content of files, read again when one of them changes. If
+// reading fails, the old content stays and reading is retried, since the cause
+// may be temporary, such as too many open files.
 type reloaded[T any] struct {
 	files []string
 	read  func() (T, error)
@@ -24,8 +24,8 @@ type reloaded[T any] struct {
 
 	mu      sync.Mutex
 	looked  time.Time
-	seen    string // what the files looked like when they were last read
-	failing bool   // they could not be
+	seen    string // look's result when the files were last read
+	failing bool   // the last read failed
 	value   T
 }
 
@@ -34,14 +34,15 @@ func newReloaded[T any](log *slog.Logger, read func() (T, error), files ...strin
 	return r, r.Reload()
 }
 
-// Reload reads the files now. After an error the old content stays.
+// Reload reads the files now. If that fails, the old content stays.
 func (r *reloaded[T]) Reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reload(r.look())
 }
 
-// get returns the content of the files, as it was last read.
+// get returns the content of the files, reading them again if they have
+// changed.
 func (r *reloaded[T]) get() T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,7 +53,7 @@ func (r *reloaded[T]) get() T {
 			case err == nil:
 				r.log.Info("reloaded", "files", strings.Join(r.files, ", "))
 			case !logged:
-				r.log.Error("a file cannot be reloaded: its old content stays in force", "why", err)
+				r.log.Error("a file cannot be reloaded: the old content stays in force", "why", err)
 			}
 		}
 	}
@@ -69,8 +70,8 @@ func (r *reloaded[T]) reload(seen string) error {
 	return nil
 }
 
-// look describes the files such that a change shows, also if a link is made to point
-// elsewhere, as Kubernetes does.
+// look returns a description of the files that changes when they do, even if a
+// symbolic link is switched, as Kubernetes does.
 func (r *reloaded[T]) look() string {
 	r.looked = r.now()
 	var all strings.Builder

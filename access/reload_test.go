@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReloaded: files are looked at when somebody asks, once a second at most,
-// read when they look otherwise, and the log says what came of it.
+// TestReloaded: files are checked when their content is needed, at most once a
+// second, and read if they changed. The result is logged.
 func TestReloaded(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	put := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }

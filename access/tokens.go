@@ -1,6 +1,6 @@
-// Package access authenticates the callers of a server, by bearer tokens or client
-// certificates, with a file that gives each name a role. It serves TLS from files
-// that may be replaced while the server runs.
+// Package access authenticates a server's callers by bearer tokens or client
+// certificates, with a file that gives each name a role. It also provides TLS
+// from files that may be replaced while the server runs.
 package access
 
 import (
@@ -23,19 +23,20 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// Tokens is a token file, read again when it changes.
+// Tokens is a token file. It is read again when it changes.
 //
 // A line is "<name> <role> <token>" or "<name> <role> sha256:<hex>"; "<name>
-// <role>" alone gives a role to a client certificate of that name. Roles are
-// read, write and admin. A name has 1 to 64 characters from ! to ~ and does not begin
-// with #. It may have several lines with the same role, so that a token can be
-// replaced without a gap. Empty lines and lines that begin with # are ignored.
+// <role>" alone gives a role to a client certificate of that name. The roles
+// are read, write and admin. A name has 1 to 64 characters from ! to ~ and does
+// not begin with #. A name may have several lines with the same role, so that
+// tokens can be rotated without interruption. Empty lines and lines that begin
+// with # are ignored.
 type Tokens struct {
 	roll         *reloaded[*roll]
 	certificates *Certificates // nil: no client certificates
 }
 
-// roll is the content of a token file. Tokens are kept as their SHA-256.
+// roll is the content of a token file. It holds the SHA-256 of each token.
 type roll struct {
 	roles  map[string]swoosh.Role // by name
 	tokens []token
@@ -46,33 +47,34 @@ type token struct {
 	sum  [sha256.Size]byte
 }
 
-// tokenMin is the length of the shortest valid token, in characters.
+// tokenMin is the minimum length of a token, in characters.
 const tokenMin = 16
 
-// OpenTokens reads a token file. Client certificates are checked by certificates,
-// which is nil without TLS. If a changed file cannot be read, the old tokens stay in
+// OpenTokens reads a token file. certificates checks client certificates; it is
+// nil without TLS. If a changed file cannot be read, the old tokens stay in
 // force and the error is logged.
 func OpenTokens(file string, certificates *Certificates, log *slog.Logger) (*Tokens, error) {
 	r, err := newReloaded(log, func() (*roll, error) { return readRoll(file) }, file)
 	return &Tokens{r, certificates}, err
 }
 
-// Reload reads the file now. After an error the old tokens stay in force.
+// Reload reads the file now. If that fails, the old tokens stay in force.
 func (t *Tokens) Reload() error { return t.roll.Reload() }
 
 // Look reads the file if it has changed, so that errors are logged before the next
 // request.
 func (t *Tokens) Look() { t.roll.get() }
 
-// Authenticate returns the caller of a request, for swoosh.APIOptions: by its bearer
-// token, or else by its client certificate, whose common name is the caller's. It
-// fails if there is neither, or if it is not valid now.
+// Authenticate returns the caller of a request, for swoosh.APIOptions. It uses
+// the bearer token or, if there is none, the client certificate, whose common
+// name is the caller's name. It fails if there is neither, or if it is not
+// valid now.
 func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 	now := t.roll.get()
 	if given := r.Header.Values("Authorization"); len(given) > 0 {
 		scheme, secret, _ := strings.Cut(given[0], " ")
 		if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") {
-			return swoosh.Caller{}, errors.New("the header Authorization must be given once, as: Bearer <token>")
+			return swoosh.Caller{}, errors.New("send the Authorization header once, as: Bearer <token>")
 		}
 		return now.byToken(strings.TrimSpace(secret))
 	}
@@ -86,7 +88,7 @@ func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 	return swoosh.Caller{}, errors.New("a token is required: send the header Authorization: Bearer <token>")
 }
 
-// byToken compares with every token, so that its time reveals nothing.
+// byToken compares with every token, so that its duration reveals nothing.
 func (r *roll) byToken(secret string) (swoosh.Caller, error) {
 	sum := sha256.Sum256([]byte(secret))
 	var c swoosh.Caller
@@ -96,7 +98,7 @@ func (r *roll) byToken(secret string) (swoosh.Caller, error) {
 		}
 	}
 	if c.Name == "" {
-		return c, errors.New("the token is not one of this server's: ask its operator for one")
+		return c, errors.New("the token is not valid on this server: ask its operator for one")
 	}
 	return c, nil
 }
@@ -104,7 +106,7 @@ func (r *roll) byToken(secret string) (swoosh.Caller, error) {
 func (r *roll) byName(name string) (swoosh.Caller, error) {
 	role, known := r.roles[name]
 	if !known {
-		return swoosh.Caller{}, fmt.Errorf("the certificate's name %q has no role here: ask the server's operator for one", name)
+		return swoosh.Caller{}, fmt.Errorf("the certificate's name %q has no role on this server: ask its operator for one", name)
 	}
 	return swoosh.Caller{Name: name, Role: role}, nil
 }
@@ -112,7 +114,7 @@ func (r *roll) byName(name string) (swoosh.Caller, error) {
 func readRoll(file string) (*roll, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("the token file cannot be read: %w: name one that the token command made", err)
+		return nil, fmt.Errorf("the token file cannot be read: %w: name one that the token command has made", err)
 	}
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("%s can be written by other users, who could add tokens: chmod go-w it", file)
@@ -120,20 +122,21 @@ func readRoll(file string) (*roll, error) {
 	return parseRoll(file, b)
 }
 
-// nameMax is how long a certificate's common name may be, in characters (X.520,
+// nameMax is the longest common name of a certificate, in characters (X.520,
 // ub-common-name).
 const nameMax = 64
 
-// CheckName returns what is wrong with a caller's name, nil if it is valid.
+// CheckName returns an error if a caller's name is not valid.
 func CheckName(name string) error {
 	isOther := func(r rune) bool { return r <= ' ' || r > '~' }
 	if name == "" || len(name) > nameMax || name[0] == '#' || strings.ContainsFunc(name, isOther) {
-		return fmt.Errorf("a caller's name has 1 to %d characters from ! to ~ and does not begin with #, not %q", nameMax, name)
+		return fmt.Errorf("a caller's name must have 1 to %d characters from ! to ~ and not begin with #, but is %q", nameMax, name)
 	}
 	return nil
 }
 
-// parseRoll parses a token file. Its errors name file and line, and no token.
+// parseRoll parses a token file. Its errors include file and line, but no
+// token.
 func parseRoll(file string, b []byte) (*roll, error) {
 	r := &roll{roles: map[string]swoosh.Role{}}
 	plain := false
@@ -153,7 +156,7 @@ func parseRoll(file string, b []byte) (*roll, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(r.roles) == 0 {
-		return nil, fmt.Errorf("%s has no line, so every request would be refused: the command token NAME ROLE makes one", file)
+		return nil, fmt.Errorf("%s has no lines, so every request would be refused: add one with the command token NAME ROLE", file)
 	}
 	if plain {
 		return r, checkPrivate(file)
@@ -184,7 +187,7 @@ func (r *roll) add(words []string) (hashed bool, err error) {
 		return false, err
 	}
 	if before, known := r.roles[name]; known && before != role {
-		return false, fmt.Errorf("%s has another role in an earlier line: give it one role", name)
+		return false, fmt.Errorf("%s has a different role in an earlier line: give it one role", name)
 	}
 	r.roles[name] = role
 	if len(words) == 2 {
@@ -196,7 +199,7 @@ func (r *roll) add(words []string) (hashed bool, err error) {
 	}
 	for _, other := range r.tokens {
 		if other.sum == t.sum {
-			return false, fmt.Errorf("its token is in an earlier line already: give each name its own")
+			return false, fmt.Errorf("its token is already in an earlier line: give each name its own")
 		}
 	}
 	r.tokens = append(r.tokens, t)
@@ -207,7 +210,7 @@ func tokenSum(word string) (sum [sha256.Size]byte, hashed bool, err error) {
 	digits, hashed := strings.CutPrefix(word, "sha256:")
 	if !hashed {
 		if len(word) < tokenMin {
-			return sum, false, fmt.Errorf("its token has %d characters: it must have %d or more; the token command makes one", len(word), tokenMin)
+			return sum, false, fmt.Errorf("its token has %d characters, but needs at least %d: make one with the token command", len(word), tokenMin)
 		}
 		return sha256.Sum256([]byte(word)), false, nil
 	}
@@ -218,8 +221,9 @@ func tokenSum(word string) (sum [sha256.Size]byte, hashed bool, err error) {
 	return [sha256.Size]byte(b), true, nil
 }
 
-// NewToken returns a new token of 256 random bits, and its line for the token file,
-// which has only the token's hash. It fails if the name is not valid.
+// NewToken returns a new token of 256 random bits, and its line for the token
+// file, which contains only the token's hash. It fails if the name is not
+// valid.
 func NewToken(name string, role swoosh.Role) (secret, line string, err error) {
 	if err := CheckName(name); err != nil {
 		return "", "", err
@@ -230,9 +234,10 @@ func NewToken(name string, role swoosh.Role) (secret, line string, err error) {
 	return secret, fmt.Sprintf("%s %s sha256:%x", name, role, sha256.Sum256([]byte(secret))), nil
 }
 
-// AddToken makes a token as NewToken does, and appends its line to a token file. It
-// creates the file, for this user only, if it is missing. It fails without a change
-// if a server would refuse the file with the line.
+// AddToken makes a token as NewToken does, and appends its line to a token
+// file. If the file is missing, AddToken creates it, accessible by the current
+// user only. If a server would refuse the file with the new line, AddToken
+// fails and changes nothing.
 func AddToken(file, name string, role swoosh.Role) (secret string, err error) {
 	secret, line, err := NewToken(name, role)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 )
 
 // Write writes the statecharts of domains as Markdown, with one Mermaid diagram
-// (stateDiagram-v2, https://mermaid.js.org/syntax/stateDiagram.html) for each
-// region, in the order of the declarations. GitHub and most viewers of Markdown
-// show it as a picture.
+// (stateDiagram-v2, https://mermaid.js.org/syntax/stateDiagram.html) per
+// region, in the order of the declarations. GitHub and most Markdown viewers
+// render it as a picture.
 //
-// A command that creates its object comes from [*]; one that removes it goes to
-// [*], and so does a phase that no command comes from. Commands that move no
-// phase are listed below the diagram. The error is w's.
+// A command that creates its object starts from [*]. A command that removes it
+// goes to [*], and so does a phase from which no command starts. Commands that
+// move no phase are listed below the diagram. The error is w's.
 func Write(w io.Writer, parts ...swoosh.Part) error {
 	var b bytes.Buffer
 	for i, r := range regions(swoosh.Describe(parts...)) {
@@ -32,7 +32,8 @@ func Write(w io.Writer, parts ...swoosh.Part) error {
 	return err
 }
 
-// region is the commands of one domain whose names agree up to the dot.
+// region holds the commands of one domain whose names have the same part before
+// the dot.
 type region struct {
 	name, domain string
 	commands     []swoosh.CommandInfo
@@ -75,8 +76,8 @@ func (r *region) write(b *bytes.Buffer) {
 
 func moves(c swoosh.CommandInfo) bool { return c.Creates || len(c.From) > 0 }
 
-// phases returns the phases that commands come from or go to, Gone excepted,
-// each once, in order.
+// phases returns the phases from which commands start or in which they end,
+// except Gone, each once, in order.
 func (r *region) phases() []string {
 	var all []string
 	for _, c := range r.commands {
@@ -117,7 +118,8 @@ func (r *region) diagram(b *bytes.Buffer, phases []string) {
 	}
 }
 
-// endsAfter returns the phases that a command which comes from one may end in.
+// endsAfter returns the phases in which a command that starts from a phase may
+// end.
 func endsAfter(c swoosh.CommandInfo, from string) []string {
 	if c.Stay && !slices.Contains(c.To, from) {
 		return append(slices.Clip(c.To), from)
@@ -127,13 +129,14 @@ func endsAfter(c swoosh.CommandInfo, from string) []string {
 
 var (
 	plainID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
-	// keyword is what Mermaid's grammar reserves in the place of an id, in any
-	// case.
+	// keyword matches words that Mermaid's grammar reserves where an id is
+	// expected, in any case.
 	keyword = regexp.MustCompile(`(?i)^(state|note|end|direction|class|classdef|style|default|hide|scale|as|fork|join|choice|concurrent|click|href|acctitle|accdescr|statediagram|tb|bt|lr|rl)$`)
 )
 
-// phaseIDs returns for Gone and each phase an id that Mermaid accepts: the phase itself,
-// or a number if the phase has special characters or is a keyword.
+// phaseIDs returns, for Gone and each phase, an id that Mermaid accepts: the
+// phase itself, or a number if the phase has special characters or is a
+// keyword.
 func phaseIDs(phases []string) map[string]string {
 	ids := map[string]string{swoosh.Gone: "[*]"}
 	for i, p := range phases {
@@ -150,7 +153,7 @@ func phaseIDs(phases []string) map[string]string {
 	return ids
 }
 
-// label returns a phase as a label, with entities for special characters.
+// label returns a phase as a label, with special characters as entities.
 func label(s string) string {
 	if s == "" {
 		return "(empty)"

@@ -12,7 +12,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// charted is a state of commands that are never run.
+// charted is the state of a domain whose commands are never run.
 type charted struct {
 	Phase noun.Text `json:"phase"`
 }
@@ -97,7 +97,7 @@ stateDiagram-v2
 	require.ErrorIs(t, chart.Write(brokenWriter{gone}, door), gone)
 }
 
-// brokenWriter takes nothing.
+// brokenWriter fails every write.
 type brokenWriter struct{ err error }
 
 func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }

@@ -21,8 +21,8 @@ func large(bytes int) client.Command {
 	return withSince(client.Command{Name: "tally.add", Payload: map[string]string{"tally": strings.Repeat("a", bytes)}})
 }
 
-// TestStreamIsBoundedInBytes: what is answered makes room, and no more than fits
-// is taken while the server answers nothing.
+// TestStreamIsBoundedInBytes: answers make room, and without answers no more
+// commands are taken than fit.
 func TestStreamIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := scripted(t, client.Retry{}, answersFive)
@@ -50,7 +50,7 @@ func TestStreamIsBoundedInBytes(t *testing.T) {
 	})
 }
 
-// answersFive lines of a stream, reads on, and says nothing more.
+// answersFive answers five lines of a stream, reads on, and sends nothing more.
 func answersFive(r *http.Request) (*http.Response, error) {
 	answer, err := answers(200, "application/x-ndjson", "")(r)
 	pr, pw := io.Pipe()
@@ -71,8 +71,8 @@ func answersFive(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// TestStreamMakesRoom for more bytes than fit at once, and for a command that is
-// larger than all that may be on its way.
+// TestStreamMakesRoom for more bytes than fit at once, and for a command larger
+// than the window.
 func TestStreamMakesRoom(t *testing.T) {
 	commands := []client.Command{large(5 << 20)}
 	for range 5 {
@@ -87,7 +87,8 @@ func TestStreamMakesRoom(t *testing.T) {
 	require.Equal(t, 6, n)
 }
 
-// TestStreamLearns the newest stamp from its answers, and need not ask.
+// TestStreamLearns the newest stamp from its answers, without asking the server
+// for it.
 func TestStreamLearns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
@@ -107,13 +108,13 @@ func TestStreamLearns(t *testing.T) {
 	})
 }
 
-// TestErrorOfAStream speaks of no line, since Again has them all, and says what
-// became of the connection.
+// TestErrorOfAStream names no line, since Again has them all, and says what
+// happened to the connection.
 func TestErrorOfAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for answer, says := range map[string]string{
 			`{"code":"disk_full","status":507,"happened":"no","detail":"d","line":1}`: "disk_full: d",
-			"": "no whole answer came from http://swoosh.test: unexpected EOF",
+			"": "no complete answer came from http://swoosh.test: unexpected EOF",
 		} {
 			var lines []string
 			c, _ := scripted(t, client.Retry{Attempts: 1}, talks(&lines, answer))

@@ -16,46 +16,47 @@ import (
 	"time"
 )
 
-// Options say how a Client asks. The zero value works.
+// Options configure a Client. The zero value works.
 type Options struct {
-	Token string      // sent as bearer token; empty: none
-	TLS   *tls.Config // for https, and for unix: where the server has TLS there; nil: the system's roots
+	Token string      // sent as a bearer token; empty: none
+	TLS   *tls.Config // for https, and for unix: if the server uses TLS there; nil: the system's roots
 	Retry Retry
 
-	// Transport sends the requests, in place of one of the client's own. It
-	// must not decompress answers. With it neither TLS nor a unix: address.
+	// Transport sends the requests instead of the client's own transport. It
+	// must not decompress answers. It cannot be combined with TLS or a unix:
+	// address.
 	Transport http.RoundTripper
 }
 
-// Client asks one server. It is for any number of goroutines.
+// Client sends requests to one server. It is safe for concurrent use.
 type Client struct {
-	address string // as it was given, for people
-	base    string // of the URLs
+	address string // as passed to New, for messages
+	base    string // the URLs' scheme and host
 	token   string
 	retry   Retry
 	http    *http.Client
-	own     *http.Transport // nil: the caller's is used
+	own     *http.Transport // nil: Options.Transport is used
 
 	mu      sync.Mutex
 	newest  string    // the greatest Swoosh-HLC
-	learned time.Time // when an answer last said where the log stands
+	learned time.Time // when newest was last confirmed
 }
 
-// New returns a client of the server at an address: http://HOST:PORT,
-// https://HOST:PORT or unix:PATH. It does not ask the server yet. The error
-// names what is wrong with the address or the options.
+// New returns a client for the server at an address: http://HOST:PORT,
+// https://HOST:PORT or unix:PATH. It does not contact the server. It fails if
+// the address or the options are not valid.
 func New(address string, o Options) (*Client, error) {
 	socket, isUnix := strings.CutPrefix(address, "unix:")
 	base, err := address, error(nil)
 	switch {
 	case o.Transport != nil && (o.TLS != nil || isUnix):
-		return nil, errors.New("a Transport connects by itself: give neither TLS nor a unix: address with it")
+		return nil, errors.New("Transport makes its own connections: it cannot be combined with TLS or a unix: address")
 	case o.Retry.Attempts < 0 || o.Retry.For < 0:
-		return nil, errors.New("Retry has a negative bound: 0 stands for the default")
+		return nil, errors.New("Retry has a negative limit: use 0 for the default")
 	case strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, errors.New("the Token has a character that no token has, perhaps a line end: trim it")
+		return nil, errors.New("the Token has a character that tokens cannot have, perhaps a newline: trim it")
 	case isUnix && socket == "":
-		return nil, errors.New("unix: names no socket: give unix:PATH")
+		return nil, errors.New("the address unix: has no socket path: use unix:PATH")
 	case isUnix && o.TLS != nil:
 		base = "https://localhost"
 	case isUnix:
@@ -80,7 +81,7 @@ func New(address string, o Options) (*Client, error) {
 	return c, nil
 }
 
-// Close lets go of connections that are idle. Calls under way are not touched.
+// Close closes idle connections. Calls in progress continue.
 func (c *Client) Close() {
 	if c.own != nil {
 		c.own.CloseIdleConnections()
@@ -90,12 +91,13 @@ func (c *Client) Close() {
 func parseAddress(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
-		return "", fmt.Errorf("%q is no address of a server: give http://HOST:PORT, https://HOST:PORT or unix:PATH", address)
+		return "", fmt.Errorf("%q is not a server's address: use http://HOST:PORT, https://HOST:PORT or unix:PATH", address)
 	}
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// newTransport has no limit of time for answers: each request has its own.
+// newTransport returns a transport without a time limit for answers, since each
+// request has its own.
 func newTransport(config *tls.Config, socket string, isUnix bool) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	t := &http.Transport{
@@ -106,7 +108,7 @@ func newTransport(config *tls.Config, socket string, isUnix bool) *http.Transpor
 		ForceAttemptHTTP2:     true,
 		DisableCompression:    true,
 		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       time.Minute, // less than the server's
+		IdleConnTimeout:       time.Minute, // shorter than the server's
 		ExpectContinueTimeout: time.Second,
 	}
 	if isUnix {
@@ -118,7 +120,7 @@ func newTransport(config *tls.Config, socket string, isUnix bool) *http.Transpor
 	return t
 }
 
-// request is one question to the server.
+// request is one request to the server.
 type request struct {
 	method, path string
 	query        url.Values
@@ -126,20 +128,21 @@ type request struct {
 	body         io.Reader
 	kind         string // media type of the body
 
-	quiet   time.Duration // for so long the server may say nothing; 0: for ever
-	changes bool          // what gets no answer may have happened
-	probe   bool          // its answer may come from a server that is replaying, and says nothing of where the log ends
-	also    int           // a status beside 200 and 304 that is an answer, no refusal
+	quiet   time.Duration // the longest silence of the server; 0: no limit
+	changes bool          // without an answer, it may have happened
+	probe   bool          // also answered during a replay, so Swoosh-HLC may not be the log's end
+	also    int           // a further status that is not a refusal, besides 200 and 304
 }
 
-// probeMost is how long a server may take for what costs it nothing.
+// probeMost is how long a server may take to answer requests that cost it
+// nothing.
 const probeMost = 10 * time.Second
 
-// send gives the server's answer if it is a good one; the caller closes it. Any
-// error is an *Error, also that of reading the body.
+// send returns the server's answer unless it is a refusal; the caller closes
+// it. All errors are of type *Error, including those from reading the body.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if ctx.Err() != nil {
-		return nil, failure(NoAnswer, No, context.Cause(ctx), "%s was not asked: %v", c.address, context.Cause(ctx))
+		return nil, failure(NoAnswer, No, context.Cause(ctx), "no request was sent to %s: %v", c.address, context.Cause(ctx))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	answer, err := c.sendUntil(ctx, cancel, r)
@@ -149,8 +152,8 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	return answer, err
 }
 
-// sendUntil is send with a context that it cancels when the server says nothing
-// for too long, and when the answer is closed.
+// sendUntil is send with a cancel function for ctx. It is called when the
+// server is silent for too long, and when the answer is closed.
 func (c *Client) sendUntil(ctx context.Context, cancel context.CancelCauseFunc, r request) (*http.Response, error) {
 	q, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, r.body)
 	if err != nil {
@@ -185,13 +188,13 @@ func (c *Client) sendUntil(ctx context.Context, cancel context.CancelCauseFunc, 
 	return answer, nil
 }
 
-// position gives the index at which the log stood. Every answer of a swoosh
-// server has it, and no other program's.
+// position returns the index of the log's last entry at the time of the answer.
+// Every answer of a swoosh server has it, and other programs' answers do not.
 func position(answer *http.Response) (uint64, error) {
 	return strconv.ParseUint(answer.Header.Get("Swoosh-Index"), 10, 64)
 }
 
-// answerBody gives errors that say whether the request may have happened.
+// answerBody returns errors that say whether the request may have happened.
 type answerBody struct {
 	io.ReadCloser
 	silence *silence
@@ -201,7 +204,7 @@ type answerBody struct {
 }
 
 func (b *answerBody) Close() error {
-	b.cancel(nil) // What the caller does not want need not come.
+	b.cancel(nil) // The caller may not want the rest of the answer.
 	return b.ReadCloser.Close()
 }
 
@@ -215,11 +218,11 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// answerMaxBytes bounds answers that are held whole, but for values of the
+// answerMaxBytes limits answers that are read whole, except values of the
 // state.
 const answerMaxBytes = 16 << 20
 
-// ask sends a request and reads the answer, which is JSON, into v.
+// ask sends a request and decodes the JSON answer into v.
 func (c *Client) ask(ctx context.Context, r request, v any) error {
 	answer, err := c.send(ctx, r)
 	if err != nil {
@@ -233,21 +236,21 @@ func (c *Client) ask(ctx context.Context, r request, v any) error {
 	return r.decode(c.address, raw, v)
 }
 
-// learn keeps the greatest stamp that an answer had.
+// learn keeps the greatest stamp of all answers.
 func (c *Client) learn(hlc string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if hlc >= c.newest { // An entry of long ago does not say that newest is new.
+	if hlc >= c.newest { // An old entry does not confirm newest.
 		c.newest, c.learned = hlc, time.Now()
 	}
 }
 
-// sinceMostAge is how old the stamp in a key_since may be. One that is older
-// than the server's key window would get a new key refused as expired.
+// sinceMostAge is the greatest age of the stamp used as key_since. A stamp
+// older than the server's key window would get a new key refused as expired.
 const sinceMostAge = time.Minute
 
-// since gives the newest stamp of the log, for a key_since. It asks the server
-// where no answer told it lately.
+// since returns the newest stamp of the log, for key_since. It asks the server
+// if no recent answer had it.
 func (c *Client) since(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	newest, age := c.newest, time.Since(c.learned)
@@ -263,11 +266,11 @@ func (c *Client) since(ctx context.Context) (string, error) {
 	return c.newest, nil
 }
 
-// last asks for the index of the log's last entry. A server that replays its
-// log does not know it yet, and is asked again.
+// last returns the index of the log's last entry. A server that is replaying
+// its log does not know it yet, so last retries.
 func (c *Client) last(ctx context.Context) (last uint64, err error) {
 	err = c.again(ctx, func() error {
-		r := newRead("/meta/version", nil) // The smallest answer there is.
+		r := newRead("/meta/version", nil) // This has the smallest answer.
 		r.quiet = probeMost
 		answer, err := c.send(ctx, r)
 		if err != nil {

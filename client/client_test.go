@@ -19,8 +19,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// TestItLinksNothingOfTheServer holds the package to the standard library and
-// one module for JSON.
+// TestItLinksNothingOfTheServer checks that the package imports only the
+// standard library and one module for JSON.
 func TestItLinksNothingOfTheServer(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	require.NoError(t, err)
@@ -31,7 +31,7 @@ func TestItLinksNothingOfTheServer(t *testing.T) {
 	}
 }
 
-// TestCodes holds the constants and the next steps to those of the server.
+// TestCodes compares the constants and the next steps with those of the server.
 func TestCodes(t *testing.T) {
 	s := newSite(t, "")
 	answer, err := http.Get("http://" + s.addr + "/problems")
@@ -80,7 +80,7 @@ func TestUnixSocket(t *testing.T) {
 	require.True(t, client.IsCode(err, client.Unreachable), err)
 }
 
-// TestTokenAndTLS asks over TLS, HTTP/2 too, as somebody.
+// TestTokenAndTLS sends requests over TLS, HTTP/2 too, with a token.
 func TestTokenAndTLS(t *testing.T) {
 	s := newSite(t, "")
 	api := swoosh.NewAPI(swoosh.APIOptions{Loopback: true, Logger: silent, Authenticate: func(r *http.Request) (swoosh.Caller, error) {

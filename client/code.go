@@ -2,7 +2,7 @@ package client
 
 import "cmp"
 
-// The codes of the server's refusals. GET /problems/{code} says what one means.
+// The codes of the server's refusals. GET /problems/{code} explains each.
 const (
 	MalformedRequest     = "malformed_request"
 	Unauthorized         = "unauthorized"
@@ -38,15 +38,15 @@ const (
 	Internal             = "internal"
 )
 
-// The codes of failures that are not the server's word.
+// The codes of failures that the client reports itself.
 const (
-	Unreachable = "unreachable" // no connection came about; nothing was sent
-	NoAnswer    = "no_answer"   // the request was sent, or a part of it, and no whole answer came; or the context ended
-	NotSwoosh   = "not_swoosh"  // another program answered, or one between here and the server
-	Mistyped    = "mistyped"    // a value does not fit the Go type that it is to be read into
+	Unreachable = "unreachable" // no connection could be made; nothing was sent
+	NoAnswer    = "no_answer"   // the request was sent at least in part, but no complete answer came; or the context ended
+	NotSwoosh   = "not_swoosh"  // another program answered, such as a proxy
+	Mistyped    = "mistyped"    // a value does not fit the Go type to read it into
 )
 
-// nextSteps are sentences that say what to do about a code.
+// nextSteps says, for each code, what to do.
 var nextSteps = map[string]string{
 	MalformedRequest:     "Correct what detail and errors name, then send the request again.",
 	Unauthorized:         "Send Authorization: Bearer with a valid token, or use a client certificate with a known name.",
@@ -54,38 +54,38 @@ var nextSteps = map[string]string{
 	GuardRejected:        "Read the reasons in guards, and send the command again when they no longer apply.",
 	Unlicensed:           "Ask an admin to renew the licence as detail says, then send the command again.",
 	NotFound:             "Check the spelling: GET / lists the routes, GET /state shows the state.",
-	MethodNotAllowed:     "Use a method that the header Allow lists.",
-	InvalidPhase:         "Bring the region into a phase of allowed_from, or choose another command: GET /commands lists the phases of each.",
+	MethodNotAllowed:     "Use one of the methods in the Allow header.",
+	InvalidPhase:         "Bring the region into one of the phases in allowed_from, or choose another command: GET /commands lists the phases of each.",
 	Conflict:             "Read detail, blocked_by and the state, then decide again.",
 	KeyExpired:           "Check the state or the log. If the command was not applied, send it with a new key and a new key_since.",
-	Compacted:            "Read GET /state, then continue in the log after its Swoosh-Index.",
-	StaleState:           "Read the state again, decide again, and expect what you read.",
+	Compacted:            "Read GET /state, then continue the log after its Swoosh-Index.",
+	StaleState:           "Read the state again, decide again, and send the new values in expect or If-Match.",
 	TooLarge:             "Split it, or send the commands as a stream of application/x-ndjson; detail names the limit.",
-	UnsupportedMediaType: "Send a Content-Type that the header Accept-Post lists, and no Content-Encoding; detail has an example for curl.",
+	UnsupportedMediaType: "Send a Content-Type from the Accept-Post header and no Content-Encoding; detail has an example for curl.",
 	UnknownCommand:       "Use the command that detail suggests, or one that GET /commands lists.",
 	InvalidPayload:       "Correct the members that errors lists; GET /commands/{name} has the schema.",
 	IdempotencyKeyReused: "Use a new key for a new command; to retry a command, send exactly the same content.",
-	StateHashMismatch:    "Download the document again, or remove the member if you changed the content on purpose.",
+	StateHashMismatch:    "Download the document again, or remove meta.state_hash if you changed the content on purpose.",
 	InvalidState:         "Correct what errors lists; GET /state shows the form.",
-	ClockSkew:            "Correct both clocks, then send the command again; hlc in the problem is the server's.",
+	ClockSkew:            "Check both clocks, then send the command again; hlc in the problem is the server's.",
 	Quarantined:          "Find out why, and send the command again after the quarantine; detail says how to end it.",
 	Paused:               "Send the command again after the pause; detail says how to end it.",
 	PreconditionRequired: "Send If-Match with the ETag of the state to replace, from GET /state.",
-	RateLimited:          "Wait for the seconds in Retry-After, then send the request again.",
-	OutcomeUnknown:       "Restart the server, then send the command again with the same key: duplicate says whether it was applied before.",
+	RateLimited:          "Wait the number of seconds in Retry-After, then send the request again.",
+	OutcomeUnknown:       "Restart the server, then send the command again with the same key; duplicate in the answer says whether it had been applied.",
 	Starting:             "Send the request again in a moment; GET /health reports the progress.",
 	ShuttingDown:         "Send the request again after the restart.",
 	ReadOnly:             "Fix the disk, restart the server, then send the request again.",
-	Overloaded:           "Send the command again, waiting longer each time; a stream waits by itself.",
-	Timeout:              "Send the request again; if happened is unknown, with the same key.",
-	DiskFull:             "Free some space; writes then resume by themselves, and the request can be sent again.",
-	Internal:             "Look up the id in instance in the server's log and report what it says. A command with an idempotency key can safely be sent again.",
+	Overloaded:           "Send the command again, waiting longer each time. A stream waits by itself.",
+	Timeout:              "Send the request again. If happened is unknown, use the same key.",
+	DiskFull:             "Free some space, then send the request again; writes resume by themselves.",
+	Internal:             "Look up the instance id in the server's log and report what it says there. A command with an idempotency key can safely be sent again.",
 
-	Unreachable: "Start the server, or give the address of another.",
-	NoAnswer:    "Ask again when the server can be reached; where happened is unknown, send Again once more.",
-	NotSwoosh:   "Give the address of a swoosh server; where happened is unknown, send Again there once more.",
-	Mistyped:    "Read into a type that fits what GET /state shows.",
+	Unreachable: "Start the server, or use the address of another one.",
+	NoAnswer:    "Try again when the server can be reached. If Happened is unknown, send the commands in Again once more.",
+	NotSwoosh:   "Use the address of a swoosh server. If Happened is unknown, send the commands in Again to it once more.",
+	Mistyped:    "Use a type that fits what GET /state shows.",
 }
 
-// next is what to do about a code; one that is not known here has detail.
+// next returns what to do about a code, or detail if the code is unknown.
 func next(code, detail string) string { return cmp.Or(nextSteps[code], detail) }

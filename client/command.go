@@ -12,53 +12,53 @@ import (
 	"time"
 )
 
-// Command is something that is to happen. Only Name is required. Its JSON is what
-// POST /command takes, so that a command can be kept and sent later.
+// Command is a command to apply. Only Name is required. Its JSON is what POST
+// /command accepts, so a command can be stored and sent later.
 type Command struct {
 	Name string // as GET /commands lists it, such as "project.create"
-	// Payload is a value that encodes to a JSON object, or that JSON as
-	// []byte, json.RawMessage or jsontext.Value; nil is {}. Lists and maps that
-	// are nil are encoded as empty ones.
+	// Payload is a value that encodes to a JSON object, or that JSON as []byte,
+	// json.RawMessage or jsontext.Value; nil means {}. Nil slices and maps are
+	// encoded as empty ones.
 	Payload any
 
-	// Key makes the command happen once, however often it is sent: 1 to 255
-	// characters from ! to ~ without " and \. Empty: the client makes one, of 128
-	// random bits. KeySince is the newest hlc that was known when the key was
-	// made; empty: the newest that the client knows. Keep both to send the
-	// command again after a crash of the caller.
+	// Key is the idempotency key: the command is applied once, however often it
+	// is sent. It has 1 to 255 characters from ! to ~ without " and \. Empty:
+	// the client makes one of 128 random bits. KeySince is the newest hlc known
+	// when the key was made; empty: the newest that the client knows. Keep both
+	// to send the command again after the caller crashes.
 	Key      string
 	KeySince string
 
-	Expect *Expect // what must hold; nil: nothing
-	After  string  // an hlc: the entry's will be greater; empty: none
+	Expect *Expect // what must hold of the state; nil: anything
+	After  string  // an hlc; the entry's hlc will be greater; empty: none
 
-	Signer     string   // has the form of a key; empty: none
+	Signer     string   // same form as a key; empty: none
 	Signature  string   // base64; empty: none
-	WindowID   string   // has the form of a key; empty: none
+	WindowID   string   // same form as a key; empty: none
 	InputsHash string   // empty: none
 	Evidence   []string // references; empty: none
 }
 
-// Expect is what must hold of the state for a command to be applied; else it is
-// refused with StaleState. What is empty or nil is not asked.
+// Expect says what must hold of the state for a command to be applied;
+// otherwise it is refused with StaleState. Empty and nil members are not
+// checked.
 type Expect struct {
 	StateHash string
 	Index     *uint64 // of the last entry
 	Path      string  // JSON Pointer of a table's row
-	Hash      string  // of the row at Path, as Meta.ETag gives it; empty: the row is not there
+	Hash      string  // of the row at Path, from Meta.ETag; empty: the row must not exist
 }
 
-// Result is the answer to an accepted command. It is on disk.
+// Result is the answer to an accepted command, whose entry is durable.
 type Result struct {
-	Index     uint64 `json:"index"` // of its entry
+	Index     uint64 `json:"index"` // of the command's entry
 	HLC       string `json:"hlc"`
-	StateHash string `json:"state_hash"` // after it
-	Changed   bool   `json:"changed"`    // false: lawful, and altered nothing
-	Duplicate bool   `json:"duplicate"`  // it had landed before; this is the first answer
+	StateHash string `json:"state_hash"` // after the command
+	Changed   bool   `json:"changed"`    // false: accepted, but the state is the same
+	Duplicate bool   `json:"duplicate"`  // applied before; this repeats the first answer
 }
 
-// Do applies one command. Sent again after a lost answer it happens once all
-// the same.
+// Do applies one command. Retries never apply it twice.
 func (c *Client) Do(ctx context.Context, command Command) (Result, error) {
 	command, err := c.keyed(ctx, command)
 	if err != nil {
@@ -73,13 +73,13 @@ func (c *Client) Do(ctx context.Context, command Command) (Result, error) {
 	return result, err
 }
 
-// Batch applies 1 to 1000 commands as one: in order, each seeing those before
-// it, in one durable write, or none of them. The first one's Key and KeySince
-// stand for the whole; the others have none. A refusal's Position says which
-// command was refused.
+// Batch applies 1 to 1000 commands atomically: in order, each seeing the
+// effects of those before it, in one durable write, or not at all. The Key and
+// KeySince of the first command apply to the whole batch; the others must have
+// none. The Position of a refusal says which command was refused.
 func (c *Client) Batch(ctx context.Context, commands []Command) ([]Result, error) {
 	if len(commands) == 0 {
-		return nil, failure(MalformedRequest, No, nil, "a batch has 1 to 1000 commands, this one has none")
+		return nil, failure(MalformedRequest, No, nil, "a batch must have 1 to 1000 commands, but this one has none")
 	}
 	commands = slices.Clone(commands)
 	var err error
@@ -89,7 +89,7 @@ func (c *Client) Batch(ctx context.Context, commands []Command) ([]Result, error
 	body := []byte{'['}
 	for i, command := range commands {
 		if i == 0 {
-			command.Key = "" // It stands in the header.
+			command.Key = "" // It is sent in the header.
 		}
 		raw, err := command.MarshalJSON()
 		if err != nil {
@@ -105,7 +105,7 @@ func (c *Client) Batch(ctx context.Context, commands []Command) ([]Result, error
 	return answer.Results, err
 }
 
-// keyed gives the command with a key, made where it has none.
+// keyed returns the command with Key and KeySince filled in.
 func (c *Client) keyed(ctx context.Context, command Command) (Command, error) {
 	command.Key = cmp.Or(command.Key, newKey())
 	var err error
@@ -121,13 +121,13 @@ func newKey() string {
 	return hex.EncodeToString(b[:])
 }
 
-// quietMost is a little more than a server takes until it says that a command is
-// not durable yet, or that what is waited for has not come. Who has said nothing by
-// then has gone.
+// quietMost is a little longer than a server takes to report that a command is
+// not durable yet or that a wait has timed out. A server that is silent for
+// longer is considered gone.
 const quietMost = 65 * time.Second
 
-// post sends commands, the same bytes each time, until there is an answer that
-// will stay so.
+// post sends commands, with the same bytes each time, until there is a final
+// answer.
 func (c *Client) post(ctx context.Context, commands []Command, body []byte, header map[string]string, v any) error {
 	mayHaveHappened := false
 	err := c.again(ctx, func() error {
@@ -137,7 +137,7 @@ func (c *Client) post(ctx context.Context, commands []Command, body []byte, head
 		}
 		e := asError(err)
 		if mayHaveHappened && !e.metTheKey() {
-			e.Happened = Unknown // The server speaks of this attempt alone.
+			e.Happened = Unknown // The server's answer is about this attempt only.
 		}
 		mayHaveHappened = e.Happened == Unknown
 		return e
@@ -153,19 +153,20 @@ func (c *Client) postOnce(ctx context.Context, body []byte, header map[string]st
 	return c.ask(ctx, r, v)
 }
 
-// Import makes a document the state, as State with the empty pointer gives it:
-// on an empty log it becomes the genesis; later it replaces the state whose hash
-// is ifMatch. The document is sent once, and never again: where the answer is
-// lost, compare the state hash with that of the document. It may still be read
-// from when Import has returned an error, once.
+// Import replaces the state by a document, as State returns it for the empty
+// pointer. On an empty log, the document becomes the genesis; later it replaces
+// the state whose hash is ifMatch. Import sends the document only once and does
+// not retry. If the answer is lost, compare the state hash with that of the
+// document. After Import has returned an error, it may still call document.Read
+// once.
 func (c *Client) Import(ctx context.Context, document io.Reader, ifMatch string) (Result, error) {
-	// The server refuses most of what it refuses before it reads the body, so the
-	// body waits.
+	// The server usually refuses before it reads the body, so wait for 100
+	// Continue before sending it.
 	header := map[string]string{"Expect": "100-continue"}
 	if ifMatch != "" {
 		header["If-Match"] = `"` + ifMatch + `"`
 	}
-	body, out := io.Pipe() // net/http waits for its reader, also when ctx has ended.
+	body, out := io.Pipe() // net/http waits for the body's reader even after ctx has ended.
 	defer body.Close()
 	defer context.AfterFunc(ctx, func() { _ = out.CloseWithError(context.Cause(ctx)) })()
 	go func() {
@@ -180,7 +181,7 @@ func (c *Client) Import(ctx context.Context, document io.Reader, ifMatch string)
 	}
 	e := asError(err)
 	if e.Happened == Unknown {
-		e.Next = "Compare the state hash that GET /state gives as its ETag with that of the document: if it differs, import again."
+		e.Next = "Compare the state hash in the ETag of GET /state with that of the document. If they differ, import again."
 	}
 	return Result{}, e
 }

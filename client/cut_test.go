@@ -10,8 +10,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// cutAt is a proxy whose first connection carries so many bytes either way, and
-// whose others are whole.
+// cutAt is a proxy that cuts its first connection after so many bytes in either
+// direction, and none of the others.
 func cutAt(t *testing.T, s *site, up, down int64) *cutter {
 	first := true
 	return newCutter(t, s.addr, func() (int64, int64) {
@@ -23,10 +23,11 @@ func cutAt(t *testing.T, s *site, up, down int64) *cutter {
 	})
 }
 
-// cutStep is how far apart the cuts are, in bytes: not a whole part of a line.
+// cutStep is the distance of the cuts in bytes. It does not divide the length
+// of a line.
 const cutStep = 61
 
-// cut calls do for every way to cut a connection in its first bytes.
+// cut calls do for every way of cutting a connection in its first bytes.
 func cut(t *testing.T, most int64, do func(t *testing.T, name string, up, down int64)) {
 	t.Run("all", func(t *testing.T) {
 		for n := int64(1); n <= most; n += cutStep {
@@ -41,8 +42,8 @@ func cut(t *testing.T, most int64, do func(t *testing.T, name string, up, down i
 	})
 }
 
-// TestStreamCutAnywhere in its requests or in its answers: every command is
-// answered and happens, once and in order.
+// TestStreamCutAnywhere, in its requests or its answers: every command is
+// answered and applied, once and in order.
 func TestStreamCutAnywhere(t *testing.T) {
 	s := newSite(t, "")
 	const most = 700
@@ -69,7 +70,7 @@ func TestStreamCutAnywhere(t *testing.T) {
 	require.Equal(t, 2*((most-1)/cutStep+1), n)
 }
 
-// TestReadingCutAnywhere in the answer: of the log, of a watch, of a table.
+// TestReadingCutAnywhere in the answer of a log, a watch, or a table.
 func TestReadingCutAnywhere(t *testing.T) {
 	s := newSite(t, "")
 	fill(t, s.client(), 3)

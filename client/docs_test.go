@@ -9,7 +9,7 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// TestEveryCodeIsExplained on the page for those who write clients.
+// TestEveryCodeIsExplained on the page for authors of clients.
 func TestEveryCodeIsExplained(t *testing.T) {
 	page, err := os.ReadFile("../API_INTEGRATION.md")
 	require.NoError(t, err)

@@ -26,7 +26,8 @@ type envelope struct {
 	Evidence   []string        `json:"evidence,omitempty"`
 }
 
-// expectEnvelope is Expect's JSON form: an empty hash is one if there is a path.
+// expectEnvelope is Expect's JSON form. An empty hash is encoded if there is a
+// path.
 type expectEnvelope struct {
 	StateHash string  `json:"state_hash,omitzero"`
 	Index     *index  `json:"index,omitzero"`
@@ -34,11 +35,10 @@ type expectEnvelope struct {
 	Hash      *string `json:"hash,omitzero"`
 }
 
-// index is a number that may be written in any form that JSON has for it, such
-// as 7.0.
+// index is an integer in any form that JSON allows, such as 7.0.
 type index uint64
 
-// UnmarshalJSON refuses what is no integer.
+// UnmarshalJSON fails unless raw is an integer.
 func (i *index) UnmarshalJSON(raw []byte) error {
 	number := jsontext.Value(raw).Clone()
 	if err := number.Canonicalize(); err != nil {
@@ -49,8 +49,8 @@ func (i *index) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// MarshalJSON gives the form that POST /command takes, on one line. Its error is
-// an *Error: InvalidPayload or MalformedRequest.
+// MarshalJSON returns the form that POST /command accepts, on one line. It
+// fails with an *Error: InvalidPayload or MalformedRequest.
 func (command Command) MarshalJSON() ([]byte, error) {
 	e := envelope{
 		Command: command.Name, Key: command.Key, KeySince: command.KeySince, After: command.After,
@@ -73,8 +73,8 @@ func (command Command) MarshalJSON() ([]byte, error) {
 	return raw, nil
 }
 
-// encodePayload gives a payload as one line of JSON. What is JSON already is
-// left as it is, but for white space: the server says what is wrong with it.
+// encodePayload returns a payload as one line of JSON. Existing JSON is copied
+// without white space; the server checks it.
 func encodePayload(payload any) (jsontext.Value, error) {
 	var raw jsontext.Value
 	switch p := payload.(type) {
@@ -91,9 +91,9 @@ func encodePayload(payload any) (jsontext.Value, error) {
 	return raw, raw.Compact()
 }
 
-// UnmarshalJSON reads the form that POST /command takes, and is as strict: a member
-// that is unknown, null, empty or there twice is an error. Payload becomes a
-// jsontext.Value.
+// UnmarshalJSON decodes the form that POST /command accepts, as strictly as the
+// server: unknown, null, empty or duplicate members are errors. Payload becomes
+// a jsontext.Value.
 func (command *Command) UnmarshalJSON(raw []byte) error {
 	var e envelope
 	if err := refuseEmpty(raw, ""); err != nil {
@@ -111,7 +111,7 @@ func (command *Command) UnmarshalJSON(raw []byte) error {
 	}
 	if x := e.Expect; x != nil {
 		if (x.Path == "") != (x.Hash == nil) {
-			return errors.New("/expect: path and hash go together")
+			return errors.New("/expect must have path and hash together")
 		}
 		command.Expect = &Expect{StateHash: x.StateHash, Index: (*uint64)(x.Index), Path: x.Path}
 		if x.Hash != nil {
@@ -121,12 +121,13 @@ func (command *Command) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// mayBeEmpty are the members that mean something when they are empty, or where
-// the server takes that for absent.
+// mayBeEmpty lists the members for which empty has a meaning, or means the same
+// as absent to the server.
 var mayBeEmpty = []string{"/command", "/expect/path", "/expect/hash"}
 
-// refuseEmpty refuses members of an object that are null or empty, which would be
-// left out when the command is sent, with what they ask for; and those of expect.
+// refuseEmpty returns an error if members of an object, or of its expect, are
+// null or empty. Encoding the command would drop them, and with them their
+// meaning.
 func refuseEmpty(raw jsontext.Value, at string) error {
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(raw, &members); err != nil {
@@ -138,7 +139,7 @@ func refuseEmpty(raw jsontext.Value, at string) error {
 	for name, value := range members {
 		pointer := at + "/" + name
 		switch {
-		case pointer == "/payload": // The server's to judge.
+		case pointer == "/payload": // The server checks it.
 		case value.Kind() == 'n':
 			return fmt.Errorf("%s is null: leave it out", pointer)
 		case isEmpty(value) && !slices.Contains(mayBeEmpty, pointer):
@@ -152,7 +153,7 @@ func refuseEmpty(raw jsontext.Value, at string) error {
 	return nil
 }
 
-// isEmpty knows texts and lists.
+// isEmpty reports whether value is an empty string or array.
 func isEmpty(value jsontext.Value) bool {
 	return string(value) == `""` || value.Kind() == '[' && len(bytes.TrimSpace(value[1:len(value)-1])) == 0
 }

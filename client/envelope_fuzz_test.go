@@ -16,8 +16,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// envelopes are commands that were kept as JSON: some lawful, some not, some in
-// a form that only one side might take.
+// envelopes are commands stored as JSON: valid ones, invalid ones, and some in
+// a form that only one side might accept.
 var envelopes = []string{
 	`{"command":"tally.add","payload":{"tally":"a","amount":1}}`,
 	` {"payload" : {"amount" : 1e0, "tally":"\u0061"}, "comm\u0061nd":"tally.add"} `,
@@ -58,8 +58,8 @@ var envelopes = []string{
 	`""`,
 }
 
-// TestKeptCommandsAreTheServers posts each envelope as it is, and through a
-// Command that it was read into: both are the same command, or none.
+// TestKeptCommandsAreTheServers posts each envelope directly, and decoded into
+// a Command and encoded again: both are the same command, or both are refused.
 func TestKeptCommandsAreTheServers(t *testing.T) {
 	for _, envelope := range envelopes {
 		posted, kept := newSite(t, ""), newSite(t, "")
@@ -83,8 +83,8 @@ func TestKeptCommandsAreTheServers(t *testing.T) {
 	}
 }
 
-// FuzzCommand holds what a Command takes from JSON, and gives again, to what the
-// server's decoder takes.
+// FuzzCommand compares what a Command accepts as JSON, and encodes again, with
+// what the server's decoder accepts.
 func FuzzCommand(f *testing.F) {
 	for _, envelope := range envelopes {
 		f.Add([]byte(envelope))
@@ -113,7 +113,7 @@ func FuzzCommand(f *testing.F) {
 	})
 }
 
-// plain takes an absent payload for the empty one, which it is.
+// plain replaces an absent payload by the empty one, which means the same.
 func plain(r swoosh.Request) swoosh.Request {
 	if raw, ok := r.Payload.(jsontext.Value); ok && len(raw) == 0 {
 		r.Payload = jsontext.Value("{}")

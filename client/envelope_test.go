@@ -26,7 +26,7 @@ func whole() client.Command {
 	return command
 }
 
-// TestCommandIsKept: what is kept as JSON is the same command later.
+// TestCommandIsKept: a command stored as JSON is the same command later.
 func TestCommandIsKept(t *testing.T) {
 	for _, command := range []client.Command{whole(), {Name: "x"}, {Name: "x", Expect: &client.Expect{StateHash: "h"}}} {
 		raw, err := json.Marshal(command)
@@ -52,8 +52,8 @@ func TestCommandIsKept(t *testing.T) {
 		`{"command":"x","expect":null}`:            "/expect is null",
 		`{"command":"x","idempotency_key":null}`:   "/idempotency_key is null",
 		`{"command":"x","expect":{"index":null}}`:  "/expect/index is null",
-		`{"command":"x","expect":{"path":"/a"}}`:   "path and hash go together",
-		`{"command":"x","expect":{"hash":"a"}}`:    "path and hash go together",
+		`{"command":"x","expect":{"path":"/a"}}`:   "must have path and hash together",
+		`{"command":"x","expect":{"hash":"a"}}`:    "must have path and hash together",
 		`{"command":"x","expect":{"other":"a"}}`:   "other",
 		`{"command":"x"} {"command":"y"}`:          "after",
 		`{"command":"x","evidence":"ucxl://a"}`:    "evidence",
@@ -109,7 +109,8 @@ func TestErrorIsTheProblemDocument(t *testing.T) {
 	require.Equal(t, problem, string(raw))
 }
 
-// TestNotify: the caller hears why it waits, and not of the last failure.
+// TestNotify is called with the reason of each wait, but not for the last
+// failure.
 func TestNotify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
@@ -125,8 +126,8 @@ func TestNotify(t *testing.T) {
 	})
 }
 
-// TestCommandIsGivenWhole: a hash without a path, which the server refuses, is not
-// left out; and the caller's bytes stay as they are.
+// TestCommandIsGivenWhole: a hash without a path, which the server refuses, is
+// not dropped. The caller's bytes are not modified.
 func TestCommandIsGivenWhole(t *testing.T) {
 	payload := []byte("{ }")
 	raw, err := json.Marshal(client.Command{Name: "x", Payload: payload, Expect: &client.Expect{Hash: "h"}})

@@ -13,7 +13,7 @@ import (
 	"github.com/chorus-services/swoosh/project"
 )
 
-// serve stands for swoosh serve: it gives a server's address.
+// serve stands for swoosh serve. It returns the server's address.
 func serve() (address string, stop func()) {
 	engine, err := swoosh.Open(context.Background(), swoosh.Options{}, project.Domain)
 	if err != nil {
@@ -35,7 +35,7 @@ type Create struct {
 	Name    string `json:"name"`
 }
 
-// Project is what an example reads of a row.
+// Project is the part of a row that an example reads.
 type Project struct {
 	Name  string `json:"name"`
 	Phase string `json:"phase"`

@@ -2,5 +2,5 @@ package client
 
 import "maps"
 
-// NextSteps is a copy of the sentences that say what to do about a code.
+// NextSteps returns a copy of nextSteps.
 func NextSteps() map[string]string { return maps.Clone(nextSteps) }

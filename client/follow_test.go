@@ -13,8 +13,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// TestExampleFollow builds examples/follow and kills it in between: it goes on
-// where it was.
+// TestExampleFollow builds examples/follow and kills it repeatedly: it
+// continues where it was.
 func TestExampleFollow(t *testing.T) {
 	bin, file := filepath.Join(t.TempDir(), "follow"), filepath.Join(t.TempDir(), "model.json")
 	out, err := exec.Command("go", "build", "-o", bin, "../examples/follow").CombinedOutput()

@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// lineMaxBytes is more than any line of a swoosh server takes.
+// lineMaxBytes is more than any line that a swoosh server sends.
 const lineMaxBytes = 2 << 20
 
 // lineReader reads lines, each at most lineMaxBytes long.
@@ -19,15 +19,15 @@ func newLineReader(r io.Reader) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, 32<<10)}
 }
 
-// next gives a line without its end, which is LF or CR LF. The bytes are good
-// until the next call. At the end of what comes it gives io.EOF; a line without
-// an end was cut off, and is none.
+// next returns a line without its end, which is LF or CR LF. The bytes are
+// valid until the next call. At the end of the input it returns io.EOF. A last
+// line without an end was cut short, and is an error.
 func (l *lineReader) next() ([]byte, error) {
 	l.buf = l.buf[:0]
 	for {
 		piece, err := l.r.ReadSlice('\n')
 		if len(l.buf)+len(piece) > lineMaxBytes {
-			return nil, failure(NotSwoosh, No, nil, "a line has more than %d bytes, which no swoosh server sends", lineMaxBytes)
+			return nil, failure(NotSwoosh, No, nil, "a line has more than %d bytes, so it is not from a swoosh server", lineMaxBytes)
 		}
 		l.buf = append(l.buf, piece...)
 		switch {
@@ -42,12 +42,12 @@ func (l *lineReader) next() ([]byte, error) {
 }
 
 // event is a server-sent event (HTML Living Standard, 9.2), or a comment, which
-// says only that the server is there.
+// only shows that the server is alive.
 type event struct {
 	isComment bool
 	name      string
 	id        string
-	data      []byte // good until the next one
+	data      []byte // valid until the next event
 }
 
 // eventReader reads server-sent events.
@@ -56,9 +56,9 @@ type eventReader struct {
 	data  []byte
 }
 
-// next gives an event once it is whole: what is cut off before its blank line
-// is none. Fields that it does not know are passed over, and so is retry: the
-// client has a backoff of its own.
+// next returns the next complete event; an event cut off before its blank line
+// is dropped. It ignores unknown fields, and retry, since the client has its
+// own backoff.
 func (r *eventReader) next() (event, error) {
 	var e event
 	r.data = r.data[:0]
@@ -84,7 +84,7 @@ func (r *eventReader) next() (event, error) {
 			e.id, begun = string(value), true
 		case string(name) == "data":
 			if begun = true; len(r.data)+len(value) > lineMaxBytes {
-				return event{}, failure(NotSwoosh, No, nil, "an event has more than %d bytes, which no swoosh server sends", lineMaxBytes)
+				return event{}, failure(NotSwoosh, No, nil, "an event has more than %d bytes, so it is not from a swoosh server", lineMaxBytes)
 			}
 			r.data = append(append(r.data, value...), '\n')
 		}

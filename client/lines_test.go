@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEvents reads what the standard allows and the server may come to send.
+// TestEvents reads everything that the standard allows and a future server may
+// send.
 func TestEvents(t *testing.T) {
 	stream := "retry: 1000\n\n:\n\n: a comment\nid: 1\nevent: entry\ndata: {\n: in between\ndata:}\n\nid:2\r\nevent:entry\r\ndata\r\nunheard: of\r\n\r\nevent: late\ndata: cut off\n"
 	for _, r := range []io.Reader{strings.NewReader(stream), iotest.OneByteReader(strings.NewReader(stream)), iotest.DataErrReader(strings.NewReader(stream))} {
@@ -29,7 +30,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// FuzzEvents holds the reader to bounded memory and to the lines that it read.
+// FuzzEvents checks that the reader uses bounded memory and returns only data
+// from the lines it read.
 func FuzzEvents(f *testing.F) {
 	f.Add("id: 1\nevent: entry\ndata: x\n\n:\n\n")
 	f.Fuzz(func(t *testing.T, stream string) {

@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// Entry is a command in the log. The members from IdempotencyKey on are there
-// if they were given.
+// Entry is a command in the log. The members from IdempotencyKey on are set if
+// the command had them.
 type Entry struct {
 	Index     uint64          `json:"index"`
 	HLC       string          `json:"hlc"`
 	Command   string          `json:"command"`
 	Payload   json.RawMessage `json:"payload"` // as sent, canonical
-	Changed   bool            `json:"changed"` // false: it altered nothing
+	Changed   bool            `json:"changed"` // false: the state stayed the same
 	StateHash string          `json:"state_hash"`
-	Chain     string          `json:"chain"` // links it to all entries before it
+	Chain     string          `json:"chain"` // hash that includes all entries before it
 
-	Raw json.RawMessage `json:"-"` // the whole entry as the server gave it: canonical JSON (RFC 8785)
+	Raw json.RawMessage `json:"-"` // the whole entry as the server sent it: canonical JSON (RFC 8785)
 
 	IdempotencyKey string          `json:"idempotency_key"`
 	KeySince       string          `json:"key_since"`
@@ -39,17 +39,17 @@ type Entry struct {
 	Batch          Batch           `json:"batch"`
 }
 
-// Batch says which atomic batch an entry belongs to; zero: to none.
+// Batch says which atomic batch an entry belongs to; zero: none.
 type Batch struct {
 	First uint64 `json:"first"` // index of the batch's first entry
 	Count uint64 `json:"count"` // entries in it
 }
 
-// Log gives the entries from an index on, in order, each once, and ends at the
-// end of the log; 0 stands for the first that is kept. A connection that breaks
-// is taken up again after the entry that came last. The sequence ends with the
-// first error: Compacted if the log no longer has from, NotFound if it is more
-// than one beyond the end.
+// Log yields the entries from an index on, in order and each once, up to the
+// end of the log; 0 means the first entry that is kept. If the connection
+// breaks, Log continues after the last entry. The sequence ends with the first
+// error: Compacted if the log no longer has from, NotFound if from is more than
+// one beyond the end.
 func (c *Client) Log(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		f := &follower{c: c, next: from, yield: yield, backoff: c.patience()}
@@ -57,17 +57,17 @@ func (c *Client) Log(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
 	}
 }
 
-// Watch gives the entries from an index on, in order, each once, and then those
-// to come, as they become durable; 0 stands for the first that comes after the
-// call. It never misses and never repeats an entry: a connection that breaks, or
-// says nothing for 45 s, is taken up again after the entry that came last, for as
-// long as ctx allows, also where the server cannot be reached yet or is
-// restarted. However slow its caller is, nothing is lost.
+// Watch yields the entries from an index on, in order and each once, and then
+// new ones as they become durable; 0 means the first entry after the call. It
+// never misses or repeats an entry. If the connection breaks, or is silent for
+// 45 s, Watch reconnects and continues after the last entry, for as long as ctx
+// allows, even if the server is restarted or cannot be reached yet. A slow
+// caller misses nothing.
 //
-// The sequence ends with the first error: that of ctx (errors.Is finds it),
-// Compacted if the log no longer has what is due, any other refusal that will
-// stay so, such as Unauthorized or NotFound for a from that is more than one
-// beyond the end.
+// The sequence ends with the first error: ctx's error (errors.Is finds it),
+// Compacted if the log no longer has the next entry, or another permanent
+// refusal, such as Unauthorized, or NotFound if from is more than one beyond
+// the end.
 func (c *Client) Watch(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		f := &follower{c: c, next: from, yield: yield, backoff: c.patience()}
@@ -76,23 +76,23 @@ func (c *Client) Watch(ctx context.Context, from uint64) iter.Seq2[Entry, error]
 	}
 }
 
-// follower gives entries to yield and knows which is due.
+// follower passes entries to yield and knows which one is next.
 type follower struct {
 	c       *Client
-	next    uint64 // index of the entry that is due; 0: not known yet
-	had     bool   // an entry has come
+	next    uint64 // index of the next entry; 0: not known yet
+	had     bool   // an entry has been received
 	yield   func(Entry, error) bool
 	backoff *backoff
 }
 
-// run reads with one connection after the other until the end.
+// run calls read for one connection after the other until the end.
 func (f *follower) run(ctx context.Context, read func(context.Context) error) {
 	if err := f.backoff.again(ctx, func() error { return read(ctx) }); err != nil {
 		f.yield(Entry{}, err)
 	}
 }
 
-// take gives an entry on. Entries may be missing only where log.loss says so.
+// take passes an entry on. Entries may be missing only before a log.loss entry.
 func (f *follower) take(r request, raw []byte) error {
 	var e Entry
 	if err := r.decode(f.c.address, raw, &e); err != nil {
@@ -100,7 +100,7 @@ func (f *follower) take(r request, raw []byte) error {
 	}
 	e.Raw = bytes.Clone(raw)
 	if e.Index == 0 || f.next != 0 && e.Index != f.next && (e.Index < f.next || e.Command != "log.loss") {
-		return failure(NotSwoosh, No, nil, "%s gave entry %d where %d is due, which no swoosh server does", f.c.address, e.Index, f.next)
+		return failure(NotSwoosh, No, nil, "%s sent entry %d instead of %d, which a swoosh server does not do", f.c.address, e.Index, f.next)
 	}
 	f.next, f.had = e.Index+1, true
 	f.backoff.reset()
@@ -111,7 +111,7 @@ func (f *follower) take(r request, raw []byte) error {
 	return nil
 }
 
-// readLog reads to the end of the log, as of the request.
+// readLog reads up to the end that the log has at the time of the request.
 func (f *follower) readLog(ctx context.Context) error {
 	r := request{method: http.MethodGet, path: "/log", query: url.Values{}, header: map[string]string{"Accept": "application/x-ndjson"}, quiet: quietMost}
 	if f.next > 0 {
@@ -137,10 +137,11 @@ func (f *follower) readLog(ctx context.Context) error {
 	}
 }
 
-// watchQuietMost is quietMost for a watch: the server says something every 15 s.
+// watchQuietMost is quietMost for a watch, in which the server sends something
+// every 15 s.
 const watchQuietMost = 45 * time.Second
 
-// watch reads entries as they come. It never ends without an error.
+// watch reads entries as they come. It always ends with an error.
 func (f *follower) watch(ctx context.Context) error {
 	if f.next == 0 {
 		last, err := f.c.last(ctx)
@@ -185,7 +186,7 @@ func (f *follower) takeEvent(r request, e event) error {
 	case e.name == "problem":
 		problem, err := parseProblem(e.data)
 		if err != nil {
-			return failure(NotSwoosh, No, err, "%s sent an event that is no problem document: %v", f.c.address, err)
+			return failure(NotSwoosh, No, err, "%s sent an event that is not a problem document: %v", f.c.address, err)
 		}
 		return problem
 	}

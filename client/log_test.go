@@ -15,8 +15,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// TestWatchOverRestarts follows a log that grows while the server is restarted
-// on its directory and its port, and connections are cut.
+// TestWatchOverRestarts follows a growing log while the server is restarted
+// with the same directory and port, and connections are cut.
 func TestWatchOverRestarts(t *testing.T) {
 	const n, restarts = 400, 3
 	s := newSite(t, t.TempDir())
@@ -52,8 +52,8 @@ func TestWatchOverRestarts(t *testing.T) {
 	requireOnce(t, s, n)
 }
 
-// TestWatchFromNow begins with what comes after the call, also if its first
-// connections break before anything came.
+// TestWatchFromNow begins with the first entry after the call, even if its
+// first connections break before any entry.
 func TestWatchFromNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s := scripted(t, client.Retry{}, isNotThere, answers(200, "application/json", "1"), isNotThere, events(), events(entry(8), problem("compacted", 410)))
@@ -99,7 +99,7 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// TestLogThatIsCutOff takes a line without an end for none.
+// TestLogThatIsCutOff does not accept a line without an end.
 func TestLogThatIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines := func(body string) reply { return answers(200, "application/x-ndjson", body) }
@@ -114,7 +114,7 @@ func TestLogThatIsCutOff(t *testing.T) {
 	})
 }
 
-// events is an answer of GET /watch that ends.
+// events is a complete answer of GET /watch.
 func events(parts ...string) reply {
 	return answers(200, "text/event-stream", "retry: 1000\n\n"+strings.Join(parts, ""))
 }
@@ -127,7 +127,7 @@ func problem(code string, status int) string {
 	return fmt.Sprintf("event: problem\ndata: {\"code\":%q,\"status\":%d,\"happened\":\"no\",\"detail\":\"d\"}\n\n", code, status)
 }
 
-// watched collects what a watch from 5 gives until it ends.
+// watched returns what a watch from 5 yields until it ends.
 func watched(t *testing.T, answers ...reply) (indexes []uint64, s *script, err error) {
 	c, s := scripted(t, client.Retry{}, answers...)
 	for e, err := range c.Watch(t.Context(), 5) {
@@ -184,7 +184,8 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestQuietWatchIsTakenUpAgain has a connection that died without a word.
+// TestQuietWatchIsTakenUpAgain: a watch reconnects after a connection that died
+// silently.
 func TestQuietWatchIsTakenUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := func(r *http.Request) (*http.Response, error) {
@@ -204,7 +205,7 @@ func TestQuietWatchIsTakenUpAgain(t *testing.T) {
 	})
 }
 
-// TestWatchBelievesNoOther finds entries that cannot be.
+// TestWatchBelievesNoOther detects entries that a swoosh server does not send.
 func TestWatchBelievesNoOther(t *testing.T) {
 	for name, body := range map[string]string{
 		"repeats":       entry(5) + entry(5),

@@ -11,8 +11,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// requireOnce wants n entries, each with a key of its own and key_since, that
-// add 1 each.
+// requireOnce requires n entries that add 1 each, with different keys and with
+// key_since.
 func requireOnce(t *testing.T, s *site, n int) {
 	keys, sum := map[string]bool{}, uint32(0)
 	for _, e := range s.log() {
@@ -29,7 +29,7 @@ func requireOnce(t *testing.T, s *site, n int) {
 }
 
 // TestDoHappensOnce sends commands over connections that break anywhere: before
-// the server has the request, before its answer, in the middle of it.
+// the server has the request, before its answer, or within the answer.
 func TestDoHappensOnce(t *testing.T) {
 	s := newSite(t, "")
 	proxy := newCutter(t, s.addr, randomCuts(7, 4000, 4000))

@@ -14,7 +14,7 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// slowly gives commands, with a key_since, long after each other.
+// slowly yields commands with a key_since, with long pauses.
 func slowly(n int, pause time.Duration) iter.Seq[client.Command] {
 	return func(yield func(client.Command) bool) {
 		for range n {
@@ -31,8 +31,8 @@ func withSince(command client.Command) client.Command {
 	return command
 }
 
-// TestStreamIsPatientAfterSilence: the time that commands take to come is not
-// taken from the budget, neither before the first nor between two.
+// TestStreamIsPatientAfterSilence: waiting for commands does not use up the
+// budget, neither before the first command nor between two.
 func TestStreamIsPatientAfterSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
@@ -47,8 +47,8 @@ func TestStreamIsPatientAfterSilence(t *testing.T) {
 	})
 }
 
-// TestLogIsPatientWithItsReader, who works long on an entry and then finds the
-// connection gone.
+// TestLogIsPatientWithItsReader, which handles an entry for so long that the
+// connection is gone afterwards.
 func TestLogIsPatientWithItsReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s := scripted(t, client.Retry{For: time.Minute}, answers(200, "application/x-ndjson", "{\"index\":1}\n{"), isNotThere, answers(200, "application/x-ndjson", "{\"index\":2}\n"))
@@ -63,8 +63,8 @@ func TestLogIsPatientWithItsReader(t *testing.T) {
 	})
 }
 
-// TestStreamSpendsOneBudget where it cannot learn key_since: what it gave up on
-// is not begun anew, and nobody is told of an attempt that is not made.
+// TestStreamSpendsOneBudget if it cannot learn key_since: after giving up it
+// does not start over, and Notify is not called for attempts that are not made.
 func TestStreamSpendsOneBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := 0
@@ -77,8 +77,8 @@ func TestStreamSpendsOneBudget(t *testing.T) {
 	})
 }
 
-// TestStreamThatFailsTakesNoMore: each command that was taken was answered, or is
-// in Again.
+// TestStreamThatFailsTakesNoMore: each command taken was answered or is in
+// Again.
 func TestStreamThatFailsTakesNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := scripted(t, client.Retry{Attempts: 1}, isNotThere)
@@ -98,7 +98,8 @@ func TestStreamThatFailsTakesNoMore(t *testing.T) {
 	})
 }
 
-// TestLineOfWhatCannotBeSent: also a command that cannot be encoded has its line.
+// TestLineOfWhatCannotBeSent: a command that cannot be encoded has a line
+// number too.
 func TestLineOfWhatCannotBeSent(t *testing.T) {
 	wrong := withSince(client.Command{Name: "tally.add", Payload: func() {}})
 	c, s := scripted(t, client.Retry{}, talks(new([]string)))
@@ -109,7 +110,7 @@ func TestLineOfWhatCannotBeSent(t *testing.T) {
 	require.LessOrEqual(t, len(s.asked), 1)
 }
 
-// TestBudgetOfWhatLasts ends as long after the first failure as it says.
+// TestBudgetOfWhatLasts counts from the first failure.
 func TestBudgetOfWhatLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := scripted(t, client.Retry{For: 20 * time.Second}, isNotThere)
@@ -126,7 +127,7 @@ func TestBudgetOfWhatLasts(t *testing.T) {
 	})
 }
 
-// TestContextThatEndsWithTheAnswer is named beside the refusal.
+// TestContextThatEndsWithTheAnswer is mentioned besides the refusal.
 func TestContextThatEndsWithTheAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c, _ := scripted(t, client.Retry{}, func(r *http.Request) (*http.Response, error) {

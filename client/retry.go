@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// Retry is how long a call goes on asking until there is an answer that will
-// stay so. Between two attempts it waits for a random time, at most 100 ms at
-// first and twice as long each time, up to 5 s; and as long as the server's
-// Retry-After says. A stream and a log begin their budget with a failure, and
-// have the whole of it again after each answer; a watch needs none.
+// Retry limits how long a call retries until it has a final answer. Before each
+// retry it waits for a random time, at most 100 ms at first and twice as long
+// each time, up to 5 s, plus the time in the server's Retry-After. For a stream
+// and a log, the budget starts at a failure and is full again after each
+// answer. A watch has no budget.
 //
-// An attempt has failed when the server says nothing for 65 s; 45 s in a watch, 10 s
-// for Version, Ready, Health and where the log ends. Snapshot, Import and a state of
-// long ago take as long as they take.
+// An attempt fails if the server is silent for 65 s; 45 s in a watch, and 10 s
+// for Version, Ready, Health and finding the end of the log. Snapshot, Import
+// and reading a past state have no such limit.
 type Retry struct {
-	Attempts int           // most attempts; 0: as many as fit into For; 1: never ask again
-	For      time.Duration // no attempt begins later than that after the first; 0 means 1 min
+	Attempts int           // the most attempts; 0: as many as fit into For; 1: no retries
+	For      time.Duration // time from the first attempt in which others may begin; 0 means 1 min
 
-	// Notify is told why another attempt is made, before the pause; nil: nobody
-	// is. Calls of several goroutines come side by side.
+	// Notify is called before the pause of each retry, with the reason; nil:
+	// not called. Calls from several goroutines may be concurrent.
 	Notify func(why *Error, pause time.Duration)
 }
 
@@ -30,11 +30,11 @@ const (
 	longestPause = 5 * time.Second
 )
 
-// backoff is one call's use of its budget.
+// backoff tracks one call's use of its budget.
 type backoff struct {
 	budget   Retry
-	endless  bool      // there is no budget
-	began    time.Time // zero: with the next failure
+	endless  bool      // no budget
+	began    time.Time // zero: the budget starts with the next failure
 	attempts int
 }
 
@@ -42,23 +42,24 @@ func (c *Client) backoff() *backoff {
 	return &backoff{budget: c.retry, began: time.Now()}
 }
 
-// patience is a backoff for what may last: the budget is for failures alone, not
-// for the time that commands take to come, or entries to be worked on.
+// patience returns a backoff for long calls, whose budget counts only from a
+// failure, not while waiting for commands or for the caller to handle entries.
 func (c *Client) patience() *backoff { return &backoff{budget: c.retry} }
 
-// reset begins anew, since the server gave an answer.
+// reset restores the budget after an answer of the server.
 func (b *backoff) reset() { b.began, b.attempts = time.Time{}, 0 }
 
-// errEnough says that the caller wants no more.
+// errEnough is returned when the caller wants no more.
 var errEnough = errors.New("the caller wants no more")
 
-// again calls once until it succeeds, fails for good, or the budget ends.
+// again calls once until it succeeds, fails permanently, or the budget is used
+// up.
 func (c *Client) again(ctx context.Context, once func() error) error {
 	return c.backoff().again(ctx, once)
 }
 
-// again calls once until it succeeds, is enough, fails for good, or the budget
-// ends.
+// again calls once until it succeeds, returns errEnough, fails permanently, or
+// the budget is used up.
 func (b *backoff) again(ctx context.Context, once func() error) error {
 	for {
 		err := once()
@@ -71,7 +72,7 @@ func (b *backoff) again(ctx context.Context, once func() error) error {
 	}
 }
 
-// pause waits until the next attempt. It gives err if there is to be none.
+// pause waits until the next attempt. It returns err if there must be none.
 func (b *backoff) pause(ctx context.Context, err error) error {
 	if e := asError(err); !e.passes() {
 		return e
@@ -79,7 +80,7 @@ func (b *backoff) pause(ctx context.Context, err error) error {
 	return b.wait(ctx, err)
 }
 
-// wait is pause for an error that calls for another attempt in any case.
+// wait is pause for an error that always calls for another attempt.
 func (b *backoff) wait(ctx context.Context, err error) error {
 	e := asError(err)
 	pause := e.after + rand.N(min(firstPause<<min(b.attempts, 10), longestPause))

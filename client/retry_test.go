@@ -18,8 +18,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// script is a server that gives prepared answers, one after the other; the last
-// one for ever.
+// script is a server with prepared answers, one after the other; the last one
+// is repeated forever.
 type script struct {
 	answers []reply
 	asked   []time.Time
@@ -84,13 +84,13 @@ var (
 	isCutOff   = answers(200, "application/json", `{"index":7,"hlc":`)
 )
 
-// scripted is a client that gets prepared answers.
+// scripted returns a client that gets prepared answers.
 func scripted(t *testing.T, retry client.Retry, answers ...reply) (*client.Client, *script) {
 	s := &script{answers: answers}
 	return newClient(t, "http://swoosh.test", client.Options{Transport: s, Retry: retry}), s
 }
 
-// keyed is a command that needs no asking for key_since.
+// keyed is a command with a key_since, so that the client need not ask for one.
 var keyed = client.Command{Name: "tally.add", Key: "k", KeySince: hlc}
 
 func TestWhatIsAskedAgain(t *testing.T) {
@@ -150,7 +150,7 @@ func TestWhatIsNotAskedAgain(t *testing.T) {
 	}
 }
 
-// TestBackoff grows by chance up to 5 s, and ends with the budget.
+// TestBackoff: pauses are random, grow up to 5 s, and end with the budget.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s := scripted(t, client.Retry{For: 10 * time.Minute}, loses)
@@ -204,7 +204,7 @@ func TestTheContextEndsTheWaiting(t *testing.T) {
 	})
 }
 
-// TestSilenceEnds has a server that takes a command and never answers.
+// TestSilenceEnds uses a server that takes a command and never answers.
 func TestSilenceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := func(r *http.Request) (*http.Response, error) {
@@ -218,7 +218,8 @@ func TestSilenceEnds(t *testing.T) {
 	})
 }
 
-// TestWhetherItHappened holds the error to all attempts, not to the last one.
+// TestWhetherItHappened checks that Happened is about all attempts, not only
+// the last.
 func TestWhetherItHappened(t *testing.T) {
 	for name, test := range map[string]struct {
 		answers  []reply
@@ -249,8 +250,8 @@ func TestWhetherItHappened(t *testing.T) {
 	}
 }
 
-// TestKeySince asks where the log stands once, and again when what it knows is
-// old; what a starting server says does not count.
+// TestKeySince asks for the newest stamp once, and again when what it knows is
+// old. Answers of a starting server do not count.
 func TestKeySince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stands := answers(200, "application/json", "1")

@@ -16,11 +16,11 @@ type Row[T any] struct {
 	Value T
 }
 
-// Rows reads a table, in the order of its keys, holding a row at a time. All rows
-// are of one state, however long the reading takes: a connection that breaks is
-// taken up again after the row that came last, in that state. Compacted: it is
-// no longer kept then. IfNoneMatch has no effect. The sequence ends with the
-// first error.
+// Rows yields the rows of a table in the order of their keys, holding one row
+// at a time. All rows are from one state, however long the reading takes: if
+// the connection breaks, Rows continues in that state after the last row. It
+// fails with Compacted if that state is no longer kept. IfNoneMatch has no
+// effect. The sequence ends with the first error.
 func Rows[T any](ctx context.Context, c *Client, table string, options ...ReadOption) iter.Seq2[Row[T], error] {
 	return func(yield func(Row[T], error) bool) {
 		t := &tableReader{c: c, read: newRead(table, options), backoff: c.patience()}
@@ -37,20 +37,20 @@ func Rows[T any](ctx context.Context, c *Client, table string, options ...ReadOp
 	}
 }
 
-// tableReader gives the rows of a table and knows which came last.
+// tableReader passes on the rows of a table and knows which was last.
 type tableReader struct {
 	c       *Client
 	read    request
 	backoff *backoff
 	give    func(key string, raw []byte) bool
-	had     bool // a row has come
+	had     bool // a row has been received
 	last    string
 }
 
-// once reads with one connection.
+// once reads from one connection.
 func (t *tableReader) once(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // What the caller does not want need not come.
+	defer cancel() // The caller may stop early.
 	answer, err := t.c.send(ctx, t.read)
 	if err != nil {
 		return err
@@ -66,19 +66,19 @@ func (t *tableReader) once(ctx context.Context) error {
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return t.read.cut(t.c.address, io.ErrUnexpectedEOF)
 	case errors.As(err, &bad):
-		return failure(NotSwoosh, No, err, "%s gave what is no table: %v", t.c.address, err)
+		return failure(NotSwoosh, No, err, "%s answered with something that is not a table: %v", t.c.address, err)
 	}
 	return err
 }
 
-// rows gives those that have not come yet.
+// rows passes on the rows that have not been received before.
 func (t *tableReader) rows(from io.Reader) error {
-	d := jsontext.NewDecoder(from, jsontext.AllowDuplicateNames(true)) // Else it would hold every key.
+	d := jsontext.NewDecoder(from, jsontext.AllowDuplicateNames(true)) // Otherwise the decoder would remember every key.
 	switch begin, err := d.ReadToken(); {
 	case err != nil:
 		return err
 	case begin.Kind() != '{':
-		return &jsontext.SyntacticError{Err: errors.New("it is no object")}
+		return &jsontext.SyntacticError{Err: errors.New("it is not an object")}
 	}
 	for isNew := !t.had; d.PeekKind() == '"'; {
 		name, err := d.ReadToken()

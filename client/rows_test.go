@@ -10,8 +10,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// TestRowsAreOfOneState though every row is altered after the first was given,
-// and the connection breaks.
+// TestRowsAreOfOneState, although every row is changed after the first was
+// yielded and the connection breaks.
 func TestRowsAreOfOneState(t *testing.T) {
 	s := newSite(t, "")
 	fill(t, s.client(), 1500)
@@ -36,8 +36,8 @@ func TestRowsAreOfOneState(t *testing.T) {
 	require.Equal(t, 1, proxy.cutSoFar())
 }
 
-// TestRowsGoOnWhereTheyWere asks for the state that it began with, or that the
-// caller named.
+// TestRowsGoOnWhereTheyWere continues in the state in which reading began, or
+// which the caller named.
 func TestRowsGoOnWhereTheyWere(t *testing.T) {
 	table := func(body string) reply { return answers(200, "application/json", body) }
 	for _, test := range []struct {
@@ -62,7 +62,7 @@ func TestRowsGoOnWhereTheyWere(t *testing.T) {
 	}
 }
 
-// TestRowsEnd with the first error, or as soon as nobody wants more.
+// TestRowsEnd with the first error, or as soon as the caller stops.
 func TestRowsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for body, code := range map[string]string{`{"a":}`: client.NotSwoosh, `7`: client.NotSwoosh, `{"a":"x"}`: client.Mistyped, `{"a":1`: client.NoAnswer} {

@@ -7,7 +7,7 @@ import (
 	"net/url"
 )
 
-// Snapshot is what Client.Snapshot saved.
+// Snapshot describes a saved snapshot.
 type Snapshot struct {
 	Index     uint64 `json:"index"` // of the last entry in it
 	HLC       string `json:"hlc"`
@@ -15,7 +15,7 @@ type Snapshot struct {
 	Bytes     int64  `json:"bytes"`
 }
 
-// Snapshot has the server save a snapshot, and returns once it is durable.
+// Snapshot makes the server save a snapshot, and returns once it is durable.
 func (c *Client) Snapshot(ctx context.Context) (s Snapshot, err error) {
 	err = c.again(ctx, func() error {
 		return c.ask(ctx, request{method: http.MethodPost, path: "/snapshot"}, &s)
@@ -23,15 +23,15 @@ func (c *Client) Snapshot(ctx context.Context) (s Snapshot, err error) {
 	return s, err
 }
 
-// Health is the server's account of itself.
+// Health is the condition of the server.
 type Health struct {
-	Mode      string   `json:"mode"`    // "ready", or as Readiness.Reason
-	Reasons   []string `json:"reasons"` // sentences
+	Mode      string   `json:"mode"`    // "ready", or a value of Readiness.Reason
+	Reasons   []string `json:"reasons"` // why the mode is not "ready", in sentences
 	Index     uint64   `json:"index"`
 	HLC       string   `json:"hlc"`
 	StateHash string   `json:"state_hash,omitzero"` // empty while the server starts
 	Node      string   `json:"node"`
-	Snapshot  struct { // the newest good one; index 0 while there is none
+	Snapshot  struct { // the newest good snapshot; index 0: none
 		Index uint64 `json:"index"`
 		HLC   string `json:"hlc"`
 	} `json:"snapshot"`
@@ -43,7 +43,7 @@ type Health struct {
 		Free    uint64 `json:"free"`
 		Reserve uint64 `json:"reserve"`
 	} `json:"disk"`
-	Keys struct { // Since is the hlc at which the key window begins; empty: it holds every key
+	Keys struct { // Since is the hlc at which the key window begins; empty: it has every key
 		Since string `json:"since,omitzero"`
 	} `json:"keys"`
 	Clock struct { // how far the last stamp is ahead of the wall clock
@@ -51,28 +51,29 @@ type Health struct {
 	} `json:"clock"`
 }
 
-// Health asks once how the server is; also while it starts.
+// Health returns the condition of the server, even while it starts. It does not
+// retry.
 func (c *Client) Health(ctx context.Context) (h Health, err error) {
 	err = c.ask(ctx, request{method: http.MethodGet, path: "/health", quiet: probeMost, probe: true}, &h)
 	return h, err
 }
 
-// Readiness tells whether commands are taken.
+// Readiness says whether the server accepts commands.
 type Readiness struct {
 	Ready   bool   `json:"ready"`
 	Reason  string `json:"reason"`  // starting, shutting_down, read_only, disk_full or stalled; empty: ready
-	Applied uint64 `json:"applied"` // with Target: how far a starting server has come, in entries
+	Applied uint64 `json:"applied"` // entries replayed so far, of Target, while the server starts
 	Target  uint64 `json:"target"`
 }
 
-// Ready asks once whether the server takes commands. That it does not is no
-// error.
+// Ready returns whether the server accepts commands. If it does not, that is
+// not an error. Ready does not retry.
 func (c *Client) Ready(ctx context.Context) (r Readiness, err error) {
 	err = c.ask(ctx, request{method: http.MethodGet, path: "/readyz", quiet: probeMost, probe: true, also: http.StatusServiceUnavailable}, &r)
 	return r, err
 }
 
-// Version says what runs there.
+// Version describes the server's program.
 type Version struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
@@ -80,26 +81,26 @@ type Version struct {
 	Format  int    `json:"format"` // of the state's document
 }
 
-// Version asks once what runs there.
+// Version returns the version of the server's program. It does not retry.
 func (c *Client) Version(ctx context.Context) (v Version, err error) {
 	err = c.ask(ctx, request{method: http.MethodGet, path: "/version", quiet: probeMost, probe: true}, &v)
 	return v, err
 }
 
-// CommandInfo is a command that the server knows.
+// CommandInfo describes a command of the server.
 type CommandInfo struct {
 	Name     string          `json:"name"`
 	Summary  string          `json:"summary"`
 	Domain   string          `json:"domain"`
-	Region   string          `json:"region"`   // empty: it has no phases
+	Region   string          `json:"region"`   // the name before the dot
 	From     []string        `json:"from"`     // phases
 	To       []string        `json:"to"`       // phases
 	Schema   json.RawMessage `json:"schema"`   // of the payload, as JSON Schema
-	Refusals []string        `json:"refusals"` // codes that follow from what it does
-	Role     string          `json:"role"`     // that the caller needs: write or admin
+	Refusals []string        `json:"refusals"` // codes that its declaration implies
+	Role     string          `json:"role"`     // the least role a caller needs: write or admin
 }
 
-// Commands lists the commands that the server knows.
+// Commands returns the commands of the server.
 func (c *Client) Commands(ctx context.Context) ([]CommandInfo, error) {
 	var all struct {
 		Commands []CommandInfo `json:"commands"`
@@ -110,7 +111,8 @@ func (c *Client) Commands(ctx context.Context) ([]CommandInfo, error) {
 	return all.Commands, err
 }
 
-// CommandInfo gives one command that the server knows; NotFound: it does not.
+// CommandInfo returns one command of the server. It fails with NotFound if
+// there is no such command.
 func (c *Client) CommandInfo(ctx context.Context, name string) (i CommandInfo, err error) {
 	err = c.again(ctx, func() error {
 		return c.ask(ctx, request{method: http.MethodGet, path: "/commands/" + url.PathEscape(name), quiet: quietMost}, &i)

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// silence ends a request whose server says nothing for too long: while one waits
-// for it, not while it waits.
+// silence ends a request if the server sends nothing for too long. Time counts
+// only while the client waits for the server.
 type silence struct {
-	most  time.Duration // 0: it may last
+	most  time.Duration // 0: no limit
 	timer *time.Timer
 }
 
 func newSilence(most time.Duration, cancel context.CancelCauseFunc) *silence {
 	s := &silence{most: most}
 	if most > 0 {
-		s.timer = time.AfterFunc(most, func() { cancel(fmt.Errorf("the server has said nothing for %s", most)) })
+		s.timer = time.AfterFunc(most, func() { cancel(fmt.Errorf("the server has sent nothing for %s", most)) })
 		s.timer.Stop()
 	}
 	return s

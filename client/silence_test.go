@@ -15,8 +15,8 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// TestSilentStreamIsTakenUpAgain has a server that begins its answer, takes a
-// command, and says nothing more.
+// TestSilentStreamIsTakenUpAgain: the server begins its answer, takes a
+// command, and then falls silent.
 func TestSilentStreamIsTakenUpAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := func(r *http.Request) (*http.Response, error) {
@@ -37,13 +37,13 @@ func TestSilentStreamIsTakenUpAgain(t *testing.T) {
 
 		c, _ = scripted(t, client.Retry{Attempts: 1}, hangs)
 		for _, err := range c.Stream(t.Context(), slices.Values([]client.Command{keyed})) {
-			require.ErrorContains(t, err, "has said nothing for 1m5s")
+			require.ErrorContains(t, err, "has sent nothing for 1m5s")
 			require.True(t, client.IsCode(err, client.NoAnswer))
 		}
 	})
 }
 
-// TestSilentServer has a server that takes requests and never answers.
+// TestSilentServer uses a server that takes requests and never answers.
 func TestSilentServer(t *testing.T) {
 	silent := func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
@@ -108,7 +108,7 @@ func streamed(answers iter.Seq2[client.Answer, error]) (err error) {
 	return err
 }
 
-// TestAnswerThatFallsSilent in its middle, and one that is read slowly.
+// TestAnswerThatFallsSilent in the middle, and an answer that is read slowly.
 func TestAnswerThatFallsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pr, pw := io.Pipe()
@@ -129,13 +129,13 @@ func TestAnswerThatFallsSilent(t *testing.T) {
 		}
 		began := time.Now()
 		_, err = state.Read(make([]byte, 1))
-		require.ErrorContains(t, err, "has said nothing for 1m5s")
+		require.ErrorContains(t, err, "has sent nothing for 1m5s")
 		require.Equal(t, 65*time.Second, time.Since(began))
 		require.NoError(t, state.Close())
 	})
 }
 
-// TestNothingIsAskedOnceItsContextHasEnded, so nothing has happened.
+// TestNothingIsAskedOnceItsContextHasEnded, so Happened is No.
 func TestNothingIsAskedOnceItsContextHasEnded(t *testing.T) {
 	c, s := scripted(t, client.Retry{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -162,7 +162,7 @@ func TestQuietStreamIsLeftAlone(t *testing.T) {
 	})
 }
 
-// TestImportEndsWithItsContext, though nothing comes of the document.
+// TestImportEndsWithItsContext, even while the document's reader blocks.
 func TestImportEndsWithItsContext(t *testing.T) {
 	s := newSite(t, "")
 	ctx, cancel := context.WithCancel(within(t))

@@ -14,7 +14,7 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// answering is a transport that answers by itself.
+// answering is a transport that makes up answers.
 type answering func(*http.Request) (body string)
 
 func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -26,8 +26,8 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// TestKeySinceIsFresh: reading entries of long ago for hours does not make the
-// client believe that the newest stamp it knows is still new.
+// TestKeySinceIsFresh: after reading old entries for hours, the client does not
+// take its newest stamp for a recent one.
 func TestKeySinceIsFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now, asked := "0197a2b4c000-0000-n1", ""
@@ -59,7 +59,7 @@ func TestKeySinceIsFresh(t *testing.T) {
 	})
 }
 
-// stamped says in every answer what the server's clock shows.
+// stamped returns answers with the stamp of the server's clock.
 type stamped struct {
 	now *string
 	answering

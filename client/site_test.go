@@ -20,7 +20,7 @@ import (
 	"github.com/chorus-services/swoosh/project"
 )
 
-// TestMain holds every test to leaving no goroutine behind.
+// TestMain checks that no test leaves a goroutine behind.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Tallies is the state of a domain that counts.
@@ -59,7 +59,7 @@ func add(to string, amount uint32) client.Command {
 	return client.Command{Name: "tally.add", Payload: map[string]any{"tally": to, "amount": amount}}
 }
 
-// site is a server that can be restarted on its directory and its port.
+// site is a server that can be restarted with the same directory and port.
 type site struct {
 	t       testing.TB
 	options swoosh.Options
@@ -71,7 +71,7 @@ type site struct {
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// newSite starts a server; an empty dir is one in memory.
+// newSite starts a server; if dir is empty, it is in memory.
 func newSite(t testing.TB, dir string) *site {
 	s := &site{t: t, addr: "127.0.0.1:0", options: swoosh.Options{Dir: dir, Node: "test", Logger: silent}}
 	s.start()
@@ -101,7 +101,7 @@ func (s *site) stop() {
 	require.NoError(s.t, s.e.Close(context.Background()))
 }
 
-// client gives a client of an address, by default the server's own.
+// client returns a client for an address, by default the server's own.
 func (s *site) client(address ...string) *client.Client {
 	return newClient(s.t, append(address, "http://"+s.addr)[0], client.Options{})
 }
@@ -113,7 +113,7 @@ func newClient(t testing.TB, address string, o client.Options) *client.Client {
 	return c
 }
 
-// log is the whole log, read past the API.
+// log returns the whole log, bypassing the API.
 func (s *site) log() (all []*swoosh.Entry) {
 	_, last := s.e.Bounds()
 	for r, err := range s.e.Records(1, last) {
@@ -176,7 +176,7 @@ func (c *cutter) run() {
 	}
 }
 
-// carry ends both sides as soon as one ends, or enough was carried.
+// carry ends both sides as soon as one ends or enough bytes were carried.
 func (c *cutter) carry(to, from net.Conn, most int64) {
 	n, _ := io.CopyN(to, from, most)
 	_, _ = to.Close(), from.Close()
@@ -205,13 +205,13 @@ func (c *cutter) cutNow() {
 	}
 }
 
-// randomCuts cuts either way, somewhere up to so many bytes.
+// randomCuts returns limits for both directions, each at most so many bytes.
 func randomCuts(seed uint64, up, down int64) func() (int64, int64) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	return func() (int64, int64) { return 1 + r.Int64N(up), 1 + r.Int64N(down) }
 }
 
-// within bounds what a test waits for.
+// within limits how long a test waits.
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)

@@ -15,7 +15,7 @@ import (
 	"github.com/chorus-services/swoosh/client"
 )
 
-// fill gives n tallies, t0 with 1 and so on, an entry each.
+// fill adds n tallies, t0 with 1 and so on, one per entry.
 func fill(t *testing.T, c *client.Client, n int) {
 	commands := func(yield func(client.Command) bool) {
 		for i := range n {
@@ -63,7 +63,7 @@ func TestGet(t *testing.T) {
 	require.True(t, client.IsCode(err, client.Mistyped), err)
 }
 
-// TestReadYourWrites waits for an entry that comes while it waits.
+// TestReadYourWrites waits for an entry that is applied during the wait.
 func TestReadYourWrites(t *testing.T) {
 	s := newSite(t, "")
 	c := s.client()
@@ -85,7 +85,8 @@ func TestStateIsTheDocument(t *testing.T) {
 	require.NoError(t, body.Close())
 	require.Equal(t, s.e.View().StateHash().String(), m.ETag)
 
-	// Into another server, as its genesis; there it replaces nothing unasked.
+	// Import it into another server as its genesis. A second import without
+	// ifMatch is refused.
 	other := newSite(t, "").client()
 	result, err := other.Import(within(t), strings.NewReader(string(document)), "")
 	require.NoError(t, err)
@@ -96,7 +97,7 @@ func TestStateIsTheDocument(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestStateThatIsCutOff: what is not whole does not look so.
+// TestStateThatIsCutOff: an incomplete answer is an error.
 func TestStateThatIsCutOff(t *testing.T) {
 	s := newSite(t, "")
 	fill(t, s.client(), 2000)
@@ -135,8 +136,8 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestUpdate has many read a row and write what follows from it: no update is
-// lost.
+// TestUpdate: many read a row and write a value based on it at the same time,
+// and no update is lost.
 func TestUpdate(t *testing.T) {
 	s := newSite(t, "")
 	c := s.client()
@@ -172,7 +173,7 @@ func TestUpdate(t *testing.T) {
 	require.Equal(t, io.EOF, err, "what decide says is given as it is")
 }
 
-// requireOnceEach wants no key twice.
+// requireOnceEach requires that no key occurs twice.
 func requireOnceEach(t *testing.T, s *site) {
 	keys := map[string]bool{}
 	for _, e := range s.log() {
@@ -197,7 +198,7 @@ func TestUpdateGivesUp(t *testing.T) {
 	})
 }
 
-// TestExpect sends every form of it.
+// TestExpect sends every form of Expect.
 func TestExpect(t *testing.T) {
 	c := newSite(t, "").client()
 	command := add("a", 1)

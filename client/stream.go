@@ -11,27 +11,28 @@ import (
 
 // Answer is the answer to a command of a stream.
 type Answer struct {
-	Line    int     // which command it is, from 1
-	Command Command // as it was sent, its key filled in
+	Line    int     // number of the command, from 1
+	Command Command // as it was sent, with its key filled in
 	Result  Result
-	Refused *Error // the command was refused, and Result is zero; nil: it was accepted
+	Refused *Error // nil: accepted; otherwise Result is zero
 }
 
-// Stream applies commands in their order and gives their answers, in order,
-// each as soon as its command is durable, whether or not another follows. A
-// refused command is an answer too and does not stop those after it.
+// Stream applies commands in order and yields their answers in order, each as
+// soon as its command is durable, whether or not another command follows. A
+// refusal is an answer too, and does not stop the following commands.
 //
-// A connection that breaks, or leaves an answer due for 65 s, is taken up again
-// with the commands that are not answered, and their keys: each happens once. A
-// command that the server cannot take now, because it stops or its disk is full, is
-// sent again likewise, with those after it; what of these was taken already keeps its place in the log.
-// Bounded memory: at most 256 commands and 4 MiB are on their way.
+// If a connection breaks, or an answer is not there after 65 s, Stream
+// reconnects and sends the unanswered commands again with their keys, so each
+// is applied once. It does the same if the server cannot take a command now,
+// because it is stopping or its disk is full; commands after it that were
+// already taken keep their place in the log. Memory is limited: at most 256
+// commands and 4 MiB are unanswered.
 //
-// The sequence ends with the first error, whose Again has the commands that
-// were taken from commands and are not answered; none is taken after it.
+// The sequence ends with the first error. Its Again has the commands that were
+// read from commands but not answered; no more are read after it.
 //
-// commands is called on a goroutine of its own, so it may wait for more; once
-// the stream has ended it is left at the next command that it gives.
+// commands is called on its own goroutine, so it may block. After the stream
+// has ended, it is stopped at the next command that it yields.
 func (c *Client) Stream(ctx context.Context, commands iter.Seq[Command]) iter.Seq2[Answer, error] {
 	return func(yield func(Answer, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -39,14 +40,14 @@ func (c *Client) Stream(ctx context.Context, commands iter.Seq[Command]) iter.Se
 		s := &stream{c: c, window: newWindow(), backoff: c.patience(), yield: yield}
 		go s.take(ctx, commands)
 		if err := s.run(ctx); err != nil {
-			cancel() // What is taken from now on would be missing in Again.
+			cancel() // Commands taken later would be missing in Again.
 			yield(Answer{}, s.failed(err))
 		}
 	}
 }
 
-// stream is a call of Stream. Three goroutines share its window: take puts the
-// commands there, send writes them, the caller's reads the answers.
+// stream is a call of Stream. Three goroutines share its window: take adds the
+// commands, send sends them, and the caller's goroutine reads the answers.
 type stream struct {
 	c       *Client
 	window  *window
@@ -54,7 +55,7 @@ type stream struct {
 	yield   func(Answer, error) bool
 }
 
-// run sends with one connection after the other until everything is answered.
+// run uses one connection after the other until everything is answered.
 func (s *stream) run(ctx context.Context) error {
 	for {
 		if first, err := s.window.first(ctx); first == nil {
@@ -73,7 +74,7 @@ func (s *stream) run(ctx context.Context) error {
 	}
 }
 
-// take encodes the commands.
+// take encodes the commands and puts them into the window.
 func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 	n := 0
 	for command := range commands {
@@ -97,9 +98,9 @@ func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 	s.window.end(nil)
 }
 
-// connect sends all that is not answered, and what follows, over one
-// connection, and gives the answers on. It gives nil when nothing more is to be
-// answered.
+// connect sends the unanswered and the following commands over one connection,
+// and passes on the answers. It returns nil when there is nothing more to
+// answer.
 func (s *stream) connect(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	body, out := io.Pipe()
@@ -123,30 +124,30 @@ func (s *stream) connect(ctx context.Context) error {
 	return s.readAnswers(ctx, r, answer.Body, 1+<-l.blanks)
 }
 
-// heldMost is how long a stream waits for its answer to begin. A server begins at
-// once.
+// heldMost is how long a stream waits for its answer to begin. A server begins
+// it at once.
 const heldMost = 30 * time.Second
 
-var errHeld = errors.New("the answer has not begun for " + heldMost.String() + ": does a proxy hold the request back until it is whole?")
+var errHeld = errors.New("the answer has not begun after " + heldMost.String() + ": check whether a proxy buffers the request")
 
 // link is a connection of a stream.
 type link struct {
 	out    *io.PipeWriter
 	begun  chan struct{} // closed when the answer has begun
-	blanks chan int      // gives how many blank lines were sent before the commands
-	sent   chan struct{} // closed when nothing more is sent
+	blanks chan int      // receives the number of blank lines sent before the commands
+	sent   chan struct{} // closed when nothing more will be sent
 }
 
 func newLink(out *io.PipeWriter) *link {
 	return &link{out, make(chan struct{}), make(chan int, 1), make(chan struct{})}
 }
 
-// blankEvery is how often a blank line is sent until the answer begins.
+// blankEvery is the interval of blank lines until the answer begins.
 const blankEvery = 250 * time.Millisecond
 
 // begin waits until the answer begins, which it does before the server reads
-// anything. Meanwhile it sends blank lines: net/http gives a connection that
-// broke up only when it can write no more.
+// anything. Meanwhile it sends blank lines, because net/http notices a broken
+// connection only when a write fails.
 func (l *link) begin(ctx context.Context) bool {
 	ticker := time.NewTicker(blankEvery)
 	defer ticker.Stop()
@@ -166,7 +167,7 @@ func (l *link) begin(ctx context.Context) bool {
 	}
 }
 
-// send writes lines until there are no more or nobody reads them.
+// send writes lines until there are no more, or the connection ends.
 func (s *stream) send(ctx context.Context, l *link) {
 	defer close(l.sent)
 	if !l.begin(ctx) {
@@ -181,13 +182,13 @@ func (s *stream) send(ctx context.Context, l *link) {
 	_ = l.out.CloseWithError(ctx.Err()) // It never fails (io.PipeWriter).
 }
 
-// readAnswers gives the answers of one connection on.
+// readAnswers passes on the answers of one connection.
 func (s *stream) readAnswers(ctx context.Context, r request, from io.Reader, due int) error {
 	lines := newLineReader(from)
 	for {
 		l, _ := s.window.first(ctx)
 		if l == nil {
-			return nil // run finds out why.
+			return nil // run determines why.
 		}
 		a := Answer{Line: l.n, Command: l.command, Refused: l.refused}
 		if l.refused == nil {
@@ -205,8 +206,8 @@ func (s *stream) readAnswers(ctx context.Context, r request, from io.Reader, due
 	}
 }
 
-// readAnswer reads the answer to the line that has the number due on this
-// connection. A refusal that will pass is an error.
+// readAnswer reads the answer to the line with number due on this connection. A
+// refusal that may pass is returned as an error.
 func (s *stream) readAnswer(r request, lines *lineReader, due int, a *Answer) error {
 	raw, err := lines.next()
 	if err != nil {
@@ -228,7 +229,7 @@ func (s *stream) readAnswer(r request, lines *lineReader, due int, a *Answer) er
 	problem, err := parseProblem(raw)
 	switch {
 	case err != nil || problem.Line != due:
-		return failure(NotSwoosh, Unknown, err, "%s gave to line %d what is no answer to it: %s", s.c.address, due, raw)
+		return failure(NotSwoosh, Unknown, err, "%s answered line %d with something that is not an answer to it: %s", s.c.address, due, raw)
 	case problem.passes():
 		return problem
 	}

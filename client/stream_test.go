@@ -41,7 +41,7 @@ func TestStreamRefusals(t *testing.T) {
 	require.Equal(t, []string{"", client.Conflict, client.UnknownCommand, client.InvalidPayload, "", client.InvalidPayload}, codes)
 }
 
-// TestStreamAnswersAtOnce: an answer comes though no command follows.
+// TestStreamAnswersAtOnce: an answer comes even if no command follows.
 func TestStreamAnswersAtOnce(t *testing.T) {
 	s := newSite(t, "")
 	commands := make(chan client.Command, 1)
@@ -77,8 +77,7 @@ func TestEmptyStreamAsksNobody(t *testing.T) {
 	require.Empty(t, s.asked)
 }
 
-// TestStreamIsBounded takes no more commands than are on their way, while the
-// server answers none.
+// TestStreamIsBounded: without answers, no more commands are taken than fit.
 func TestStreamIsBounded(t *testing.T) {
 	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
 	s := &site{t: t, addr: "127.0.0.1:0", options: swoosh.Options{Node: "test", Logger: silent, OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }}}
@@ -112,7 +111,7 @@ func TestStreamIsBounded(t *testing.T) {
 	requireOnce(t, s, 2000)
 }
 
-// TestStreamThatIsLeft leaves no goroutine behind, also where the commands wait.
+// TestStreamThatIsLeft leaves no goroutine behind, even if the commands block.
 func TestStreamThatIsLeft(t *testing.T) {
 	s := newSite(t, "")
 	commands := make(chan client.Command, 5)
@@ -139,9 +138,9 @@ func TestStreamThatIsLeft(t *testing.T) {
 	}
 }
 
-// talks is a server of streams: it reads a line and gives an answer, until its
-// answers end. N in an answer stands for the number of the line;
-// an empty answer ends the connection.
+// talks is a server of streams. It reads a line and sends the next of its
+// answers, until there are no more. N in an answer stands for the line's
+// number; an empty answer ends the connection.
 func talks(lines *[]string, given ...string) reply {
 	return func(r *http.Request) (*http.Response, error) {
 		answer, err := answers(200, "application/x-ndjson", "")(r)
@@ -179,8 +178,8 @@ func talks(lines *[]string, given ...string) reply {
 
 const taken = `{"index":7,"hlc":"` + hlc + `","state_hash":"s","changed":true,"duplicate":false}`
 
-// TestStreamGoesOn sends what is not answered again, with the same keys: after
-// an answer that is missing, and after one that will pass.
+// TestStreamGoesOn sends unanswered commands again, with the same keys: after a
+// missing answer, and after one that may pass.
 func TestStreamGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
@@ -200,8 +199,8 @@ func TestStreamGoesOn(t *testing.T) {
 	})
 }
 
-// TestStreamThatBeginsLate has an answer that takes its time to begin. Meanwhile
-// blank lines are sent, which the server counts.
+// TestStreamThatBeginsLate: until the answer begins, the client sends blank
+// lines, which the server counts.
 func TestStreamThatBeginsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
@@ -225,7 +224,8 @@ func TestStreamThatBeginsLate(t *testing.T) {
 	})
 }
 
-// TestStreamWhetherItHappened holds a refusal to all attempts of its line.
+// TestStreamWhetherItHappened checks that Happened is about all attempts of a
+// line.
 func TestStreamWhetherItHappened(t *testing.T) {
 	for code, happened := range map[string]string{client.Forbidden: client.Unknown, client.StaleState: client.No} {
 		synctest.Test(t, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestStreamWhetherItHappened(t *testing.T) {
 	}
 }
 
-// TestStreamGivesUp hands back what is not answered.
+// TestStreamGivesUp and returns the unanswered commands.
 func TestStreamGivesUp(t *testing.T) {
 	for name, test := range map[string]struct {
 		answers  func(lines *[]string) reply
@@ -277,7 +277,7 @@ func TestStreamGivesUp(t *testing.T) {
 	}
 }
 
-// TestStreamNeedsItsFirstStamp: without key_since nothing is sent.
+// TestStreamNeedsItsFirstStamp: nothing is sent without key_since.
 func TestStreamNeedsItsFirstStamp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s := scripted(t, client.Retry{For: 10 * time.Second}, isNotThere)
@@ -293,7 +293,7 @@ func TestStreamNeedsItsFirstStamp(t *testing.T) {
 }
 
 // TestStreamOverDeadConnections gives up on connections that end before the
-// answer begins, also while no command follows.
+// answer begins, even while no command follows.
 func TestStreamOverDeadConnections(t *testing.T) {
 	s := newSite(t, "")
 	proxy := newCutter(t, s.addr, func() (int64, int64) { return 1 << 20, 1 })
@@ -312,8 +312,8 @@ func TestStreamOverDeadConnections(t *testing.T) {
 	}
 }
 
-// TestStreamThatIsHeldBack: a proxy that waits for the whole request would wait
-// for ever.
+// TestStreamThatIsHeldBack: with a proxy that waits for the whole request, the
+// stream would wait forever.
 func TestStreamThatIsHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s := scripted(t, client.Retry{Attempts: 2}, func(r *http.Request) (*http.Response, error) {
@@ -322,7 +322,7 @@ func TestStreamThatIsHeldBack(t *testing.T) {
 			return nil, context.Cause(r.Context())
 		})
 		for _, err := range c.Stream(t.Context(), slices.Values([]client.Command{keyed})) {
-			require.ErrorContains(t, err, "does a proxy hold the request back")
+			require.ErrorContains(t, err, "check whether a proxy buffers the request")
 			require.True(t, client.IsCode(err, client.NoAnswer))
 		}
 		require.Len(t, s.asked, 2)

@@ -2,11 +2,11 @@ package client
 
 import "context"
 
-// Update alters a row only if nobody else has altered it since it was read. It
-// reads the row of a table at a JSON Pointer, has decide make a command of it,
-// and sends that with an Expect of the row as it was read. If the row has
-// changed meanwhile it begins anew, within the budget of Retry: decide may be
-// called many times. A row that is not there is nil.
+// Update changes a row only if it has not changed since it was read. It reads
+// the table row at a JSON Pointer, calls decide to make a command from it, and
+// sends that command with an Expect of the row as read. If the row has changed
+// meanwhile, Update starts over, within the budget of Retry, so decide may be
+// called many times. If there is no such row, decide gets nil.
 //
 //	client.Update(ctx, c, "/project/projects/alpha", func(p *Project) (client.Command, error) {
 //		if p == nil {
@@ -15,8 +15,8 @@ import "context"
 //		return client.Command{Name: "project.archive", Payload: Archive{"alpha"}}, nil
 //	})
 //
-// An error of decide ends it and is given as it is; others are those of Get and
-// Do.
+// If decide fails, Update returns its error unchanged. Other errors are those
+// of Get and Do.
 func Update[T any](ctx context.Context, c *Client, row string, decide func(*T) (Command, error)) (Result, error) {
 	b := c.backoff()
 	for {

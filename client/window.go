@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// What a stream may have on its way: commands, and their bytes. The answers to
-// as many fit into what the server holds for a client that does not read.
+// Limits on the unanswered commands of a stream, in commands and bytes. The
+// server can hold this many answers for a client that does not read.
 const (
 	windowMaxLines = 256
 	windowMaxBytes = 4 << 20
@@ -16,14 +16,14 @@ const (
 type line struct {
 	n       int // from 1
 	command Command
-	raw     []byte // with a line end
-	refused *Error // it cannot be sent; raw is empty
-	sent    bool   // or a part of it
-	resent  bool   // an earlier connection has sent it too
+	raw     []byte // with a newline
+	refused *Error // why it cannot be sent; raw is empty then
+	sent    bool   // at least in part
+	resent  bool   // also sent on an earlier connection
 }
 
-// complete says in a refusal, which speaks of the last attempt alone, what is
-// known of all.
+// complete adds to a refusal, which is about the last attempt only, what is
+// known about all attempts.
 func (l *line) complete(refused *Error) {
 	if refused == nil {
 		return
@@ -36,16 +36,16 @@ func (l *line) complete(refused *Error) {
 	}
 }
 
-// window holds the lines of a stream that are not answered. One goroutine puts
-// lines, one takes them to be sent, one takes those that are answered.
+// window holds the unanswered lines of a stream. One goroutine puts lines, one
+// takes them to send, one takes those that are answered.
 type window struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	lines   []*line // oldest first
 	bytes   int
-	unsent  int   // the first of lines that this connection has not sent
-	ended   bool  // no more are put
-	err     error // why
+	unsent  int   // index in lines of the first that this connection has not sent
+	ended   bool  // no more lines will be put
+	err     error // why, if too early
 }
 
 func newWindow() *window {
@@ -54,7 +54,7 @@ func newWindow() *window {
 	return w
 }
 
-// wakeAt wakes all who wait when ctx ends.
+// wakeAt wakes all waiting goroutines when ctx ends.
 func (w *window) wakeAt(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() {
 		w.mu.Lock()
@@ -63,7 +63,7 @@ func (w *window) wakeAt(ctx context.Context) (stop func() bool) {
 	})
 }
 
-// put adds a line, and waits while the window is full. It tells whether the
+// put adds a line. It waits while the window is full, and reports whether the
 // stream goes on.
 func (w *window) put(ctx context.Context, l *line) bool {
 	defer w.wakeAt(ctx)()
@@ -81,7 +81,7 @@ func (w *window) put(ctx context.Context, l *line) bool {
 	return true
 }
 
-// end says that no more lines are put, and why if it is too early.
+// end says that no more lines will be put; err says why if it is too early.
 func (w *window) end(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,7 +89,7 @@ func (w *window) end(err error) {
 	w.changed.Broadcast()
 }
 
-// rewind has everything that is not answered sent again.
+// rewind makes send return all unanswered lines again.
 func (w *window) rewind() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,7 +99,7 @@ func (w *window) rewind() {
 	}
 }
 
-// send waits for the next line that is to be sent; nil if there is none.
+// send waits for the next line to send and returns it, or nil if there is none.
 func (w *window) send(ctx context.Context) *line {
 	defer w.wakeAt(ctx)()
 	w.mu.Lock()
@@ -120,8 +120,8 @@ func (w *window) send(ctx context.Context) *line {
 	return nil
 }
 
-// first waits for the oldest line that is not answered; nil if there are no
-// more.
+// first waits for the oldest unanswered line and returns it, or nil if there
+// are no more.
 func (w *window) first(ctx context.Context) (*line, error) {
 	defer w.wakeAt(ctx)()
 	w.mu.Lock()
@@ -131,14 +131,14 @@ func (w *window) first(ctx context.Context) (*line, error) {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return nil, failure(NoAnswer, No, context.Cause(ctx), "the stream was ended: %v", context.Cause(ctx))
+		return nil, failure(NoAnswer, No, context.Cause(ctx), "the stream was cancelled: %v", context.Cause(ctx))
 	case len(w.lines) > 0:
 		return w.lines[0], nil
 	}
 	return nil, w.err
 }
 
-// answered lets the oldest line go.
+// answered removes the oldest line.
 func (w *window) answered() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,7 +148,7 @@ func (w *window) answered() {
 	w.changed.Broadcast()
 }
 
-// left are the commands that are not answered, and whether any was sent.
+// left returns the unanswered commands, and whether any was sent.
 func (w *window) left() (commands []Command, sent bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

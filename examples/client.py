@@ -11,7 +11,7 @@ class Client:
         return answer
 
     def again(self, once, patience=12):
-        """Asks until there is an answer that will stay so: neither 429 nor 5xx, nor none."""
+        """Retries until there is a final answer: one that is neither 429 nor 5xx."""
         for attempt in range(patience):
             try:
                 return once()
@@ -19,7 +19,7 @@ class Client:
                 if getattr(e, "code", 500) < 500 and e.code != 429:
                     raise ValueError(json.load(e))  # the problem: branch on its "code"
             time.sleep(random.uniform(0, min(10, 0.1 * 2**attempt)))
-        raise TimeoutError("no answer: whether it happened is known by asking again with the same key")
+        raise TimeoutError("no answer: to learn whether it happened, send it again with the same key")
 
     def command(self, name, payload={}, key=None, **more):
         since = self.hlc or self.again(lambda: self.open("/health").headers["Swoosh-HLC"])
@@ -27,7 +27,7 @@ class Client:
         return self.again(lambda: json.load(self.open("/command", json.dumps(body).encode(), **{"Content-Type": "application/json"})))
 
     def watch(self, start=1):
-        """Gives every entry from an index on, in order, each once, for ever."""
+        """Yields every entry from an index on, in order and each once, without end."""
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 for line in self.again(lambda: self.open(f"/watch?from={start}"), 10**9):

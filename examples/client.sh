@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A client for swoosh: client.sh command NAME [PAYLOAD [KEY]] | get PATH | watch [FROM]
-# It needs curl and jq. SWOOSH_ADDR says where the server is, SWOOSH_TOKEN who asks.
+# It needs curl and jq. SWOOSH_ADDR is the server's address, SWOOSH_TOKEN a token.
 set -euo pipefail
-server() { # The token stands in no command line, where others could read it.
+server() { # The token is not on a command line, where other users could read it.
 	curl -sS -K <(echo ${SWOOSH_TOKEN:+"header = \"Authorization: Bearer $SWOOSH_TOKEN\""}) "${@:2}" "${SWOOSH_ADDR:-http://127.0.0.1:8420}$1"
 }
-again() { # Asks until there is an answer that will stay so: neither 429 nor 5xx, nor none.
+again() { # Retries until there is a final answer: one that is neither 429 nor 5xx.
 	for pause in 0.1 0.2 0.5 1 2 5 10 0; do
 		answer=$(server "$@" --max-time 60 -w '\n%{http_code} %header{swoosh-hlc}') || answer=$'\n000'
 		read -r status hlc <<<"${answer##*$'\n'}" || true
@@ -16,7 +16,7 @@ again() { # Asks until there is an answer that will stay so: neither 429 nor 5xx
 		*) echo "$answer" >&2 && exit 1 ;; # a problem: branch on its "code"
 		esac
 	done
-	echo 'no answer: whether it happened is known by asking again with the same key' >&2 && exit 5
+	echo 'no answer: to learn whether it happened, send it again with the same key' >&2 && exit 5
 }
 case ${1:-} in
 command)

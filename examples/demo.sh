@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# A tour of swoosh in a minute: a project goes through all its regions, a stream of
-# 10 000 commands begins, kill -9 ends the server in the middle of it, the server
-# starts again, and no acknowledged command is missing.
+# A tour of swoosh in a minute: a project goes through all its regions, kill -9 ends
+# the server in the middle of a stream of 10 000 commands, the server starts again,
+# and no acknowledged command is missing.
 #
-# Needs bash, curl and jq. Builds the program, or uses the one that SWOOSH names.
-# Writes to a temporary directory only. Exits with 0 only if every claim it prints
-# was checked.
+# Needs bash, curl and jq. Builds the program, or uses the one in SWOOSH. Writes only
+# to a temporary directory. Exits with 0 only if every printed claim was checked.
 set -euo pipefail
 
 readonly COMMANDS=10000   # in the stream
@@ -33,7 +32,7 @@ if [[ -z ${SWOOSH:-} ]]; then
 	(cd "$root" && go build -o "$SWOOSH" ./cmd/swoosh) || die "the program does not build"
 fi
 
-# start runs the server and waits for the line that it prints when it takes
+# start runs the server and waits for the line that it prints when it accepts
 # commands. The third word of the line is the address.
 mkfifo "$work/ready"
 exec 3<>"$work/ready"
@@ -94,7 +93,7 @@ submitted=$(curl -sSf "$address/state?path=/project/execution/demo/last_artifact
 [[ $submitted == oci://registry/app:v2 ]] || die "the artifact is $submitted"
 say "   ingestion, council and environment are READY, $submitted is submitted."
 
-say "3. A stream of $COMMANDS commands, each with a key of its own."
+say "3. A stream of $COMMANDS commands, each with its own key."
 jq -nc --argjson n "$COMMANDS" 'range($n) | {command: "project.create", payload: {project: "p\(.)", name: "Project \(.)"}, idempotency_key: "demo-\(.)"}' >"$work/commands"
 : >"$work/answers"
 stream "$work/commands" "$work/answers" --limit-rate "$RATE" 2>/dev/null &
@@ -107,7 +106,7 @@ kill -9 "$server"
 wait "$server" 2>/dev/null || true
 wait "$curl" 2>/dev/null || true
 
-# A line that the kill cut short is no answer.
+# A line that the kill cut short is not an answer.
 answered=$(wc -l <"$work/answers")
 head -n "$answered" "$work/answers" >"$work/acknowledged"
 ((answered < COMMANDS)) || die "the stream was over before the kill"
@@ -115,7 +114,7 @@ bad=$(jq -c 'select(.index == null)' "$work/acknowledged" | head -n 1)
 [[ -z $bad ]] || die "a command was refused: $bad"
 say "   kill -9 after $answered answers."
 
-say "4. The server starts again, and gets the whole stream again, with the same keys."
+say "4. The server starts again and receives the whole stream again, with the same keys."
 start
 found=$(curl -sSf "$address/health" | jq .index)
 stream "$work/commands" "$work/again"
@@ -147,11 +146,11 @@ if command -v python3 >/dev/null; then
 	say "   A Python script computes the same state hash, and every link of the chain."
 fi
 
-say "6. A stop in order, and swoosh verify."
+say "6. A clean stop, and swoosh verify."
 kill -TERM "$server"
-wait "$server" || die "the stop ended with $?"
+wait "$server" || die "the stop failed with $?"
 server=
-"$SWOOSH" verify "$work/data" >"$work/report" || die "verify ended with $?"
-grep -q "$last" "$work/report" || die "verify gives another state hash"
+"$SWOOSH" verify "$work/data" >"$work/report" || die "verify failed with $?"
+grep -q "$last" "$work/report" || die "verify reports another state hash"
 sed 's/^/   /' "$work/report"
 say "Nothing acknowledged is missing."

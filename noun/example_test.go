@@ -7,8 +7,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Floor is a noun of one's own: wherever a payload holds one, its form is
-// checked.
+// Floor is a custom noun: its form is checked in every payload that has one.
 type Floor int8
 
 func (f Floor) Validate() error {
@@ -25,7 +24,7 @@ func Example() {
 	fmt.Println(Floor(41).Validate())
 	// Output:
 	// <nil>
-	// must be made of a-z, 0-9 and dash, not "Front Door"
-	// must not repeat "a", as element 2 does
+	// must consist of a-z, 0-9 and dash, not "Front Door"
+	// must not repeat "a": element 2 does
 	// must be a floor from -2 to 40
 }

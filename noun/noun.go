@@ -1,9 +1,8 @@
-// Package noun holds the words that payloads and states are made of: an ID, a
-// Text, a Ref, a List. Each checks its own form wherever one is decoded, so a
-// command that holds a noun needs no rule for it, and each describes itself as
-// JSON Schema.
+// Package noun holds the basic types of payloads and states: an ID, a Text, a
+// Ref, a List. Each checks its own form wherever it is decoded, so a command
+// that uses a noun need not check it, and each describes itself as JSON Schema.
 //
-// A noun of your own is a named type with a method Validate on its value; with
+// A noun of your own is a named type with a method Validate on its value. With
 // a method JSONSchema it describes itself too.
 package noun
 
@@ -17,30 +16,30 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// ID names a thing of a domain: 1 to 63 characters of a-z, 0-9 and dash, with no
-// dash at either end. It holds no dot, so ids joined by dots make a key that can
-// be taken apart again.
+// ID identifies an object of a domain: 1 to 63 characters of a-z, 0-9 and dash,
+// with no dash at either end. It has no dot, so ids joined by dots make a key
+// that can be split again.
 type ID string
 
 const idMax = 63
 
-// Validate returns what is wrong with the form, or nil.
+// Validate returns an error if the form is wrong.
 func (id ID) Validate() error {
 	if len(id) < 1 || len(id) > idMax {
 		return fmt.Errorf("must have 1 to %d characters, not %d", idMax, len(id))
 	}
 	for i := range len(id) {
 		if c := id[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return fmt.Errorf("must be made of a-z, 0-9 and dash, not %q", string(id))
+			return fmt.Errorf("must consist of a-z, 0-9 and dash, not %q", string(id))
 		}
 	}
 	if id[0] == '-' || id[len(id)-1] == '-' {
-		return fmt.Errorf("must not begin or end with a dash, as %q does", string(id))
+		return fmt.Errorf("must not begin or end with a dash, but is %q", string(id))
 	}
 	return nil
 }
 
-// Key returns the id itself: a List must not hold it twice.
+// Key returns the id itself: a List must not contain it twice.
 func (id ID) Key() string { return string(id) }
 
 // JSONSchema returns the form as JSON Schema 2020-12.
@@ -48,24 +47,24 @@ func (ID) JSONSchema() string {
 	return `{"maxLength":63,"minLength":1,"pattern":"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$","type":"string"}`
 }
 
-// Text is what people write: 0 to 1024 Unicode code points, none of them a
-// control character (category Cc, so neither tab nor newline).
+// Text is free text: 0 to 1024 Unicode code points, none of them a control
+// character (category Cc, which includes tab and newline).
 type Text string
 
 const textMax = 1024
 
-// Validate returns what is wrong with the form, or nil.
+// Validate returns an error if the form is wrong.
 func (t Text) Validate() error { return checkText(string(t), 0, textMax) }
 
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (Text) JSONSchema() string { return textSchema(0, textMax) }
 
-// Name is what people call a thing: a Text of 1 to 256 code points.
+// Name is a readable name: a Text of 1 to 256 code points.
 type Name string
 
 const nameMax = 256
 
-// Validate returns what is wrong with the form, or nil.
+// Validate returns an error if the form is wrong.
 func (n Name) Validate() error { return checkText(string(n), 1, nameMax) }
 
 // JSONSchema returns the form as JSON Schema 2020-12.
@@ -77,7 +76,7 @@ func checkText(s string, shortest, longest int) error {
 	}
 	for _, r := range s {
 		if unicode.IsControl(r) {
-			return fmt.Errorf("must not hold control characters: it has U+%04X", r)
+			return fmt.Errorf("must not have control characters, but has U+%04X", r)
 		}
 	}
 	return nil
@@ -88,13 +87,13 @@ func textSchema(shortest, longest int) string {
 		longest, shortest)
 }
 
-// Ref points at something outside, by URL, digest or path: 1 to 2048 characters
+// Ref refers to something outside, by URL, digest or path: 1 to 2048 characters
 // from ! to ~, which is printable ASCII without the space.
 type Ref string
 
 const refMax = 2048
 
-// Validate returns what is wrong with the form, or nil.
+// Validate returns an error if the form is wrong.
 func (r Ref) Validate() error {
 	if len(r) < 1 || len(r) > refMax {
 		return fmt.Errorf("must have 1 to %d characters, not %d", refMax, utf8.RuneCountInString(string(r)))
@@ -107,7 +106,7 @@ func (r Ref) Validate() error {
 	return nil
 }
 
-// Key returns the ref itself: a List must not hold it twice.
+// Key returns the ref itself: a List must not contain it twice.
 func (r Ref) Key() string { return string(r) }
 
 // JSONSchema returns the form as JSON Schema 2020-12.
@@ -115,14 +114,13 @@ func (Ref) JSONSchema() string {
 	return `{"maxLength":2048,"minLength":1,"pattern":"^[!-~]*$","type":"string"}`
 }
 
-// MS is a moment in Unix milliseconds, from 1 to 2^53-1, so that every JSON
-// reader holds it exactly. In a state and in an optional member, 0 means not
-// given.
+// MS is a time in Unix milliseconds, from 1 to 2^53-1, so that every JSON
+// reader holds it exactly. In a state or an optional member, 0 means absent.
 type MS uint64
 
 const msMax = 1<<53 - 1
 
-// Validate returns what is wrong with the value, or nil.
+// Validate returns an error if the value is out of range.
 func (m MS) Validate() error {
 	if m < 1 || m > msMax {
 		return fmt.Errorf("must be Unix milliseconds from 1 to %d, not %d", uint64(msMax), uint64(m))
@@ -135,8 +133,8 @@ func (MS) JSONSchema() string {
 	return `{"maximum":` + strconv.Itoa(msMax) + `,"minimum":1,"type":"integer"}`
 }
 
-// Refs is a list of 1 to 100 references of at most 64 KiB together, in the order
-// given and without repeats.
+// Refs is a list of 1 to 100 references, at most 64 KiB together, ordered and
+// without duplicates.
 type Refs []Ref
 
 const (
@@ -144,7 +142,7 @@ const (
 	refsMaxBytes = 64 << 10
 )
 
-// Validate returns what is wrong with the list as a whole, or nil.
+// Validate returns an error if the list as a whole is wrong.
 func (l Refs) Validate() error {
 	total := 0
 	for _, r := range l {
@@ -156,29 +154,28 @@ func (l Refs) Validate() error {
 	return CheckList(l, refsMax)
 }
 
-// JSONSchema returns the form as JSON Schema 2020-12, which can't express the
-// 64 KiB.
+// JSONSchema returns the form as JSON Schema 2020-12, which cannot express the
+// limit of 64 KiB.
 func (Refs) JSONSchema() string { return ListSchema[Ref](refsMax) }
 
-// Keyed is an element of a List: two elements with the same key are a repeat.
+// Keyed is an element of a List. Elements with the same key are duplicates.
 type Keyed interface {
 	Key() string
 }
 
-// List holds 1 to 1000 elements, in the order given and without repeats.
+// List is a list of 1 to 1000 elements, ordered and without duplicates.
 type List[T Keyed] []T
 
 const listMax = 1000
 
-// Validate returns what is wrong with the list as a whole, or nil.
+// Validate returns an error if the list as a whole is wrong.
 func (l List[T]) Validate() error { return CheckList(l, listMax) }
 
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (List[T]) JSONSchema() string { return ListSchema[T](listMax) }
 
-// CheckList returns what is wrong with a list of 1 to most elements that must
-// not repeat a key, or nil. It is for a noun that is a list with a bound of its
-// own.
+// CheckList returns an error unless a list has 1 to most elements with
+// different keys. Use it for list types with their own limit.
 func CheckList[T Keyed](l []T, most int) error {
 	if len(l) < 1 || len(l) > most {
 		return fmt.Errorf("must have 1 to %d elements, not %d", most, len(l))
@@ -186,15 +183,14 @@ func CheckList[T Keyed](l []T, most int) error {
 	seen := make(map[string]struct{}, len(l))
 	for i, e := range l {
 		if _, repeat := seen[e.Key()]; repeat {
-			return fmt.Errorf("must not repeat %q, as element %d does", e.Key(), i)
+			return fmt.Errorf("must not repeat %q: element %d does", e.Key(), i)
 		}
 		seen[e.Key()] = struct{}{}
 	}
 	return nil
 }
 
-// ListSchema returns the form of a list of 1 to most elements as JSON Schema
-// 2020-12.
+// ListSchema returns the JSON Schema 2020-12 of a list of 1 to most elements.
 func ListSchema[T Keyed](most int) string {
 	items := canon.Of[T]().Schema()
 	return fmt.Sprintf(`{"items":%s,"maxItems":%d,"minItems":1,"type":"array","uniqueItems":true}`, items, most)

@@ -61,12 +61,12 @@ func TestNouns(t *testing.T) {
 		{"101 refs", refs(101, 1), "not 101"},
 		{"64 KiB of refs", refs(32, 2048), ""},
 		{"more than 64 KiB of refs", append(refs(32, 2048), "a"), "65536 bytes"},
-		{"a ref twice", noun.Refs{"a", "b", "a"}, `repeat "a", as element 2`},
+		{"a ref twice", noun.Refs{"a", "b", "a"}, `repeat "a": element 2`},
 
 		{"1000 ids", ids(1000), ""},
 		{"1001 ids", ids(1001), "not 1001"},
 		{"no ids", noun.List[noun.ID]{}, "1 to 1000"},
-		{"an id twice", noun.List[noun.ID]{"b", "b"}, `repeat "b", as element 1`},
+		{"an id twice", noun.List[noun.ID]{"b", "b"}, `repeat "b": element 1`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestNouns(t *testing.T) {
 	}
 }
 
-// refs gives n different references of a length.
+// refs returns n different references of a length.
 func refs(n, length int) noun.Refs {
 	var l noun.Refs
 	for i := range n {
@@ -98,7 +98,7 @@ func ids(n int) noun.List[noun.ID] {
 	return l
 }
 
-// TestNounSchemas wants JSON with the same bounds as Validate has.
+// TestNounSchemas requires JSON with the bounds that Validate has.
 func TestNounSchemas(t *testing.T) {
 	tests := []struct {
 		noun interface{ JSONSchema() string }

@@ -32,10 +32,10 @@ func TestAskOverTLS(t *testing.T) {
 
 	p := launch(t, filepath.Join(dir, "data"), "--token-file", file, "--tls-cert", cert, "--tls-key", key)
 	t.Setenv("SWOOSH_ADDR", p.address(t))
-	require.Contains(t, swooshRun(t, "", "state", "--addr", strings.Replace(os.Getenv("SWOOSH_ADDR"), "https", "http", 1)).err, "speaks TLS: give an address that begins with https://")
+	require.Contains(t, swooshRun(t, "", "state", "--addr", strings.Replace(os.Getenv("SWOOSH_ADDR"), "https", "http", 1)).err, "uses TLS: use an address that begins with https://")
 	got := swooshRun(t, "", "state")
 	require.Equal(t, codeUnreachable, got.code)
-	require.Contains(t, got.err, "give its authority: --ca-file or SWOOSH_CA_FILE names it")
+	require.Contains(t, got.err, "trust its authority: --ca-file or SWOOSH_CA_FILE names it")
 	t.Setenv("SWOOSH_CA_FILE", cert)
 	got = swooshRun(t, "", "state")
 	require.Equal(t, codeFailed, got.code, got.err)
@@ -53,8 +53,8 @@ func TestAskOverTLS(t *testing.T) {
 		"--ca-file missing":         "open missing: no such file or directory: check the path",
 		"--ca-file " + mine:         "holds no certificate",
 		"--cert-file " + cert:       "go together",
-		"--addr unix:":              "unix: names no socket",
-		"--addr ftp://127.0.0.1:80": "no address of a server",
+		"--addr unix:":              "unix: has no socket path",
+		"--addr ftp://127.0.0.1:80": "not a server's address",
 	} {
 		got := swooshRun(t, "", append([]string{"state"}, strings.Fields(flags)...)...)
 		require.Equal(t, codeUsage, got.code, flags)

@@ -85,13 +85,13 @@ func TestClientExitCodes(t *testing.T) {
 		{"refused", refuse(http.StatusConflict, "conflict", "no"), nil, codeFailed, "swoosh: conflict: the; reason\n"},
 		{"starting", refuse(http.StatusServiceUnavailable, "starting", "no"), nil, codeFailed, "swoosh: starting: the; reason\n"},
 		{"unknown", refuse(http.StatusInternalServerError, "outcome_unknown", "unknown"), nil, codeUnknown, "swoosh: outcome_unknown: the; reason"},
-		{"hung up", hangUp, changing, codeUnreachable, "no whole answer came from http://127.0.0.1"},
-		{"cut off", cutOff, changing, codeUnreachable, "no whole answer came from http://127.0.0.1"},
-		{"redirected", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, changing, codeFailed, "is no answer of a swoosh server"},
+		{"hung up", hangUp, changing, codeUnreachable, "no complete answer came from http://127.0.0.1"},
+		{"cut off", cutOff, changing, codeUnreachable, "no complete answer came from http://127.0.0.1"},
+		{"redirected", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, changing, codeFailed, "is not an answer of a swoosh server"},
 		{"another program", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Del("Swoosh-Index")
 			fmt.Fprintln(w, "<html>")
-		}, changing, codeFailed, "is no answer of a swoosh server"},
+		}, changing, codeFailed, "is not an answer of a swoosh server"},
 	} {
 		for name, args := range commands {
 			t.Run(test.what+" "+name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestTheAddressOfAnotherProgram(t *testing.T) {
 	defer s.Close()
 	got := swooshRun(t, "", "command", "x.y", "--addr", s.URL)
 	require.Equal(t, codeFailed, got.code)
-	require.Contains(t, got.err, "does the address name another program?")
+	require.Contains(t, got.err, "not an answer of a swoosh server: check the address")
 	require.Contains(t, got.err, "--addr")
 	require.Zero(t, posts.Load())
 }

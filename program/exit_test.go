@@ -38,7 +38,7 @@ func TestUsage(t *testing.T) {
 		{"serve --listen [::]:8420", "is open to other machines"},
 		{"serve --listen 192.168.1.2:8420", "is open to other machines"},
 		{"serve --listen example.org:8420", "is open to other machines"},
-		{"serve --node-id A", "--node-id: a node is 1 to 63 characters"},
+		{"serve --node-id A", "--node-id: a node must be 1 to 63 characters"},
 		{"serve --max-clock-skew 0", "--max-clock-skew is 0s: it must be 1ms or more"},
 		{"serve --max-recovery -1s", "--max-recovery"},
 		{"serve --shutdown-timeout soon", `--shutdown-timeout is "soon": give a duration, such as`},
@@ -66,10 +66,10 @@ func TestUsage(t *testing.T) {
 		{`command a {},"x":{}`, "the payload is not JSON"},
 		{"command a --key=", "is not a key"},
 		{`command a --key "x"`, "is not a key"},
-		{"command a --addr ftp://127.0.0.1", "is no address of a server"},
+		{"command a --addr ftp://127.0.0.1", "is not a server's address"},
 		{"state here", "one argument too many"},
 		{"state --paht /x", "did you mean --path?"},
-		{"state --addr http://127.0.0.1:1/state", "is no address of a server"},
+		{"state --addr http://127.0.0.1:1/state", "is not a server's address"},
 		{"log --from -1", `--from is "-1": give a whole number, 0 or more`},
 		{"log --limit 0", "--limit is 0"},
 		{"log --follow --limit 2", "--follow has no end, so it takes no --limit: leave one of them out"},
@@ -77,7 +77,7 @@ func TestUsage(t *testing.T) {
 		{"log --from 0", "the first entry is 1"},
 		{"watch --from 0", "the first entry is 1"},
 		{"import", "FILE is missing"},
-		{"import a --if-match abc", "a hash is 64 lower-case hex digits"},
+		{"import a --if-match abc", "a hash must be 64 lower-case hex digits"},
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {

@@ -66,7 +66,7 @@ func TestCertificateForASocket(t *testing.T) {
 	defer server.Close()
 	got := swooshRun(t, "", "health", "--addr", unixPrefix+socket, "--cert-file", cert, "--key-file", key)
 	require.Equal(t, codeUnreachable, got.code)
-	require.Contains(t, got.err, "shows a certificate that is not trusted")
+	require.Contains(t, got.err, "has an untrusted certificate")
 	got = swooshRun(t, "", "health", "--addr", unixPrefix+socket, "--ca-file", cert)
 	require.Contains(t, got.err, "localhost", "the certificate is for another name")
 }

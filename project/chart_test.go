@@ -25,8 +25,8 @@ func open(t *testing.T) (*swoosh.Engine, *swooshtest.Clock) {
 	return swooshtest.Open(t, swoosh.Options{Now: clock.Now}, append(system.Parts(), project.Domain)...), clock
 }
 
-// payloads are what each command is tried with: several, where what it carries
-// decides where it ends.
+// payloads are the payloads to try each command with: several, if the payload
+// decides where the command ends.
 var payloads = map[string][]string{
 	"project.create":        {`"name":"Alpha"`},
 	"project.archive":       {``},
@@ -66,7 +66,7 @@ func probe(id string, healthy bool) string {
 func work(item string) string   { return fmt.Sprintf(`"item":%q,"result":"ref://1"`, item) }
 func review(item string) string { return fmt.Sprintf(`"item":%q,"approve":true,"reviewer":"n1"`, item) }
 
-// step is a command and the members of its payload beside project.
+// step is a command and the members of its payload, besides project.
 type step struct{ command, members string }
 
 // usual is a command with the first of its payloads.
@@ -78,13 +78,13 @@ func usual(commands ...string) []step {
 	return steps
 }
 
-// path joins steps; what it gives shares nothing with its parts.
+// path joins steps into a new slice.
 func path(parts ...[]step) []step { return slices.Concat(parts...) }
 
 // one is a path of one step.
 func one(command, members string) []step { return []step{{command, members}} }
 
-// Lawful ways into phases.
+// Valid paths into phases.
 var (
 	create    = usual("project.create")
 	ingestion = usual("ingestion.resolve", "ingestion.fetch", "ingestion.validate", "ingestion.index")
@@ -102,8 +102,8 @@ var (
 	reviewed    = path(worked, one("execution.review", review("i1")), one("execution.review", review("i2")))
 )
 
-// ways are the lawful ways into every phase of a region, after create: several,
-// where a phase has more to it than its name.
+// ways are the valid paths into every phase of a region, after create: several,
+// if the phase alone does not determine the region's state.
 var ways = map[string]map[string][][]step{
 	"project": {
 		project.Active:   {nil},
@@ -141,7 +141,7 @@ var ways = map[string]map[string][][]step{
 	},
 }
 
-// waysInto gives the ways into a cell's situation, create included.
+// waysInto returns the paths into a cell's situation, including create.
 func waysInto(cell swooshtest.ChartCell) [][]step {
 	switch cell.Phase {
 	case "(none)":
@@ -164,14 +164,14 @@ func waysInto(cell swooshtest.ChartCell) [][]step {
 	return all
 }
 
-// walker sends steps to an engine, each way with a project of its own.
+// walker sends steps to an engine, with a new project for each path.
 type walker struct {
 	require.TestingT
 	engine   *swoosh.Engine
 	projects int
 }
 
-// walk goes a way with a new project, in one atomic batch.
+// walk sends a path for a new project, in one atomic batch.
 func (w *walker) walk(way []step) (id string) {
 	w.projects++
 	id = fmt.Sprintf("p%d", w.projects)
@@ -196,8 +196,8 @@ func request(id string, s step) swoosh.Request {
 	return swoosh.Request{Command: s.command, Payload: jsontext.Value("{" + members + "}")}
 }
 
-// outcome sends a command and says where the region is then, or how it was
-// refused. Refused means that nothing has changed.
+// outcome sends a command and returns the region's phase after it, or the
+// refusal. If the command is refused, nothing may have changed.
 func (w *walker) outcome(region, id string, s step) (string, *swoosh.Error) {
 	before := w.engine.View()
 	_, err := w.engine.Submit(context.Background(), request(id, s))
@@ -234,12 +234,12 @@ func phaseOf(v swoosh.View, region string, id noun.ID) string {
 	return r.Phase
 }
 
-// TestChartDeclared holds the declarations against the hand-written table.
+// TestChartDeclared compares the declarations with the hand-written table.
 func TestChartDeclared(t *testing.T) {
 	swooshtest.RequireChart(t, swooshtest.ReadChart(t, "testdata/chart.txt"), project.Domain)
 }
 
-// TestChartWalked tries every command in every phase, in every way into it.
+// TestChartWalked tries every command in every phase, by every path into it.
 func TestChartWalked(t *testing.T) {
 	chart := swooshtest.ReadChart(t, "testdata/chart.txt")
 	for _, cell := range chart {
@@ -262,7 +262,7 @@ func TestChartWalked(t *testing.T) {
 	}
 }
 
-// requireRefusal looks at what programs read of a refusal.
+// requireRefusal checks the members of a refusal that programs read.
 func (w *walker) requireRefusal(chart []swooshtest.ChartCell, cell swooshtest.ChartCell, err *swoosh.Error) {
 	switch {
 	case err == nil:
@@ -283,7 +283,7 @@ func (w *walker) requireRefusal(chart []swooshtest.ChartCell, cell swooshtest.Ch
 }
 
 // TestBarrierWalked shuts the barrier in every possible way, in every phase of
-// execution, and tries every command of it.
+// execution, and tries every command of execution.
 func TestBarrierWalked(t *testing.T) {
 	back := map[string][]step{
 		"ingestion": usual("ingestion.restart"), "council": usual("council.dissolve"), "environment": usual("environment.release"),

@@ -17,26 +17,26 @@ const (
 	ToolingSync = "TOOLING_SYNC"
 )
 
-// Council is the members who decide in a project.
+// Council holds the members who decide in a project.
 type Council struct {
 	Phase      string             `json:"phase"`
 	Term       Round              `json:"term"`
 	Entered    []Entered          `json:"entered"`
 	Roles      noun.List[Role]    `json:"roles"`
-	Electorate noun.List[noun.ID] `json:"electorate"` // those who may vote and be voted for
-	Quorum     Headcount          `json:"quorum"`     // votes that a candidate needs: more than half of the electorate
-	Seats      []Seat             `json:"seats"`      // roles as planned, then most votes first
+	Electorate noun.List[noun.ID] `json:"electorate"` // who may vote and be elected
+	Quorum     Headcount          `json:"quorum"`     // votes that a candidate needs; more than half of the electorate
+	Seats      []Seat             `json:"seats"`      // in the order of the roles, most votes first within each
 	Tools      []Tools            `json:"tools"`      // by member
 	Reason     noun.Text          `json:"reason"`     // of the last dissolve
 }
 
-// Role is an office that members are elected to.
+// Role is an office to which members are elected.
 type Role struct {
 	Name  noun.ID   `json:"name"`
-	Seats Headcount `json:"seats"` // how many hold it; at most the electorate
+	Seats Headcount `json:"seats"` // number of holders; at most the size of the electorate
 }
 
-// Key returns the name: a role is planned once.
+// Key returns the name, so that a plan has each role once.
 func (r Role) Key() string { return string(r.Name) }
 
 // Seat is a role that a member holds. A member may hold several.
@@ -45,21 +45,21 @@ type Seat struct {
 	Member noun.ID `json:"member"`
 }
 
-// Tools is the hash of the tools that a member has.
+// Tools records the hash of a member's tools.
 type Tools struct {
 	Member noun.ID  `json:"member"`
 	Hash   noun.Ref `json:"hash"`
 }
 
-// VoteKey is project.role.voter.candidate; ids hold no dot.
+// VoteKey is project.role.voter.candidate. Ids have no dots.
 type VoteKey string
 
 const voteKeyForm = "project.role.voter.candidate"
 
-// Validate returns what is wrong with the form, or nil.
+// Validate returns an error if the form is wrong.
 func (k VoteKey) Validate() error { return joined(string(k), voteKeyForm) }
 
-// Vote is empty: its key says everything.
+// Vote is empty, since its key says everything.
 type Vote struct{}
 
 func (r *Council) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
@@ -70,7 +70,8 @@ func councilPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inTerm returns a project's council. It refuses a command of another term.
+// inTerm returns a project's council. It fails if term is given and is not the
+// present one.
 func inTerm(v swoosh.View, project noun.ID, term Round) (Council, error) {
 	r, _ := Domain.Of(v).Council.Get(project)
 	return r, fence(project, "term", term, r.Term)
@@ -85,7 +86,7 @@ func (r Council) role(name noun.ID) (Role, bool) {
 	return r.Roles[i], true
 }
 
-// members returns the ids that hold a seat, each once, sorted.
+// members returns the ids that hold a seat, sorted and without duplicates.
 func (r Council) members() []noun.ID {
 	all := make([]noun.ID, len(r.Seats))
 	for i, seat := range r.Seats {
@@ -100,7 +101,8 @@ func (r Council) holdsSeat(id noun.ID) bool {
 	return slices.ContainsFunc(r.Seats, func(seat Seat) bool { return seat.Member == id })
 }
 
-// synced reports whether every member has tools, all of them the same.
+// synced reports whether every member has reported tools, and all have the
+// same.
 func (r Council) synced() bool {
 	if len(r.Tools) != len(r.members()) {
 		return false
@@ -108,9 +110,9 @@ func (r Council) synced() bool {
 	return !slices.ContainsFunc(r.Tools, func(t Tools) bool { return t.Hash != r.Tools[0].Hash })
 }
 
-// elect returns the seats by the votes: roles as planned, and in each role the
-// candidates with the most votes first, equal ones by id. short names the roles
-// with too few candidates that have the quorum.
+// elect returns the seats that follow from the votes: in the order of the roles
+// and, for each role, the candidates with the most votes first, equal ones by
+// id. short lists the roles with too few candidates that have the quorum.
 func (s State) elect(project noun.ID) (seats []Seat, short []string) {
 	r, _ := s.Council.Get(project)
 	for _, role := range r.Roles {
@@ -126,7 +128,7 @@ func (s State) elect(project noun.ID) (seats []Seat, short []string) {
 	return seats, short
 }
 
-// winners returns the candidates of a role that have the quorum, best first.
+// winners returns the candidates for a role that have the quorum, best first.
 func (s State) winners(project, role noun.ID, r Council) []noun.ID {
 	votes := map[noun.ID]int{}
 	for k := range below(s.Votes, votesKey(project, role)) {
@@ -144,8 +146,8 @@ func (s State) winners(project, role noun.ID, r Council) []noun.ID {
 	return winners
 }
 
-// votesKey returns the key of a vote or, for fewer ids, the beginning that the
-// keys of all their votes share.
+// votesKey returns the key of a vote or, for fewer ids, the prefix of the keys
+// of all matching votes.
 func votesKey(ids ...noun.ID) VoteKey {
 	var b strings.Builder
 	for i, id := range ids {

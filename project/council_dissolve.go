@@ -5,7 +5,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilDissolve begins a new term. It is also the way out of a split vote.
+// CouncilDissolve begins a new term. It is also the way to end a split vote.
 type CouncilDissolve struct {
 	Project noun.ID   `json:"project"`
 	Reason  noun.Text `json:"reason"`
@@ -17,7 +17,7 @@ func (c CouncilDissolve) Phase(v swoosh.View) (string, error) { return councilPh
 // Check refuses nothing.
 func (CouncilDissolve) Check(swoosh.View) error { return nil }
 
-// Apply drops everything of the term, its votes included.
+// Apply drops everything of the term, including its votes.
 func (c CouncilDissolve) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Council.Get(c.Project)
 	r.Roles, r.Electorate, r.Quorum, r.Seats, r.Tools = nil, nil, 0, nil, nil

@@ -13,20 +13,20 @@ import (
 // than it has seats.
 type CouncilElect struct {
 	Project noun.ID `json:"project"`
-	Term    Round   `json:"term,omitzero"` // if given, it must be the present one
+	Term    Round   `json:"term,omitzero"` // if given, must be the present term
 }
 
 // Phase returns the phase of region council.
 func (c CouncilElect) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
-// Check refuses while roles have too few candidates, and names them all.
+// Check refuses while roles have too few candidates, and names all those roles.
 func (c CouncilElect) Check(v swoosh.View) error {
 	r, err := inTerm(v, c.Project, c.Term)
 	if err != nil {
 		return err
 	}
 	if _, short := Domain.Of(v).elect(c.Project); short != nil {
-		return swoosh.Errorf(swoosh.Conflict, "too few candidates of project %s have the quorum of %d votes for %s: vote on, or begin a new term with council.dissolve",
+		return swoosh.Errorf(swoosh.Conflict, "too few candidates of project %s have the quorum of %d votes for %s: continue voting, or begin a new term with council.dissolve",
 			c.Project, r.Quorum, strings.Join(short, ", "))
 	}
 	return nil

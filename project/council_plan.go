@@ -7,24 +7,23 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilPlan plans the roles, those who may vote and be voted for, and how many
-// votes decide.
+// CouncilPlan sets the roles, the electorate, and how many votes decide.
 //
-// Refused with InvalidPayload, since the payload alone decides, if a role has
-// more seats than there are electors, if the quorum is not more than half of
-// them and at most all, or if a full vote would exceed 10 000 votes.
+// Refused with InvalidPayload if a role has more seats than there are electors,
+// if the quorum is not more than half of them and at most all, or if a full
+// vote would exceed 10 000 votes.
 type CouncilPlan struct {
 	Project    noun.ID            `json:"project"`
-	Term       Round              `json:"term,omitzero"` // if given, it must be the present one
+	Term       Round              `json:"term,omitzero"` // if given, must be the present term
 	Roles      noun.List[Role]    `json:"roles"`
 	Electorate noun.List[noun.ID] `json:"electorate"`
 	Quorum     Headcount          `json:"quorum"`
 }
 
-// votesMax bounds the votes of a term, and so what council.elect must count.
+// votesMax limits the votes of a term, and so what council.elect must count.
 const votesMax = 10_000
 
-// Validate checks that roles, electorate and quorum fit each other.
+// Validate checks that roles, electorate and quorum are consistent.
 func (c CouncilPlan) Validate() error { return c.faults().refuse(swoosh.InvalidPayload) }
 
 func (c CouncilPlan) faults() faults {

@@ -8,13 +8,13 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilSync reports which tools a member has, by their hash. The council is
-// READY while all members have the same tools.
+// CouncilSync reports the hash of a member's tools. The council is READY while
+// all members have the same tools.
 //
 // Refused with Conflict if the member holds no seat.
 type CouncilSync struct {
 	Project   noun.ID  `json:"project"`
-	Term      Round    `json:"term,omitzero"` // if given, it must be the present one
+	Term      Round    `json:"term,omitzero"` // if given, must be the present term
 	Member    noun.ID  `json:"member"`
 	ToolsHash noun.Ref `json:"tools_hash"`
 }

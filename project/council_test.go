@@ -11,7 +11,8 @@ import (
 	"github.com/chorus-services/swoosh/project"
 )
 
-// TestCouncilPlanBounds holds a plan against what electors could cast at most.
+// TestCouncilPlanBounds compares a plan with the most votes that electors could
+// cast.
 func TestCouncilPlanBounds(t *testing.T) {
 	tests := []struct {
 		electors, quorum int

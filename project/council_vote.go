@@ -7,16 +7,17 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// CouncilVote adds a vote, which can't be withdrawn. The same vote again changes
+// CouncilVote adds a vote, which cannot be withdrawn. Repeating a vote changes
 // nothing.
 //
 // Refused with Conflict if the role is not planned, if voter or candidate are
-// not in the electorate, or if the voter has used its votes: one for each seat.
+// not in the electorate, or if the voter has used all its votes for the role,
+// one per seat.
 type CouncilVote struct {
 	Project   noun.ID `json:"project"`
-	Term      Round   `json:"term,omitzero"` // if given, it must be the present one
+	Term      Round   `json:"term,omitzero"` // if given, must be the present term
 	Role      noun.ID `json:"role"`
-	Candidate noun.ID `json:"candidate"` // may be the voter itself
+	Candidate noun.ID `json:"candidate"` // may be the voter
 	Voter     noun.ID `json:"voter"`
 }
 
@@ -41,7 +42,8 @@ func (c CouncilVote) Check(v swoosh.View) error {
 	return c.checkUsed(Domain.Of(v), role)
 }
 
-// checkUsed refuses more votes of a voter than the role has seats.
+// checkUsed refuses a vote if the voter has already cast as many as the role
+// has seats.
 func (c CouncilVote) checkUsed(s State, role Role) error {
 	if _, again := s.Votes.Get(c.key()); again {
 		return nil
@@ -51,7 +53,7 @@ func (c CouncilVote) checkUsed(s State, role Role) error {
 		used++
 	}
 	if used >= int(role.Seats) {
-		return swoosh.Errorf(swoosh.Conflict, "%s has used its votes for role %s of project %s, %d of %d: votes can't be withdrawn, begin a new term with council.dissolve",
+		return swoosh.Errorf(swoosh.Conflict, "%s has used its votes for role %s of project %s, %d of %d: votes can't be withdrawn, but council.dissolve begins a new term",
 			c.Voter, c.Role, c.Project, used, role.Seats)
 	}
 	return nil

@@ -24,7 +24,7 @@ type Environment struct {
 	Resources  noun.List[Resource] `json:"resources"`
 	Artifacts  noun.Refs           `json:"artifacts"`
 	Layers     noun.Refs           `json:"layers"`
-	Probes     []Probe             `json:"probes"` // as provisioned
+	Probes     []Probe             `json:"probes"` // in the order provisioned
 	Reason     noun.Text           `json:"reason"` // of the last release
 }
 
@@ -34,17 +34,17 @@ type Resource struct {
 	Value noun.Text `json:"value"`
 }
 
-// Key returns the name: a resource is requested once.
+// Key returns the name, so that each resource is requested once.
 func (r Resource) Key() string { return string(r.Name) }
 
-// ProbeIDs names 1 to 64 probes, without repeats. environment.provision fixes
-// the set: otherwise READY would follow the first good report, and a removed
-// probe would keep the environment DEGRADED forever.
+// ProbeIDs lists 1 to 64 probes, without duplicates. environment.provision
+// fixes the list: otherwise the first good report would make the environment
+// READY, and a removed probe would keep it DEGRADED forever.
 type ProbeIDs []noun.ID
 
 const probesMax = 64
 
-// Validate returns what is wrong with the list as a whole, or nil.
+// Validate returns an error if the list as a whole is wrong.
 func (p ProbeIDs) Validate() error { return noun.CheckList(p, probesMax) }
 
 // JSONSchema returns the form as JSON Schema 2020-12.
@@ -55,7 +55,7 @@ type Probe struct {
 	Probe   noun.ID      `json:"probe"`
 	Healthy bool         `json:"healthy"`
 	Detail  noun.Text    `json:"detail"`
-	Since   swoosh.Stamp `json:"since"` // the first report that said so; zero until the probe has reported
+	Since   swoosh.Stamp `json:"since"` // when the probe first reported this; zero before its first report
 }
 
 func (p Probe) reported() bool { return !p.Since.IsZero() }
@@ -68,20 +68,21 @@ func environmentPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inGeneration returns a project's environment. It refuses a command of another
-// generation.
+// inGeneration returns a project's environment. It fails if generation is given
+// and is not the present one.
 func inGeneration(v swoosh.View, project noun.ID, generation Round) (Environment, error) {
 	r, _ := Domain.Of(v).Environment.Get(project)
 	return r, fence(project, "generation", generation, r.Generation)
 }
 
-// probe returns the index of a probe among those provisioned, or -1.
+// probe returns the index of a provisioned probe, or -1.
 func (r Environment) probe(id noun.ID) int {
 	return slices.IndexFunc(r.Probes, func(p Probe) bool { return p.Probe == id })
 }
 
 // health returns the phase that follows from the probes: DEGRADED if one is
-// unhealthy, READY if all have reported and are healthy, else the present one.
+// unhealthy, READY if all have reported and are healthy, otherwise the present
+// phase.
 func (r Environment) health() string {
 	if slices.ContainsFunc(r.Probes, func(p Probe) bool { return p.reported() && !p.Healthy }) {
 		return Degraded

@@ -5,11 +5,11 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// EnvironmentAllocate names the provider of the environment and the resources
+// EnvironmentAllocate sets the provider of the environment and the resources
 // requested from it.
 type EnvironmentAllocate struct {
 	Project    noun.ID             `json:"project"`
-	Generation Round               `json:"generation,omitzero"` // if given, it must be the present one
+	Generation Round               `json:"generation,omitzero"` // if given, must be the present generation
 	Provider   noun.Ref            `json:"provider"`
 	Resources  noun.List[Resource] `json:"resources,omitzero"`
 }

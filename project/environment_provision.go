@@ -5,11 +5,11 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// EnvironmentProvision reports what is installed, and names the probes that will
-// report on it.
+// EnvironmentProvision reports what is installed, and lists the probes that
+// will report on it.
 type EnvironmentProvision struct {
 	Project    noun.ID   `json:"project"`
-	Generation Round     `json:"generation,omitzero"` // if given, it must be the present one
+	Generation Round     `json:"generation,omitzero"` // if given, must be the present generation
 	Artifacts  noun.Refs `json:"artifacts,omitzero"`
 	Layers     noun.Refs `json:"layers,omitzero"`
 	Probes     ProbeIDs  `json:"probes"`

@@ -7,14 +7,14 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// EnvironmentReport reports what a probe found. One unhealthy probe degrades the
-// environment; it is READY when all have reported and are healthy. The same
-// report again changes nothing.
+// EnvironmentReport reports what a probe found. One unhealthy probe makes the
+// environment DEGRADED; it is READY when all have reported and are healthy.
+// Repeating a report changes nothing.
 //
 // Refused with Conflict if the probe was not provisioned.
 type EnvironmentReport struct {
 	Project    noun.ID   `json:"project"`
-	Generation Round     `json:"generation,omitzero"` // if given, it must be the present one
+	Generation Round     `json:"generation,omitzero"` // if given, must be the present generation
 	Probe      noun.ID   `json:"probe"`
 	Healthy    bool      `json:"healthy"`
 	Detail     noun.Text `json:"detail,omitzero"`
@@ -32,12 +32,13 @@ func (c EnvironmentReport) Check(v swoosh.View) error {
 		return err
 	}
 	if r.probe(c.Probe) < 0 {
-		return swoosh.Errorf(swoosh.Conflict, "probe %s is not provisioned in project %s: report for a probe that environment.provision has named", c.Probe, c.Project)
+		return swoosh.Errorf(swoosh.Conflict, "probe %s is not provisioned in project %s: report for a probe listed by environment.provision", c.Probe, c.Project)
 	}
 	return nil
 }
 
-// Apply stores the report. Since is the stamp of the first one that said so.
+// Apply stores the report. Since is the stamp of the first report with this
+// result.
 func (c EnvironmentReport) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Environment.Get(c.Project)
 	i := r.probe(c.Probe)

@@ -10,8 +10,8 @@ import (
 	"github.com/chorus-services/swoosh/project"
 )
 
-// A project begins with every region in its first phase; a command moves its
-// own region only, and what is refused changes nothing.
+// A project begins with every region in its first phase. A command moves only
+// its own region, and a refused command changes nothing.
 func Example() {
 	ctx := context.Background()
 	e, err := swoosh.Open(ctx, swoosh.Options{}, project.Domain) // no Dir: in memory

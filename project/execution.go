@@ -21,19 +21,19 @@ type Execution struct {
 	Phase        string    `json:"phase"`
 	Cycle        Round     `json:"cycle"` // 0 before the first start
 	Entered      []Entered `json:"entered"`
-	Epoch        Round     `json:"epoch"`     // of ingestion, when this cycle was planned
-	Approvals    Headcount `json:"approvals"` // that an item needs
-	Open         uint32    `json:"open"`      // items without a result (WORK) or not decided (REVIEW)
+	Epoch        Round     `json:"epoch"`     // of ingestion when this cycle was planned
+	Approvals    Headcount `json:"approvals"` // needed for each item
+	Open         uint32    `json:"open"`      // items without a result (in WORK) or undecided (in REVIEW)
 	Artifact     noun.Ref  `json:"artifact"`  // submitted in this cycle
 	LastArtifact noun.Ref  `json:"last_artifact"`
 	Submissions  uint32    `json:"submissions"`
 	Reason       noun.Text `json:"reason"` // of the last stop
 }
 
-// ItemKey is project.item; ids hold no dot.
+// ItemKey is project.item. Ids have no dots.
 type ItemKey string
 
-// Validate returns what is wrong with the form, or nil.
+// Validate returns an error if the form is wrong.
 func (k ItemKey) Validate() error { return joined(string(k), "project.item") }
 
 // Item is a piece of work of this cycle.
@@ -43,7 +43,7 @@ type Item struct {
 }
 
 // ItemReview is a council member's review of an item's result. It stays valid
-// when the council changes.
+// if the council changes.
 type ItemReview struct {
 	Reviewer noun.ID `json:"reviewer"`
 	Approve  bool    `json:"approve"`
@@ -70,7 +70,7 @@ func (i Item) by(reviewer noun.ID) (ItemReview, bool) {
 
 func itemKey(project, item noun.ID) ItemKey { return itemsOf(project) + ItemKey(item) }
 
-// itemsOf returns the beginning of the keys of a project's items.
+// itemsOf returns the prefix of the keys of a project's items.
 func itemsOf(project noun.ID) ItemKey { return ItemKey(project) + "." }
 
 func (r *Execution) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
@@ -81,8 +81,8 @@ func executionPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inCycle returns the state and a project's execution. It refuses a command of
-// another cycle, and while the barrier is shut.
+// inCycle returns the state and a project's execution. It fails if cycle is
+// given and is not the present one, or if the barrier is shut.
 func inCycle(v swoosh.View, project noun.ID, cycle Round) (State, Execution, error) {
 	s := Domain.Of(v)
 	r, _ := s.Execution.Get(project)
@@ -92,8 +92,8 @@ func inCycle(v swoosh.View, project noun.ID, cycle Round) (State, Execution, err
 	return s, r, s.barrier(project)
 }
 
-// barrier refuses unless the other regions are READY. While it is shut, phase
-// and items stay as they are.
+// barrier returns an error unless the other regions are READY. While the
+// barrier is shut, phase and items do not change.
 func (s State) barrier(project noun.ID) error {
 	ingestion, _ := s.Ingestion.Get(project)
 	council, _ := s.Council.Get(project)
@@ -112,7 +112,8 @@ func (s State) barrier(project noun.ID) error {
 	return blocked(by, "execution of project %s waits until its other regions are %s", project, Ready)
 }
 
-// plannedItem is inCycle for a command about one item, which it also returns.
+// plannedItem is inCycle for a command about one item, and returns the item
+// too.
 func plannedItem(v swoosh.View, project noun.ID, cycle Round, item noun.ID) (State, Item, error) {
 	s, _, err := inCycle(v, project, cycle)
 	if err != nil {
@@ -125,7 +126,8 @@ func plannedItem(v swoosh.View, project noun.ID, cycle Round, item noun.ID) (Sta
 	return s, i, err
 }
 
-// beginCycle drops the items and the artifact of the cycle and begins the next.
+// beginCycle drops the items and the artifact of the present cycle and begins
+// the next one.
 func (s *State) beginCycle(project noun.ID, at swoosh.Stamp) {
 	r := s.dropCycle(project)
 	r.Cycle++
@@ -133,8 +135,8 @@ func (s *State) beginCycle(project noun.ID, at swoosh.Stamp) {
 	s.Execution.Put(project, r)
 }
 
-// dropCycle deletes the items of a project and returns its execution without the
-// content of the cycle, for the caller to put.
+// dropCycle deletes the items of a project. It returns the project's execution
+// without the content of the cycle; the caller must Put it.
 func (s *State) dropCycle(project noun.ID) Execution {
 	deleteBelow(&s.Items, itemsOf(project))
 	r, _ := s.Execution.Get(project)

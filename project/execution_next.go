@@ -5,13 +5,13 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionNext begins the next cycle. It needs no submit before it, so that
+// ExecutionNext begins the next cycle. It does not require a submit, so that
 // rejected work can be planned again.
 //
 // Refused with Conflict while another region is not READY.
 type ExecutionNext struct {
 	Project noun.ID `json:"project"`
-	Cycle   Round   `json:"cycle,omitzero"` // if given, it must be the present one
+	Cycle   Round   `json:"cycle,omitzero"` // if given, must be the present cycle
 }
 
 // Phase returns the phase of region execution.

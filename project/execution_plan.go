@@ -7,16 +7,16 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionPlan names the items of this cycle and how many members must approve
+// ExecutionPlan sets the items of this cycle and how many members must approve
 // each.
 //
 // Refused with Conflict while another region is not READY, or if the council
 // has fewer members than approvals.
 type ExecutionPlan struct {
 	Project   noun.ID            `json:"project"`
-	Cycle     Round              `json:"cycle,omitzero"` // if given, it must be the present one
+	Cycle     Round              `json:"cycle,omitzero"` // if given, must be the present cycle
 	Items     noun.List[noun.ID] `json:"items"`
-	Approvals Headcount          `json:"approvals,omitzero"` // not given means 1
+	Approvals Headcount          `json:"approvals,omitzero"` // 0 means 1
 }
 
 func (c ExecutionPlan) approvals() Headcount { return cmp.Or(c.Approvals, 1) }
@@ -32,13 +32,13 @@ func (c ExecutionPlan) Check(v swoosh.View) error {
 	}
 	council, _ := s.Council.Get(c.Project)
 	if members := len(council.members()); int(c.approvals()) > members {
-		return swoosh.Errorf(swoosh.Conflict, "project %s can't require %d approvals, its council has %d members: require fewer",
+		return swoosh.Errorf(swoosh.Conflict, "project %s can't require %d approvals, since its council has %d members: require fewer",
 			c.Project, c.approvals(), members)
 	}
 	return nil
 }
 
-// Apply stores the items, without results, and the epoch that they are for.
+// Apply stores the items, without results, and the present epoch.
 func (c ExecutionPlan) Apply(s *State, at swoosh.Stamp) {
 	for _, item := range c.Items {
 		s.Items.Put(itemKey(c.Project, item), Item{})

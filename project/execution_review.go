@@ -7,15 +7,16 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionReview approves or rejects the result of an item, in the name of a
-// council member. One rejection rejects it; the review ends when every item is
-// decided. The same review again changes nothing.
+// ExecutionReview approves or rejects the result of an item on behalf of a
+// council member. One rejection rejects the item. The phase ends when every
+// item is decided. Repeating a review changes nothing.
 //
 // Refused with Conflict while another region is not READY, if the item is not
-// planned, or if the reviewer is not a member or has reviewed it differently.
+// planned, or if the reviewer is not a member or has reviewed the item
+// differently.
 type ExecutionReview struct {
 	Project  noun.ID `json:"project"`
-	Cycle    Round   `json:"cycle,omitzero"` // if given, it must be the present one
+	Cycle    Round   `json:"cycle,omitzero"` // if given, must be the present cycle
 	Item     noun.ID `json:"item"`
 	Approve  bool    `json:"approve"`
 	Reviewer noun.ID `json:"reviewer"`
@@ -43,7 +44,7 @@ func (c ExecutionReview) Check(v swoosh.View) error {
 func (c ExecutionReview) Apply(s *State, at swoosh.Stamp) {
 	item, _ := s.Items.Get(itemKey(c.Project, c.Item))
 	if _, reviewed := item.by(c.Reviewer); reviewed {
-		return // the same again
+		return // a repeated review
 	}
 	r, _ := s.Execution.Get(c.Project)
 	was := item.decided(r.Approvals)

@@ -5,7 +5,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionStop drops this cycle. It is the way out of a cycle that can't end,
+// ExecutionStop drops this cycle. It is the way out of a cycle that cannot end,
 // so the barrier does not apply to it.
 type ExecutionStop struct {
 	Project noun.ID   `json:"project"`
@@ -19,7 +19,7 @@ func (c ExecutionStop) Phase(v swoosh.View) (string, error) { return executionPh
 func (ExecutionStop) Check(swoosh.View) error { return nil }
 
 // Apply drops the content of the cycle. It keeps the number, so that the next
-// start counts on.
+// start continues counting.
 func (c ExecutionStop) Apply(s *State, at swoosh.Stamp) {
 	r := s.dropCycle(c.Project)
 	r.Reason = c.Reason

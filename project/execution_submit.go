@@ -7,7 +7,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionSubmit submits the artifact of this cycle. The same artifact again
+// ExecutionSubmit submits the artifact of this cycle. Repeating a submit
 // changes nothing.
 //
 // Refused with Conflict while another region is not READY, if ingestion has
@@ -15,14 +15,14 @@ import (
 // artifact was submitted in this cycle.
 type ExecutionSubmit struct {
 	Project  noun.ID  `json:"project"`
-	Cycle    Round    `json:"cycle,omitzero"` // if given, it must be the present one
+	Cycle    Round    `json:"cycle,omitzero"` // if given, must be the present cycle
 	Artifact noun.Ref `json:"artifact"`
 }
 
 // Phase returns the phase of region execution.
 func (c ExecutionSubmit) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
-// Check refuses work that is out of date or not approved.
+// Check refuses work that is outdated or not approved.
 func (c ExecutionSubmit) Check(v swoosh.View) error {
 	s, r, err := inCycle(v, c.Project, c.Cycle)
 	if err != nil {
@@ -37,12 +37,12 @@ func (c ExecutionSubmit) Check(v swoosh.View) error {
 			c.Project, strings.Join(open, ", "))
 	}
 	if r.Artifact != "" && r.Artifact != c.Artifact {
-		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s has submitted %s already: begin another with execution.next", c.Project, r.Artifact)
+		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s has already submitted %s: begin another with execution.next", c.Project, r.Artifact)
 	}
 	return nil
 }
 
-// unapproved names a project's items that lack approvals.
+// unapproved returns a project's items that lack approvals.
 func (s State) unapproved(project noun.ID, approvals Headcount) []string {
 	var names []string
 	for k, item := range below(s.Items, itemsOf(project)) {
@@ -57,7 +57,7 @@ func (s State) unapproved(project noun.ID, approvals Headcount) []string {
 func (c ExecutionSubmit) Apply(s *State, _ swoosh.Stamp) {
 	r, _ := s.Execution.Get(c.Project)
 	if r.Artifact != "" {
-		return // the same again
+		return // a repeated submit
 	}
 	r.Artifact, r.LastArtifact, r.Submissions = c.Artifact, c.Artifact, r.Submissions+1
 	s.Execution.Put(c.Project, r)

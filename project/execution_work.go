@@ -5,14 +5,14 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// ExecutionWork reports the result of an item. The review begins with the last
-// one. The same result again changes nothing.
+// ExecutionWork reports the result of an item. With the last result, the phase
+// becomes REVIEW. Repeating a result changes nothing.
 //
 // Refused with Conflict while another region is not READY, if the item is not
 // planned, or if it has another result.
 type ExecutionWork struct {
 	Project noun.ID  `json:"project"`
-	Cycle   Round    `json:"cycle,omitzero"` // if given, it must be the present one
+	Cycle   Round    `json:"cycle,omitzero"` // if given, must be the present cycle
 	Item    noun.ID  `json:"item"`
 	Result  noun.Ref `json:"result"`
 }
@@ -27,7 +27,7 @@ func (c ExecutionWork) Check(v swoosh.View) error {
 		return err
 	}
 	if item.Result != "" && item.Result != c.Result {
-		return swoosh.Errorf(swoosh.Conflict, "item %s of project %s has a result, %s, which stays until the next cycle", c.Item, c.Project, item.Result)
+		return swoosh.Errorf(swoosh.Conflict, "item %s of project %s already has the result %s, which stays until the next cycle", c.Item, c.Project, item.Result)
 	}
 	return nil
 }
@@ -36,14 +36,14 @@ func (c ExecutionWork) Check(v swoosh.View) error {
 func (c ExecutionWork) Apply(s *State, at swoosh.Stamp) {
 	item, _ := s.Items.Get(itemKey(c.Project, c.Item))
 	if item.Result != "" {
-		return // the same again
+		return // a repeated result
 	}
 	item.Result = c.Result
 	s.Items.Put(itemKey(c.Project, c.Item), item)
 
 	r, _ := s.Execution.Get(c.Project)
 	r.Open--
-	if r.Open == 0 { // Now every item is to be decided; they are counted once a cycle.
+	if r.Open == 0 { // Now every item is undecided. This counts them once per cycle.
 		for range below(s.Items, itemsOf(c.Project)) {
 			r.Open++
 		}

@@ -14,9 +14,9 @@ import (
 	"github.com/chorus-services/swoosh/project"
 )
 
-// TestHistories runs random histories of commands over two projects and looks
-// after every command at what must always hold. The engine itself asserts that
-// each command ended in a phase that it declares.
+// TestHistories runs random histories of commands for two projects and checks
+// the invariants after every command. The engine itself asserts that each
+// command ends in a phase that it declares.
 func TestHistories(t *testing.T) {
 	commands := swoosh.Describe(project.Domain)
 	rapid.Check(t, func(r *rapid.T) {
@@ -38,16 +38,16 @@ func TestHistories(t *testing.T) {
 	})
 }
 
-// starts are what a project may have behind it when a history begins: chance
-// alone seldom gets far.
+// starts are the paths that a project may have taken before a history begins,
+// since random commands seldom get far.
 var starts = [][]step{
 	nil, path(create, voted), path(create, elected), path(create, begun),
 	path(create, items), path(create, worked), path(create, reviewed),
 }
 
-// drawStep draws a command that may come from the present phase, mostly, or
-// any; those that lead back to the first phase are drawn seldom, so that
-// histories get far.
+// drawStep draws a command, mostly one that is allowed in the present phase.
+// Commands that lead back to the first phase are rare, so that histories get
+// far.
 func drawStep(r *rapid.T, v swoosh.View, id noun.ID, commands []swoosh.CommandInfo) step {
 	back := rapid.IntRange(0, 29).Draw(r, "back") == 0
 	likely := slices.DeleteFunc(slices.Clone(commands), func(c swoosh.CommandInfo) bool {
@@ -69,8 +69,8 @@ func drawStep(r *rapid.T, v swoosh.View, id noun.ID, commands []swoosh.CommandIn
 
 var fences = map[string]string{"ingestion": "epoch", "council": "term", "environment": "generation", "execution": "cycle"}
 
-// drawMembers draws from few values, so that what was said before is said
-// again, and contradicted.
+// drawMembers draws from few values, so that repetitions and contradictions
+// occur.
 func drawMembers(r *rapid.T, command string) string {
 	node := func(name string) string { return rapid.SampledFrom([]string{"n1", "n2", "n3"}).Draw(r, name) }
 	flag := func(name string) bool { return rapid.IntRange(0, 3).Draw(r, name) > 0 }
@@ -103,7 +103,8 @@ type rounds struct {
 	submissions                    uint32
 }
 
-// requireInvariants counts everything anew, by other means than the domain's.
+// requireInvariants computes everything again, in other ways than the domain
+// does.
 func requireInvariants(r *rapid.T, s project.State, before map[noun.ID]rounds) {
 	votes, items := map[noun.ID]int{}, map[noun.ID]int{}
 	for k := range s.Votes.All() {

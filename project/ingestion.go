@@ -13,7 +13,7 @@ const (
 	Index    = "INDEX"
 )
 
-// Ingestion is how far a project's content has come.
+// Ingestion holds the progress of fetching and indexing a project's content.
 type Ingestion struct {
 	Phase       string    `json:"phase"`
 	Epoch       Round     `json:"epoch"`
@@ -34,7 +34,7 @@ func ingestionPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// ingestionFence refuses a report of another epoch.
+// ingestionFence returns an error if epoch is given and is not the present one.
 func ingestionFence(v swoosh.View, project noun.ID, epoch Round) error {
 	r, _ := Domain.Of(v).Ingestion.Get(project)
 	return fence(project, "epoch", epoch, r.Epoch)

@@ -5,11 +5,11 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionFail reports that a step failed. The phase stays, so the step may be
-// tried again.
+// IngestionFail reports that a step failed. The phase stays, so the step can be
+// repeated.
 type IngestionFail struct {
 	Project noun.ID   `json:"project"`
-	Epoch   Round     `json:"epoch,omitzero"` // if given, it must be the present one
+	Epoch   Round     `json:"epoch,omitzero"` // if given, must be the present epoch
 	Error   noun.Text `json:"error"`
 }
 

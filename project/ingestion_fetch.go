@@ -5,11 +5,11 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionFetch reports that the sources are fetched, with the hash of their
-// content.
+// IngestionFetch reports that the sources have been fetched, with the hash of
+// their content.
 type IngestionFetch struct {
 	Project     noun.ID  `json:"project"`
-	Epoch       Round    `json:"epoch,omitzero"` // if given, it must be the present one
+	Epoch       Round    `json:"epoch,omitzero"` // if given, must be the present epoch
 	ContentHash noun.Ref `json:"content_hash"`
 }
 
@@ -19,7 +19,7 @@ func (c IngestionFetch) Phase(v swoosh.View) (string, error) { return ingestionP
 // Check refuses a command of another epoch.
 func (c IngestionFetch) Check(v swoosh.View) error { return ingestionFence(v, c.Project, c.Epoch) }
 
-// Apply stores the hash of the content.
+// Apply stores the content hash.
 func (c IngestionFetch) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Ingestion.Get(c.Project)
 	r.ContentHash = c.ContentHash

@@ -6,10 +6,10 @@ import (
 )
 
 // IngestionIndex reports that the content is indexed, and where. Ingestion is
-// READY then.
+// then READY.
 type IngestionIndex struct {
 	Project  noun.ID  `json:"project"`
-	Epoch    Round    `json:"epoch,omitzero"` // if given, it must be the present one
+	Epoch    Round    `json:"epoch,omitzero"` // if given, must be the present epoch
 	IndexRef noun.Ref `json:"index_ref"`
 }
 

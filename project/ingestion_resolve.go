@@ -5,10 +5,10 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionResolve names the sources to fetch.
+// IngestionResolve sets the sources to fetch.
 type IngestionResolve struct {
 	Project noun.ID   `json:"project"`
-	Epoch   Round     `json:"epoch,omitzero"` // if given, it must be the present one
+	Epoch   Round     `json:"epoch,omitzero"` // if given, must be the present epoch
 	Sources noun.Refs `json:"sources"`
 }
 

@@ -5,7 +5,7 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionRestart begins a new epoch: reports that name the one before are
+// IngestionRestart begins a new epoch. Reports that name an earlier epoch are
 // refused.
 type IngestionRestart struct {
 	Project noun.ID   `json:"project"`
@@ -18,7 +18,7 @@ func (c IngestionRestart) Phase(v swoosh.View) (string, error) { return ingestio
 // Check refuses nothing.
 func (IngestionRestart) Check(swoosh.View) error { return nil }
 
-// Apply drops everything of the epoch. The last error stays readable.
+// Apply drops everything of the epoch except the last error.
 func (c IngestionRestart) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Ingestion.Get(c.Project)
 	r.Sources, r.ContentHash, r.IndexRef, r.Failures = nil, "", "", 0

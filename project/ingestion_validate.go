@@ -5,11 +5,11 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// IngestionValidate reports that the content is valid. Invalid content is
-// reported by ingestion.fail.
+// IngestionValidate reports that the content is valid. Report invalid content
+// by ingestion.fail.
 type IngestionValidate struct {
 	Project noun.ID `json:"project"`
-	Epoch   Round   `json:"epoch,omitzero"` // if given, it must be the present one
+	Epoch   Round   `json:"epoch,omitzero"` // if given, must be the present epoch
 }
 
 // Phase returns the phase of region ingestion.

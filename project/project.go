@@ -1,11 +1,11 @@
 // Package project is the domain of projects. A project has a lifecycle and four
-// regions that move side by side: ingestion, council, environment and execution.
-// A command moves only its own region; a barrier holds execution back until the
-// other three are READY.
+// regions that move side by side: ingestion, council, environment and
+// execution. A command moves only its own region; a barrier stops execution
+// until the other three are READY.
 //
-// Each command has a file of its own, named after it: council.vote is in
-// council_vote.go. What the commands of a region share is in the region's file,
-// council.go, and what all regions share is in region.go.
+// Each command has its own file, named after it: council.vote is in
+// council_vote.go. Code that the commands of a region share is in the region's
+// file, council.go, and code that all regions share is in region.go.
 package project
 
 import (
@@ -69,15 +69,16 @@ var Domain = swoosh.NewDomain("project",
 		swoosh.From(Plan, Work, Review, Reverb).To(Idle), mustBeThere),
 )
 
-// The kinds that commands refuse with, besides invalid_phase: those with a fence,
-// a barrier or a check of a row, and those without.
+// The kinds that commands refuse with, besides invalid_phase: for those with a
+// fence, a barrier or a check of a row, and for those without.
 var (
 	mayConflict = swoosh.Refuses(swoosh.NotFound, swoosh.Conflict)
 	mustBeThere = swoosh.Refuses(swoosh.NotFound)
 )
 
-// State holds a table for each region, keyed by project. What grows has a table
-// of its own, so that a command costs only what it changes.
+// State has a table for each region, keyed by project. Votes and items have
+// their own tables, so that the cost of a command depends only on what it
+// changes.
 type State struct {
 	Projects    swoosh.Table[noun.ID, Project]     `json:"projects"`
 	Ingestion   swoosh.Table[noun.ID, Ingestion]   `json:"ingestion"`
@@ -101,7 +102,7 @@ type Project struct {
 	Created swoosh.Stamp `json:"created"`
 }
 
-// projectPhase returns the phase of region project. It refuses with NotFound if
+// projectPhase returns the phase of region project. It fails with NotFound if
 // there is no such project.
 func projectPhase(v swoosh.View, project noun.ID) (string, error) {
 	p, ok := Domain.Of(v).Projects.Get(project)

@@ -21,10 +21,10 @@ func (c Archive) Check(v swoosh.View) error {
 	if e.Phase == Idle {
 		return nil
 	}
-	return blocked([]string{"execution: " + e.Phase}, "project %s is at work: stop it with execution.stop", c.Project)
+	return blocked([]string{"execution: " + e.Phase}, "project %s is working: stop it with execution.stop", c.Project)
 }
 
-// Apply changes the phase and nothing else.
+// Apply changes only the phase.
 func (c Archive) Apply(s *State, _ swoosh.Stamp) {
 	p, _ := s.Projects.Get(c.Project)
 	p.Phase = Archived

@@ -7,7 +7,7 @@ import (
 
 // Create creates a project, with every region in its first phase.
 //
-// Refused with Conflict if the id is taken, also by an archived project.
+// Refused with Conflict if the id is taken, even by an archived project.
 type Create struct {
 	Project noun.ID   `json:"project"`
 	Name    noun.Name `json:"name"`
@@ -19,13 +19,13 @@ func (c Create) Phase(v swoosh.View) (string, error) { return projectPhase(v, c.
 // Check refuses an id that is taken.
 func (c Create) Check(v swoosh.View) error {
 	if p, taken := Domain.Of(v).Projects.Get(c.Project); taken {
-		return swoosh.Errorf(swoosh.Conflict, "project %s exists already and is %s: choose another id", c.Project, p.Phase)
+		return swoosh.Errorf(swoosh.Conflict, "project %s already exists and is %s: choose another id", c.Project, p.Phase)
 	}
 	return nil
 }
 
-// Apply enters the first phase of each region. Rounds count from 1. So do
-// cycles, but the first one begins with execution.start.
+// Apply enters the first phase of each region. Rounds start at 1. So do cycles,
+// but the first one begins with execution.start.
 func (c Create) Apply(s *State, at swoosh.Stamp) {
 	s.Projects.Put(c.Project, Project{Name: c.Name, Phase: Active, Created: at})
 

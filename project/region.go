@@ -11,17 +11,17 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// Ready is the phase that ingestion, council and environment share. Execution
-// moves only while all three are in it.
+// Ready is a phase of ingestion, council and environment. Execution moves only
+// while all three are in it.
 const Ready = "READY"
 
-// Round numbers what a region begins anew: the epochs of ingestion, the terms
+// Round numbers the repetitions of a region: the epochs of ingestion, the terms
 // of the council, the generations of the environment, the cycles of execution.
-// It starts at 1 and only grows. In a state, 0 means no cycle yet; in a command,
-// 0 means not given.
+// It starts at 1 and only grows. In a state, 0 means no cycle yet; in a
+// command, 0 means absent.
 type Round uint32
 
-// Validate returns what is wrong with the number, or nil.
+// Validate returns an error if the number is out of range.
 func (r Round) Validate() error {
 	if r < 1 {
 		return fmt.Errorf("must be an integer from 1, not %d", r)
@@ -34,13 +34,13 @@ func (Round) JSONSchema() string {
 	return fmt.Sprintf(`{"maximum":%d,"minimum":1,"type":"integer"}`, uint32(math.MaxUint32))
 }
 
-// Headcount counts members: seats, a quorum, approvals. It is 1 to 1000; in a
-// state and in an optional member, 0 means not given.
+// Headcount is a number of members, such as seats, a quorum or approvals, from
+// 1 to 1000. In a state and in an optional member, 0 means absent.
 type Headcount uint16
 
 const headcountMax = 1000
 
-// Validate returns what is wrong with the number, or nil.
+// Validate returns an error if the number is out of range.
 func (h Headcount) Validate() error {
 	if h < 1 || h > headcountMax {
 		return fmt.Errorf("must be an integer from 1 to %d, not %d", headcountMax, h)
@@ -53,15 +53,15 @@ func (Headcount) JSONSchema() string {
 	return fmt.Sprintf(`{"maximum":%d,"minimum":1,"type":"integer"}`, headcountMax)
 }
 
-// Entered records when a phase was last entered. A region has one for each phase
-// that it was in, oldest first, so the present phase is the last.
+// Entered records when a phase was last entered. A region has one for each
+// phase it has been in, oldest first, so the last is the present phase.
 type Entered struct {
 	Phase string       `json:"phase"`
 	At    swoosh.Stamp `json:"at"`
 }
 
-// enter moves a region to a phase. It does nothing if the region is in it
-// already: a region that stays does not enter anew.
+// enter moves a region to a phase. It does nothing if the region is already in
+// it, since staying in a phase does not count as entering it.
 func enter(phase *string, entered *[]Entered, to string, at swoosh.Stamp) {
 	if *phase == to {
 		return
@@ -70,9 +70,9 @@ func enter(phase *string, entered *[]Entered, to string, at swoosh.Stamp) {
 	*phase, *entered = to, append(others, Entered{to, at})
 }
 
-// inRegion returns the phase of a region, if the project's regions may move. It
-// refuses with NotFound if there is no such project, and with InvalidPhase of
-// region project if it is archived.
+// inRegion returns the phase of a region if the project's regions may move. It
+// fails with NotFound if there is no such project, and with InvalidPhase, about
+// region project, if it is archived.
 func inRegion(s State, project noun.ID, phase string) (string, error) {
 	p, ok := s.Projects.Get(project)
 	if !ok {
@@ -86,8 +86,8 @@ func inRegion(s State, project noun.ID, phase string) (string, error) {
 	return phase, nil
 }
 
-// fence refuses a report of another round than the present one. name is what
-// the region calls a round: epoch, term, generation or cycle.
+// fence returns an error if a round is given and is not the present one. name
+// is the region's word for a round: epoch, term, generation or cycle.
 func fence(project noun.ID, name string, given, now Round) error {
 	if given == 0 || given == now {
 		return nil
@@ -96,14 +96,15 @@ func fence(project noun.ID, name string, given, now Round) error {
 		project, name, now, given)
 }
 
-// blocked refuses because of other regions, each named as "region: PHASE".
+// blocked returns Conflict because of other regions, each given as "region:
+// PHASE".
 func blocked(by []string, format string, args ...any) error {
 	err := swoosh.Errorf(swoosh.Conflict, "%s (blocked by %s)", fmt.Sprintf(format, args...), strings.Join(by, ", "))
 	err.BlockedBy = by
 	return err
 }
 
-// below returns the rows whose keys begin with prefix.
+// below yields the rows whose keys begin with prefix.
 func below[K ~string, V any](t swoosh.Table[K, V], prefix K) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for k, row := range t.From(prefix) {
@@ -125,8 +126,8 @@ func deleteBelow[K ~string, V any](t *swoosh.Table[K, V], prefix K) {
 	}
 }
 
-// joined returns what is wrong with a key that must be ids joined by dots, or
-// nil. form names the ids: "project.item".
+// joined returns an error unless key is ids joined by dots. form names the ids:
+// "project.item".
 func joined(key, form string) error {
 	ids := strings.Split(key, ".")
 	bad := func(id string) bool { return noun.ID(id).Validate() != nil }

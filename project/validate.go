@@ -9,28 +9,28 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// roundsMax bounds the counters of an imported state, so that they have room to
+// roundsMax limits the counters of an imported state, so that they have room to
 // grow.
 const roundsMax = 1 << 31
 
-// itemsMax bounds the items of a cycle, as the list of execution.plan does.
+// itemsMax limits the items of a cycle, as the list of execution.plan does.
 const itemsMax = 1000
 
-// faultsMax bounds how many faults are reported at once.
+// faultsMax limits the faults reported at once.
 const faultsMax = 32
 
-// faults collects what is wrong with a payload or an imported state, with
-// pointers from its root.
+// faults lists what is wrong with a payload or an imported state, with pointers
+// relative to its root.
 type faults []swoosh.FieldError
 
-// want notes a fault unless ok.
+// want adds a fault unless ok is true.
 func (f *faults) want(ok bool, pointer, format string, args ...any) {
 	if !ok && len(*f) < faultsMax {
 		*f = append(*f, swoosh.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 }
 
-// refuse returns the faults as an error, nil if there are none.
+// refuse returns the faults as an error, or nil if there are none.
 func (f faults) refuse(kind swoosh.Kind) error {
 	if f == nil {
 		return nil
@@ -40,8 +40,8 @@ func (f faults) refuse(kind swoosh.Kind) error {
 	return err
 }
 
-// Validate refuses an imported state whose rows don't fit each other, since
-// commands rely on rows that only commands could have made.
+// Validate refuses an imported state whose rows contradict each other, since
+// commands rely on rows being such as commands make them.
 func (s State) Validate() error {
 	return s.faults().refuse(swoosh.InvalidState)
 }
@@ -88,7 +88,7 @@ func everyProject[R any](f *faults, s State, region string, rows swoosh.Table[no
 	}
 }
 
-// strayFaults finds votes and items without a project. Those of a project are
+// strayFaults finds votes and items without a project. Those that have one are
 // checked with its council and its execution.
 func (s State) strayFaults(f *faults) {
 	for k := range s.Votes.All() {
@@ -103,8 +103,8 @@ func (s State) strayFaults(f *faults) {
 	}
 }
 
-// phaseFaults checks what every region has: its phase, and when phases were
-// entered.
+// phaseFaults checks what every region has: its phase, and the list of phases
+// it entered.
 func phaseFaults(f *faults, at, phase string, entered []Entered, known ...string) {
 	f.want(slices.Contains(known, phase), at+"/phase", "must be one of %q", known)
 	f.want(len(entered) > 0 && entered[len(entered)-1].Phase == phase, at+"/entered", "must end with the present phase")
@@ -112,7 +112,7 @@ func phaseFaults(f *faults, at, phase string, entered []Entered, known ...string
 	for i, e := range entered {
 		here := fmt.Sprintf("%s/entered/%d", at, i)
 		f.want(slices.Contains(known, e.Phase) && !seen[e.Phase], here+"/phase", "must be one of %q, each at most once", known)
-		f.want(!e.At.IsZero() && (i == 0 || e.At.After(entered[i-1].At)), here+"/at", "is required, and must be after the one before")
+		f.want(!e.At.IsZero() && (i == 0 || e.At.After(entered[i-1].At)), here+"/at", "is required, and must be after the previous one")
 		seen[e.Phase] = true
 	}
 }
@@ -127,9 +127,9 @@ func (s State) ingestionFaults(f *faults, at string, _ noun.ID, r Ingestion) {
 	roundFaults(f, at+"/epoch", r.Epoch, 1)
 	f.want(r.Failures <= roundsMax, at+"/failures", "must be at most %d", uint32(roundsMax))
 	step := slices.Index(steps, r.Phase)
-	f.want((len(r.Sources) > 0) == (step >= 1), at+"/sources", "is required from %s on, and must not be given before", Fetch)
-	f.want((r.ContentHash != "") == (step >= 2), at+"/content_hash", "is required from %s on, and must not be given before", Validate)
-	f.want((r.IndexRef != "") == (step >= 4), at+"/index_ref", "is required in %s, and must not be given before", Ready)
+	f.want((len(r.Sources) > 0) == (step >= 1), at+"/sources", "is required from %s on, and must not be given earlier", Fetch)
+	f.want((r.ContentHash != "") == (step >= 2), at+"/content_hash", "is required from %s on, and must not be given earlier", Validate)
+	f.want((r.IndexRef != "") == (step >= 4), at+"/index_ref", "is required in %s, and must not be given earlier", Ready)
 }
 
 func (s State) environmentFaults(f *faults, at string, _ noun.ID, r Environment) {
@@ -137,7 +137,7 @@ func (s State) environmentFaults(f *faults, at string, _ noun.ID, r Environment)
 	phaseFaults(f, at, r.Phase, r.Entered, steps...)
 	roundFaults(f, at+"/generation", r.Generation, 1)
 	step := slices.Index(steps, r.Phase)
-	f.want((r.Provider != "") == (step >= 1), at+"/provider", "is required from %s on, and must not be given before", Provision)
+	f.want((r.Provider != "") == (step >= 1), at+"/provider", "is required from %s on, and must not be given earlier", Provision)
 	f.want(r.Resources == nil || step >= 1, at+"/resources", "must not be given before %s", Provision)
 	f.want(r.Artifacts == nil || step >= 2, at+"/artifacts", "must not be given before %s", Healthcheck)
 	f.want(r.Layers == nil || step >= 2, at+"/layers", "must not be given before %s", Healthcheck)
@@ -153,7 +153,7 @@ func (s State) environmentFaults(f *faults, at string, _ noun.ID, r Environment)
 	}
 	formed := ids.Validate()
 	f.want(formed == nil, at+"/probes", "%v", formed)
-	f.want(r.health() == r.Phase, at+"/phase", "must be %s by the probes", r.health())
+	f.want(r.health() == r.Phase, at+"/phase", "must be %s according to the probes", r.health())
 	f.want(r.Phase != Ready || allReported(r.Probes), at+"/phase", "must not be %s before every probe has reported", Ready)
 }
 

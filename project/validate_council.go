@@ -40,21 +40,21 @@ func seatFaults(f *faults, at string, r Council) {
 	seats := map[noun.ID]int{}
 	for i, seat := range r.Seats {
 		here := fmt.Sprintf("%s/seats/%d", at, i)
-		f.want(electors[seat.Member], here+"/member", "must be one of the electorate")
+		f.want(electors[seat.Member], here+"/member", "must be a member of the electorate")
 		f.want(!held[seat], here, "must not be repeated")
 		held[seat] = true
 		seats[seat.Role]++
 	}
 	planned := 0
 	for _, role := range r.Roles {
-		f.want(seats[role.Name] <= int(role.Seats), at+"/seats", "must be at most %d of role %s", role.Seats, role.Name)
+		f.want(seats[role.Name] <= int(role.Seats), at+"/seats", "must have at most %d of role %s", role.Seats, role.Name)
 		planned += seats[role.Name]
 	}
-	f.want(planned == len(r.Seats), at+"/seats", "must be of planned roles")
+	f.want(planned == len(r.Seats), at+"/seats", "must be for planned roles only")
 	for i, t := range r.Tools {
 		here := fmt.Sprintf("%s/tools/%d", at, i)
 		f.want(members[t.Member] && t.Hash != "", here, "must be a member with a hash")
-		f.want(i == 0 || r.Tools[i-1].Member < t.Member, here+"/member", "must be after the one before")
+		f.want(i == 0 || r.Tools[i-1].Member < t.Member, here+"/member", "must be after the previous one")
 	}
 }
 
@@ -76,8 +76,8 @@ func (s State) voteFaults(f *faults, project noun.ID, r Council) {
 		}
 		used++
 		f.want(seats[ids[1]] > 0, at, "must be for a planned role")
-		f.want(electors[noun.ID(ids[2])] && electors[noun.ID(ids[3])], at, "must be by and for one of the electorate")
-		f.want(used <= seats[ids[1]], at, "is one vote too many of its voter for its role")
+		f.want(electors[noun.ID(ids[2])] && electors[noun.ID(ids[3])], at, "must be by and for members of the electorate")
+		f.want(used <= seats[ids[1]], at, "exceeds the number of votes that its voter has for its role")
 	}
 }
 

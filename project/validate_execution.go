@@ -25,12 +25,12 @@ func (s State) executionFaults(f *faults, at string, project noun.ID, r Executio
 		"must be at most %d, and more than 0 if and only if last_artifact is given", uint32(roundsMax))
 	items, open := s.itemFaults(f, project, r)
 	f.want(items > 0 == working, at+"/phase", "must be %s or later if there are items, and earlier if there are none", Work)
-	f.want(r.Open == open, at+"/open", "must be %d by the items", open)
+	f.want(r.Open == open, at+"/open", "must be %d according to the items", open)
 	f.want(open > 0 == (r.Phase == Work || r.Phase == Review), at+"/phase", "can't be %s with %d items open", r.Phase, open)
 }
 
-// itemFaults checks the items of one project, and returns how many there are and
-// how many are open.
+// itemFaults checks the items of one project, and returns how many there are
+// and how many of them are open.
 func (s State) itemFaults(f *faults, project noun.ID, r Execution) (items int, open uint32) {
 	for k, item := range below(s.Items, itemsOf(project)) {
 		items++
@@ -48,6 +48,6 @@ func (s State) itemFaults(f *faults, project noun.ID, r Execution) (items int, o
 			open++
 		}
 	}
-	f.want(items <= itemsMax, "/items", "must be at most %d of project %s", itemsMax, project)
+	f.want(items <= itemsMax, "/items", "must have at most %d of project %s", itemsMax, project)
 	return items, open
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/chorus-services/swoosh/project"
 )
 
-// stateAfter gives a state of its own after a lawful way with project p1.
+// stateAfter returns a state after a valid path of project p1. The test may
+// modify it.
 func stateAfter(t *testing.T, way []step) project.State {
 	e, _ := open(t)
 	w := &walker{TestingT: t, engine: e}
@@ -29,8 +30,7 @@ func stateAfter(t *testing.T, way []step) project.State {
 	return s
 }
 
-// unshare gives project p1 slices of its own: those that were read are the
-// engine's.
+// unshare copies the slices of project p1, which belong to the engine.
 func unshare(s *project.State) {
 	change(&s.Ingestion, func(r *project.Ingestion) { r.Entered = slices.Clone(r.Entered) })
 	change(&s.Council, func(r *project.Council) { r.Seats, r.Tools = slices.Clone(r.Seats), slices.Clone(r.Tools) })
@@ -50,7 +50,8 @@ func change[V any](t *swoosh.Table[noun.ID, V], f func(*V)) {
 	t.Put("p1", row)
 }
 
-// TestValidate spoils a lawful state in one place and wants that place named.
+// TestValidate breaks a valid state in one place and requires an error about
+// that place.
 func TestValidate(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -165,7 +166,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestValidateEveryPhase wants every lawful state to be welcome.
+// TestValidateEveryPhase requires that every valid state is accepted.
 func TestValidateEveryPhase(t *testing.T) {
 	for region, phases := range ways {
 		for phase, into := range phases {

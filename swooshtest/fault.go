@@ -7,26 +7,26 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// ErrFault is the error of a FaultWAL's appends that fail.
+// ErrFault is the error of a FaultWAL's failing appends.
 var ErrFault = errors.New("fault of the test's log")
 
-// FaultWAL is a swoosh.WAL whose appends can be held up, and can fail with their
-// bytes lost or written all the same.
+// FaultWAL is a swoosh.WAL whose appends can be delayed, and can fail with
+// their bytes either lost or written.
 type FaultWAL struct {
 	swoosh.WAL
 
-	before, after place // where appends wait: before and after the write
+	before, after place // where appends may wait: before and after the write
 
 	mu    sync.Mutex
 	fail  bool
 	lands bool
 }
 
-// place is where appends can be made to wait.
+// place is a point at which appends can be made to wait.
 type place struct {
 	mu      sync.Mutex
 	held    chan struct{} // closed by release; nil while appends pass
-	pass    chan struct{} // lets one append go on
+	pass    chan struct{} // lets one append continue
 	reached chan struct{} // gets a value when an append begins to wait
 }
 
@@ -69,22 +69,22 @@ func (p *place) wait() {
 	}
 }
 
-// NewFaultWAL returns a log that passes everything on to w until Hold, HoldAfter
+// NewFaultWAL returns a log that passes everything to w until Hold, HoldAfter
 // or Fail is called.
 func NewFaultWAL(w swoosh.WAL) *FaultWAL {
 	return &FaultWAL{WAL: w, before: newPlace(), after: newPlace()}
 }
 
-// Hold makes appends wait before they write anything, until Release or Step. The
-// channel gets a value each time an append begins to wait.
+// Hold makes appends wait before they write anything, until Release or Step.
+// The channel receives a value each time an append begins to wait.
 func (f *FaultWAL) Hold() (reached <-chan struct{}) { return f.before.hold() }
 
-// HoldAfter makes appends wait after they are durable and before they return,
-// until Release or Step. The channel is like Hold's.
+// HoldAfter makes appends wait between becoming durable and returning, until
+// Release or Step. The channel works like Hold's.
 func (f *FaultWAL) HoldAfter() (reached <-chan struct{}) { return f.after.hold() }
 
-// Step waits for an append that waits and lets it go on. Later appends, and this
-// one at the other place, are held as before.
+// Step waits until an append is waiting and lets it continue. Later appends are
+// still held, and so is this one at the other place.
 func (f *FaultWAL) Step() {
 	select {
 	case f.before.pass <- struct{}{}:
@@ -92,21 +92,21 @@ func (f *FaultWAL) Step() {
 	}
 }
 
-// Release lets appends that wait go on, and later ones pass.
+// Release lets waiting appends continue, and no longer holds later ones.
 func (f *FaultWAL) Release() {
 	f.before.release()
 	f.after.release()
 }
 
-// Fail makes every later append fail. If lands is set, the bytes are written all
-// the same.
+// Fail makes every later append fail. If lands is true, the bytes are written
+// nevertheless.
 func (f *FaultWAL) Fail(lands bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail, f.lands = true, lands
 }
 
-// Append implements swoosh.WAL with the faults that are set.
+// Append implements swoosh.WAL, with the faults that were set.
 func (f *FaultWAL) Append(group []swoosh.Record) error {
 	f.before.wait()
 	f.mu.Lock()

@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// newLogger returns a logger that writes to t's output, which a test shows if it
-// fails. Of a domain's panic it shows the stack line by line.
+// newLogger returns a logger that writes to t's output, which a failing test
+// shows. It prints the stack of a domain's panic line by line.
 func newLogger(t testing.TB) *slog.Logger {
 	return slog.New(stackHandler{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{ReplaceAttr: leaveOut}), t.Output()})
 }
 
-// leaveOut drops the time, which says nothing in a test, and the stack, which
-// follows its record.
+// leaveOut drops the time, which is meaningless in a test, and the stack, which
+// is printed after its record.
 func leaveOut(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == stackKey) {
 		return slog.Attr{}
@@ -23,7 +23,7 @@ func leaveOut(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// stackKey is the attribute that the engine logs a panic's stack under.
+// stackKey is the attribute under which the engine logs a panic's stack.
 const stackKey = "stack"
 
 type stackHandler struct {

@@ -13,7 +13,7 @@ import (
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
-// recorder keeps what a test would show.
+// recorder keeps the output that a test would show.
 type recorder struct {
 	testing.TB
 	out bytes.Buffer

@@ -20,21 +20,22 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// RunScenarios runs every file dir/*.txt as a scenario: a subtest with an engine
-// of its own. A scenario is a text of steps: what goes in, a line of four dashes,
-// what came out, a blank line; # begins a comment. With the flag -rewrite the
-// test writes what came out into the files. What goes in is one of
+// RunScenarios runs every file dir/*.txt as a scenario: a subtest with its own
+// engine. A scenario is a list of steps. A step is its input, a line of four
+// dashes, the output, and a blank line; # begins a comment. With the flag
+// -rewrite the test writes the actual outputs into the files. An input is one
+// of
 //
 //	fleet.drain {"node":"a"}    a command and its payload
 //	post {"command":…}          a command with its envelope, or an atomic batch
 //	given drained               the commands of dir/given/drained.txt, one a line,
-//	                            all of which must be accepted
+//	                            all of which must be ok
 //	state /fleet/nodes/a        the state at a JSON Pointer
 //	advance 5m                  moves the clock
 //	import {"meta":…}           replaces the state
 //
-// JSON may go on over the lines below. What comes out of a command is ok,
-// unchanged (accepted, but the state is as before), duplicate, or its refusal.
+// JSON may continue on the lines below. The output of a command is ok,
+// unchanged (accepted, but the state is the same), duplicate, or the refusal.
 func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Engine, *Clock)) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
@@ -50,7 +51,8 @@ func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Eng
 }
 
 // RequireScenarios fails the test unless every command of the domains has a
-// scenario, in a file named after it with _ for the dot: fleet_drain.txt.
+// scenario, in a file named after it with _ instead of the dot:
+// fleet_drain.txt.
 func RequireScenarios(t *testing.T, dir string, parts ...swoosh.Part) {
 	t.Helper()
 	for _, c := range swoosh.Describe(parts...) {
@@ -58,7 +60,7 @@ func RequireScenarios(t *testing.T, dir string, parts ...swoosh.Part) {
 	}
 }
 
-// scenario is one file that is being run.
+// scenario is the run of one file.
 type scenario struct {
 	engine *swoosh.Engine
 	clock  *Clock
@@ -108,8 +110,8 @@ func (s *scenario) given(t *testing.T, name string) string {
 	return "ok"
 }
 
-// argument returns what stands after the first word and on the lines below. It
-// reads the line from the file, since datadriven splits JSON at its spaces.
+// argument returns the text after the first word, including the lines below. It
+// reads the line from the file, since datadriven splits JSON at spaces.
 func (s *scenario) argument(t *testing.T, d *datadriven.TestData) string {
 	line, err := strconv.Atoi(d.Pos[strings.LastIndexByte(d.Pos, ':')+1:])
 	require.NoError(t, err)
@@ -123,7 +125,7 @@ func readLines(t *testing.T, file string) []string {
 	return strings.Split(string(text), "\n")
 }
 
-// post submits what a client would post to /command.
+// post submits what a client would send to POST /command.
 func (s *scenario) post(t *testing.T, body string) string {
 	if strings.HasPrefix(body, "[") {
 		batch, err := swoosh.DecodeBatch([]byte(body))
@@ -139,7 +141,7 @@ func (s *scenario) post(t *testing.T, body string) string {
 	return s.submit(t, request)
 }
 
-// importState imports what a client would post to /state.
+// importState imports what a client would send to POST /state.
 func (s *scenario) importState(t *testing.T, document string) string {
 	var ifMatch *swoosh.Hash
 	if now := s.engine.View(); now.Index() > 0 {
@@ -241,28 +243,28 @@ func valueAt(t *testing.T, document io.Reader, pointer string) jsontext.Value {
 	return slices.Clone(value)
 }
 
-// ChartCell is what one command should do in one phase of its region.
+// ChartCell says what one command should do in one phase of its region.
 type ChartCell struct {
 	Region  string
 	Command string
-	Phase   string // or the name of another situation, in brackets
-	// Want is the phases that the command may end in, or the code of its
-	// refusal, such as conflict; "-" stands for invalid_phase.
+	Phase   string // or another situation, in parentheses
+	// Want lists the phases in which the command may end, or has the code of
+	// its refusal, such as conflict; "-" stands for invalid_phase.
 	Want []string
 }
 
-// ReadChart reads a table of what every command should do in every phase, for a
-// test to compare with the declarations and the code. The table is written by
-// hand, a block for each region, with a blank line between them:
+// ReadChart reads a table that says what every command should do in every
+// phase, for a test to compare with the declarations and the code. The table is
+// written by hand, with one block per region and a blank line between blocks:
 //
 //	region node   ADDED   ACTIVE          (none)
 //	node.join     ACTIVE  -               not_found
 //	node.report   -       ACTIVE|FAILING  not_found
 //	node.remove   (none)  (none)          not_found
 //
-// A cell holds the phases that the command may end in, - if it is refused as
+// A cell holds the phases in which the command may end, - if it is refused as
 // invalid_phase, or the code of another refusal. (none), which is swoosh.Gone,
-// means that the object is not there. A line that begins with # is a comment.
+// means that the object does not exist. A line that begins with # is a comment.
 func ReadChart(t *testing.T, file string) []ChartCell {
 	t.Helper()
 	var cells []ChartCell
@@ -284,14 +286,15 @@ func ReadChart(t *testing.T, file string) []ChartCell {
 }
 
 // RequireChart fails the test unless the declarations of the domains agree with
-// a chart: the same commands in the same regions, from and to the same phases.
+// a chart: the same commands in the same regions, moving between the same
+// phases.
 func RequireChart(t *testing.T, chart []ChartCell, parts ...swoosh.Part) {
 	t.Helper()
 	require.Empty(t, ChartFaults(chart, parts...))
 }
 
-// ChartFaults returns where the declarations of the domains differ from a chart,
-// a sentence for each difference.
+// ChartFaults returns the differences between the declarations of the domains
+// and a chart, one sentence for each.
 func ChartFaults(chart []ChartCell, parts ...swoosh.Part) (faults []string) {
 	declared := map[string]swoosh.CommandInfo{}
 	for _, c := range swoosh.Describe(parts...) {
@@ -322,9 +325,10 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// declaredOutcome returns what a declaration expects of a cell. Declarations are
-// about phases only, so a cell about another situation, or of a command that
-// creates, is taken as it is unless the declaration contradicts it.
+// declaredOutcome returns what a declaration says about a cell. Declarations
+// are about phases only. So a cell about another situation, or about a command
+// that creates its object, is taken as it is unless the declaration contradicts
+// it.
 func declaredOutcome(c swoosh.CommandInfo, cell ChartCell) []string {
 	switch {
 	case c.Creates && cell.Phase == swoosh.Gone:

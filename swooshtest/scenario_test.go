@@ -97,7 +97,8 @@ func TestRequireChart(t *testing.T) {
 	}
 }
 
-// TestChartOfObjectsThatGo: (none) is also where a command removes its object to.
+// TestChartOfObjectsThatGo: (none) is also where a command that removes its
+// object ends.
 func TestChartOfObjectsThatGo(t *testing.T) {
 	fuse := swoosh.NewDomain("fuse",
 		swoosh.On[on]("put", "Put a fuse in.", swoosh.From().To("ON")),

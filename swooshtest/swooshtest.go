@@ -1,6 +1,6 @@
-// Package swooshtest helps to test domains, and programs that embed swoosh: an
-// engine in memory that checks itself, a clock that stands still, a log that
-// fails on demand, scenarios in text files.
+// Package swooshtest helps to test domains, and programs that embed swoosh. It
+// has an engine in memory that checks itself, a clock that stands still, a log
+// that fails on demand, and scenarios in text files.
 package swooshtest
 
 import (
@@ -20,27 +20,27 @@ import (
 // use.
 type Clock struct{ ms atomic.Int64 }
 
-// NewClock returns a clock that shows ms, Unix milliseconds.
+// NewClock returns a clock set to ms, in Unix milliseconds.
 func NewClock(ms int64) *Clock {
 	c := new(Clock)
 	c.ms.Store(ms)
 	return c
 }
 
-// Now is for swoosh.Options.Now.
+// Now returns the time in Unix milliseconds, for swoosh.Options.Now.
 func (c *Clock) Now() int64 { return c.ms.Load() }
 
 // Advance moves the clock forward by d, or back if d is negative.
 func (c *Clock) Advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
 
-// Open opens an engine for a test. Unless o says otherwise the engine is in
-// memory, its clock stands still at 2026-01-01, its node is "test", and its log
-// goes to the output of t, with the stack of a domain that panics.
+// Open opens an engine for a test. Unless o says otherwise, the engine is in
+// memory, its clock stands still at 2026-01-01, its node is "test", and it logs
+// to t's output, including the stack of a domain's panic.
 //
-// Every command is asserted to end in a phase that it declares. When the test
-// ends, the engine is closed and every state that it published is hashed again,
-// which finds rows that were altered in place. Then the log is replayed and must
-// lead to the same states.
+// The engine asserts that every command ends in a phase that it declares. When
+// the test ends, Open closes the engine and hashes every published state again,
+// which finds rows that were modified in place. Then it replays the log, which
+// must lead to the same state.
 func Open(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Engine {
 	t.Helper()
 	wal, inMemory := swoosh.NewMemWAL(), o.Dir == "" && o.OpenWAL == nil
@@ -90,7 +90,7 @@ func (p *published) add(v swoosh.View) {
 	}
 }
 
-// rehashMost bounds how many states are hashed again, and so the time that a
+// rehashMost limits how many states are hashed again, and so the time that a
 // long test spends on it.
 const rehashMost = 1000
 
@@ -101,7 +101,7 @@ func (p *published) rehash(t testing.TB) {
 	for i := 0; i < len(p.views); i += step {
 		v := p.views[i]
 		require.Equal(t, v.StateHash().String(), rehash(t, v).String(),
-			"the state of entry %d was altered after it was published: replace rows and slices, never alter them in place", v.Index())
+			"the state of entry %d was modified after it was published: replace rows and slices, never modify them in place", v.Index())
 	}
 }
 
@@ -114,11 +114,11 @@ func rehash(t testing.TB, v swoosh.View) swoosh.Hash {
 	return h
 }
 
-// replay reads the engine's log with a new engine.
+// replay replays the engine's log with a new engine.
 func replay(t testing.TB, o swoosh.Options, e *swoosh.Engine, parts []swoosh.Part) {
 	o.ForceReplay, o.Published, o.Progress = true, nil, nil
 	again, err := swoosh.Open(context.Background(), o, parts...)
-	require.NoError(t, err, "the log does not lead to the same states again: a domain depends on something that is not in the entries")
+	require.NoError(t, err, "replaying the log leads to other states: a domain depends on something that is not in the entries")
 	require.Equal(t, e.View().StateHash(), again.View().StateHash())
 	require.Equal(t, e.View().Chain(), again.View().Chain())
 	require.NoError(t, again.Close(context.Background()))

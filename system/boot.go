@@ -7,17 +7,18 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// The phases of region boot. An empty phase means LICENSED; without a holder it is
-// the perpetual local licence. Only an imported state can be UNLICENSED, and only
-// the import of another state leads out of TERMINATED.
+// The phases of region boot. An empty phase means LICENSED; without a holder it
+// is the perpetual local licence. Only an imported state can be UNLICENSED, and
+// only importing another state ends TERMINATED.
 const (
 	Licensed   = "LICENSED"
 	Unlicensed = "UNLICENSED"
 	Terminated = "TERMINATED"
 )
 
-// Boot is the domain of the licence. Without a valid licence it refuses every
-// command outside these three domains. A state can still be imported.
+// Boot is the domain of the licence. Without a valid licence, it refuses every
+// command outside the three domains of this package. Importing a state is still
+// allowed.
 var Boot = swoosh.NewDomain("boot",
 	swoosh.On[BootLicense]("license", "Set the licence: who holds it and until when.",
 		swoosh.From(Unlicensed, Licensed).To(Licensed), swoosh.Refuses(swoosh.Conflict)),
@@ -31,7 +32,7 @@ var Boot = swoosh.NewDomain("boot",
 type BootState struct {
 	Phase   string    `json:"phase"`   // empty means LICENSED
 	Holder  noun.Name `json:"holder"`  // empty for the local licence
-	Expires noun.MS   `json:"expires"` // Unix ms from which it is no longer valid; 0 means perpetual
+	Expires noun.MS   `json:"expires"` // Unix ms from which the licence is invalid; 0 means perpetual
 	Reason  noun.Text `json:"reason"`  // of boot.revoke
 }
 
@@ -44,7 +45,8 @@ func bootPhase(v swoosh.View) (string, error) { return Boot.Of(v).phase(), nil }
 
 type licenceGate struct{}
 
-// Refuse compares with the entry's stamp, so that a replay decides the same.
+// Refuse compares the expiry with the entry's stamp, so that replay decides the
+// same.
 func (licenceGate) Refuse(s BootState, c swoosh.Command, at swoosh.Stamp) error {
 	if !governed(c) || c.Domain == "state" {
 		return nil

@@ -13,8 +13,8 @@ const (
 	Paused  = "PAUSED"
 )
 
-// Control is the domain of the pause. While PAUSED it refuses every command
-// outside these three domains, and imports.
+// Control is the domain of the pause. While PAUSED, it refuses imports and
+// every command outside the three domains of this package.
 var Control = swoosh.NewDomain("control",
 	swoosh.On[ControlPause]("pause", "Refuse the commands of other domains until control.resume.",
 		swoosh.From(Running, Paused).To(Paused)),
@@ -24,7 +24,7 @@ var Control = swoosh.NewDomain("control",
 	swoosh.Gate[pauseGate](),
 )
 
-// ControlState holds whether the system is paused.
+// ControlState says whether the system is paused.
 type ControlState struct {
 	Phase  string    `json:"phase"`  // empty means RUNNING
 	Reason noun.Text `json:"reason"` // of the pause; empty while RUNNING
@@ -39,8 +39,8 @@ func controlPhase(v swoosh.View) (string, error) { return Control.Of(v).phase(),
 
 type pauseGate struct{}
 
-// Refuse lets these three domains pass, so that a pause can end, a quarantine
-// begin and a licence be renewed.
+// Refuse lets the three domains of this package pass, so that a pause can end,
+// a quarantine begin, and a licence be renewed.
 func (pauseGate) Refuse(s ControlState, c swoosh.Command, _ swoosh.Stamp) error {
 	if s.phase() != Paused || !governed(c) {
 		return nil

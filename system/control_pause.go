@@ -6,8 +6,8 @@ import (
 )
 
 // ControlPause makes the system refuse the commands of all other domains. While
-// PAUSED, the same pause again changes nothing, and another reason replaces the
-// one before.
+// PAUSED, repeating the pause changes nothing, and another reason replaces the
+// previous one.
 type ControlPause struct {
 	Reason noun.Text `json:"reason"`
 }

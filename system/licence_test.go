@@ -12,9 +12,8 @@ import (
 	"github.com/chorus-services/swoosh/system"
 )
 
-// TestLicenceCountsByTheStamp replays a log a year after the licence in it
-// expired: what was accepted then is accepted again, and what was refused then
-// is refused still.
+// TestLicenceCountsByTheStamp replays a log a year after its licence expired:
+// the same commands are accepted and refused as before.
 func TestLicenceCountsByTheStamp(t *testing.T) {
 	clock := swooshtest.NewClock(firstMS)
 	dir := t.TempDir()

@@ -13,8 +13,8 @@ const (
 	Quarantined = "QUARANTINED"
 )
 
-// Policy is the domain of the quarantine. While QUARANTINED it refuses everything
-// but policy.release, imports included.
+// Policy is the domain of the quarantine. While QUARANTINED, it refuses
+// everything except policy.release, including imports.
 var Policy = swoosh.NewDomain("policy",
 	swoosh.On[PolicyQuarantine]("quarantine", "Refuse everything but policy.release.",
 		swoosh.From(Clear).To(Quarantined)),
@@ -24,7 +24,7 @@ var Policy = swoosh.NewDomain("policy",
 	swoosh.Gate[quarantineGate](),
 )
 
-// PolicyState holds whether the system is quarantined.
+// PolicyState says whether the system is in quarantine.
 type PolicyState struct {
 	Phase    string    `json:"phase"`    // empty means CLEAR
 	Reason   noun.Text `json:"reason"`   // of the last quarantine
@@ -38,7 +38,7 @@ func (s PolicyState) Validate() error { return checkPhase(s.Phase, Clear, Quaran
 
 func policyPhase(v swoosh.View) (string, error) { return Policy.Of(v).phase(), nil }
 
-// releaseName is the only command that passes a quarantine.
+// releaseName is the only command allowed during a quarantine.
 const releaseName = "policy.release"
 
 type quarantineGate struct{}

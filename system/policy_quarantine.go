@@ -5,8 +5,8 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
-// PolicyQuarantine makes the system refuse everything but a release. Its evidence
-// is in the command's envelope, and so in the log.
+// PolicyQuarantine makes the system refuse everything except a release. The
+// evidence is in the command's envelope, and so in the log.
 type PolicyQuarantine struct {
 	Reason noun.Text `json:"reason"`
 }

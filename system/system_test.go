@@ -13,7 +13,7 @@ import (
 	"github.com/chorus-services/swoosh/system"
 )
 
-// work stands for the domains that the three govern.
+// work stands for the domains that these three govern.
 var work = swoosh.NewDomain("work", swoosh.On[do]("do", "Do something."))
 
 type workState struct {
@@ -37,12 +37,12 @@ func TestScenarios(t *testing.T) {
 	swooshtest.RunScenarios(t, "testdata/scenario", open)
 }
 
-// TestChartDeclared holds the declarations against the hand-written table.
+// TestChartDeclared compares the declarations with the hand-written table.
 func TestChartDeclared(t *testing.T) {
 	swooshtest.RequireChart(t, swooshtest.ReadChart(t, "testdata/chart.txt"), system.Parts()...)
 }
 
-// ways are the lawful ways into every phase. UNLICENSED comes only from an
+// ways are the valid paths into every phase. UNLICENSED comes only from an
 // imported state.
 var ways = map[string][]string{
 	system.Unlicensed:  {`import {"meta":{"version":1},"boot":{"phase":"UNLICENSED"}}`},
@@ -102,7 +102,7 @@ func send(t *testing.T, e *swoosh.Engine, command, argument string) error {
 	return err
 }
 
-// phaseOf is the phase of a region; an empty one is the first.
+// phaseOf returns the phase of a region; an empty one means the first.
 func phaseOf(v swoosh.View, region string) string {
 	phases := map[string][2]string{
 		"boot":    {system.Boot.Of(v).Phase, system.Licensed},
@@ -115,8 +115,8 @@ func phaseOf(v swoosh.View, region string) string {
 	return phases[region][1]
 }
 
-// allowedFrom are the phases that the chart lets a command come from: those in
-// which it ends in a phase.
+// allowedFrom returns the phases in which the chart allows a command: those
+// from which it ends in a phase.
 func allowedFrom(chart []swooshtest.ChartCell, command string) []string {
 	var phases []string
 	for _, cell := range chart {

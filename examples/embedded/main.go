@@ -1,4 +1,5 @@
-// Embedded is a whole program with a domain of its own: doors that open and close.
+// Embedded is a complete program with its own domain: doors that open and
+// close.
 //
 //	go build -o doors . && ./doors serve
 //	./doors command doors.open '{"door":"front"}'
@@ -40,7 +41,7 @@ func (c Open) Apply(s *Doors, at swoosh.Stamp) {
 	s.Doors.Put(c.Door, Door{Phase: "OPEN", Opened: d.Opened + 1, Since: at})
 }
 
-// Close shuts a door.
+// Close closes a door.
 type Close Open
 
 func (c Close) Phase(v swoosh.View) (string, error) { return phase(v, c.Door) }

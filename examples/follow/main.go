@@ -1,5 +1,5 @@
-// Follow keeps a read model of a swoosh server: its projects, as they were named.
-// Stop it and start it again, it goes on where it was: follow ADDRESS FILE
+// Follow keeps a read model of a swoosh server: the names of its projects. If
+// it is stopped, it continues where it was. Usage: follow ADDRESS FILE
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}
 	fmt.Println("begins after entry", m.Index)
 	for entry, err := range c.Watch(ctx, m.Index+1) {
-		check(err) // "compacted": it was away for too long; without FILE it begins with the state again.
+		check(err) // On "compacted" it was away for too long: delete FILE to start from the state.
 		if m.Index = entry.Index; entry.Command == "project.create" {
 			var p project
 			check(json.Unmarshal(entry.Payload, &p))

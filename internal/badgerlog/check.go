@@ -17,7 +17,7 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// Damage is the error for a file of a log that is not as Badger wrote it.
+// Damage reports a file of a log that is not as Badger wrote it.
 type Damage struct {
 	Detail string // which file, and what is wrong with it
 }
@@ -30,10 +30,9 @@ func damaged(name string, why any) error {
 
 func missing(name string) error { return &Damage{name + " is missing"} }
 
-// checkFiles reads the log's files before Badger does. Badger's answer to damage
-// in one is to delete others, to leave tables out, or to end the process. Tables
-// that the manifest does not name are renamed, so that Badger does not delete
-// them.
+// checkFiles checks the log's files before Badger opens them. On damage, Badger
+// may delete other files, leave out tables, or end the process. Tables that the
+// manifest does not name are renamed, so that Badger does not delete them.
 func checkFiles(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -61,8 +60,8 @@ func checkFiles(dir string) error {
 	return keepUnnamed(dir, names, named)
 }
 
-// checkAccess opens every file as Badger does later. Badger's own errors do not
-// say which kind they are.
+// checkAccess opens every file as Badger will later, because Badger's own
+// errors do not say whether access failed.
 func checkAccess(dir string, names []string) error {
 	for _, n := range names {
 		f, err := os.OpenFile(filepath.Join(dir, n), os.O_RDWR, 0)
@@ -77,8 +76,8 @@ func checkAccess(dir string, names []string) error {
 }
 
 // checkKeyRegistry checks the file of Badger's encryption keys. The log is not
-// encrypted, so there are none. Badger allocates as much memory as a length in
-// this file asks for, also if it is wrong.
+// encrypted, so there are none. The check is needed because Badger allocates as
+// much memory as a length in this file says, even if it is wrong.
 func checkKeyRegistry(name string) error {
 	const random, text = 16, "Hello Badger"
 	b, err := os.ReadFile(name)
@@ -94,7 +93,7 @@ func checkKeyRegistry(name string) error {
 	return nil
 }
 
-// readManifest returns the numbers of the tables that the log consists of.
+// readManifest returns the numbers of the tables in the log.
 func readManifest(dir string, names []string) (named map[uint64]badger.TableManifest, err error) {
 	name := filepath.Join(dir, badger.ManifestFilename)
 	f, err := os.Open(name)
@@ -121,7 +120,7 @@ func readManifest(dir string, names []string) (named map[uint64]badger.TableMani
 	return m.Tables, nil
 }
 
-// checkTables reads all tables.
+// checkTables reads and checks all tables.
 func checkTables(dir string, named map[uint64]badger.TableManifest) error {
 	var all errgroup.Group
 	all.SetLimit(2) // Each takes a few MiB.
@@ -164,8 +163,8 @@ func keepUnnamed(dir string, names []string, named map[uint64]badger.TableManife
 	return durable.OS().SyncDir(dir)
 }
 
-// openChecked opens files that were checked. What Badger still finds wrong with
-// them is damage, unless the machine refused something.
+// openChecked opens files that have been checked. Anything that Badger still
+// finds wrong is damage, unless the operating system refused something.
 func openChecked(dir string, logger badger.Logger) (db *badger.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -182,8 +181,8 @@ func openChecked(dir string, logger badger.Logger) (db *badger.DB, err error) {
 	return nil, damaged(dir, err)
 }
 
-// refusedByTheMachine reports whether an error comes from the machine. It reads the
-// text, since Badger does not wrap its errors.
+// refusedByTheMachine reports whether an error comes from the operating system.
+// It looks at the text, since Badger does not wrap its errors.
 func refusedByTheMachine(err error) bool {
 	for _, e := range []syscall.Errno{
 		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE,
@@ -196,8 +195,9 @@ func refusedByTheMachine(err error) bool {
 	return false
 }
 
-// dropUnnamed removes the tables that the manifest does not name if the log holds
-// all that is in them, as after a crash. If it does not, the manifest lost them.
+// dropUnnamed removes the tables that the manifest does not name if the log has
+// all their values, as after a crash. Otherwise the manifest has lost them,
+// which is damage.
 func (l *Log) dropUnnamed() error {
 	names, err := filepath.Glob(filepath.Join(l.dir, "*"+unnamedSuffix))
 	if err != nil {
@@ -209,7 +209,7 @@ func (l *Log) dropUnnamed() error {
 			return err
 		}
 		if key > 0 {
-			return &Damage{fmt.Sprintf("%s does not name the table %s, which alone holds what begins at index %d", filepath.Join(l.dir, badger.ManifestFilename), name, key)}
+			return &Damage{fmt.Sprintf("%s does not name the table %s, which has the only copy of the entries from index %d", filepath.Join(l.dir, badger.ManifestFilename), name, key)}
 		}
 		if err := os.Remove(name); err != nil {
 			return err
@@ -218,8 +218,8 @@ func (l *Log) dropUnnamed() error {
 	return nil
 }
 
-// notIn returns the first key of a table that the log does not hold, or 0 if it
-// holds all.
+// notIn returns the first key of a table that is not in the log, or 0 if all
+// are.
 func (l *Log) notIn(name string) (key uint64, err error) {
 	t, err := openTable(name)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// TestWhatTheMachineRefusesIsNoDamage also after Badger has lost the chain of an
-// error.
+// TestWhatTheMachineRefusesIsNoDamage, even after Badger has lost an error's
+// chain.
 func TestWhatTheMachineRefusesIsNoDamage(t *testing.T) {
 	for _, e := range []error{syscall.ENOSPC, syscall.EACCES, syscall.EMFILE, syscall.EIO} {
 		err := y.Wrapf(&os.PathError{Op: "open", Path: "log/00001.mem", Err: e}, "while opening memtables")
@@ -62,7 +62,7 @@ func TestDamage(t *testing.T) {
 		"a table":       {"*.sst", remove, "000001.sst is missing"},
 		"the manifest":  {"MANIFEST", flip(12), "MANIFEST is damaged: "},
 		"no manifest":   {"MANIFEST", remove, "MANIFEST is missing"},
-		"an empty one":  {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, 16)) }, "which alone holds what begins at index 1"},
+		"an empty one":  {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, 16)) }, "which has the only copy of the entries from index 1"},
 		"key registry":  {"KEYREGISTRY", flip(20), "KEYREGISTRY is damaged: it is not what Badger wrote"},
 		"the value log": {"*.vlog", flip(0), " is damaged: "},
 	} {
@@ -86,8 +86,8 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestUnnamedTables are left by a kill while Badger writes or deletes tables.
-// They go if the log holds what is in them.
+// TestUnnamedTables: a kill while Badger writes or deletes tables leaves some.
+// They are removed if the log has all their values.
 func TestUnnamedTables(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)

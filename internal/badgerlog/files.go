@@ -6,29 +6,29 @@ import (
 	"regexp"
 )
 
-// How names of Badger's files end.
+// Extensions of Badger's files.
 const (
 	tableExt    = ".sst"
 	memtableExt = ".mem"
 	valueLogExt = ".vlog"
 )
 
-// unnamedSuffix marks a table file that the manifest does not name. Badger
-// would delete it.
+// unnamedSuffix marks a table file that the manifest does not name. Under its
+// own name, Badger would delete it.
 const unnamedSuffix = ".unnamed"
 
 var badgerFile = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK)$`)
 
-// IsFile reports whether Badger gives files a name like this one.
+// IsFile reports whether name is a name that Badger gives to files.
 func IsFile(name string) bool { return badgerFile.MatchString(name) }
 
-// IsMemtable reports whether a file of this name holds the newest values: those
-// not in a table yet.
+// IsMemtable reports whether a file with this name holds the newest values,
+// those that are not in a table yet.
 func IsMemtable(name string) bool { return filepath.Ext(name) == memtableExt }
 
-// removeEmptyFiles removes memtable and value log files without a byte. A kill
-// between a file's creation and its growth leaves one, and Badger refuses to
-// open a log that has one (dgraph-io/badger issue 2207).
+// removeEmptyFiles removes empty memtable and value log files. A kill between
+// the creation of a file and its growth leaves one, and Badger does not open a
+// log that has one (dgraph-io/badger issue 2207).
 func removeEmptyFiles(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

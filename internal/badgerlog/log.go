@@ -1,9 +1,9 @@
-// Package badgerlog keeps values in Badger so that a crash cannot lose what was
-// appended and damage cannot pass unseen. It owns Badger's files: how they are
-// opened, checked and read without Badger.
+// Package badgerlog keeps values in Badger so that a crash loses nothing that
+// was appended and damage is always noticed. It owns Badger's files: it opens
+// and checks them, and can read them without Badger.
 //
-// A key is a number that grows from value to value. What a value holds is up to
-// the caller.
+// A key is a number that increases from value to value. The caller decides what
+// a value holds.
 package badgerlog
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// ErrClosed is the error for reading a log that is closed.
+// ErrClosed is returned when a closed log is read.
 var ErrClosed = errors.New("the log is closed")
 
 // Value is a key with its value.
@@ -31,8 +31,8 @@ type Value struct {
 }
 
 // Log is an open log. One goroutine appends and closes; any may read. It uses
-// Badger's managed mode: a commit has a version, and a reader sees all commits
-// up to the version that it names, so it never waits for a commit.
+// Badger's managed mode, in which each commit has a version. A reader names a
+// version and sees all commits up to it, so it never waits for a commit.
 type Log struct {
 	db     *badger.DB
 	dir    string
@@ -40,23 +40,24 @@ type Log struct {
 	disk   Disk
 	fault  *logger
 	unlock func() error // of the directory
-	fresh  int          // bytes appended since the tables were paged out; Append's
+	fresh  int          // bytes appended since the tables were paged out; used by Append
 
-	// Badger unmaps its files when it closes: no reader may be left then.
+	// Badger unmaps its files when it closes, so all readers must be done by
+	// then.
 	closing sync.Mutex
 	closed  bool
 	readers sync.WaitGroup
 }
 
-// Open opens the log in dir, which it creates if it is missing. One process at
-// a time can have it open: the error is durable.ErrLocked for others. Every
-// table is read first; a *Damage is the error for a file that is not as Badger
-// wrote it. disk is asked for free space before Close, as CheckRoom does.
+// Open opens the log in dir, and creates dir if it is missing. Only one process
+// at a time can have it open; others get durable.ErrLocked. Open reads every
+// table first and returns a *Damage for a file that is not as Badger wrote it.
+// Close checks the free space of disk, as CheckRoom does.
 func Open(dir string, disk Disk, log *slog.Logger) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	unlock, err := durable.LockDir(dir) // Other programs that use Badger lock it too.
+	unlock, err := durable.LockDir(dir) // Other Badger programs lock it too.
 	if err != nil {
 		return nil, err
 	}
@@ -84,10 +85,10 @@ func (l *Log) open() (err error) {
 	return nil
 }
 
-// Append writes values in one commit, which is durable when Append returns. Keys
-// and version are above those of the commit before, and no key is above the
-// version. An error means that the outcome is unknown. Once Badger has logged an
-// error of its own, every Append fails.
+// Append writes values in one commit, which is durable when Append returns.
+// Keys and version must be greater than those of the previous commit, and no
+// key may be greater than version. An error means that the outcome is unknown.
+// After Badger has logged an error, every Append fails.
 func (l *Log) Append(version uint64, values []Value) error {
 	if err := l.fault.tripped(); err != nil {
 		return err
@@ -113,10 +114,10 @@ func (l *Log) Append(version uint64, values []Value) error {
 	return nil
 }
 
-// Read returns the values of the commits up to version, in the order of their
-// keys: the one with the greatest key up to from, if there is one, and all after
-// it; none if from is above version. The caller owns their bytes. An error ends
-// it.
+// Read yields the values of the commits up to version, ordered by key: the one
+// with the greatest key up to from, if there is one, and all after it. If from
+// is greater than version, it yields none. The caller owns the bytes. If a
+// value cannot be read, it ends with an error.
 func (l *Log) Read(from, version uint64) iter.Seq2[Value, error] {
 	return func(yield func(Value, error) bool) {
 		if !l.enter() {
@@ -150,7 +151,7 @@ func startOf(txn *badger.Txn, from uint64) []byte {
 	return keyOf(from)
 }
 
-// Ends returns the first key and the last value. Both are zero in an empty log.
+// Ends returns the first key and the last value, or zeros if the log is empty.
 func (l *Log) Ends() (first uint64, last Value, err error) {
 	txn := l.db.NewTransactionAt(^uint64(0), false)
 	defer txn.Discard()
@@ -172,12 +173,12 @@ func valueOf(item *badger.Item) (Value, error) {
 	v := Value{Key: binary.BigEndian.Uint64(item.Key())}
 	var err error
 	if v.Bytes, err = item.ValueCopy(nil); err != nil {
-		return Value{}, fmt.Errorf("log: what begins at index %d cannot be read: %w", v.Key, err)
+		return Value{}, fmt.Errorf("log: the entries from index %d cannot be read: %w", v.Key, err)
 	}
 	return v, nil
 }
 
-// enter registers a reader. It reports false once Close has begun.
+// enter registers a reader. It returns false once Close has begun.
 func (l *Log) enter() bool {
 	l.closing.Lock()
 	defer l.closing.Unlock()
@@ -187,9 +188,9 @@ func (l *Log) enter() bool {
 	return !l.closed
 }
 
-// Close waits for the reads under way and closes the log. If the disk has no
-// room for what Badger writes then, the log stays as a crash would leave it,
-// which loses nothing, and Close fails.
+// Close waits for the reads in progress and closes the log. If the disk has no
+// room for what Badger writes on closing, Close fails and leaves the log as a
+// crash would, which loses nothing.
 func (l *Log) Close() error {
 	l.closing.Lock()
 	l.closed = true

@@ -152,7 +152,7 @@ func TestRoom(t *testing.T) {
 	d := &disk{RoomBytes}
 	require.NoError(t, CheckRoom(d, "/log"))
 	d.free--
-	require.EqualError(t, CheckRoom(d, "/log"), "67108863 bytes are free in /log, and 67108864 are needed to open or close its log: free some space")
+	require.EqualError(t, CheckRoom(d, "/log"), "only 67108863 bytes are free in /log, but opening or closing its log needs 67108864: free some space")
 	require.ErrorIs(t, CheckRoom(durable.NewMem(), "/missing"), os.ErrNotExist)
 
 	d.free = 1 << 40
@@ -161,7 +161,7 @@ func TestRoom(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Append(1, []Value{{1, []byte("a")}}))
 	d.free = RoomBytes - 1
-	require.ErrorContains(t, l.Close(), strconv.Itoa(RoomBytes)+" are needed")
+	require.ErrorContains(t, l.Close(), strconv.Itoa(RoomBytes)+": free some space")
 
 	copied := filepath.Join(t.TempDir(), "as a crash leaves it")
 	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))

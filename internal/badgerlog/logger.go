@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// logger is Badger's logger. Badger only logs some failures that put the log at
-// risk, such as a failed sync of a file, so any error that it logs stops the
+// logger is Badger's logger. Some failures that endanger the log, such as a
+// failed sync of a file, Badger only logs. So any error that it logs stops the
 // appends.
 type logger struct {
 	log   *slog.Logger

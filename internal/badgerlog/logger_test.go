@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLogger: an error is remembered. That the cache is small is on purpose.
+// TestLogger: an error is remembered. The warnings about the small cache are
+// not shown, since it is small on purpose.
 func TestLogger(t *testing.T) {
 	var text bytes.Buffer
 	l := &logger{log: slog.New(slog.NewTextHandler(&text, nil))}

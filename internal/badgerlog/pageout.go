@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pageOut takes the log's tables out of resident memory, where Badger's writing
-// and checking of a table leaves all of it. They can still be read, from the
-// disk. The advice changes no content, so it does not matter if Badger unmaps a
-// table meanwhile. A kernel that does not know it (Linux before 5.4) keeps the
-// tables resident until it needs the memory.
+// pageOut removes the log's tables from resident memory, where they stay whole
+// after Badger has written or checked them. They can still be read, from the
+// disk. The advice changes no content, so Badger may unmap a table meanwhile. A
+// kernel without this advice (Linux before 5.4) keeps the tables resident until
+// it needs the memory.
 func (l *Log) pageOut() {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -25,18 +25,18 @@ func (l *Log) pageOut() {
 	}
 }
 
-// mapping is a file in the memory of this process.
+// mapping is a file mapped into the memory of this process.
 type mapping struct {
 	from, to uintptr
 	name     string
 }
 
-// tablesIn finds the tables in dir among the mappings that /proc/self/maps
-// lists.
+// tablesIn yields the tables in dir among the mappings listed by
+// /proc/self/maps.
 func tablesIn(maps, dir string) iter.Seq[mapping] {
 	return func(yield func(mapping) bool) {
 		for line := range strings.Lines(maps) {
-			at := strings.IndexByte(line, '/') // None of the fields before the name has one.
+			at := strings.IndexByte(line, '/') // No field before the name has a slash.
 			if at < 0 {
 				continue
 			}
@@ -51,8 +51,8 @@ func tablesIn(maps, dir string) iter.Seq[mapping] {
 	}
 }
 
-// mappedAs returns the name of a directory as /proc/self/maps gives it: absolute
-// and without links.
+// mappedAs returns the name of a directory as /proc/self/maps has it: absolute
+// and without symbolic links.
 func mappedAs(dir string) string {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs

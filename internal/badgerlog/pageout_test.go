@@ -36,7 +36,7 @@ func TestPageOut(t *testing.T) {
 	}
 }
 
-// TestMappedAs: a directory is found by whatever name it was opened.
+// TestMappedAs: a directory is found under any name by which it was opened.
 func TestMappedAs(t *testing.T) {
 	dir := mappedAs(t.TempDir())
 	link := filepath.Join(dir, "link")

@@ -10,23 +10,23 @@ import (
 	"strings"
 )
 
-// Tables are the table files of a log that Badger may not be able to open, those
-// that the manifest does not name among them.
+// Tables are the table files of a log that Badger may not be able to open,
+// including those that the manifest does not name.
 type Tables struct {
 	Files  []string
 	Broken []string // those of Files that are damaged
 }
 
-// Place is where a block is in the tables.
+// Place is the position of a block in the tables.
 type Place struct {
 	at   int64 // in the file
 	file int   // in Files
 }
 
-// Salvage reads the tables in dir; there are none if dir is missing. It calls
-// sound for every sound block with its place and values, and harmed with the
-// content of blocks whose form is right but whose checksum is wrong. What they
-// get is good until they return.
+// Salvage reads the tables in dir; if dir is missing, there are none. It calls
+// sound with the place and values of every sound block, and harmed with the
+// content of blocks that are well formed but have a wrong checksum. The
+// arguments are valid until the callback returns.
 func Salvage(dir string, sound func(Place, iter.Seq[Value]), harmed func(content []byte)) (*Tables, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +45,7 @@ func Salvage(dir string, sound func(Place, iter.Seq[Value]), harmed func(content
 	return t, nil
 }
 
-// salvage reads one of the files.
+// salvage reads one file.
 func (t *Tables) salvage(file int, sound func(Place, iter.Seq[Value]), harmed func(content []byte)) error {
 	f, err := openTable(t.Files[file])
 	if err != nil {
@@ -59,18 +59,18 @@ func (t *Tables) salvage(file int, sound func(Place, iter.Seq[Value]), harmed fu
 	return err
 }
 
-// Blocks reads blocks of tables. One goroutine uses it.
+// Blocks reads blocks of tables. It is not safe for concurrent use.
 type Blocks struct {
 	tables *Tables
 	open   *tableFile // the file of the last block; nil before the first
 	file   int
 }
 
-// Blocks returns a reader of the blocks. The caller closes it.
+// Blocks returns a reader of the blocks. The caller must close it.
 func (t *Tables) Blocks() *Blocks { return &Blocks{tables: t} }
 
-// Values returns the values of the block at a place that Salvage found. They are
-// good until the next call.
+// Values returns the values of the block at a place that Salvage found. They
+// are valid until the next call.
 func (b *Blocks) Values(p Place) (iter.Seq[Value], error) {
 	name := b.tables.Files[p.file]
 	if b.open == nil || b.file != p.file {
@@ -88,7 +88,7 @@ func (b *Blocks) Values(p Place) (iter.Seq[Value], error) {
 	return valuesOf(content), nil
 }
 
-// Close closes the file that is open.
+// Close closes the open file, if there is one.
 func (b *Blocks) Close() {
 	if b.open != nil {
 		_ = b.open.Close() // It was only read.

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A table file of Badger's, integers big-endian:
+// Layout of a Badger table file, with big-endian integers:
 //
 //	blocks    each compressed by Snappy, without anything between them
 //	index     where they are, and a Bloom filter
@@ -31,21 +31,24 @@ import (
 //	checksum  of all before
 //	4 bytes   length of the checksum
 //
-// This package reads them itself: on damage Badger's code ends the process in
-// some places and ignores it in others. A compressed block says where it ends,
-// so that needs no index.
+// This package reads them itself, because Badger's code sometimes ends the
+// process on damage and sometimes ignores it. No index is needed to find the
+// blocks, since a compressed block marks its own end.
 
-// errTable is the error for a table file that is not as Badger wrote it.
+// errTable is wrapped by errors about a table file that is not as Badger wrote
+// it.
 var errTable = errors.New("is damaged")
 
 // tableBlockBytes is more than a block takes in its file, however Snappy
-// compresses it: it holds blockBytes, or one value of at most MaxValueBytes.
+// compresses it: a block holds blockBytes, or one value of at most
+// MaxValueBytes.
 const tableBlockBytes = 3 << 19
 
-// tableReadBytes is how much of a table is read at a time, if a block fits.
+// tableReadBytes is how much of a table is read at a time, unless a block is
+// larger.
 const tableReadBytes = 256 << 10
 
-// tableFile reads a table file in pieces. One goroutine uses it.
+// tableFile reads a table file in pieces. It is not safe for concurrent use.
 type tableFile struct {
 	f    *os.File
 	size int64
@@ -68,8 +71,8 @@ func openTable(name string) (*tableFile, error) {
 
 func (t *tableFile) Close() error { return t.f.Close() }
 
-// bytes returns at least so many bytes of the file from a place on, or all that is
-// left of it.
+// bytes returns at least least bytes of the file from at on, or all that are
+// left.
 func (t *tableFile) bytes(at int64, least int) ([]byte, error) {
 	if had := t.at + int64(len(t.buf)) - at; at < t.at || had < int64(least) && had < t.size-at {
 		if least > cap(t.buf) {
@@ -84,10 +87,10 @@ func (t *tableFile) bytes(at int64, least int) ([]byte, error) {
 	return t.buf[at-t.at:], nil
 }
 
-// block returns the content of the block at a place, which is good until the next
-// call, and the place after it. The error wraps errTable if no block begins there
-// or its checksum is wrong; with a wrong checksum alone, content and next are
-// returned too.
+// block returns the content of the block at a place, valid until the next call,
+// and the place after it. The error wraps errTable if no block begins there or
+// its checksum is wrong. If only the checksum is wrong, block also returns
+// content and next.
 func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
 	var b []byte
 	var compressed, decoded int
@@ -120,7 +123,7 @@ func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
 	return rest, next, nil
 }
 
-// cutChecksum takes a checksum and its length off the end of b.
+// cutChecksum cuts a checksum and its length off the end of b.
 func cutChecksum(b []byte) (rest, sum []byte, ok bool) {
 	if len(b) < 4 {
 		return nil, nil, false
@@ -132,14 +135,14 @@ func cutChecksum(b []byte) (rest, sum []byte, ok bool) {
 	return b[:len(b)-int(n)], b[len(b)-int(n):], true
 }
 
-// sound reports whether bytes have a checksum of Badger's.
+// sound reports whether sum is the Badger checksum of b.
 func sound(b, sum []byte) bool {
 	var c pb.Checksum
 	return proto.Unmarshal(sum, &c) == nil && c.Algo == pb.Checksum_CRC32C && y.VerifyChecksum(b, &c) == nil
 }
 
-// snappyBlock returns the length of the Snappy block that b begins with, and of
-// what it holds; 0 if b does not begin with a whole block.
+// snappyBlock returns the compressed and the decoded length of the Snappy block
+// at the start of b, or zeros if b does not start with a whole block.
 func snappyBlock(b []byte) (compressed, decoded int) {
 	n, at := binary.Uvarint(b)
 	if at <= 0 || n == 0 || n > 2*tableBlockBytes {
@@ -155,9 +158,9 @@ func snappyBlock(b []byte) (compressed, decoded int) {
 	return at, int(n)
 }
 
-// snappyElement reads the first element of a Snappy block: the bytes it stands
-// for, the bytes it takes, and how far back a copy reaches. size is 0 if there is
-// none.
+// snappyElement decodes the first element of a Snappy block: the number of
+// bytes it produces, the number it takes, and how far back a copy reaches. size
+// is 0 if there is none.
 func snappyElement(b []byte) (length, size, offset int) {
 	var head [5]byte
 	if copy(head[:], b) == 0 {
@@ -184,8 +187,8 @@ func snappyElement(b []byte) (length, size, offset int) {
 	return length, size, offset
 }
 
-// valuesOf returns the values in a block's content, whose bytes they share. It
-// leaves out what is deleted and what Log does not write.
+// valuesOf yields the values in a block's content, whose bytes they share. It
+// skips deleted values and everything that Log does not write.
 func valuesOf(content []byte) iter.Seq[Value] {
 	return func(yield func(Value) bool) {
 		items, offsets, ok := cutOffsets(content)
@@ -213,7 +216,7 @@ func valuesOf(content []byte) iter.Seq[Value] {
 	}
 }
 
-// cutOffsets takes the places of the items off the end of a block's content.
+// cutOffsets cuts the places of the items off the end of a block's content.
 func cutOffsets(content []byte) (items []byte, offsets []uint32, ok bool) {
 	n := len(content) - 4
 	if n < 0 {
@@ -230,10 +233,10 @@ func cutOffsets(content []byte) (items []byte, offsets []uint32, ok bool) {
 	return content[:n-4*count], offsets, true
 }
 
-// cutKey takes the key off the beginning of an item, whose block's first key
-// is base.
+// cutKey cuts the key off the start of an item; base is the first key of the
+// item's block.
 func cutKey(base, item []byte) (key []byte, value y.ValueStruct, ok bool) {
-	const head, least = 4, 2 + 1 // before the key; of the value: two flags, when it expires
+	const head, least = 4, 2 + 1 // bytes before the key; of a value: two flags and an expiry time
 	if len(item) < head {
 		return nil, value, false
 	}
@@ -251,11 +254,11 @@ func cutKey(base, item []byte) (key []byte, value y.ValueStruct, ok bool) {
 // Flags of a value in Badger.
 const (
 	valueDeleted   = 1
-	valueElsewhere = 2 // in the value log, where Log puts none
+	valueElsewhere = 2 // in the value log, which Log does not use
 )
 
-// checkTable reads a whole table file. The error wraps errTable if it is not as
-// Badger wrote it.
+// checkTable reads and checks a whole table file. The error wraps errTable if
+// it is not as Badger wrote it.
 func checkTable(name string) error {
 	t, err := openTable(name)
 	if err != nil {
@@ -271,7 +274,7 @@ func checkTable(name string) error {
 			return err
 		}
 		if at > end {
-			return fmt.Errorf("%w: its last block reaches into its index", errTable)
+			return fmt.Errorf("%w: its last block overlaps its index", errTable)
 		}
 	}
 	return nil
@@ -279,7 +282,7 @@ func checkTable(name string) error {
 
 // checkIndex checks the index against its checksum and returns its place.
 func (t *tableFile) checkIndex() (int64, error) {
-	const most = 64 // bytes of length, checksum and its length
+	const most = 64 // bytes for length, checksum and checksum length
 	tail := make([]byte, min(most, t.size))
 	if _, err := t.f.ReadAt(tail, t.size-int64(len(tail))); err != nil {
 		return 0, err
@@ -303,9 +306,10 @@ func (t *tableFile) checkIndex() (int64, error) {
 	return end - length, nil
 }
 
-// scan calls good for every sound block of a table file with its place, whatever
-// lies between them, and harmed for blocks whose form is right but whose checksum
-// is wrong. whole reports whether nothing is damaged.
+// scan calls good with the place and content of every sound block of a table
+// file, whatever lies between the blocks, and harmed with the content of blocks
+// that are well formed but have a wrong checksum. whole reports whether there
+// is no damage.
 func (t *tableFile) scan(good func(at int64, content []byte), harmed func(content []byte)) (whole bool, err error) {
 	end, err := t.checkIndex()
 	if whole = err == nil; !whole {

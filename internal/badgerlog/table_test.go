@@ -95,8 +95,7 @@ func TestTablesAreReadAsBadgerWroteThem(t *testing.T) {
 	}
 }
 
-// TestSalvage reads all tables of a directory, those that are damaged or unnamed
-// too.
+// TestSalvage reads all tables of a directory, even damaged and unnamed ones.
 func TestSalvage(t *testing.T) {
 	random := rand.New(rand.NewPCG(10, 11))
 	values, others := someValues(random, 100), someValues(random, 100)
@@ -136,7 +135,7 @@ func TestSalvage(t *testing.T) {
 	require.Empty(t, tables.Files)
 }
 
-// TestHarmedBlocks have the right form and a wrong checksum.
+// TestHarmedBlocks are well formed but have a wrong checksum.
 func TestHarmedBlocks(t *testing.T) {
 	random := rand.New(rand.NewPCG(12, 13))
 	noise := make([]byte, 2000)
@@ -168,7 +167,7 @@ func TestEveryBlockThatWasNotHitIsFound(t *testing.T) {
 	end, err := table.checkIndex()
 	require.NoError(t, err)
 	require.NoError(t, table.Close())
-	// untouched returns the blocks outside of a stretch of the file.
+	// untouched returns the blocks outside a range of the file.
 	untouched := func(from, to int64) (all []found) {
 		for i, b := range sound {
 			next := end
@@ -225,8 +224,8 @@ func TestSnappyBlockFindsItsEnd(t *testing.T) {
 	}
 }
 
-// TestGarbageIsNoTable changes the content of a sound block, whose checksum is
-// not looked at there, and whole files: nothing panics.
+// TestGarbageIsNoTable changes the content of a sound block, without a check of
+// the checksum, and whole files: nothing panics.
 func TestGarbageIsNoTable(t *testing.T) {
 	_, name := tableOf(t, someValues(rand.New(rand.NewPCG(7, 8)), 20)...)
 	file, err := os.ReadFile(name)

@@ -7,14 +7,14 @@ import (
 	"strconv"
 )
 
-// Append appends v, which must be of the codec's type, in the form of RFC
-// 8785. Raw JSON goes as it is, the caller answers for its form; where it is
-// empty and not left out it becomes null. Append panics where a value has no
-// JSON at all: an integer beyond ±(2^53-1) without the tag option string, an
-// error of MarshalText.
+// Append appends v, which must be of the codec's type, in the form of RFC 8785.
+// Raw JSON is copied as it is, so the caller must make it canonical; empty raw
+// JSON that is not left out becomes null. Append panics if v has no JSON: an
+// integer beyond ±(2^53-1) without the tag option string, or an error from
+// MarshalText.
 func (c *Codec) Append(b []byte, v reflect.Value, m Mode) []byte {
 	if c.root.hasText && !v.CanAddr() {
-		// Methods are called through a pointer, or every text would be boxed.
+		// Calling the text methods through a pointer avoids boxing every text.
 		held := reflect.New(c.typ).Elem()
 		held.Set(v)
 		v = held
@@ -47,7 +47,7 @@ func (p *plan) append(b []byte, v reflect.Value, m Mode) []byte {
 	}
 }
 
-// magnitude is |n|, also of the smallest int64.
+// magnitude returns |n|, even for the smallest int64.
 func magnitude(n int64) uint64 {
 	if n < 0 {
 		return -uint64(n)
@@ -72,7 +72,7 @@ func (p *plan) appendInteger(b []byte, neg bool, abs uint64) []byte {
 	return b
 }
 
-// holds tells whether an integer is in the range of the plan.
+// holds reports whether an integer is in the range of the plan.
 func (p *plan) holds(neg bool, abs uint64) bool {
 	if neg {
 		return abs <= p.low
@@ -102,7 +102,7 @@ func (p *plan) mustText(err error) {
 	}
 }
 
-// isPlain tells whether a text stands in a JSON string as it is.
+// isPlain reports whether a text needs no escapes in a JSON string.
 func isPlain(text []byte) bool {
 	for _, c := range text {
 		if c < ' ' || c == '"' || c == '\\' || c > '~' {
@@ -146,9 +146,9 @@ func (p *plan) appendStruct(b []byte, v reflect.Value, m Mode) []byte {
 	return append(b, '}')
 }
 
-// omits tells whether to ask for zero before the value is written. A struct in
-// Sparse is written and taken back when it was empty: asking first would walk
-// it once for each level above it.
+// omits reports whether to check for zero before writing the value. In Sparse
+// mode, a struct is written first and removed if it was empty: checking first
+// would walk it once for each level above it.
 func (f *field) omits(m Mode) bool {
 	if m == Sparse {
 		return f.plan.kind != kindStruct
@@ -156,9 +156,9 @@ func (f *field) omits(m Mode) bool {
 	return f.omitZero
 }
 
-// IsZero tells whether v, of the codec's type, is what Sparse leaves out. A
-// text type is zero as Go sees it, whatever its own IsZero says: else content
-// would be lost.
+// IsZero reports whether Sparse leaves out v, which must be of the codec's
+// type. A text type is zero if Go's zero value is, regardless of its own IsZero
+// method; otherwise content would be lost.
 func (c *Codec) IsZero(v reflect.Value) bool { return c.root.isZero(v) }
 
 func (p *plan) isZero(v reflect.Value) bool {

@@ -12,25 +12,24 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth is how many arrays and objects may stand inside each other.
+// MaxDepth is the maximum nesting of arrays and objects.
 const MaxDepth = 64
 
-// Canonicalize checks raw, strict JSON, and gives its form by RFC 8785 in new
-// bytes. White space around the value is welcome. The error, a FieldError,
-// names the byte or the JSON Pointer of what is refused:
+// Canonicalize checks that raw is strict JSON and returns its RFC 8785 form in
+// new bytes. White space around the value is allowed. The error is a FieldError
+// that names the byte or the JSON Pointer of the fault:
 //
-//   - what is not JSON, and bytes after the value;
-//   - invalid UTF-8, and surrogates that are not in pairs;
-//   - a member that its object has already, at any depth;
+//   - anything that is not JSON, or bytes after the value;
+//   - invalid UTF-8, or unpaired surrogates;
+//   - a duplicate member in an object, at any depth;
 //   - more than MaxDepth levels;
 //   - a number outside I-JSON (RFC 7493): beyond ±(2^53-1), where a double
-//     holds integers only. Fractions are lawful.
+//     holds only integers. Fractions are allowed.
 func Canonicalize(raw []byte) ([]byte, error) { return rewrite(raw, false) }
 
-// StripZero gives the canonical form of raw without the members that are zero,
-// at any depth: "", 0, false, [], and {}, also where an object is empty
-// because its members were zero. Elements of arrays stay, null is kept. It
-// refuses what Canonicalize refuses.
+// StripZero returns the canonical form of raw without zero members, at any
+// depth: "", 0, false, [], and {}, including objects whose members were all
+// zero. Array elements and null are kept. It fails if Canonicalize would.
 func StripZero(raw []byte) ([]byte, error) { return rewrite(raw, true) }
 
 func rewrite(raw []byte, strip bool) ([]byte, error) {
@@ -51,7 +50,7 @@ func rewrite(raw []byte, strip bool) ([]byte, error) {
 	return w.out, nil
 }
 
-// reader is a decoder over bytes, used again and again.
+// reader is a reusable decoder over bytes.
 type reader struct {
 	buf     bytes.Buffer
 	dec     jsontext.Decoder
@@ -67,7 +66,8 @@ func openReader(raw []byte) *reader {
 	return r
 }
 
-// close lets go of the bytes, and of a list that one large document made.
+// close releases the bytes, and the member list if a large document made it
+// long.
 func (r *reader) close() {
 	const keep = 256 // members, 10 KiB
 	if cap(r.members) > keep {
@@ -79,7 +79,7 @@ func (r *reader) close() {
 	readers.Put(r)
 }
 
-// end says whether anything but white space follows the value.
+// end returns an error if anything but white space follows the value.
 func (r *reader) end() error {
 	at := r.dec.InputOffset()
 	if _, err := r.dec.ReadToken(); err == io.EOF {
@@ -88,7 +88,7 @@ func (r *reader) end() error {
 	return trailing(at)
 }
 
-// trailing is the offset where a document ought to have ended.
+// trailing is the offset at which a document should have ended.
 type trailing int64
 
 func (t trailing) Error() string {
@@ -98,22 +98,22 @@ func (t trailing) Error() string {
 // writer copies values in canonical form from in to out.
 type writer struct {
 	in      *jsontext.Decoder
-	base    int // depth of in where the value stands
+	base    int // depth of in at the value
 	strip   bool
 	out     []byte
 	scratch []byte
-	members []member    // of the objects that are open
-	refused *FieldError // the first thing that is JSON but not lawful here
+	members []member    // of the open objects
+	refused *FieldError // the first value that is JSON but not allowed
 }
 
-// member is one that has been written: where it begins and ends in out.
+// member is a member that has been written: its place in out.
 type member struct {
 	start, nameEnd, end int
 	plain               string // the name, if it had to be escaped
 }
 
-// value copies the next one. It fails on bad syntax alone, so that the rest
-// can still be read; what else is wrong goes to refused.
+// value copies the next value. It fails only on bad syntax, so that the rest
+// can still be read; other faults go to refused.
 func (w *writer) value(depth int) error {
 	switch w.in.PeekKind() {
 	case jsontext.KindBeginObject, jsontext.KindBeginArray:
@@ -157,7 +157,7 @@ func numberText(raw []byte) string {
 	return "must be within ±9007199254740991 (RFC 7493), not " + shown(raw) + ": write a larger number as a string"
 }
 
-// text copies a quoted string and gives its content, if that has escapes.
+// text copies a quoted string and returns its content if it has escapes.
 func (w *writer) text(raw []byte) (plain []byte) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		w.out = append(w.out, raw...)
@@ -168,7 +168,8 @@ func (w *writer) text(raw []byte) (plain []byte) {
 	return w.scratch
 }
 
-// unquote appends the content of a quoted string that the decoder has checked.
+// unquote appends the content of a quoted string that the decoder has already
+// checked.
 func unquote(b, raw []byte) []byte {
 	b, _ = jsontext.AppendUnquote(b, raw)
 	return b
@@ -210,8 +211,8 @@ func (w *writer) object(depth int) error {
 	return err
 }
 
-// member copies a name and its value, and takes them back if they are zero and
-// zeros are not wanted.
+// member copies a name and its value, and removes them again if the value is
+// zero and strip is set.
 func (w *writer) member(depth, begin int) (kept bool, err error) {
 	mark := len(w.out)
 	if mark > begin {
@@ -237,8 +238,7 @@ func (w *writer) member(depth, begin int) (kept bool, err error) {
 	return true, nil
 }
 
-// IsZero reports whether a canonical value is one that Sparse leaves out as a
-// member.
+// IsZero reports whether Sparse leaves out a member with this canonical value.
 func IsZero(b []byte) bool {
 	switch string(b) {
 	case `""`, "0", "false", "[]", "{}":
@@ -254,7 +254,7 @@ func (w *writer) compare(a, b member) int {
 	return compareUTF16(w.content(a), w.content(b))
 }
 
-// name is the content of a name that has no escapes.
+// name returns the content of a name that has no escapes.
 func (w *writer) name(m member) []byte { return w.out[m.start+1 : m.nameEnd-1] }
 
 func (w *writer) content(m member) string {
@@ -264,8 +264,8 @@ func (w *writer) content(m member) string {
 	return string(w.name(m))
 }
 
-// sort brings the members of one object, which stand in out from begin to its
-// end, into order.
+// sort sorts the members of one object, which occupies out from begin to its
+// end.
 func (w *writer) sort(begin int, members []member) {
 	slices.SortFunc(members, w.compare)
 	w.scratch = w.scratch[:0]
@@ -278,14 +278,14 @@ func (w *writer) sort(begin int, members []member) {
 	copy(w.out[begin:], w.scratch)
 }
 
-// refuse notes the first fault, of the value read last.
+// refuse records a fault of the value read last, if it is the first fault.
 func (w *writer) refuse(detail string) {
 	if w.refused == nil {
 		w.refused = &FieldError{Pointer: below(w.in.StackPointer(), w.base), Detail: detail}
 	}
 }
 
-// below cuts the first n reference tokens off.
+// below removes the first n reference tokens.
 func below(p jsontext.Pointer, n int) string {
 	s := string(p)
 	for ; n > 0 && s != ""; n-- {
@@ -298,7 +298,7 @@ func below(p jsontext.Pointer, n int) string {
 	return s
 }
 
-// syntaxText says in a caller's words why the decoder gave up.
+// syntaxText returns a readable text for an error of the decoder.
 func syntaxText(err error) string {
 	var end trailing
 	var bad *jsontext.SyntacticError

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCanonicalize holds the forms that RFC 8785 shows, and corners of them.
-// The independent implementation must agree on each.
+// TestCanonicalize checks the examples of RFC 8785 and edge cases. The
+// independent implementation must agree on each.
 func TestCanonicalize(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"white space goes", " { \"a\" :\t[ 1 ,\r\n2 ] } ", `{"a":[1,2]}`},
@@ -126,8 +126,8 @@ func TestCanonicalizeDepth(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestCanonicalizeKeepsInput is about memory: the input is the caller's, and
-// the output is not reused by the next call.
+// TestCanonicalizeKeepsInput: the input is not modified, and the next call does
+// not reuse the output.
 func TestCanonicalizeKeepsInput(t *testing.T) {
 	raw := []byte(`{"b":"\u0041","a":1.0}`)
 	before := string(raw)

@@ -14,10 +14,10 @@ import (
 // FieldError says what is wrong with one value of a document.
 type FieldError struct {
 	Pointer string // RFC 6901, from the value's root; "" is the root itself
-	Detail  string // the rest of a sentence about it: "is required", "must be a string, not a number"
+	Detail  string // follows the pointer in a sentence: "is required", "must be a string, not a number"
 }
 
-// Error is the whole sentence.
+// Error returns the pointer and the detail as one sentence.
 func (e FieldError) Error() string {
 	if e.Pointer == "" {
 		return "the document " + e.Detail
@@ -25,29 +25,29 @@ func (e FieldError) Error() string {
 	return e.Pointer + " " + e.Detail
 }
 
-// Mode says what becomes of members that are zero.
+// Mode says how to treat members that are zero.
 type Mode uint8
 
 const (
 	// Sparse, for states, leaves out members with a zero value: "", 0, false,
 	// an empty slice, the Go zero of a text type, a struct of such members.
-	// Elements of arrays stay, in their place. Decode requires nothing.
+	// Array elements are kept. Decode requires no members.
 	Sparse Mode = iota
-	// Full, for payloads and entries, leaves out only what is zero and tagged
-	// omitzero. Decode requires all other members, also where they are zero.
+	// Full, for payloads and entries, leaves out only zero members tagged
+	// omitzero. Decode requires all other members, even if they are zero.
 	Full
 )
 
-// Codec encodes and decodes one Go type. Safe for concurrent use.
+// Codec encodes and decodes one Go type. It is safe for concurrent use.
 //
-// The types that it knows: bool, strings, integers, structs, slices, types
-// with MarshalText and UnmarshalText as strings, and [jsontext.Value] as raw
-// JSON. An integer is a JSON number within ±(2^53-1), or with the tag option
-// string any of its Go type in decimal digits. The fields of a struct are
-// exported and tagged `json:"name"`, with the options omitzero and string.
+// It supports bool, strings, integers, structs, slices, types with MarshalText
+// and UnmarshalText as strings, and [jsontext.Value] as raw JSON. An integer is
+// a JSON number within ±(2^53-1) or, with the tag option string, any value of
+// its Go type in decimal digits. Struct fields must be exported and tagged
+// `json:"name"`, with the options omitzero and string.
 //
-// A type with Validate() error, on the value, has it called by Decode. A
-// FieldError that it returns points at a part of the value.
+// If a type has a Validate() error method on its value, Decode calls it. If
+// that returns a FieldError, its pointer is relative to the value.
 type Codec struct {
 	typ    reflect.Type
 	root   *plan
@@ -56,8 +56,8 @@ type Codec struct {
 
 var codecs sync.Map // reflect.Type → *Codec
 
-// For gives the codec of a type, compiled once. It panics for a type that
-// Codec does not know, naming the field.
+// For returns the codec of a type, which it compiles once. It panics if Codec
+// does not support the type, naming the field.
 func For(t reflect.Type) *Codec {
 	c, err := compiled(t, nil)
 	if err != nil {
@@ -66,7 +66,7 @@ func For(t reflect.Type) *Codec {
 	return c
 }
 
-// compiled is For; outer are the types that t is a part of.
+// compiled is For; outer lists the types that contain t.
 func compiled(t reflect.Type, outer []reflect.Type) (*Codec, error) {
 	if c, ok := codecs.Load(t); ok {
 		return c.(*Codec), nil
@@ -101,7 +101,8 @@ type plan struct {
 	hasText   bool // it or a part of it is a text type
 	appends   bool // a text type with AppendText
 
-	// Of integers: as decimal strings, and the range from -low to high.
+	// Integers only: whether they are decimal strings, and the range from -low
+	// to high.
 	quoted    bool
 	low, high uint64
 
@@ -110,7 +111,7 @@ type plan struct {
 	byName map[string]int // into fields
 }
 
-// field is a member, and in a plan they stand in the order of RFC 8785.
+// field is a member. A plan has its fields in the order of RFC 8785.
 type field struct {
 	name     string
 	key      []byte // the quoted name and a colon
@@ -149,7 +150,7 @@ func compile(t reflect.Type, outer []reflect.Type) (*plan, error) {
 	return p, p.compileKind(outer)
 }
 
-// isText tells whether t goes as a string by methods of its own.
+// isText reports whether t is encoded as a string by its own methods.
 func isText(t reflect.Type) (bool, error) {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		return false, nil
@@ -238,7 +239,8 @@ func compileField(f reflect.StructField, outer []reflect.Type) (field, error) {
 	return field{name: tag.name, key: key, index: f.Index[0], omitZero: tag.omitZero, plan: p}, nil
 }
 
-// asString is the plan of an integer as a decimal string, with all its range.
+// asString returns the plan of the integer type as a decimal string, with its
+// full range.
 func (p *plan) asString() (*plan, error) {
 	q := *p
 	q.quoted = true
@@ -253,7 +255,7 @@ func (p *plan) asString() (*plan, error) {
 	return &q, nil
 }
 
-// signedRange gives the range of a signed type as -low to high.
+// signedRange returns the range of a signed type as -low to high.
 func signedRange(t reflect.Type) (low, high uint64) {
 	low = uint64(1) << (t.Bits() - 1)
 	return low, low - 1

@@ -37,8 +37,8 @@ func TestAppendKeepsWhatStandsBefore(t *testing.T) {
 	require.Equal(t, `before {"label":"é|"}`, string(b))
 }
 
-// TestSparseStructs is about structs that turn out empty only when they have
-// been written.
+// TestSparseStructs tests structs that turn out empty only after they have been
+// written.
 func TestSparseStructs(t *testing.T) {
 	s := sample{}
 	s.Inner.Deep.Many = []int16{}
@@ -54,8 +54,8 @@ func TestSparseStructs(t *testing.T) {
 	require.False(t, For(sampleType).IsZero(reflect.ValueOf(s)))
 }
 
-// TestFullKeepsEmptyStructs: a struct is required also when all that it holds
-// was left out.
+// TestFullKeepsEmptyStructs: a struct is required even if all its members were
+// left out.
 func TestFullKeepsEmptyStructs(t *testing.T) {
 	type optional struct {
 		A bool `json:"a,omitzero"`
@@ -71,8 +71,8 @@ func TestFullKeepsEmptyStructs(t *testing.T) {
 	require.Equal(t, []FieldError{{"/b", "is required"}}, faults)
 }
 
-// TestTextIsZeroAsGoSaysSo: the label's own IsZero calls a label with a note
-// zero; leaving it out would lose the note.
+// TestTextIsZeroAsGoSaysSo: the label's own IsZero reports true for a label
+// with a note, but leaving it out would lose the note.
 func TestTextIsZeroAsGoSaysSo(t *testing.T) {
 	require.Equal(t, `{"label":"|n"}`, encode(sample{Label: label{Note: "n"}}, Sparse))
 }
@@ -102,8 +102,7 @@ func TestDecode(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// TestDecodeForgets: what v held before is gone, and neither v nor raw is
-// shared with the other.
+// TestDecodeForgets: Decode clears v first, and v and raw share no memory.
 func TestDecodeForgets(t *testing.T) {
 	v := sample{Zed: "old", Rows: [][]string{{"old"}}, Raw: jsontext.Value(`"old"`)}
 	raw := []byte(`{"raw":{"k":"v"},"name":"n\u0041","voters":["x"]}`)
@@ -156,7 +155,7 @@ func TestDecodeFrom(t *testing.T) {
 	require.Contains(t, faults[0].Detail, "ends too early")
 }
 
-// TestDecodeFromRaw: pointers begin at the value, also inside raw JSON.
+// TestDecodeFromRaw: pointers are relative to the value, inside raw JSON too.
 func TestDecodeFromRaw(t *testing.T) {
 	d := jsontext.NewDecoder(strings.NewReader(`[[{"raw":{"a~":[0,{"b":1e400}]},"zed":1}],7]`))
 	for range 2 {
@@ -204,8 +203,8 @@ func (*ptrText) MarshalText() ([]byte, error) { return nil, nil }
 func (*ptrText) UnmarshalText([]byte) error   { return nil }
 func (*ptrValid) Validate() error             { return nil }
 
-// twice makes a struct whose two fields have one name, which vet would not let
-// stand in a source.
+// twice returns a struct type with two fields of one name, which vet would not
+// accept in source.
 func twice(t reflect.Type) reflect.Type {
 	return reflect.StructOf([]reflect.StructField{
 		{Name: "A", Type: t, Tag: `json:"x"`},
@@ -281,10 +280,10 @@ func TestCheckDomainType(t *testing.T) {
 	}{
 		{"float", reflect.TypeFor[struct {
 			F []float32 `json:"f"`
-		}](), ".F[]: float32 (float32) is not for domains"},
+		}](), ".F[]: float32 (float32) is not allowed in a domain"},
 		{"time", reflect.TypeFor[struct {
 			T time.Time `json:"t"`
-		}](), ".T: time.Time is not for domains"},
+		}](), ".T: time.Time is not allowed in a domain"},
 		{"pointer", reflect.TypeFor[struct {
 			P *int32 `json:"p"`
 		}](), ".P: *int32 (ptr) is not"},
@@ -305,7 +304,7 @@ func TestCheckDomainType(t *testing.T) {
 		}](), ".A: [2]bool (array) is not"},
 		{"raw JSON", reflect.TypeFor[struct {
 			R []jsontext.Value `json:"r"`
-		}](), ".R[]: raw JSON is not for domains"},
+		}](), ".R[]: raw JSON is not allowed in a domain"},
 		{"embedded text", reflect.TypeFor[embeds](), "embeds.label is embedded: write its fields out"},
 		{"embedded struct", reflect.TypeFor[struct{ inner }](), ".inner is embedded: write its fields out"},
 		{"int", reflect.TypeFor[struct {
@@ -316,8 +315,8 @@ func TestCheckDomainType(t *testing.T) {
 		}](), ".D[]: time.Duration has 64 bits"},
 		{"upper case", reflect.TypeFor[struct {
 			N bool `json:"userID"`
-		}](), `.N: the name "userID" must be of a-z`},
-		{"two of a name", twice(reflect.TypeFor[bool]()), `.B: the name "x" is A's already`},
+		}](), `.N: the name "userID" must consist of a-z`},
+		{"two of a name", twice(reflect.TypeFor[bool]()), `.B: the name "x" already belongs to A`},
 		{"no tag", reflect.TypeFor[struct{ N bool }](), ".N: a field needs a tag"},
 		{"recursion", reflect.TypeFor[tagged](), "tagged.Next[]: canon.tagged contains itself"},
 		{"recursion of slices", reflect.TypeFor[lists](), "lists[]: canon.lists contains itself"},

@@ -12,18 +12,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxErrors is how many faults of a document are named.
+// maxErrors limits the faults reported for one document.
 const maxErrors = 32
 
-// Decode reads raw, JSON in any form, into v, which must be settable and of
-// the codec's type. Names are case-sensitive. All faults are named, in the
-// order of the document, up to 32: members unknown or missing, values of
-// another type (null always is), integers with a fraction or out of range, and
-// what Validate says of nouns inside v; that of v itself is the caller's to
-// ask. If raw is not JSON that is the only fault, at "".
+// Decode decodes raw, JSON in any form, into v, which must be settable and of
+// the codec's type. Names are case-sensitive. Decode returns the faults in the
+// order of the document, up to 32: unknown or missing members, values of the
+// wrong type (null always is), integers with a fraction or out of range, and
+// errors of Validate for values inside v. It does not call Validate for v
+// itself. If raw is not JSON, that is the only fault, at "".
 //
-// What is absent is zero, and an empty array is a nil slice. v shares no
-// memory with raw. On error its content is unspecified.
+// Absent members become zero, and an empty array becomes a nil slice. v shares
+// no memory with raw. After an error, v's content is unspecified.
 func (c *Codec) Decode(raw []byte, v reflect.Value, m Mode) []FieldError {
 	in := openReader(raw)
 	defer in.close()
@@ -35,22 +35,22 @@ func (c *Codec) Decode(raw []byte, v reflect.Value, m Mode) []FieldError {
 	return s.result(err)
 }
 
-// DecodeFrom is Decode for the next value of a stream. Pointers begin at that
-// value. After faults d stands behind the value; after bad syntax, or an error
-// of d's reader, the next read of d gives that error again. Names that repeat
-// are refused unless the options of d allow them.
+// DecodeFrom is Decode for the next value of a stream. Pointers are relative to
+// that value. After faults, d is positioned after the value; after bad syntax
+// or an error of d's reader, the next read of d returns that error again.
+// Duplicate names are refused unless d's options allow them.
 func (c *Codec) DecodeFrom(d *jsontext.Decoder, v reflect.Value, m Mode) []FieldError {
 	s := decoding{in: d, mode: m}
 	return s.result(s.top(c.root, v))
 }
 
-// decoding is the state of one Decode. Its methods return an error for bad
-// syntax alone, after which nothing more can be read.
+// decoding is one run of Decode. Its methods return an error only for bad
+// syntax, after which nothing more can be read.
 type decoding struct {
 	in      *jsontext.Decoder
 	mode    Mode
 	faults  []FieldError
-	failed  int // faults found, also those past maxErrors
+	failed  int // faults found, including those beyond maxErrors
 	scratch []byte
 }
 
@@ -66,8 +66,8 @@ func (s *decoding) top(p *plan, v reflect.Value) error {
 	return s.decode(p, v)
 }
 
-// fail notes a fault of the value at hand. Those who hold the value put their
-// part of the pointer before it, see below.
+// fail records a fault of the current value. Callers that hold the value
+// prepend their part of the pointer with within.
 func (s *decoding) fail(format string, args ...any) {
 	s.failed++
 	if len(s.faults) < maxErrors {
@@ -75,7 +75,7 @@ func (s *decoding) fail(format string, args ...any) {
 	}
 }
 
-// failAt is fail for a fault further down than the value at hand.
+// failAt is fail for a fault inside the current value.
 func (s *decoding) failAt(f FieldError) {
 	s.failed++
 	if len(s.faults) < maxErrors {
@@ -83,7 +83,8 @@ func (s *decoding) failAt(f FieldError) {
 	}
 }
 
-// within puts a reference token before the pointers of the faults from first.
+// within prepends a reference token to the pointers of the faults from index
+// first on.
 func (s *decoding) within(first int, token string) {
 	for i := range s.faults[first:] {
 		f := &s.faults[first+i]
@@ -91,7 +92,7 @@ func (s *decoding) within(first int, token string) {
 	}
 }
 
-// value decodes a part of the document, and has it validated.
+// value decodes and validates a part of the document.
 func (s *decoding) value(p *plan, v reflect.Value) error {
 	failed := s.failed
 	if err := s.decode(p, v); err != nil {
@@ -146,7 +147,7 @@ func (s *decoding) scalar(p *plan, v reflect.Value, raw []byte) {
 	}
 }
 
-// wants gives the kind of a scalar's JSON.
+// wants returns the JSON kind that the plan of a scalar expects.
 func (p *plan) wants() jsontext.Kind {
 	switch {
 	case p.kind == kindBool:
@@ -157,7 +158,7 @@ func (p *plan) wants() jsontext.Kind {
 	return jsontext.KindString
 }
 
-// kindOf is the kind of a value that was read, with true standing for false.
+// kindOf returns the kind of a value that was read; false counts as true.
 func kindOf(raw []byte) jsontext.Kind {
 	switch c := raw[0]; {
 	case c == '-' || c >= '0' && c <= '9':
@@ -169,7 +170,7 @@ func kindOf(raw []byte) jsontext.Kind {
 	}
 }
 
-// content is what stands between the quotes, good until the next read.
+// content returns the text between the quotes, valid until the next read.
 func (s *decoding) content(raw []byte) []byte {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1]
@@ -193,7 +194,7 @@ func (s *decoding) integer(p *plan, v reflect.Value, raw []byte, n integer) {
 	}
 }
 
-// lowText is the smallest integer of the plan, in decimal.
+// lowText returns the smallest integer of the plan, in decimal.
 func (p *plan) lowText() string {
 	if p.low == 0 {
 		return "0"
@@ -224,7 +225,7 @@ func (p *plan) typeText() string {
 	return "a string"
 }
 
-// typeOf names the type of a value for a sentence.
+// typeOf returns the type of a value, for a message.
 func typeOf(raw []byte) string {
 	switch kindOf(raw) {
 	case jsontext.KindNull:
@@ -241,8 +242,8 @@ func typeOf(raw []byte) string {
 	return "a number"
 }
 
-// opens reads the bracket that p begins with; false if another value stood
-// there, which has then been read and refused.
+// opens reads p's opening bracket. If there is another value instead, opens
+// reads and refuses it, and returns false.
 func (s *decoding) opens(p *plan, bracket jsontext.Kind) (bool, error) {
 	if s.in.PeekKind() == bracket {
 		_, err := s.in.ReadToken()
@@ -306,8 +307,8 @@ func (s *decoding) object(p *plan, v reflect.Value) error {
 	return err
 }
 
-// find gives the index of a name, -1 for none. The members of canonical JSON
-// come in the order of the fields, so the guess is mostly right.
+// find returns the index of a name, or -1. Canonical JSON has its members in
+// the order of the fields, so the guess is mostly right.
 func (p *plan) find(name []byte, guess int) int {
 	if guess < len(p.fields) && p.fields[guess].name == string(name) {
 		return guess
@@ -340,7 +341,7 @@ func (s *decoding) unknown(p *plan, name string) error {
 	return s.in.SkipValue()
 }
 
-// hint names the member that was meant, if one is near.
+// hint suggests the member that was probably meant, if one is near.
 func (p *plan) hint(name string) string {
 	names := make([]string, len(p.fields))
 	for i := range p.fields {
@@ -352,7 +353,7 @@ func (p *plan) hint(name string) string {
 	return ""
 }
 
-// missing notes the members that Full requires and that were not there.
+// missing records the absent members that Full requires.
 func (s *decoding) missing(p *plan, seen []bool) {
 	if s.mode == Sparse {
 		return
@@ -366,7 +367,7 @@ func (s *decoding) missing(p *plan, seen []bool) {
 	}
 }
 
-// raw keeps a value as canonical JSON.
+// raw stores a value as canonical JSON.
 func (s *decoding) raw(v reflect.Value) error {
 	if s.in.PeekKind() == jsontext.KindNull {
 		s.fail("must be a value, not null")

@@ -11,7 +11,7 @@ import (
 
 const goodPayload = `{"forced":true,"hash":"0a0b0c0d","project":"alpha","reason":"","seats":{"count":3,"role":"lead"},"sources":["oci://registry/app:v1"]}`
 
-// TestDecodeNames goes through what is wrong in one value.
+// TestDecodeNames checks each fault that one value can have.
 func TestDecodeNames(t *testing.T) {
 	tests := []struct{ name, in, pointer, detail string }{
 		{"null root", `null`, "", "must be an object, not null"},
@@ -69,8 +69,8 @@ func TestDecodeNames(t *testing.T) {
 	}
 }
 
-// TestDecodeSyntax: what is not JSON is one fault at the root, whatever else
-// was found before it.
+// TestDecodeSyntax: bad syntax is the only fault reported, at the root,
+// whatever faults came before it.
 func TestDecodeSyntax(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"nothing", ``, "is empty, not JSON"},
@@ -94,8 +94,9 @@ func TestDecodeSyntax(t *testing.T) {
 	}
 }
 
-// TestDecodeOrder: faults come as the document has them, what is missing at
-// the end of its object, and what a noun says after what its parts say.
+// TestDecodeOrder: faults are in the order of the document; missing members
+// come at the end of their object, and a noun's own fault after those of its
+// parts.
 func TestDecodeOrder(t *testing.T) {
 	_, faults := decodeInto[payload](`{"seats":{"kount":1,"role":""},"extra":0,"project":"","sources":[1,"a",null],"hash":"0a0b0c0d","epoch":-1}`, Full)
 	require.Equal(t, []FieldError{
@@ -126,8 +127,9 @@ func TestDecodeRequires(t *testing.T) {
 	require.Equal(t, payload{}, v)
 }
 
-// TestDecodeValidates: Full asks every noun that is there, Sparse those that
-// are not zero; nobody asks one whose parts are wrong, or the root.
+// TestDecodeValidates: Full validates every noun that is present, Sparse those
+// that are not zero. The root, and nouns whose parts have faults, are not
+// validated.
 func TestDecodeValidates(t *testing.T) {
 	zero := FieldError{"/voters", "must not be empty"}
 	_, faults := decodeInto[sample](`{"voters":[],"name":"","since":0}`, Full)
@@ -147,8 +149,7 @@ func TestDecodeValidates(t *testing.T) {
 	require.Equal(t, []FieldError{{"/1", "must be of 1 to 63 characters"}}, faults)
 }
 
-// fragile is a noun that is sure of its parts. It is not zero as its other part
-// was read.
+// fragile is a noun whose Validate relies on its parts being valid.
 type fragile struct {
 	N uint8 `json:"n"`
 	M bool  `json:"m"`
@@ -156,7 +157,7 @@ type fragile struct {
 
 func (f fragile) Validate() error {
 	if f.N == 0 {
-		panic("asked although n could not be read")
+		panic("validated although n could not be read")
 	}
 	return nil
 }
@@ -165,8 +166,8 @@ type fragileHolder struct {
 	Noun fragile `json:"noun"`
 }
 
-// TestDecodeStopsCounting: at most 32 faults are named, and a noun behind them
-// is not asked about parts that could not be read.
+// TestDecodeStopsCounting: at most 32 faults are reported, and a noun after
+// them is not validated if its parts could not be read.
 func TestDecodeStopsCounting(t *testing.T) {
 	var names strings.Builder
 	for i := range 50 {
@@ -197,8 +198,8 @@ func TestDecodeManyFields(t *testing.T) {
 	require.True(t, v.Field(69).Bool())
 }
 
-// TestDecodeNumbersAsCanonicalised: a payload is kept in canonical form, so
-// what was accepted must read the same from there.
+// TestDecodeNumbersAsCanonicalised: a payload is stored in canonical form, so
+// an accepted one must decode to the same value from there.
 func TestDecodeNumbersAsCanonicalised(t *testing.T) {
 	for _, n := range []string{"1.0", "1e2", "-0", "-0.0", "1e-400", "5.0000000000000000000001", "9007199254740991.2", "0.5", "9007199254740991.9", "1e17", "100e-2"} {
 		one, faults := decodeInto[int](n, Full)

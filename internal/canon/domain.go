@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// CheckDomainType returns why t can't be the type of a state or a payload, or
-// nil. What they hold must mean the same on every machine and in every reader of
-// JSON, so the rules are stricter than those of For: no floats, [time.Time],
-// pointers, maps, embedded structs or raw JSON; an integer of 64 bits is a
-// noun, which has Validate, or has the tag option string; the names of members
-// are of a-z, 0-9 and underscore. The error names the field.
+// CheckDomainType returns an error if t cannot be the type of a state or a
+// payload. Their values must mean the same on every machine and to every JSON
+// reader, so the rules are stricter than those of For: no floats, [time.Time],
+// pointers, maps, embedded structs or raw JSON; a 64-bit integer must be a
+// noun, which has Validate, or have the tag option string; member names consist
+// of a-z, 0-9 and underscore. The error names the field.
 func CheckDomainType(t reflect.Type) error {
 	if err := checkDomain(t, t.String(), false, nil); err != nil {
 		return err
@@ -23,14 +23,14 @@ func CheckDomainType(t reflect.Type) error {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// checkDomain looks at the type that stands at path; quoted is its tag option
-// string, outer are the types around it.
+// checkDomain checks the type t at path. quoted says whether it has the tag
+// option string; outer lists the types that contain it.
 func checkDomain(t reflect.Type, path string, quoted bool, outer []reflect.Type) error {
 	switch t {
 	case timeType:
-		return fmt.Errorf("%s: time.Time is not for domains: use a stamp or Unix milliseconds", path)
+		return fmt.Errorf("%s: time.Time is not allowed in a domain: use a stamp or Unix milliseconds", path)
 	case rawType:
-		return fmt.Errorf("%s: raw JSON is not for domains: give it a type", path)
+		return fmt.Errorf("%s: raw JSON is not allowed in a domain: give it a type", path)
 	}
 	if text, err := isText(t); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -49,17 +49,17 @@ func checkDomain(t reflect.Type, path string, quoted bool, outer []reflect.Type)
 		if quoted || t.Name() != "" && t.Implements(validatorType) {
 			return nil
 		}
-		return fmt.Errorf("%s: %s has 64 bits, JSON numbers have 53: add the tag option string, or use a type with Validate that stays below 2^53", path, t)
+		return fmt.Errorf("%s: %s has 64 bits, but JSON numbers have 53: add the tag option string, or use a type with Validate that stays below 2^53", path, t)
 	case reflect.Slice:
 		return checkDomain(t.Elem(), path+"[]", false, outer)
 	case reflect.Struct:
 		return checkDomainFields(t, path, outer)
 	}
-	return fmt.Errorf("%s: %s (%s) is not for domains: use a bool, string, integer, struct, slice, or a type with MarshalText and UnmarshalText", path, t, t.Kind())
+	return fmt.Errorf("%s: %s (%s) is not allowed in a domain: use a bool, string, integer, struct, slice, or a type with MarshalText and UnmarshalText", path, t, t.Kind())
 }
 
-// checkEmbedded refuses embedded structs: methods that they lend, MarshalText
-// above all, would stand for the whole.
+// checkEmbedded refuses embedded structs: their promoted methods, above all
+// MarshalText, would apply to the whole struct.
 func checkEmbedded(t reflect.Type, path string) error {
 	if t.Kind() != reflect.Struct {
 		return nil
@@ -85,10 +85,10 @@ func checkDomainFields(t reflect.Type, path string, outer []reflect.Type) error 
 			return fmt.Errorf("%s: %w", at, err)
 		}
 		if !isMemberName(tag.name) {
-			return fmt.Errorf("%s: the name %q must be of a-z, 0-9 and underscore", at, tag.name)
+			return fmt.Errorf("%s: the name %q must consist of a-z, 0-9 and underscore", at, tag.name)
 		}
 		if other, ok := names[tag.name]; ok {
-			return fmt.Errorf("%s: the name %q is %s's already", at, tag.name, other)
+			return fmt.Errorf("%s: the name %q already belongs to %s", at, tag.name, other)
 		}
 		names[tag.name] = f.Name
 		if err := checkDomain(f.Type, at, tag.quoted, outer); err != nil {

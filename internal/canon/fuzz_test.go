@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzCanonicalize: what is accepted is what the independent implementation
-// makes of it, and is its own canonical form.
+// FuzzCanonicalize: for accepted input, the independent implementation gives
+// the same output, and the output is its own canonical form.
 func FuzzCanonicalize(f *testing.F) {
 	f.Add([]byte(benchPayload))
 	f.Add([]byte(`[1.0,-0,1e17,"\ud83d\ude00",{"":null,"\ufb33":[],"😀":{}}]`))
@@ -33,8 +33,8 @@ func FuzzCanonicalize(f *testing.F) {
 	})
 }
 
-// FuzzDecode: what is accepted is written and read back as it was, and its
-// canonical form is accepted likewise.
+// FuzzDecode: an accepted document survives a round trip, and so does its
+// canonical form.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(goodPayload), true)
 	f.Add([]byte(`{"seats":[{"role":"a","count":1}],"raw":{"a":[]},"wide":"-1"}`), false)

@@ -2,9 +2,10 @@ package canon
 
 import "github.com/go-json-experiment/json/jsontext"
 
-// ReadMembers reads the next value of d and calls member after each name;
-// member reads the value. A value that is not an object is skipped, and object
-// is false. err is bad syntax, or an error of d's reader or of member.
+// ReadMembers reads the next value of d. If it is an object, ReadMembers calls
+// member after each name, and member must read the value. Otherwise it skips
+// the value and returns false. err is bad syntax, or an error of d's reader or
+// of member.
 func ReadMembers(d *jsontext.Decoder, member func(name string) error) (object bool, err error) {
 	if d.PeekKind() != jsontext.KindBeginObject {
 		return false, d.SkipValue()

@@ -2,10 +2,10 @@ package canon
 
 import "unicode/utf8"
 
-// Nearest gives the word among the given ones that was probably meant: the
-// first with the smallest distance, if that is within a third of the length of
-// word, else "". The distance is Damerau-Levenshtein's: characters added, left
-// out, replaced, and neighbours swapped, no place edited twice.
+// Nearest returns the candidate that was probably meant by word: the first with
+// the smallest distance, if that is at most a third of word's length; otherwise
+// "". The distance is Damerau-Levenshtein: characters added, omitted, replaced,
+// and neighbours swapped, with no substring edited twice.
 func Nearest(word string, among []string) string {
 	length := utf8.RuneCountInString(word)
 	best, found := length/3+1, ""
@@ -22,8 +22,8 @@ func Nearest(word string, among []string) string {
 
 func apart(a, b int) int { return max(a, b) - min(a, b) }
 
-// distance keeps three rows of the table: the one being made, the one before
-// it, and for swaps the one before that.
+// distance keeps three rows of the table: the current one, the previous one,
+// and for swaps the one before that.
 func distance(a, b []rune) int {
 	older, old, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range old {

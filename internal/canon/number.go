@@ -7,15 +7,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxSafe is the greatest integer that I-JSON (RFC 7493, section 2.2) counts
-// as interoperable, 2^53-1.
+// maxSafe is the greatest integer that I-JSON (RFC 7493, section 2.2) considers
+// interoperable, 2^53-1.
 const maxSafe = 1<<53 - 1
 
-// shortDigits is a number of digits whose integers are all within maxSafe.
+// shortDigits is a number of digits with which every integer is within maxSafe.
 const shortDigits = 15
 
 // appendNumber appends a JSON number in the form of RFC 8785, section 3.2.2.3.
-// It is false for one that I-JSON has no room for.
+// It returns false if the number is outside I-JSON.
 func appendNumber(b, raw []byte) ([]byte, bool) {
 	if _, _, ok := shortInt(raw); ok {
 		if string(raw) == "-0" {
@@ -28,20 +28,20 @@ func appendNumber(b, raw []byte) ([]byte, bool) {
 		return b, false
 	}
 	if f == 0 {
-		return append(b, '0'), true // also for -0.0, which AppendFloat keeps
+		return append(b, '0'), true // AppendFloat would keep the sign of -0.0
 	}
 	return jsontext.AppendFloat(b, f, 64), true
 }
 
-// safeFloat evaluates a JSON number; false beyond ±maxSafe, where every double
-// is an integer.
+// safeFloat evaluates a JSON number. It returns false beyond ±maxSafe, where
+// every double is an integer.
 func safeFloat(raw []byte) (float64, bool) {
 	f, err := strconv.ParseFloat(string(raw), 64)
 	return f, err == nil && math.Abs(f) <= maxSafe
 }
 
-// shortInt reads an integer of at most shortDigits digits that is written
-// without fraction and exponent.
+// shortInt parses an integer of at most shortDigits digits, without fraction
+// and exponent.
 func shortInt(raw []byte) (neg bool, abs uint64, ok bool) {
 	neg = raw[0] == '-'
 	if neg {
@@ -59,12 +59,12 @@ func shortInt(raw []byte) (neg bool, abs uint64, ok bool) {
 	return neg, abs, true
 }
 
-// integer is a JSON number or a decimal string that has been read.
+// integer is a parsed JSON number or decimal string.
 type integer struct {
 	neg   bool
 	abs   uint64
-	huge  bool   // beyond any Go type; abs says nothing
-	fault string // what it must be instead; "" for a good one
+	huge  bool   // beyond any Go type; abs is not set
+	fault string // what it must be instead; "" if it is good
 }
 
 // readInteger evaluates a JSON number.
@@ -82,7 +82,7 @@ func readInteger(raw []byte) integer {
 	return integer{neg: f < 0, abs: uint64(math.Abs(f))}
 }
 
-// readDecimal reads the text form 0|-?[1-9][0-9]*.
+// readDecimal parses the text form 0|-?[1-9][0-9]*.
 func readDecimal(text []byte) integer {
 	wrong := integer{fault: `must be an integer in decimal digits, like "42"`}
 	digits := text

@@ -7,18 +7,18 @@ import (
 
 var (
 	escapes   = strings.NewReplacer("~", "~0", "/", "~1")
-	unescapes = strings.NewReplacer("~1", "/", "~0", "~") // From left to right, so that ~01 is ~1 and not a slash.
+	unescapes = strings.NewReplacer("~1", "/", "~0", "~") // Replaces from left to right, so ~01 becomes ~1, not a slash.
 )
 
-// ParsePointer returns the reference tokens of a JSON Pointer (RFC 6901); the
-// pointer "" has none and means the whole document. The error is the rest of a
-// sentence about p.
+// ParsePointer returns the reference tokens of a JSON Pointer (RFC 6901). The
+// pointer "" has none and means the whole document. The error's text follows a
+// name for p.
 func ParsePointer(p string) (tokens []string, err error) {
 	if p == "" {
 		return nil, nil
 	}
 	if p[0] != '/' {
-		return nil, errors.New("must begin with a slash, as /project/projects does")
+		return nil, errors.New("must begin with a slash, such as /project/projects")
 	}
 	for rest := p; ; {
 		at := strings.IndexByte(rest, '~')
@@ -36,6 +36,6 @@ func ParsePointer(p string) (tokens []string, err error) {
 	return tokens, nil
 }
 
-// AppendPointer returns the JSON Pointer of the member or element token of the
-// value at the pointer at.
+// AppendPointer returns the JSON Pointer of a member or element of the value at
+// the pointer at.
 func AppendPointer(at, token string) string { return at + "/" + escapes.Replace(token) }

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// anyRune favours what escapes and the order of names trip over.
+// anyRune favours runes that matter for escapes and for the order of names.
 var anyRune = rapid.OneOf(
 	rapid.SampledFrom([]rune("ab\"\\/\b\f\n\r\t\x00\x1f\x7f<&\u0080öé€\u2028\ud7ff\ue000\ufb33\ufffd\uffff\U00010000😀\U0010ffff")),
 	rapid.Rune(),
@@ -21,8 +21,8 @@ var anyRune = rapid.OneOf(
 
 var anyText = rapid.StringOfN(anyRune, 0, 6, -1)
 
-// document draws the text of a JSON value in no special form: any white space,
-// any escapes, members in any order.
+// document draws the text of a JSON value that is not canonical: any white
+// space, any escapes, members in any order.
 func document(depth int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		kinds := 6
@@ -54,7 +54,7 @@ func space(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"", "", "", " ", "\n", "\t", "\r\n  "}).Draw(t, "space")
 }
 
-// spell quotes a text, with some escapes more than it needs.
+// spell quotes a text with more escapes than necessary.
 func spell(t *rapid.T, text string) string {
 	b := []byte(`"`)
 	for _, r := range text {
@@ -79,7 +79,7 @@ func utf16Units(r rune) []uint16 {
 	return []uint16{uint16(0xD800 + (r-0x10000)>>10), uint16(0xDC00 + (r-0x10000)&0x3FF)}
 }
 
-// TestCanonicalizeAgrees: three implementations give the same bytes.
+// TestCanonicalizeAgrees: three implementations return the same bytes.
 func TestCanonicalizeAgrees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := document(3).Draw(t, "document")
@@ -97,7 +97,7 @@ func TestCanonicalizeAgrees(t *testing.T) {
 	})
 }
 
-// TestStripZeroAgrees holds it against a walk over a tree, which is simple.
+// TestStripZeroAgrees compares StripZero with a simple walk over a tree.
 func TestStripZeroAgrees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := document(3).Draw(t, "document")
@@ -150,7 +150,7 @@ func TestCompareUTF16Agrees(t *testing.T) {
 	})
 }
 
-// anySample draws a value whose nouns are valid, since Decode asks them.
+// anySample draws a value with valid nouns, since Decode validates them.
 func anySample(t *rapid.T) sample {
 	few := func(label string) int { return rapid.IntRange(0, 3).Draw(t, label) }
 	someID := func() id { return id(rapid.StringMatching("[a-z0-9]{1,8}").Draw(t, "id")) }
@@ -219,8 +219,8 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// TestSparseIsStripped: for types that are zero as JSON where they are zero in
-// Go, Sparse is Full without zeros.
+// TestSparseIsStripped: for types that are zero in JSON exactly if they are
+// zero in Go, Sparse is Full without zeros.
 func TestSparseIsStripped(t *testing.T) {
 	c := For(reflect.TypeFor[inner]())
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,8 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The types that the tests encode. Between them they have all of the data
-// model.
+// The types that the tests encode. Together they cover the whole data model.
 
 // digest is a text type over an array.
 type digest [4]byte

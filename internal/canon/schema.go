@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// Schema gives the JSON Schema (2020-12) of the Full form, canonical. Nested
-// types stand inline. A type with JSONSchema() string is described by that.
-// It panics if what JSONSchema gives is not JSON.
+// Schema returns the canonical JSON Schema (2020-12) of the Full form. Nested
+// types are inlined. A type with a JSONSchema() string method is described by
+// its result. Schema panics if that is not JSON.
 func (c *Codec) Schema() []byte { return c.schema() }
 
 func (p *plan) schemaBytes() []byte { return p.appendSchema(nil) }

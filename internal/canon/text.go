@@ -8,13 +8,14 @@ import (
 const hexDigits = "0123456789abcdef"
 
 // AppendString appends s as a JSON string in the form of RFC 8785, section
-// 3.2.2.2: only quote, backslash and controls below U+0020 are escaped. Bytes
-// that are not UTF-8 become U+FFFD, for JSON can't carry them.
+// 3.2.2.2: only quotes, backslashes and control characters below U+0020 are
+// escaped. Bytes that are not UTF-8 become U+FFFD, because JSON cannot
+// represent them.
 func AppendString(b []byte, s string) []byte { return appendText(b, s) }
 
 func appendText[S string | []byte](b []byte, s S) []byte {
 	b = append(b, '"')
-	start := 0 // what stands before is written
+	start := 0 // everything before it is written
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
@@ -36,7 +37,8 @@ func appendText[S string | []byte](b []byte, s S) []byte {
 	return append(b, '"')
 }
 
-// runeLen gives the length of the rune that s begins with, 0 if there is none.
+// runeLen returns the length of the rune at the start of s, or 0 if there is
+// none.
 func runeLen[S string | []byte](s S) int {
 	var few [utf8.UTFMax]byte
 	r, n := utf8.DecodeRune(few[:copy(few[:], s)])
@@ -46,7 +48,7 @@ func runeLen[S string | []byte](s S) int {
 	return n
 }
 
-// appendEscaped appends a byte that can't stand in a JSON string as it is.
+// appendEscaped appends a byte that needs an escape in a JSON string.
 func appendEscaped(b []byte, c byte) []byte {
 	switch c {
 	case '"', '\\':
@@ -68,13 +70,14 @@ func appendEscaped(b []byte, c byte) []byte {
 	return utf8.AppendRune(b, utf8.RuneError)
 }
 
-// CompareUTF16 orders strings by their UTF-16 code units, as RFC 8785 orders
-// the members of an object. It gives -1, 0 or 1.
+// CompareUTF16 compares strings by their UTF-16 code units, the order in which
+// RFC 8785 sorts the members of an object. It returns -1, 0 or 1.
 func CompareUTF16(a, b string) int { return compareUTF16(a, b) }
 
-// compareUTF16 works on UTF-8: its byte order is the order of code points,
-// which is that of UTF-16 but for U+E000 to U+FFFF. These begin with 0xEE or
-// 0xEF and come after the astral characters, whose surrogates are smaller.
+// compareUTF16 works on UTF-8. The byte order of UTF-8 is the order of code
+// points, which differs from that of UTF-16 only for U+E000 to U+FFFF: these
+// start with 0xEE or 0xEF and come after the astral characters, whose
+// surrogates are smaller.
 func compareUTF16[A, B string | []byte](a A, b B) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] == b[i] {
@@ -101,10 +104,10 @@ func weight(c byte) int {
 	return int(c)
 }
 
-// shownMax is how many bytes of a caller's text an error repeats.
+// shownMax limits how much of a caller's text an error repeats, in bytes.
 const shownMax = 64
 
-// shown gives the beginning of a caller's text, safe to print.
+// shown returns the beginning of a caller's text, safe to print.
 func shown(text []byte) string {
 	if len(text) <= shownMax {
 		return string(text)
@@ -116,11 +119,11 @@ func shown(text []byte) string {
 	return string(text[:cut]) + "… (" + strconv.Itoa(len(text)) + " bytes)"
 }
 
-// quotedMax bounds the text that Quote returns, in bytes of s.
+// quotedMax limits the text that Quote returns, in bytes of s.
 const quotedMax = 256
 
-// Quote returns s in quotes for an error message: as a Go string literal, and
-// only its beginning if it is long.
+// Quote returns s as a Go string literal for an error message, shortened if it
+// is long.
 func Quote(s string) string {
 	if len(s) > quotedMax {
 		return strconv.Quote(s[:quotedMax]) + "…"

@@ -2,11 +2,11 @@ package canon
 
 import "reflect"
 
-// Typed is the Codec of a type that the caller knows at compile time.
+// Typed is a Codec whose type is known at compile time.
 type Typed[T any] struct{ codec *Codec }
 
-// Of returns the codec of T. Like [For] it compiles T once and panics for a type
-// that [Codec] does not know.
+// Of returns the codec of T. Like [For] it compiles T once and panics if
+// [Codec] does not support T.
 func Of[T any]() Typed[T] { return Typed[T]{For(reflect.TypeFor[T]())} }
 
 // Append is [Codec.Append] of *v.

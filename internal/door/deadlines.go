@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// longAgo is a deadline that has passed.
+// longAgo is a deadline in the past.
 var longAgo = time.Unix(1, 0)
 
 // Deadlines ends reads and writes when the server stops, so that no client
-// delays the stop. It is safe for concurrent use; the zero value works. A
-// connection that has no deadlines is left alone.
+// delays the shutdown. It is safe for concurrent use; the zero value works. It
+// ignores connections that do not support deadlines.
 type Deadlines struct {
 	mu      sync.Mutex
 	stopped bool
@@ -19,8 +19,8 @@ type Deadlines struct {
 	writing map[*http.ResponseController]struct{}
 }
 
-// Read is called before each read of a body. The read fails after patience, or
-// when the server stops; patience 0 sets no bound.
+// Read must be called before each read of a body. The read fails after
+// patience, or when the server stops. patience 0 means no limit.
 func (d *Deadlines) Read(rc *http.ResponseController, patience time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -36,7 +36,7 @@ func (d *Deadlines) Read(rc *http.ResponseController, patience time.Duration) {
 	}
 }
 
-// ReadDone is called after the last read of a body.
+// ReadDone must be called after the last read of a body.
 func (d *Deadlines) ReadDone(rc *http.ResponseController) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -54,9 +54,9 @@ func (d *Deadlines) CutRead(rc *http.ResponseController) {
 	_ = rc.SetReadDeadline(longAgo)
 }
 
-// Write is called before an answer that may last for ever. After a stop it has
-// grace to end by itself; then its writes fail. done is called when it has
-// ended.
+// Write must be called before an answer that may last forever. After a stop,
+// the answer has grace to end by itself; then its writes fail. done must be
+// called when the answer has ended.
 func (d *Deadlines) Write(rc *http.ResponseController, grace time.Duration) (done func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -83,8 +83,8 @@ func CutWrite(rc *http.ResponseController, grace time.Duration) {
 	_ = rc.SetWriteDeadline(time.Now().Add(grace))
 }
 
-// Stop makes all reads fail from now on, and the writes of answers that may
-// last for ever after grace.
+// Stop makes all reads fail from now on and, after grace, the writes of answers
+// that may last forever.
 func (d *Deadlines) Stop(grace time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -97,8 +97,8 @@ func (d *Deadlines) Stop(grace time.Duration) {
 	}
 }
 
-// Repeat calls f after each interval, from a goroutine of its own, until f
-// returns false or stop is called. stop returns after the last call.
+// Repeat calls f after each interval, from its own goroutine, until f returns
+// false or stop is called. stop waits for a running call of f.
 func Repeat(interval time.Duration, f func() (again bool)) (stop func()) {
 	over := make(chan struct{})
 	var calling sync.WaitGroup

@@ -34,7 +34,7 @@ func readLines(r io.Reader, max int) (lines [][]byte, err error) {
 	}
 }
 
-// FuzzLines holds the lines against a plain split.
+// FuzzLines compares the lines with a plain split.
 func FuzzLines(f *testing.F) {
 	for _, seed := range []string{"", "\n", "a", "a\nb", "a\r\n\n  b\n", strings.Repeat("x", 40) + "\n" + strings.Repeat("y", 20) + "\nz"} {
 		f.Add([]byte(seed), 20)
@@ -56,7 +56,7 @@ func FuzzLines(f *testing.F) {
 	})
 }
 
-// TestLinesOfABodyThatIsCutShort drops the line that was not sent whole.
+// TestLinesOfABodyThatIsCutShort drops the incomplete line.
 func TestLinesOfABodyThatIsCutShort(t *testing.T) {
 	got, err := readLines(io.MultiReader(strings.NewReader("a\nb"), cutShort{}), 9)
 	require.Equal(t, io.ErrUnexpectedEOF, err)
@@ -102,7 +102,7 @@ func TestOutboxIsBounded(t *testing.T) {
 	})
 }
 
-// TestOutboxAbandoned drops what nothing reads any more, and holds nothing up.
+// TestOutboxAbandoned drops everything and blocks nothing.
 func TestOutboxAbandoned(t *testing.T) {
 	o := NewOutbox(time.Minute, nil)
 	o.Put(make([]byte, outboxMax))
@@ -124,8 +124,8 @@ type connection struct {
 func (c *connection) SetReadDeadline(at time.Time) error  { c.read = at; return nil }
 func (c *connection) SetWriteDeadline(at time.Time) error { c.write = at; return nil }
 
-// TestDeadlinesAtAStop cuts what is read, now and later, and lets endless
-// answers end.
+// TestDeadlinesAtAStop cuts reads off, now and later, and lets endless answers
+// finish.
 func TestDeadlinesAtAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d Deadlines
@@ -161,7 +161,7 @@ func TestDeadlinesAtAStop(t *testing.T) {
 	})
 }
 
-// TestRepeat calls until it is told to end, by either side.
+// TestRepeat calls until either side ends it.
 func TestRepeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
@@ -186,7 +186,7 @@ func TestIsLoopback(t *testing.T) {
 	}
 }
 
-// TestCallerOf names a caller, or says where a request came from.
+// TestCallerOf returns a name, or the address of a request.
 func TestCallerOf(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	for from, want := range map[string]string{"10.0.0.1:7": "10.0.0.1", "[::1]:7": "::1", "@": "@"} {

@@ -9,24 +9,25 @@ import (
 
 // Lines reads the lines of a body.
 type Lines struct {
-	Number int // of the line that Next returned last, from 1
+	Number int // of the last line that Next returned, from 1
 
 	r   *bufio.Reader
-	max int // bytes of a line, without its end
+	max int // bytes of a line, without the newline
 	buf []byte
 }
 
-// NewLines returns a reader of lines of at most max bytes.
+// NewLines returns a reader for lines of at most max bytes.
 func NewLines(r io.Reader, max int) *Lines {
 	return &Lines{r: bufio.NewReaderSize(r, 64<<10), max: max}
 }
 
-// ErrLineTooLong is the error of Next for a line of more than max bytes. Next
-// returns the line after it when it is called again.
+// ErrLineTooLong is returned by Next for a line of more than max bytes. The
+// next call returns the line after it.
 var ErrLineTooLong = errors.New("the line is too long")
 
-// Next returns a line without its end, good until the next call. The last line
-// needs no end, unless the body was cut short. After it the error is io.EOF.
+// Next returns the next line without its newline, valid until the next call.
+// The last line may lack a newline, unless the body was cut short. At the end
+// Next returns io.EOF.
 func (l *Lines) Next() ([]byte, error) {
 	l.Number++
 	l.buf = l.buf[:0]

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// The headers that a page of another origin may send, and those that it may
-// read, beside the ones that every page may.
+// The headers that pages of other origins may send and read, besides those that
+// every page may.
 const (
 	pageMaySend = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
 	pageMayRead = "ETag, Retry-After, Swoosh-HLC, Swoosh-Index"
 )
 
-// Origins are those of web pages that may ask beside the server's own, each as
-// a browser sends it, such as https://console.example.
+// Origins are the origins of web pages that may use the server, besides its
+// own, each as a browser sends it, such as https://console.example.
 type Origins []string
 
 // IsLoopback reports whether a Host is localhost or a loopback address, with or
@@ -29,8 +29,8 @@ func IsLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
-// OwnOrigin returns the origin of the server's own pages, by the Host of a
-// request.
+// OwnOrigin returns the origin of the server's own pages, according to the
+// request's Host.
 func OwnOrigin(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
@@ -38,8 +38,8 @@ func OwnOrigin(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// Foreign returns an Origin of a request that is neither the server's own nor
-// in the list. found is false if there is none.
+// Foreign returns an Origin header of the request that is neither the server's
+// own nor in the list. found is false if there is none.
 func (o Origins) Foreign(r *http.Request) (origin string, found bool) {
 	for _, origin := range r.Header.Values("Origin") {
 		if !strings.EqualFold(origin, OwnOrigin(r)) && !slices.Contains(o, origin) {
@@ -62,9 +62,9 @@ func (o Origins) Share(answer http.Header, r *http.Request) {
 	}
 }
 
-// AnswerPreflight tells a browser what a page may send, if the answer is
-// shared. A preflight has no token: the browser sends it before the request
-// that has one.
+// AnswerPreflight sets the headers that say what a page may send, if Share has
+// shared the answer. A preflight has no token, since the browser sends it
+// before the actual request.
 func AnswerPreflight(answer http.Header, r *http.Request) {
 	if answer.Get("Access-Control-Allow-Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
 		return

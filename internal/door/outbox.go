@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// outboxMax is how many bytes of answers may be unread before Put waits.
+// outboxMax is the number of unread bytes at which Put waits.
 const outboxMax = 1 << 20
 
-// outboxPiece is how many bytes Next returns at most.
+// outboxPiece is the most that Next returns, in bytes.
 const outboxPiece = 32 << 10
 
-// Outbox holds the answers that a client has not read. One goroutine puts
+// Outbox holds the answers that a client has not read yet. One goroutine puts
 // answers in, another writes them to the client.
 type Outbox struct {
 	patience time.Duration
@@ -20,22 +20,22 @@ type Outbox struct {
 
 	mu        sync.Mutex
 	changed   sync.Cond
-	unread    []byte // put in, and not returned by Next
-	writing   int    // bytes that Next has returned last
-	closed    bool   // nothing more is put in
-	abandoned bool   // nothing more is written
+	unread    []byte // put in, but not returned by Next yet
+	writing   int    // length of the piece that Next last returned
+	closed    bool   // no more answers will be put in
+	abandoned bool   // no more answers will be written
 }
 
-// NewOutbox returns an empty outbox. cut is called if it stays full for
-// patience: it is to make the client's pending write fail.
+// NewOutbox returns an empty outbox. If it stays full for patience, it calls
+// cut, which must make the pending write to the client fail.
 func NewOutbox(patience time.Duration, cut func()) *Outbox {
 	o := &Outbox{patience: patience, cut: cut}
 	o.changed.L = &o.mu
 	return o
 }
 
-// Put adds an answer. It waits while the outbox is full, that is, while 1 MiB
-// is unread.
+// Put adds an answer. It waits while the outbox is full, which means 1 MiB
+// unread.
 func (o *Outbox) Put(answer []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -54,8 +54,8 @@ func (o *Outbox) Put(answer []byte) {
 
 func (o *Outbox) isFull() bool { return !o.abandoned && len(o.unread)+o.writing >= outboxMax }
 
-// Next waits for answers and returns up to 32 KiB of them, good until the next
-// call, by which they count as written. ok is false after the last one.
+// Next waits for answers and returns up to 32 KiB of them, valid until the next
+// call, which counts them as written. ok is false after the last one.
 func (o *Outbox) Next() (piece []byte, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -72,7 +72,7 @@ func (o *Outbox) Next() (piece []byte, ok bool) {
 	return o.piece, o.writing > 0
 }
 
-// Close is called after the last Put.
+// Close must be called after the last Put.
 func (o *Outbox) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -80,8 +80,8 @@ func (o *Outbox) Close() {
 	o.changed.Broadcast()
 }
 
-// Abandon drops what is in the outbox and what is put in later: the client
-// reads no more.
+// Abandon drops all answers, present and future, because the client no longer
+// reads.
 func (o *Outbox) Abandon() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

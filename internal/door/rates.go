@@ -1,6 +1,6 @@
-// Package door holds what a server does with requests before it looks at what
-// they ask for: it bounds rates, lines and waiting, and keeps foreign web pages
-// out. It knows neither routes nor problem documents.
+// Package door handles requests before their content matters: it limits rates,
+// lines and waiting times, and keeps out foreign web pages. It knows neither
+// routes nor problem documents.
 package door
 
 import (
@@ -14,35 +14,35 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// CallersMax is how many callers Rates remembers. Beyond it, the one whose
-// last request is the oldest is forgotten, which gives it a new burst.
+// CallersMax is how many callers Rates remembers. Beyond that it forgets the
+// one whose last request is oldest, which then starts with a full bucket again.
 const CallersMax = 10_000
 
-// Rates bounds how often each caller may send a request: a token bucket each.
-// It is safe for concurrent use.
+// Rates limits how often each caller may send a request, by a token bucket for
+// each. It is safe for concurrent use.
 type Rates struct {
 	Now   func() time.Time                     // set before the first request
-	After func(time.Duration) <-chan time.Time // for callers that wait; likewise
+	After func(time.Duration) <-chan time.Time // for callers that wait; set before the first request
 
-	limit rate.Limit // requests a second; 0: any number
+	limit rate.Limit // requests per second; 0: no limit
 
 	mu      sync.Mutex
 	buckets map[Caller]*linked.Element
-	recent  linked.List // of *bucket, the one used last in front
+	recent  linked.List // of *bucket, most recently used first
 }
 
-// Caller is a name or, for a caller without one, an address.
+// Caller is a name or, for callers without one, an address.
 type Caller struct{ Name, Address string }
 
-// CallerOf returns who a request is counted for: the name, or if it is empty,
-// the address that the request came from, without the port.
+// CallerOf returns the caller to count a request for: the name or, if it is
+// empty, the client's address without the port.
 func CallerOf(name string, r *http.Request) Caller {
 	if name != "" {
 		return Caller{Name: name}
 	}
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		address = r.RemoteAddr // of a socket without ports
+		address = r.RemoteAddr // a socket without ports
 	}
 	return Caller{Address: address}
 }
@@ -52,14 +52,14 @@ type bucket struct {
 	limiter *rate.Limiter
 }
 
-// NewRates returns a bound of perSecond requests a second for each caller,
-// with bursts of as many; 0: any number.
+// NewRates returns a limit of perSecond requests per second for each caller,
+// with bursts of the same size; 0 means no limit.
 func NewRates(perSecond float64) *Rates {
 	return &Rates{Now: time.Now, After: time.After, limit: rate.Limit(perSecond), buckets: map[Caller]*linked.Element{}}
 }
 
 // Admit counts a request and returns 0. If the caller has sent too many, it
-// does not count it, and returns how long the caller has to wait.
+// does not count the request and returns how long to wait.
 func (r *Rates) Admit(c Caller) (wait time.Duration) {
 	if r.limit <= 0 {
 		return 0
@@ -74,14 +74,14 @@ func (r *Rates) Admit(c Caller) (wait time.Duration) {
 	return wait
 }
 
-// Callers returns how many callers are remembered.
+// Callers returns the number of remembered callers.
 func (r *Rates) Callers() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.recent.Len()
 }
 
-// find returns the caller's bucket, a full one if it has none.
+// find returns the caller's bucket, creating a full one if there is none.
 func (r *Rates) find(c Caller) *bucket {
 	if e, ok := r.buckets[c]; ok {
 		r.recent.MoveToFront(e)

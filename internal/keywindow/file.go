@@ -13,14 +13,14 @@ import (
 	"strconv"
 )
 
-// The form of a file: magic, index, length of since, since, count, records,
-// SHA-256 of all before. Integers are big-endian; since is a stamp's text, empty
-// for the zero stamp.
+// A file consists of magic, index, length of since, since, count, records, and
+// the SHA-256 of everything before. Integers are big-endian; since is a stamp's
+// text, empty for the zero stamp.
 const magic = "swoosh keys 1\n"
 
 const recordBytes = 16 + 8 + 8 + 2
 
-// Write writes the view, which is that of the entry index.
+// Write writes the view as a file; index is the entry it belongs to.
 func (v View) Write(to io.Writer, index uint64) error {
 	sum := sha256.New()
 	buf := bufio.NewWriterSize(io.MultiWriter(to, sum), 1<<16)
@@ -47,8 +47,8 @@ func (v View) Write(to io.Writer, index uint64) error {
 
 var errDamaged = errors.New("its checksum does not match")
 
-// Read reads the window that Write wrote for the entry index. It holds up to
-// MaxKeys keys.
+// Read reads the window that Write wrote for the entry index. The window holds
+// up to MaxKeys keys.
 func Read(from io.Reader, index uint64) (*Window, error) {
 	in := &summedReader{r: bufio.NewReaderSize(from, 1<<16), sum: sha256.New()}
 	head := in.take(len(magic) + 9)
@@ -89,7 +89,7 @@ func (t Stamp) text() string {
 
 var stampForm = regexp.MustCompile(`^([0-9a-f]{12})-([0-9a-f]{4})-([0-9a-z-]{1,63})$`)
 
-// parseStamp reads what text returns and nothing else.
+// parseStamp parses the form that text returns, and no other.
 func parseStamp(s string) (t Stamp, ok bool) {
 	if s == "" {
 		return Stamp{}, true
@@ -98,7 +98,7 @@ func parseStamp(s string) (t Stamp, ok bool) {
 	if m == nil {
 		return Stamp{}, false
 	}
-	wall, _ := strconv.ParseUint(m[1], 16, 64) // The form allows nothing that fails.
+	wall, _ := strconv.ParseUint(m[1], 16, 64) // Text of this form always parses.
 	counter, _ := strconv.ParseUint(m[2], 16, 16)
 	return Stamp{wall, uint16(counter), m[3]}, true
 }

@@ -1,7 +1,7 @@
-// Package keywindow is the index from idempotency keys to entries over the
-// log's tail: the last MaxKeys entries that have a key, none of them more than
-// 24 hours older by stamp than the newest entry. It is derived from the log, so
-// every node and every restart has the same window.
+// Package keywindow maps the idempotency keys of recent entries to the entries:
+// the last MaxKeys entries that have a key and are at most 24 hours older, by
+// stamp, than the newest entry. The window is derived from the log, so it is
+// the same on every node and after every restart.
 package keywindow
 
 import (
@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// MaxKeys is how many keys a window holds.
+// MaxKeys is the number of keys that a window can hold.
 const MaxKeys = 1_000_000
 
 // maxAge is a constant, so that all nodes and all restarts agree.
 const maxAge = 24 * time.Hour
 
-// Stamp is an entry's stamp, as swoosh.Stamp is.
+// Stamp is an entry's stamp, like swoosh.Stamp.
 type Stamp struct {
 	WallMS  uint64 // Unix milliseconds, below 2^48
 	Counter uint16 // orders stamps of one millisecond
@@ -28,7 +28,8 @@ func (t Stamp) compare(u Stamp) int {
 	return cmp.Or(cmp.Compare(t.WallMS, u.WallMS), cmp.Compare(t.Counter, u.Counter), strings.Compare(t.Node, u.Node))
 }
 
-// Window is a window that grows with the log. It belongs to one goroutine.
+// Window is a window that grows with the log. It is not safe for concurrent
+// use.
 type Window struct {
 	max   int
 	byKey map[keyHash]uint64
@@ -40,11 +41,11 @@ type ring struct {
 	chunks []*chunk // oldest first
 	head   int      // first record in chunks[0]
 	len    int
-	since  Stamp // of the newest key that fell out; zero: none did
+	since  Stamp // of the newest key dropped; zero: none
 }
 
-// chunk is a stretch of a ring. A record never changes once it is in, so a View
-// may be read while its window grows.
+// chunk is a part of a ring. Records in it never change, so a View may be read
+// while its window grows.
 type chunk [4096]record
 
 type record struct {
@@ -54,7 +55,7 @@ type record struct {
 	counter uint16
 }
 
-// keyHash is the first half of SHA-256 of a key.
+// keyHash is the first half of a key's SHA-256.
 type keyHash [16]byte
 
 func hashKey(key string) keyHash {
@@ -62,27 +63,28 @@ func hashKey(key string) keyHash {
 	return keyHash(h[:16])
 }
 
-// New returns an empty window that holds up to max keys. Keys of entries up to
-// the stamp since are not in it; the zero stamp means that there are none.
+// New returns an empty window that holds up to max keys. since is a stamp up to
+// which keys are not in the window; zero means that the window is complete.
 func New(max int, since Stamp) *Window {
 	return &Window{max: max, byKey: map[keyHash]uint64{}, ring: ring{since: since}}
 }
 
-// Find returns the index of the entry with a key, the first one of a batch.
+// Find returns the index of the entry with a key. For the key of a batch, it is
+// the batch's first entry.
 func (w *Window) Find(key string) (index uint64, ok bool) {
 	index, ok = w.byKey[hashKey(key)]
 	return index, ok
 }
 
-// Expired reports whether a key made at keySince may have fallen out of the
-// window: its entry has a later stamp. It is false for the zero stamp.
+// Expired reports whether a key made at keySince may have been dropped from the
+// window. It is false for the zero stamp.
 func (w *Window) Expired(keySince Stamp) bool {
 	return keySince != Stamp{} && w.since.compare(keySince) > 0
 }
 
-// Add adds the key of the entry index, with the stamp at; key is "" for an
-// entry without one. It reports whether the key was there already, which is a
-// fault of the log.
+// Add adds the key of the entry index, whose stamp is at. key is "" if the
+// entry has none. Add reports whether the key was already in the window, which
+// is a fault of the log.
 func (w *Window) Add(key string, index uint64, at Stamp) (known bool) {
 	w.Expire(at)
 	if key == "" {
@@ -109,8 +111,7 @@ func (w *Window) push(r record, node string) {
 	w.len++
 }
 
-// Expire drops the keys that are too old when the newest entry has the stamp
-// now.
+// Expire drops the keys that are too old if the newest entry has the stamp now.
 func (w *Window) Expire(now Stamp) {
 	age := uint64(maxAge.Milliseconds())
 	for w.len > 0 && w.chunks[0][w.head].wallMS+age < now.WallMS {
@@ -118,8 +119,8 @@ func (w *Window) Expire(now Stamp) {
 	}
 }
 
-// drop drops the oldest key. Records hold no node: since gets that of the entry
-// that pushes the key out.
+// drop drops the oldest key. Records hold no node, so since gets the node of
+// the entry that pushes the key out.
 func (w *Window) drop(node string) {
 	r := w.chunks[0][w.head]
 	delete(w.byKey, r.key)
@@ -136,6 +137,6 @@ func (w *Window) View() View { return View{w.ring} }
 // View is a window at one moment. It is immutable and safe for concurrent use.
 type View struct{ ring }
 
-// Since returns the stamp of the newest key that fell out, where the window
-// begins; zero if it holds the key of every entry.
+// Since returns the stamp of the newest key dropped, where the window begins,
+// or zero if it holds the keys of all entries.
 func (r ring) Since() Stamp { return r.since }

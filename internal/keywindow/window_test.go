@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// oldWindow is the plainest window: every keyed entry, scanned.
+// oldWindow is the simplest window: a list of every keyed entry.
 type oldWindow struct {
 	max     int
 	entries []record
@@ -50,15 +50,15 @@ func (w *oldWindow) find(key string) (uint64, bool) {
 	return w.entries[i].index, true
 }
 
-// windowBytes is a window as it would be saved.
+// windowBytes returns a window's file.
 func windowBytes(t require.TestingT, v View, index uint64) []byte {
 	var b bytes.Buffer
 	require.NoError(t, v.Write(&b, index))
 	return b.Bytes()
 }
 
-// TestWindow holds the window against the plainest one, and a window that was
-// saved against the one that goes on.
+// TestWindow compares the window with the simplest one, and a window that was
+// saved and read with the original.
 func TestWindow(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		w := New(rapid.IntRange(1, 20).Draw(r, "max"), Stamp{})
@@ -115,7 +115,7 @@ func TestWindowHasLimits(t *testing.T) {
 	}
 }
 
-// TestWindowViewStandsStill while the window goes on.
+// TestWindowViewStandsStill while the window grows.
 func TestWindowViewStandsStill(t *testing.T) {
 	w := New(5000, Stamp{})
 	for i := range uint64(5000) {
@@ -131,7 +131,7 @@ func TestWindowViewStandsStill(t *testing.T) {
 	require.Len(t, w.byKey, 5000)
 }
 
-// TestWindowFileDamaged: no flipped bit and no cut goes unseen.
+// TestWindowFileDamaged: every flipped bit and every cut is detected.
 func TestWindowFileDamaged(t *testing.T) {
 	w := New(2, Stamp{})
 	for i := range uint64(4) {
@@ -152,7 +152,7 @@ func TestWindowFileDamaged(t *testing.T) {
 	require.Error(t, err, "it belongs to another entry")
 }
 
-// FuzzKeysFile gives each input the checksum that fits.
+// FuzzKeysFile adds the right checksum to each input.
 func FuzzKeysFile(f *testing.F) {
 	sealed, err := os.ReadFile("../../testdata/wire/v1/snapshots/keys-00000000000000000005")
 	require.NoError(f, err)

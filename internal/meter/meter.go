@@ -1,5 +1,5 @@
-// Package meter holds an engine's metrics for Prometheus. docs/OPERATIONS.md says
-// what is normal for each.
+// Package meter holds an engine's Prometheus metrics. docs/OPERATIONS.md
+// describes the normal values of each.
 package meter
 
 import (
@@ -8,12 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Meter is an engine's metrics, counted whether or not they are collected.
+// Meter is an engine's metrics. They count even if they are not registered.
 type Meter struct {
 	Commands         *prometheus.CounterVec // by command and outcome
 	Groups           prometheus.Histogram   // entries
 	Syncs            prometheus.Histogram   // seconds
-	Reductions       prometheus.Histogram   // seconds, a group
+	Reductions       prometheus.Histogram   // seconds per group
 	Snapshots        prometheus.Histogram   // seconds
 	SnapshotFailures prometheus.Counter
 	Watchers         prometheus.Gauge
@@ -23,7 +23,7 @@ type Meter struct {
 	registered []prometheus.Collector
 }
 
-// New returns metrics that are not registered yet.
+// New returns metrics that are not registered.
 func New() *Meter {
 	seconds := prometheus.ExponentialBuckets(50e-6, 2, 18) // 50 µs to 6.5 s
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
@@ -49,7 +49,7 @@ func New() *Meter {
 	}
 }
 
-// Register registers the metrics, and another collector, until Unregister.
+// Register registers the metrics and another collector, until Unregister.
 func (m *Meter) Register(with prometheus.Registerer, also prometheus.Collector) error {
 	m.with = with
 	for _, c := range []prometheus.Collector{
@@ -64,7 +64,7 @@ func (m *Meter) Register(with prometheus.Registerer, also prometheus.Collector) 
 	return nil
 }
 
-// Unregister takes back what Register did.
+// Unregister undoes Register.
 func (m *Meter) Unregister() {
 	for _, c := range m.registered {
 		m.with.Unregister(c)

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// samples are strings that fit the patterns of most schemas.
+// samples are strings that match the patterns of most schemas.
 var samples = []string{
 	"alpha", "Alpha", "1", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "0197a2b4c6d8-0003-n1",
 }
 
-// exampleOf returns a small value that fits a schema: the schema's own example
-// if it has one. ok is false if none is found, as for a string of an
-// embedder's with a pattern that no sample fits.
+// exampleOf returns a small value that fits a schema, preferably the schema's
+// own example. ok is false if it finds none, for example if no sample matches
+// the pattern of an embedding program's string type.
 func exampleOf(schema any, schemas object) (_ any, ok bool) {
 	s, _ := schema.(object)
 	if ref, isRef := s["$ref"].(string); isRef {
@@ -49,7 +49,7 @@ func exampleOf(schema any, schemas object) (_ any, ok bool) {
 	return nil, false
 }
 
-// exampleObject has the required members, and no others.
+// exampleObject returns an object with the required members only.
 func exampleObject(s, schemas object) (_ any, ok bool) {
 	properties, _ := s["properties"].(object)
 	required, _ := s["required"].([]any)
@@ -62,7 +62,7 @@ func exampleObject(s, schemas object) (_ any, ok bool) {
 	return value, true
 }
 
-// ecmaEscape is how JSON Schema names a character in a pattern (ECMA-262).
+// ecmaEscape matches a character escape in a JSON Schema pattern (ECMA-262).
 var ecmaEscape = regexp.MustCompile(`\\u([0-9a-fA-F]{4})`)
 
 func exampleString(s object) (_ any, ok bool) {

@@ -1,6 +1,6 @@
 // Package openapi describes the HTTP API as OpenAPI 3.1. Most of the
-// description is the same for every server: it is openapi.json. The commands,
-// the state and the problems of a server are added to it.
+// description, openapi.json, is the same for every server. The server's
+// commands, state and problems are added to it.
 package openapi
 
 import (
@@ -19,7 +19,7 @@ import (
 //go:embed openapi.json
 var fixed []byte
 
-// Server is what the descriptions of two servers differ in.
+// Server holds what differs between the descriptions of two servers.
 type Server struct {
 	Version  string // the program's
 	Commands []Command
@@ -35,9 +35,9 @@ type Command struct {
 	Region   string
 	From     []string // phases
 	To       []string
-	Schema   jsontext.Value // JSON Schema of the payload, an object's
+	Schema   jsontext.Value // JSON Schema of the payload, which is an object
 	Refusals []string       // codes
-	Role     string         // the least that a caller needs
+	Role     string         // the least role a caller needs
 }
 
 // Domain is a part of the state's document.
@@ -63,11 +63,11 @@ type Problem struct {
 	Next    string
 }
 
-// object is a JSON object, as it is decoded.
+// object is a decoded JSON object.
 type object = map[string]any
 
-// Document returns the description as canonical JSON. It fails if a schema is
-// not JSON, or nests too deeply for canonical JSON.
+// Document returns the description as canonical JSON. It fails if a schema
+// nests too deeply for canonical JSON.
 func Document(s Server) ([]byte, error) {
 	d := decode(fixed).(object)
 	at(d, "info")["version"] = s.Version
@@ -85,8 +85,7 @@ func Document(s Server) ([]byte, error) {
 	return doc, nil
 }
 
-// at returns the object under the names of members. It panics if there is
-// none.
+// at returns the object at a path of member names. It panics if there is none.
 func at(o object, names ...string) object {
 	for _, name := range names {
 		o = o[name].(object)
@@ -94,8 +93,8 @@ func at(o object, names ...string) object {
 	return o
 }
 
-// decode returns a JSON value with all objects as maps and all arrays as
-// []any. It panics on what is not JSON: schemas come from the codecs.
+// decode decodes a JSON value, with objects as maps and arrays as []any. It
+// panics if raw is not JSON, since all schemas come from the codecs.
 func decode(raw []byte) (v any) {
 	if err := json.Unmarshal(raw, &v); err != nil {
 		panic(err)
@@ -103,12 +102,12 @@ func decode(raw []byte) (v any) {
 	return v
 }
 
-// encode replaces bytes that are not UTF-8, which the summaries of an
-// embedder's commands may have, by U+FFFD.
+// encode encodes v as JSON. Bytes that are not UTF-8, which the summaries of an
+// embedding program's commands may have, become U+FFFD.
 func encode(v any) []byte {
 	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		panic(err) // Only decoded JSON and text come here.
+		panic(err) // v is decoded JSON and text.
 	}
 	return b
 }
@@ -117,8 +116,9 @@ const refPrefix = "#/components/schemas/"
 
 func ref(name string) object { return object{"$ref": refPrefix + name} }
 
-// describeCommands adds a payload schema of the command's name, and a schema
-// of its whole envelope, for each command; Command is one of them all.
+// describeCommands adds two schemas for each command: its payload's, named
+// after the command, and its envelope's. Command becomes the choice of all
+// envelopes.
 func describeCommands(schemas object, commands []Command) {
 	variants, mapping := []any{}, at(schemas, "Command", "discriminator", "mapping")
 	for _, c := range commands {
@@ -152,9 +152,9 @@ func (c Command) schemas(all object) (payload, envelope object) {
 	return payload, envelope
 }
 
-// describeState adds the domains to State, and their tables to the pattern of
-// a row's path. The document leaves zero values out, so nothing in a domain is
-// required.
+// describeState adds the domains to State, and their tables to the pattern of a
+// row's path. Since the document leaves out zero values, a domain has no
+// required members.
 func describeState(schemas object, domains []Domain) {
 	var tables []string
 	for _, d := range domains {
@@ -180,7 +180,7 @@ func sparse(schema any) any {
 			sparse(v)
 		}
 	case object:
-		if _, ok := s["required"].([]any); ok { // else a property of that name
+		if _, ok := s["required"].([]any); ok { // otherwise it is a property of that name
 			delete(s, "required")
 		}
 		for _, v := range s {
@@ -191,7 +191,7 @@ func sparse(schema any) any {
 }
 
 // describeProblems completes the examples of the codes, and describes the
-// responses, which are named after the codes that they may have.
+// responses, which are named after their codes.
 func describeProblems(components object, problems []Problem) {
 	titles := map[string]string{}
 	for _, p := range problems {
@@ -211,8 +211,8 @@ func describeProblems(components object, problems []Problem) {
 	}
 }
 
-// addExample adds an example to a body, if its schema has one. A body with
-// x-item is text, with such a value on each line.
+// addExample adds an example to a body, if there is one for its schema. A body
+// with x-item is text with one such value per line.
 func addExample(body, schemas object) {
 	item, lines := body["x-item"]
 	if !lines {
@@ -223,7 +223,7 @@ func addExample(body, schemas object) {
 		return
 	}
 	if body["example"] = example; lines {
-		text, _ := canon.Canonicalize(encode(example)) // It is part of the document, whose error counts.
+		text, _ := canon.Canonicalize(encode(example)) // Document canonicalises it again and returns the error.
 		body["example"] = string(text) + "\n"
 	}
 }

@@ -27,7 +27,7 @@ func at(v any, path ...string) any {
 	return v
 }
 
-// TestExamples gives each command one if its schema leads to one.
+// TestExamples: each command has an example if its schema allows one.
 func TestExamples(t *testing.T) {
 	for schema, want := range map[string]string{
 		`{"type":"object","properties":{},"required":[]}`: `{}`,
@@ -57,7 +57,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestStateRequiresNothing, since its document leaves zero values out; a
+// TestStateRequiresNothing, since the document leaves out zero values. A
 // property named required stays.
 func TestStateRequiresNothing(t *testing.T) {
 	row := jsontext.Value(`{"type":"object","properties":{"required":{"type":"boolean"}},"required":["required"]}`)
@@ -71,7 +71,7 @@ func TestStateRequiresNothing(t *testing.T) {
 	require.True(t, strings.HasPrefix(at(doc, "components", "schemas", "Expect", "properties", "path", "pattern").(string), "^(/a/t|/b/t)/"))
 }
 
-// TestProblems completes each example and titles the responses.
+// TestProblems: each example is complete, and each response has a title.
 func TestProblems(t *testing.T) {
 	doc := document(t, openapi.Server{Version: "v9", Problems: []openapi.Problem{
 		{Code: "forbidden", Status: 403, Title: "No", Meaning: "It is refused.", Next: "Ask."}, {Code: "unlicensed", Title: "Neither"}, {Code: "guard_rejected", Title: "Nor"},
@@ -83,7 +83,7 @@ func TestProblems(t *testing.T) {
 	require.Equal(t, "No; Nor; Neither", at(doc, "components", "responses", "forbidden.guard_rejected.unlicensed", "description"))
 }
 
-// TestSummariesMayHoldAnyBytes, and schemas may not nest without end.
+// TestSummariesMayHoldAnyBytes, but schemas must not nest too deeply.
 func TestSummariesMayHoldAnyBytes(t *testing.T) {
 	empty := jsontext.Value(`{"type":"object"}`)
 	doc := document(t, openapi.Server{Commands: []openapi.Command{{Name: "a.b", Summary: "\xff", Schema: empty}}})

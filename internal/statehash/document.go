@@ -12,7 +12,7 @@ import (
 )
 
 // OfDocument returns the hash of the state in a JSON document, whose
-// meta.tables lists the JSON Pointers of the tables. An error about a member is
+// meta.tables lists the JSON Pointers of the tables. Errors about a member are
 // a canon.FieldError.
 func OfDocument(document []byte) (Hash, error) {
 	tables, err := tablesOf(document)
@@ -26,7 +26,7 @@ func OfDocument(document []byte) (Hash, error) {
 	return h.sum.Hash(), nil
 }
 
-// tablesOf returns what meta.tables lists.
+// tablesOf returns the tables listed in meta.tables.
 func tablesOf(document []byte) (tables map[string]bool, err error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(document))
 	_, err = canon.ReadMembers(d, func(name string) error {
@@ -71,7 +71,7 @@ func readTables(raw []byte) (map[string]bool, error) {
 	return tables, nil
 }
 
-// hasher is the state of one OfDocument.
+// hasher is one run of OfDocument.
 type hasher struct {
 	in     *jsontext.Decoder
 	tables map[string]bool // by JSON Pointer
@@ -116,7 +116,7 @@ func (h *hasher) member(at, domain, name string) error {
 }
 
 // add reads the next value and adds its digest. A plain field, whose table is
-// "", has none if it is zero.
+// "", has no digest if it is zero.
 func (h *hasher) add(at, domain, table, key string) error {
 	raw, err := h.in.ReadValue()
 	if err != nil {

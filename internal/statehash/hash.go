@@ -7,8 +7,8 @@
 //
 // where sum adds up, as big-endian integers mod 2^256, SHA-256 of the canonical
 // JSON (RFC 8785) of [domain, table, key, row] for every row and of [domain,
-// "", field, value] for every plain field. Members that are zero are left out
-// first, but no row is.
+// "", field, value] for every plain field. Members that are zero are first left
+// out, but rows never are.
 package statehash
 
 import (
@@ -20,15 +20,15 @@ import (
 // digits; no other form is accepted.
 type Hash [32]byte
 
-// Parse reads the text form of a hash.
+// Parse parses the text form of a hash.
 func Parse(s string) (Hash, error) {
 	var h Hash
 	if len(s) != 2*len(h) {
-		return Hash{}, fmt.Errorf("a hash is 64 lower-case hex digits, not %d characters", len(s))
+		return Hash{}, fmt.Errorf("a hash must be 64 lower-case hex digits, not %d characters", len(s))
 	}
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return Hash{}, fmt.Errorf("a hash is 64 lower-case hex digits, not %q", s)
+			return Hash{}, fmt.Errorf("a hash must be 64 lower-case hex digits, not %q", s)
 		}
 	}
 	_, err := hex.Decode(h[:], []byte(s))
@@ -38,14 +38,14 @@ func Parse(s string) (Hash, error) {
 // String returns 64 lower-case hex digits.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
-// IsZero reports whether h is 32 zero bytes, which means "no hash": the chain
-// before the first entry.
+// IsZero reports whether h is 32 zero bytes, which means no hash, as for the
+// chain before the first entry.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
-// MarshalText is String, for JSON.
+// MarshalText returns the form that String returns.
 func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
 
-// UnmarshalText is Parse, for JSON.
+// UnmarshalText parses as Parse does.
 func (h *Hash) UnmarshalText(b []byte) error {
 	v, err := Parse(string(b))
 	*h = v

@@ -8,9 +8,9 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// Prefix begins the JSON that Digest closes: [domain, table, key, value]. The
-// caller appends value as canonical JSON. For a plain field table is "" and key
-// the field's name.
+// Prefix returns the start of the JSON array [domain, table, key, value]. The
+// caller appends value as canonical JSON, and Digest closes the array. For a
+// plain field, table is "" and key is the field's name.
 func Prefix(domain, table, key string) []byte {
 	b := append(make([]byte, 0, 512), '[')
 	for _, s := range [...]string{domain, table, key} {
@@ -19,12 +19,12 @@ func Prefix(domain, table, key string) []byte {
 	return b
 }
 
-// Digest returns the digest of a row or a plain field: b is Prefix and the
-// value.
+// Digest returns the digest of a row or a plain field, where b is Prefix
+// followed by the value.
 func Digest(b []byte) Hash { return sha256.Sum256(append(b, ']')) }
 
-// Sum is a sum of digests as big-endian integers, mod 2^256; the least
-// significant limb comes first. Its zero value is the sum of an empty state.
+// Sum is a sum of digests as big-endian integers, mod 2^256. The least
+// significant limb comes first. The zero value is the sum of an empty state.
 type Sum [4]uint64
 
 // Add adds a digest.
@@ -35,7 +35,7 @@ func (s *Sum) Add(d *Hash) {
 	}
 }
 
-// Sub takes away a digest that was added.
+// Sub subtracts a digest that was added.
 func (s *Sum) Sub(d *Hash) {
 	var borrow uint64
 	for i := range s {

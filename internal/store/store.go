@@ -1,6 +1,6 @@
-// Package store keeps the files beside a log: snapshots, the key windows beside
-// them, imported states. A name has one slash: "snapshots/…". A store knows
-// bytes only.
+// Package store keeps the files beside a log: snapshots, their key windows,
+// imported states. A name has one slash, as in "snapshots/…". A store does not
+// interpret the files.
 package store
 
 import (
@@ -19,27 +19,28 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// File is a file being written: on and on, and a few bytes again.
+// File is a file being written. It is written sequentially, except that a few
+// bytes may be overwritten.
 type File interface {
 	io.Writer
 	io.WriterAt
 }
 
-// Files keeps the files in folders of a directory.
+// Files keeps the files in subfolders of a directory.
 type Files struct {
 	dir string
 	fs  durable.FS
 }
 
-// NewFiles returns a store in dir; its folders are made with mode
-// 0700, its files with 0600.
+// NewFiles returns a store in dir. It creates folders with mode 0700 and files
+// with mode 0600.
 func NewFiles(dir string, fsys durable.FS) *Files {
 	return &Files{dir, fsys}
 }
 
 func (s *Files) path(name string) string { return filepath.Join(s.dir, name) }
 
-// Save writes aside, syncs, renames, syncs the folder.
+// Save writes a temporary file, syncs it, renames it, and syncs the folder.
 func (s *Files) Save(name string, write func(File) error) error {
 	if err := s.folder(path.Dir(name)); err != nil {
 		return err
@@ -70,7 +71,7 @@ func (s *Files) Open(name string) (io.ReadCloser, int64, error) {
 	return f, info.Size(), nil
 }
 
-// List returns the names in a folder, without temporary files.
+// List returns the names of the files in a folder, except temporary ones.
 func (s *Files) List(folder string) ([]string, error) {
 	entries, err := s.fs.ReadDir(s.path(folder))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -89,7 +90,7 @@ func (s *Files) List(folder string) ([]string, error) {
 	return names, nil
 }
 
-// Remove takes a file away.
+// Remove deletes a file.
 func (s *Files) Remove(name string) error {
 	if err := s.fs.Remove(s.path(name)); err != nil {
 		return err
@@ -97,8 +98,8 @@ func (s *Files) Remove(name string) error {
 	return s.fs.SyncDir(s.path(path.Dir(name)))
 }
 
-// SetAside moves a file to the folder aside. A file of that name there is kept:
-// the new one gets a number.
+// SetAside moves a file to the folder aside. If there is a file with this name
+// already, it adds a number to the name.
 func (s *Files) SetAside(name string) (string, error) {
 	if err := s.folder("aside"); err != nil {
 		return "", err
@@ -119,8 +120,8 @@ func (s *Files) SetAside(name string) (string, error) {
 	return aside, errors.Join(s.fs.SyncDir(s.path("aside")), s.fs.SyncDir(s.path(path.Dir(name))))
 }
 
-// Memory keeps the files in memory, for tests and for engines
-// without a directory.
+// Memory keeps the files in memory, for tests and for engines without a
+// directory.
 type Memory struct {
 	mu    sync.Mutex
 	files map[string][]byte
@@ -137,7 +138,7 @@ func (m *memFile) WriteAt(b []byte, at int64) (int, error) {
 	return copy(m.Bytes()[at:], b), nil
 }
 
-// Save keeps what write wrote.
+// Save stores what write writes.
 func (s *Memory) Save(name string, write func(File) error) error {
 	var f memFile
 	if err := write(&f); err != nil {
@@ -160,7 +161,7 @@ func (s *Memory) Open(name string) (io.ReadCloser, int64, error) {
 	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
 }
 
-// List returns the names in a folder.
+// List returns the names of the files in a folder.
 func (s *Memory) List(folder string) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,7 +175,7 @@ func (s *Memory) List(folder string) ([]string, error) {
 	return names, nil
 }
 
-// Remove takes a file away.
+// Remove deletes a file.
 func (s *Memory) Remove(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +183,7 @@ func (s *Memory) Remove(name string) error {
 	return nil
 }
 
-// SetAside renames the file.
+// SetAside moves the file to the folder aside, replacing a file with this name.
 func (s *Memory) SetAside(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
