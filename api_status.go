@@ -91,12 +91,14 @@ func (x *exchange) getHealth() error {
 		return x.json(http.StatusOK, x.engine.Health())
 	}
 	p := x.booting()
-	return x.json(http.StatusOK, startingHealth{Health: Health{
+	h := startingHealth{Health: Health{
 		Mode:    Starting.Code(),
 		Reasons: []string{p.sentence()},
-		Index:   p.Index, HLC: p.HLC, Node: x.node(), Snapshot: HealthSnapshot{HLC: Stamp{Node: x.node()}},
+		Index:   p.Index, HLC: p.HLC, Node: x.node(),
 		SetAside: []Aside{},
-	}})
+	}}
+	h.Snapshot.HLC = Stamp{Node: x.node()}
+	return x.json(http.StatusOK, h)
 }
 
 type version struct {

@@ -194,7 +194,7 @@ func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 		c.size += len(ref) + 3
 	}
 	if c.size += len(r.Signature); c.size > maxEntryBytes {
-		return nil, Errorf(TooLarge, "%s takes %d bytes in the log, but at most %d fit: make it smaller or split it into several commands", r.Command, c.size, maxEntryBytes)
+		return nil, entryTooLarge(r.Command, c.size)
 	}
 	return c, nil
 }
@@ -333,4 +333,8 @@ func compile(parts []Part) ([]*definition, *catalogue, error) {
 	}
 	cat, err := newCatalogue(defs)
 	return defs, cat, err
+}
+
+func entryTooLarge(command string, size int) *Error {
+	return Errorf(TooLarge, "%s takes %d bytes in the log, but at most %d fit: make it smaller or split it into several commands", command, size, maxEntryBytes)
 }

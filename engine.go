@@ -298,7 +298,7 @@ func (e *Engine) append(x *Entry) (Record, *Error) {
 	x.Index, x.StateHash = s.index+1, s.hash
 	rec := Seal(s.chain, x)
 	if rec.size() > maxEntryBytes {
-		return Record{}, Errorf(TooLarge, "%s takes %d bytes in the log, at most %d fit: make it smaller, or several commands", x.Command, rec.size(), maxEntryBytes)
+		return Record{}, entryTooLarge(x.Command, rec.size())
 	}
 	s.index, s.stamp, s.chain = x.Index, x.HLC, rec.Chain
 	e.clock.Use(x.HLC)

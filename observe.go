@@ -27,46 +27,33 @@ var modes = []string{"ready", Starting.Code(), ShuttingDown.Code(), ReadOnly.Cod
 
 // Health is the condition of the engine, as GET /health returns it.
 type Health struct {
-	Mode      string         `json:"mode"`    // "ready", or the reason that Readiness returns
-	Reasons   []string       `json:"reasons"` // why the mode is not "ready", in sentences
-	Index     uint64         `json:"index"`
-	HLC       Stamp          `json:"hlc"`
-	StateHash Hash           `json:"state_hash"`
-	Node      string         `json:"node"`
-	Snapshot  HealthSnapshot `json:"snapshot"`
-	SetAside  []Aside        `json:"set_aside"`
-	Disk      HealthDisk     `json:"disk"`
-	Keys      HealthKeys     `json:"keys"`
-	Clock     HealthClock    `json:"clock"`
-}
-
-// HealthSnapshot describes the newest good snapshot; index 0 and a zero stamp
-// mean that there is none.
-type HealthSnapshot struct {
-	Index uint64 `json:"index"`
-	HLC   Stamp  `json:"hlc"`
+	Mode      string   `json:"mode"`    // "ready", or the reason that Readiness returns
+	Reasons   []string `json:"reasons"` // why the mode is not "ready", in sentences
+	Index     uint64   `json:"index"`
+	HLC       Stamp    `json:"hlc"`
+	StateHash Hash     `json:"state_hash"`
+	Node      string   `json:"node"`
+	Snapshot  struct { // the newest good one; index 0 and a zero stamp: there is none
+		Index uint64 `json:"index"`
+		HLC   Stamp  `json:"hlc"`
+	} `json:"snapshot"`
+	SetAside []Aside  `json:"set_aside"`
+	Disk     struct { // in bytes; zeros for an engine in memory
+		Free    uint64 `json:"free"`
+		Reserve uint64 `json:"reserve"`
+	} `json:"disk"`
+	Keys struct { // where the key window begins
+		Since string `json:"since,omitempty"` // a stamp; empty: the window holds every key
+	} `json:"keys"`
+	Clock struct {
+		AheadMS int64 `json:"ahead_ms"` // how far the last stamp is ahead of the wall clock
+	} `json:"clock"`
 }
 
 // Aside is a damaged file that was set aside.
 type Aside struct {
 	File string `json:"file"`
 	Why  string `json:"why"`
-}
-
-// HealthDisk is disk space in bytes; zeros for an engine in memory.
-type HealthDisk struct {
-	Free    uint64 `json:"free"`
-	Reserve uint64 `json:"reserve"`
-}
-
-// HealthKeys says where the key window begins.
-type HealthKeys struct {
-	Since string `json:"since,omitempty"` // a stamp; empty: the window holds every key
-}
-
-// HealthClock says how far the last stamp is ahead of the wall clock.
-type HealthClock struct {
-	AheadMS int64 `json:"ahead_ms"`
 }
 
 // Readiness reports whether the engine accepts commands. If not, reason is
@@ -96,15 +83,15 @@ func (e *Engine) Health() Health {
 		Mode: "ready", Reasons: []string{},
 		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Node: e.o.Node,
 		SetAside: e.setAside.all(),
-		Clock:    HealthClock{max(0, int64(p.state.stamp.WallMS)-e.o.Now())},
 	}
+	h.Clock.AheadMS = max(0, int64(p.state.stamp.WallMS)-e.o.Now())
 	if ready, reason := e.Readiness(); !ready {
 		h.Mode = reason
 		h.Reasons = append(h.Reasons, e.explain(reason))
 	}
-	h.Snapshot = HealthSnapshot{HLC: Stamp{Node: e.o.Node}}
+	h.Snapshot.HLC = Stamp{Node: e.o.Node}
 	if s := e.lastSaved.Load(); s != nil {
-		h.Snapshot = HealthSnapshot{s.Index, s.HLC}
+		h.Snapshot.Index, h.Snapshot.HLC = s.Index, s.HLC
 	}
 	if since := Stamp(p.keys.Since()); since != (Stamp{}) {
 		h.Keys.Since = since.String()

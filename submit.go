@@ -165,7 +165,7 @@ func (e *Engine) askGuards(ctx context.Context, calls []*call) (err *Error) {
 
 func (e *Engine) prepareBatch(key string, rs []Request, may permit) (*pending, error) {
 	if len(rs) == 0 {
-		return nil, Errorf(MalformedRequest, "a batch has 1 to %d commands, this one has none", batchMaxCommands)
+		return nil, Errorf(MalformedRequest, "a batch has 1 to %d commands: this one has none", batchMaxCommands)
 	}
 	if len(rs) > batchMaxCommands {
 		return nil, batchTooLong(len(rs))
