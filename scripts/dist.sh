@@ -82,7 +82,7 @@ package() {
 	install -Dm644 packaging/swoosh.service -t "$tree/usr/lib/systemd/system"
 	install -Dm644 packaging/sysusers.conf "$tree/usr/lib/sysusers.d/swoosh.conf"
 	install -Dm644 packaging/config.json -t "$tree/etc/swoosh"
-	install -Dm644 "$work/NOTICES" docs/OPERATIONS.md DURABILITY.md packaging/deb/copyright -t "$doc"
+	install -Dm644 "$work/NOTICES" docs/OPERATIONS.md docs/GLOSSARY.md DURABILITY.md packaging/deb/copyright -t "$doc"
 	install -Dm644 docs/operations/* -t "$doc/operations"
 	install -Dm644 "$work/swoosh.1" -t "$tree/usr/share/man/man1"
 	install -d "$tree/usr/share/bash-completion/completions"
