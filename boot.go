@@ -355,7 +355,7 @@ func (p *Replay) importState(x *Entry) error {
 	if errs := canon.Of[importPayload]().Decode(x.Payload, &in, canon.Full); errs != nil {
 		return damage("its payload: %v", fieldsError(errs))
 	}
-	if err := p.state.askImportGates(x.HLC); err != nil {
+	if err := p.state.askImportGates(x.HLC); err != nil && !p.trusting {
 		return other("the gates refuse it: %v", err)
 	}
 	name := importName(in.SHA256)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -350,12 +351,11 @@ type brokenFile struct {
 
 func (f *brokenFile) Error() string { return fmt.Sprintf("%s is damaged: %v", f.name, f.why) }
 
-// has reports whether a store has a file.
+// has reports whether a store has a file, also one that cannot be opened.
 func has(store SnapshotStore, name string) bool {
 	f, _, err := store.Open(name)
-	if err != nil {
-		return false
+	if err == nil {
+		_ = f.Close() // It was not even read.
 	}
-	_ = f.Close() // It was not even read.
-	return true
+	return !errors.Is(err, fs.ErrNotExist)
 }
