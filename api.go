@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
@@ -77,7 +78,7 @@ func NewAPI(o APIOptions) *API {
 		a.router.Path(path).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.dispatch(methods, w.(*answer), r) })
 	}
 	a.router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; spell the path exactly as listed, without a trailing slash", quote(r.URL.EscapedPath())))
+		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; spell the path exactly as listed, without a trailing slash", canon.Quote(r.URL.EscapedPath())))
 	})
 	return a
 }
@@ -194,7 +195,7 @@ func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	x.refuse(Errorf(MethodNotAllowed, "%s does not accept %s: it accepts %s", r.URL.Path, quote(r.Method), allow(methods)))
+	x.refuse(Errorf(MethodNotAllowed, "%s does not accept %s: it accepts %s", r.URL.Path, canon.Quote(r.Method), allow(methods)))
 }
 
 // allow lists the methods of a path.

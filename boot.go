@@ -29,7 +29,7 @@ type recovery struct {
 	cat    *catalogue
 	log    WAL
 	store  SnapshotStore
-	madeBy Fingerprint
+	madeBy fingerprint
 
 	first, last uint64   // of the log
 	snapshots   []uint64 // indexes, ascending
@@ -41,7 +41,7 @@ type recovery struct {
 
 // newRecovery looks at what there is, and finds the base.
 func newRecovery(o *Options, defs []*definition, cat *catalogue, log WAL) (*recovery, error) {
-	r := &recovery{o: o, defs: defs, cat: cat, log: log, store: o.Snapshots, madeBy: fingerprint(defs, o), damaged: stopAtDamage}
+	r := &recovery{o: o, defs: defs, cat: cat, log: log, store: o.Snapshots, madeBy: fingerprintOf(defs, o), damaged: stopAtDamage}
 	r.first, r.last = log.Bounds()
 	var err error
 	if r.snapshots, err = listSnapshots(r.store); err != nil {
@@ -234,10 +234,10 @@ func (r *recovery) foreign(index uint64, has string) *DamageError {
 // writer returns the program that last ran on the directory: its made_by names it,
 // else the newest snapshot does.
 func (r *recovery) writer() (program, version string) {
-	var by Fingerprint
+	var by fingerprint
 	if r.o.Dir != "" {
 		text := home.At(r.o.Dir, r.o.FS).ReadMadeBy()
-		_ = canon.Of[Fingerprint]().Decode(text, &by, canon.Full) // One that cannot be read names nothing.
+		_ = canon.Of[fingerprint]().Decode(text, &by, canon.Full) // One that cannot be read names nothing.
 	}
 	if by.Program == "" && len(r.snapshots) > 0 {
 		_, head, _ := r.read(r.snapshots[len(r.snapshots)-1]) // Likewise.

@@ -136,6 +136,24 @@ func newCatalogue(defs []*definition) (*catalogue, error) {
 	return cat, nil
 }
 
+// compile collects the definitions and the commands of the domains.
+func compile(parts []Part) ([]*definition, *catalogue, error) {
+	if len(parts) == 0 {
+		return nil, nil, errors.New("swoosh: an engine needs a domain")
+	}
+	var defs []*definition
+	for i, p := range parts {
+		for _, q := range parts[:i] {
+			if p.Name() == q.Name() {
+				return nil, nil, fmt.Errorf("swoosh: domain %s was passed twice", p.Name())
+			}
+		}
+		defs = append(defs, p.definition())
+	}
+	cat, err := newCatalogue(defs)
+	return defs, cat, err
+}
+
 func (cat *catalogue) find(name string) (*command, error) {
 	if c := cat.byName[name]; c != nil {
 		return c, nil
@@ -144,7 +162,7 @@ func (cat *catalogue) find(name string) (*command, error) {
 	if near := canon.Nearest(name, cat.names); near != "" {
 		hint = fmt.Sprintf("did you mean %s? %s", near, hint)
 	}
-	return nil, Errorf(UnknownCommand, "there is no command %s: %s", quote(name), hint)
+	return nil, Errorf(UnknownCommand, "there is no command %s: %s", canon.Quote(name), hint)
 }
 
 // permit returns an error if the caller may not send the command; nil permits
@@ -197,6 +215,10 @@ func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 		return nil, entryTooLarge(r.Command, c.size)
 	}
 	return c, nil
+}
+
+func entryTooLarge(command string, size int) *Error {
+	return Errorf(TooLarge, "%s takes %d bytes in the log, but at most %d fit: make it smaller or split it into several commands", command, size, maxEntryBytes)
 }
 
 // decode reads a payload and validates it.
@@ -315,26 +337,4 @@ func (cat *catalogue) checkExpect(x Expect) error {
 		return malformed([]FieldError{{Pointer: "/expect/path", Detail: err.Error()}}, "")
 	}
 	return nil
-}
-
-// compile collects the definitions and the commands of the domains.
-func compile(parts []Part) ([]*definition, *catalogue, error) {
-	if len(parts) == 0 {
-		return nil, nil, errors.New("swoosh: an engine needs a domain")
-	}
-	var defs []*definition
-	for i, p := range parts {
-		for _, q := range parts[:i] {
-			if p.Name() == q.Name() {
-				return nil, nil, fmt.Errorf("swoosh: domain %s was passed twice", p.Name())
-			}
-		}
-		defs = append(defs, p.definition())
-	}
-	cat, err := newCatalogue(defs)
-	return defs, cat, err
-}
-
-func entryTooLarge(command string, size int) *Error {
-	return Errorf(TooLarge, "%s takes %d bytes in the log, but at most %d fit: make it smaller or split it into several commands", command, size, maxEntryBytes)
 }

@@ -20,7 +20,7 @@ type Value struct {
 	view View
 	kind valueKind
 
-	part  *part         // of a domain
+	state *domainState  // of a domain
 	table table         // of a table
 	field *field        // of a table, or of a row's table
 	row   reflect.Value // of a row
@@ -111,9 +111,9 @@ func (v Value) domain(name string) (Value, bool) {
 		json, ok := descend(append(v.view.appendMeta([]byte{'{'}), '}'), name)
 		return Value{view: v.view, kind: innerValue, json: json}, ok
 	}
-	for _, p := range v.view.state.parts {
+	for _, p := range v.view.state.domains {
 		if p.def.name == name {
-			return Value{view: v.view, kind: domainValue, part: p}, true
+			return Value{view: v.view, kind: domainValue, state: p}, true
 		}
 	}
 	return Value{}, false
@@ -121,7 +121,7 @@ func (v Value) domain(name string) (Value, bool) {
 
 // member returns a table or a plain field of a domain.
 func (v Value) member(name string) (Value, bool) {
-	p := v.part
+	p := v.state
 	for i := range p.def.tables {
 		if f := &p.def.tables[i]; f.name == name {
 			return Value{view: v.view, kind: tableValue, table: p.tables[i], field: f}, true
@@ -199,7 +199,7 @@ func (v Value) WriteTo(w io.Writer) (int64, error) {
 	case documentValue:
 		return v.view.WriteTo(w)
 	case domainValue:
-		d.part(v.part)
+		d.domain(v.state)
 	case tableValue:
 		d.table(v.table, v.field)
 	default:

@@ -1,9 +1,7 @@
 package swoosh
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -109,18 +107,4 @@ func (o Options) Complete() (Options, error) {
 		}
 	}
 	return o, nil
-}
-
-func fingerprint(defs []*definition, o *Options) Fingerprint {
-	var lines bytes.Buffer
-	for _, d := range defs {
-		fmt.Fprintf(&lines, "%s %d %d\n", d.name, len(d.gates), len(d.reactions))
-		for _, c := range d.commands {
-			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, c.Schema)
-		}
-	}
-	return Fingerprint{
-		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: snapshotFormat,
-		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
-	}
 }

@@ -40,7 +40,7 @@ func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 
 // perform does what an accepted command does: Apply, then the reactions.
 func (s *state) perform(c *call, v View) {
-	own := s.part(c.cmd.Domain)
+	own := s.domain(c.cmd.Domain)
 	own.write(func() { c.cmd.apply(own, c.value, v.at) })
 	s.react(c, v)
 }
@@ -52,8 +52,8 @@ func (s *state) force(c *call, at Stamp) (err *Error) {
 	return nil
 }
 
-func (s *state) part(domain string) *part {
-	for _, p := range s.parts {
+func (s *state) domain(domain string) *domainState {
+	for _, p := range s.domains {
 		if p.def.name == domain {
 			return p
 		}
@@ -62,7 +62,7 @@ func (s *state) part(domain string) *part {
 }
 
 func (s *state) askGates(c Command, at Stamp) *Error {
-	for _, p := range s.parts {
+	for _, p := range s.domains {
 		for _, refuse := range p.def.gates {
 			if err := refuse(p, c, at); err != nil {
 				return asError(err, Internal)
@@ -93,9 +93,9 @@ func refusedBy(verdicts []Verdict) *Error {
 	return e
 }
 
-// react runs the reactions of other domains, in the order of the parts.
+// react runs the reactions of other domains, in the order given to Open.
 func (s *state) react(c *call, v View) {
-	for _, p := range s.parts {
+	for _, p := range s.domains {
 		for _, r := range p.def.reactions {
 			if r.payload == c.cmd.payload {
 				p.write(func() { r.react(p, v, c.value, v.at) })

@@ -205,7 +205,7 @@ func (r *recovery) fits(s *state) error {
 // is for its stamp.
 func (p *Replay) SealLoss(node string, from, to uint64, chain Hash) Record {
 	payload := canon.Of[loss]().Append(nil, &loss{chain, from, to}, canon.Full)
-	return Seal(chain, p.own(node, to+1, LossCommand, payload))
+	return seal(chain, p.own(node, to+1, LossCommand, payload))
 }
 
 // SealReducer returns an entry log.reducer after the state: these domains go on
@@ -214,7 +214,7 @@ func (p *Replay) SealReducer(node string) Record {
 	payload := canon.Of[reducerChange]().Append(nil, &reducerChange{p.r.madeBy}, canon.Full)
 	x := p.own(node, p.state.index+1, ReducerCommand, payload)
 	x.Changed = true
-	return Seal(p.state.chain, x)
+	return seal(p.state.chain, x)
 }
 
 // own returns an entry of the engine's own that leaves the state as it is.
