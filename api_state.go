@@ -80,8 +80,8 @@ func (x *exchange) limit() (int, error) {
 		return 100, nil
 	}
 	n, err := parseIndex(x.query["limit"])
-	if err != nil || n < 1 || n > 10_000 {
-		return 0, Errorf(MalformedRequest, "limit must be an integer from 1 to 10000, not %s", canon.Quote(x.query["limit"]))
+	if err != nil || n < 1 || n > pageMax {
+		return 0, Errorf(MalformedRequest, "limit must be an integer from 1 to %d, not %s", pageMax, canon.Quote(x.query["limit"]))
 	}
 	return int(n), nil
 }

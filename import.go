@@ -55,7 +55,7 @@ func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, bod
 		e.forgetImport(p.imported, err)
 		return Result{}, err
 	}
-	result, err = p.one(e.wait(ctx, p))
+	result, err = one(e.wait(ctx, p))
 	e.forgetImport(p.imported, err)
 	if isUnknown(err) {
 		leave = func() { // Its entry may still come.

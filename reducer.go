@@ -52,13 +52,38 @@ func (s *state) force(c *call, at Stamp) (err *Error) {
 	return nil
 }
 
-func (s *state) domain(domain string) *domainState {
-	for _, p := range s.domains {
-		if p.def.name == domain {
-			return p
+// checkExpect returns StaleState if the state is not as expected. The error has
+// the current value of every expected member.
+func (s *state) checkExpect(x Expect) *Error {
+	if x.isZero() {
+		return nil
+	}
+	now := &Error{Kind: StaleState}
+	var stale []string
+	if x.StateHash != nil {
+		hash := s.hash
+		if now.StateHash = &hash; hash != *x.StateHash {
+			stale = append(stale, fmt.Sprintf("the state hash is %s, not the expected %s", hash, *x.StateHash))
 		}
 	}
-	panic("swoosh: no domain " + domain)
+	if x.Index != nil {
+		index := s.index
+		if now.Index = &index; index != *x.Index {
+			stale = append(stale, fmt.Sprintf("the last entry is %d, not the expected %d", index, *x.Index))
+		}
+	}
+	if x.Path != "" {
+		domain, table, key, _ := parseRowPath(x.Path) // Its form was checked before the queue.
+		hash, _ := viewOf(s).rowHash(domain, table, key)
+		if now.Path, now.PathHash = x.Path, &hash; hash != x.Hash {
+			stale = append(stale, fmt.Sprintf("%s has changed: its hash is %q, not the expected %q", x.Path, hash, x.Hash))
+		}
+	}
+	if stale == nil {
+		return nil
+	}
+	now.Detail = strings.Join(stale, "; ") + ": read the state again"
+	return now
 }
 
 func (s *state) askGates(c Command, at Stamp) *Error {

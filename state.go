@@ -78,6 +78,16 @@ func newState(defs []*definition, node string) *state {
 	return s
 }
 
+// domain returns the part of a domain, which must be one of the state's.
+func (s *state) domain(domain string) *domainState {
+	for _, p := range s.domains {
+		if p.def.name == domain {
+			return p
+		}
+	}
+	panic("swoosh: no domain " + domain)
+}
+
 // fork returns an immutable copy of s.
 func (s *state) fork() *state {
 	f := &state{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}

@@ -53,7 +53,7 @@ func (e *Engine) submit(ctx context.Context, r Request, may permit, wait bool) (
 		_, err = ended(Result{}, err)
 		return nil, err
 	}
-	return func(ctx context.Context) (Result, error) { return ended(p.one(e.wait(ctx, p))) }, nil
+	return func(ctx context.Context) (Result, error) { return ended(one(e.wait(ctx, p))) }, nil
 }
 
 // SubmitBatch applies 1 to 1000 commands as one: in order, each seeing those
@@ -85,7 +85,8 @@ func (e *Engine) submitBatchFor(ctx context.Context, key string, rs []Request, m
 	return e.wait(ctx, p)
 }
 
-func (p *pending) one(rs []Result, err error) (Result, error) {
+// one returns the result of a submission of one command.
+func one(rs []Result, err error) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
