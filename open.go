@@ -52,7 +52,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.openLog(); err != nil {
 		return err
 	}
-	r, err := e.recovery()
+	r, err := newRecovery(e.o, e.defs, e.cat, e.wal)
 	if err != nil {
 		return err
 	}
@@ -68,9 +68,6 @@ func (e *Engine) open(ctx context.Context) error {
 	}
 	return e.start(start)
 }
-
-// recovery looks at log and snapshots as they are now.
-func (e *Engine) recovery() (*recovery, error) { return newRecovery(e.o, e.defs, e.cat, e.wal) }
 
 // openLog takes the directory and opens the log in it.
 func (e *Engine) openLog() (err error) {
