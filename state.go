@@ -118,14 +118,6 @@ func (s *state) thaw() *state {
 
 func (s *state) journal() *journal { return s.domains[0].journal }
 
-// trySettle is settle, but returns an error if a faulty domain made a row that
-// cannot be encoded.
-func (s *state) trySettle(command string) (err *Error) {
-	defer caught(command, &err)
-	s.settle()
-	return nil
-}
-
 // settle updates sum and hash with all changes.
 func (s *state) settle() {
 	before := s.sum
