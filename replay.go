@@ -19,8 +19,7 @@ type Replay struct {
 	last   *Entry            // that was reduced; nil: none since the state was loaded
 	window *keywindow.Window // nil: not loaded, or of no interest
 
-	visit    func(uint64)   // called with each entry that run replayed; nil: not called
-	progress func(Progress) // likewise
+	progress func(Progress) // called as run goes on; nil: not called
 	saved    uint64         // the entry that run began after
 	cost     time.Duration  // of run
 	rebuilt  bool           // whether no snapshot of this reducer was found
@@ -268,9 +267,6 @@ func (p *Replay) run(ctx context.Context, to uint64, n uint64) error {
 			return err
 		}
 		last = x
-		if p.visit != nil {
-			p.visit(x.Index)
-		}
 		if x.Index%n == 0 || n == 1 {
 			if err := p.check(ctx, x, good, n); err != nil {
 				return err

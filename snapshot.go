@@ -17,7 +17,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
-	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/store"
 )
 
@@ -39,10 +38,6 @@ type SnapshotStore interface {
 
 // SnapshotFile is a file of a SnapshotStore that is being written.
 type SnapshotFile = store.File
-
-// NewFileSnapshotStore returns a store in a directory. Its folders are made with
-// mode 0700, its files with 0600.
-func NewFileSnapshotStore(dir string) SnapshotStore { return store.NewFiles(dir, durable.OS()) }
 
 // NewInMemorySnapshotStore returns an empty store in memory, for tests and for
 // engines without a directory.
