@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -83,45 +84,6 @@ func NewAPI(o APIOptions) *API {
 	return a
 }
 
-// Server returns an http.Server for the API. It limits the size of headers and
-// the time to receive them, but not the length of a request, since streams and
-// watches last long.
-func (a *API) Server() *http.Server {
-	return &http.Server{
-		Handler:                      a,
-		ReadHeaderTimeout:            10 * time.Second,
-		IdleTimeout:                  2 * time.Minute,
-		MaxHeaderBytes:               64 << 10,
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(a.o.Logger.Handler(), slog.LevelDebug),
-	}
-}
-
-// Progress makes the boot's progress visible to clients. Pass it as
-// Options.Progress.
-func (a *API) Progress(p Progress) { a.progress.Store(&p) }
-
-// Attach sets the engine, which opens every route.
-func (a *API) Attach(e *Engine) {
-	a.attached.Store(e)
-	if a.isStopping() {
-		e.intake.close()
-	}
-}
-
-// Stop begins the shutdown: it refuses new commands, ends streams and watches,
-// and cuts off request bodies that are still arriving, so that
-// http.Server.Shutdown can finish. Close the engine after that.
-func (a *API) Stop() {
-	a.stopOnce.Do(func() {
-		close(a.stopping)
-		if e := a.attached.Load(); e != nil {
-			e.intake.close()
-		}
-		a.deadlines.Stop(a.stopGrace)
-	})
-}
-
 // ServeHTTP checks a request in a fixed order: starting, Host and Origin,
 // route, method, caller, rate. The handler's own checks come last.
 func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -147,35 +109,6 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	a.router.ServeHTTP(w, r)
 }
 
-// recoverPanic answers a panic with an internal error. If the answer has begun,
-// it cuts it off instead.
-func (x *exchange) recoverPanic() {
-	p := recover()
-	if p == nil {
-		return
-	}
-	if p == http.ErrAbortHandler {
-		panic(p)
-	}
-	err := x.panicked(p)
-	if x.w.status != 0 {
-		panic(http.ErrAbortHandler)
-	}
-	x.refuse(err)
-}
-
-// checkStarted refuses routes that need the engine while it replays.
-func (x *exchange) checkStarted() error {
-	path := x.r.URL.EscapedPath()
-	if x.engine != nil || slices.ContainsFunc(x.routes, func(r route) bool { return r.opens == atOnce && r.path == path }) {
-		return nil
-	}
-	err := Errorf(Starting, "the server is starting: try again in a moment; GET /health reports its progress")
-	p := x.booting()
-	err.Applied, err.Target = p.Applied, p.Target
-	return err
-}
-
 // dispatch passes a request to the route of its method.
 func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 	x := a.exchange(w, r)
@@ -196,18 +129,6 @@ func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 		return
 	}
 	x.refuse(Errorf(MethodNotAllowed, "%s does not accept %s: it accepts %s", r.URL.Path, canon.Quote(r.Method), allow(methods)))
-}
-
-// allow lists the methods of a path.
-func allow(methods []route) string {
-	var all []string
-	for _, m := range methods {
-		all = append(all, m.method)
-		if m.hasHead() {
-			all = append(all, http.MethodHead)
-		}
-	}
-	return strings.Join(append(all, http.MethodOptions), ", ")
 }
 
 // serve identifies the caller and calls the route's handler.
@@ -331,4 +252,94 @@ func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
 	}
 	x.accepted(append(appendResult(nil, result), '\n'))
 	return nil
+}
+
+// appendResult appends the JSON of a result.
+func appendResult(b []byte, r Result) []byte {
+	b = strconv.AppendUint(append(b, `{"index":`...), r.Index, 10)
+	b = r.HLC.append(append(b, `,"hlc":"`...))
+	b = append(append(b, `","state_hash":"`...), r.StateHash.String()...)
+	b = strconv.AppendBool(append(b, `","changed":`...), r.Changed)
+	b = strconv.AppendBool(append(b, `,"duplicate":`...), r.Duplicate)
+	return append(b, '}')
+}
+
+// Server returns an http.Server for the API. It limits the size of headers and
+// the time to receive them, but not the length of a request, since streams and
+// watches last long.
+func (a *API) Server() *http.Server {
+	return &http.Server{
+		Handler:                      a,
+		ReadHeaderTimeout:            10 * time.Second,
+		IdleTimeout:                  2 * time.Minute,
+		MaxHeaderBytes:               64 << 10,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(a.o.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// Progress makes the boot's progress visible to clients. Pass it as
+// Options.Progress.
+func (a *API) Progress(p Progress) { a.progress.Store(&p) }
+
+// Attach sets the engine, which opens every route.
+func (a *API) Attach(e *Engine) {
+	a.attached.Store(e)
+	if a.isStopping() {
+		e.intake.close()
+	}
+}
+
+// Stop begins the shutdown: it refuses new commands, ends streams and watches,
+// and cuts off request bodies that are still arriving, so that
+// http.Server.Shutdown can finish. Close the engine after that.
+func (a *API) Stop() {
+	a.stopOnce.Do(func() {
+		close(a.stopping)
+		if e := a.attached.Load(); e != nil {
+			e.intake.close()
+		}
+		a.deadlines.Stop(a.stopGrace)
+	})
+}
+
+// recoverPanic answers a panic with an internal error. If the answer has begun,
+// it cuts it off instead.
+func (x *exchange) recoverPanic() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	err := x.panicked(p)
+	if x.w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	x.refuse(err)
+}
+
+// checkStarted refuses routes that need the engine while it replays.
+func (x *exchange) checkStarted() error {
+	path := x.r.URL.EscapedPath()
+	if x.engine != nil || slices.ContainsFunc(x.routes, func(r route) bool { return r.opens == atOnce && r.path == path }) {
+		return nil
+	}
+	err := Errorf(Starting, "the server is starting: try again in a moment; GET /health reports its progress")
+	p := x.booting()
+	err.Applied, err.Target = p.Applied, p.Target
+	return err
+}
+
+// allow lists the methods of a path.
+func allow(methods []route) string {
+	var all []string
+	for _, m := range methods {
+		all = append(all, m.method)
+		if m.hasHead() {
+			all = append(all, http.MethodHead)
+		}
+	}
+	return strings.Join(append(all, http.MethodOptions), ", ")
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,16 +51,6 @@ const batchMaxBytes = 2 << 20
 
 func batchTooLarge() *Error {
 	return Errorf(TooLarge, "an atomic batch may have at most %d bytes: split it, or stream the commands as %s", batchMaxBytes, typeNDJSON)
-}
-
-// appendResult appends the JSON of a result.
-func appendResult(b []byte, r Result) []byte {
-	b = strconv.AppendUint(append(b, `{"index":`...), r.Index, 10)
-	b = r.HLC.append(append(b, `,"hlc":"`...))
-	b = append(append(b, `","state_hash":"`...), r.StateHash.String()...)
-	b = strconv.AppendBool(append(b, `","changed":`...), r.Changed)
-	b = strconv.AppendBool(append(b, `,"duplicate":`...), r.Duplicate)
-	return append(b, '}')
 }
 
 // insteadOfIfMatch says what to use with commands instead of If-Match.
