@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,9 +55,11 @@ type Options struct {
 	Assert bool
 }
 
-// run returns "run: " and a command of the program, for messages.
+// run returns "run: " and a command of the program, for messages. Empty words are
+// left out: an engine in memory has no directory.
 func (o *Options) run(words ...string) string {
-	return strings.TrimSpace("run: " + o.ProgramName() + " " + strings.Join(words, " "))
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+	return "run: " + strings.Join(append([]string{o.ProgramName()}, words...), " ")
 }
 
 // ProgramName returns the name of the program that a user runs.
