@@ -175,6 +175,17 @@ func compile(parts []Part) ([]*definition, *catalogue, error) {
 	return defs, cat, err
 }
 
+// Describe returns the declared commands of domains, in order.
+func Describe(parts ...Part) []CommandInfo {
+	var all []CommandInfo
+	for _, p := range parts {
+		for _, c := range p.definition().commands {
+			all = append(all, c.CommandInfo)
+		}
+	}
+	return all
+}
+
 func (cat *catalogue) find(name string) (*command, error) {
 	if c := cat.byName[name]; c != nil {
 		return c, nil

@@ -374,14 +374,3 @@ func layOutField(member reflect.StructField) (f field, isTable bool, err error) 
 	f.codec = canon.For(row)
 	return f, isTable, nil
 }
-
-// Describe returns the declared commands of domains, in order.
-func Describe(parts ...Part) []CommandInfo {
-	var all []CommandInfo
-	for _, p := range parts {
-		for _, c := range p.definition().commands {
-			all = append(all, c.CommandInfo)
-		}
-	}
-	return all
-}
