@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
@@ -77,48 +79,9 @@ func NewAPI(o APIOptions) *API {
 		a.router.Path(path).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.dispatch(methods, w.(*answer), r) })
 	}
 	a.router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; spell the path exactly as listed, without a trailing slash", quote(r.URL.EscapedPath())))
+		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; spell the path exactly as listed, without a trailing slash", canon.Quote(r.URL.EscapedPath())))
 	})
 	return a
-}
-
-// Server returns an http.Server for the API. It limits the size of headers and
-// the time to receive them, but not the length of a request, since streams and
-// watches last long.
-func (a *API) Server() *http.Server {
-	return &http.Server{
-		Handler:                      a,
-		ReadHeaderTimeout:            10 * time.Second,
-		IdleTimeout:                  2 * time.Minute,
-		MaxHeaderBytes:               64 << 10,
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(a.o.Logger.Handler(), slog.LevelDebug),
-	}
-}
-
-// Progress makes the boot's progress visible to clients. Pass it as
-// Options.Progress.
-func (a *API) Progress(p Progress) { a.progress.Store(&p) }
-
-// Attach sets the engine, which opens every route.
-func (a *API) Attach(e *Engine) {
-	a.attached.Store(e)
-	if a.isStopping() {
-		e.intake.close()
-	}
-}
-
-// Stop begins the shutdown: it refuses new commands, ends streams and watches,
-// and cuts off request bodies that are still arriving, so that
-// http.Server.Shutdown can finish. Close the engine after that.
-func (a *API) Stop() {
-	a.stopOnce.Do(func() {
-		close(a.stopping)
-		if e := a.attached.Load(); e != nil {
-			e.intake.close()
-		}
-		a.deadlines.Stop(a.stopGrace)
-	})
 }
 
 // ServeHTTP checks a request in a fixed order: starting, Host and Origin,
@@ -146,35 +109,6 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	a.router.ServeHTTP(w, r)
 }
 
-// recoverPanic answers a panic with an internal error. If the answer has begun,
-// it cuts it off instead.
-func (x *exchange) recoverPanic() {
-	p := recover()
-	if p == nil {
-		return
-	}
-	if p == http.ErrAbortHandler {
-		panic(p)
-	}
-	err := x.panicked(p)
-	if x.w.status != 0 {
-		panic(http.ErrAbortHandler)
-	}
-	x.refuse(err)
-}
-
-// checkStarted refuses routes that need the engine while it replays.
-func (x *exchange) checkStarted() error {
-	path := x.r.URL.EscapedPath()
-	if x.engine != nil || slices.ContainsFunc(x.routes, func(r route) bool { return r.opens == atOnce && r.path == path }) {
-		return nil
-	}
-	err := Errorf(Starting, "the server is starting: try again in a moment; GET /health reports its progress")
-	p := x.booting()
-	err.Applied, err.Target = p.Applied, p.Target
-	return err
-}
-
 // dispatch passes a request to the route of its method.
 func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 	x := a.exchange(w, r)
@@ -194,19 +128,7 @@ func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	x.refuse(Errorf(MethodNotAllowed, "%s does not accept %s: it accepts %s", r.URL.Path, quote(r.Method), allow(methods)))
-}
-
-// allow lists the methods of a path.
-func allow(methods []route) string {
-	var all []string
-	for _, m := range methods {
-		all = append(all, m.method)
-		if m.hasHead() {
-			all = append(all, http.MethodHead)
-		}
-	}
-	return strings.Join(append(all, http.MethodOptions), ", ")
+	x.refuse(Errorf(MethodNotAllowed, "%s does not accept %s: it accepts %s", r.URL.Path, canon.Quote(r.Method), allow(methods)))
 }
 
 // serve identifies the caller and calls the route's handler.
@@ -330,4 +252,94 @@ func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
 	}
 	x.accepted(append(appendResult(nil, result), '\n'))
 	return nil
+}
+
+// appendResult appends the JSON of a result.
+func appendResult(b []byte, r Result) []byte {
+	b = strconv.AppendUint(append(b, `{"index":`...), r.Index, 10)
+	b = r.HLC.append(append(b, `,"hlc":"`...))
+	b = append(append(b, `","state_hash":"`...), r.StateHash.String()...)
+	b = strconv.AppendBool(append(b, `","changed":`...), r.Changed)
+	b = strconv.AppendBool(append(b, `,"duplicate":`...), r.Duplicate)
+	return append(b, '}')
+}
+
+// Server returns an http.Server for the API. It limits the size of headers and
+// the time to receive them, but not the length of a request, since streams and
+// watches last long.
+func (a *API) Server() *http.Server {
+	return &http.Server{
+		Handler:                      a,
+		ReadHeaderTimeout:            10 * time.Second,
+		IdleTimeout:                  2 * time.Minute,
+		MaxHeaderBytes:               64 << 10,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(a.o.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// Progress makes the boot's progress visible to clients. Pass it as
+// Options.Progress.
+func (a *API) Progress(p Progress) { a.progress.Store(&p) }
+
+// Attach sets the engine, which opens every route.
+func (a *API) Attach(e *Engine) {
+	a.attached.Store(e)
+	if a.isStopping() {
+		e.intake.close()
+	}
+}
+
+// Stop begins the shutdown: it refuses new commands, ends streams and watches,
+// and cuts off request bodies that are still arriving, so that
+// http.Server.Shutdown can finish. Close the engine after that.
+func (a *API) Stop() {
+	a.stopOnce.Do(func() {
+		close(a.stopping)
+		if e := a.attached.Load(); e != nil {
+			e.intake.close()
+		}
+		a.deadlines.Stop(a.stopGrace)
+	})
+}
+
+// recoverPanic answers a panic with an internal error. If the answer has begun,
+// it cuts it off instead.
+func (x *exchange) recoverPanic() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	err := x.panicked(p)
+	if x.w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	x.refuse(err)
+}
+
+// checkStarted refuses routes that need the engine while it replays.
+func (x *exchange) checkStarted() error {
+	path := x.r.URL.EscapedPath()
+	if x.engine != nil || slices.ContainsFunc(x.routes, func(r route) bool { return r.opens == atOnce && r.path == path }) {
+		return nil
+	}
+	err := Errorf(Starting, "the server is starting: try again in a moment; GET /health reports its progress")
+	p := x.booting()
+	err.Applied, err.Target = p.Applied, p.Target
+	return err
+}
+
+// allow lists the methods of a path.
+func allow(methods []route) string {
+	var all []string
+	for _, m := range methods {
+		all = append(all, m.method)
+		if m.hasHead() {
+			all = append(all, http.MethodHead)
+		}
+	}
+	return strings.Join(append(all, http.MethodOptions), ", ")
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,45 +15,6 @@ import (
 
 	"github.com/chorus-services/swoosh/internal/door"
 )
-
-// batchMaxBytes limits the body of an atomic batch.
-const batchMaxBytes = 2 << 20
-
-func batchTooLarge() *Error {
-	return Errorf(TooLarge, "an atomic batch may have at most %d bytes: split it, or stream the commands as %s", batchMaxBytes, typeNDJSON)
-}
-
-// insteadOfIfMatch says what to use with commands instead of If-Match.
-const insteadOfIfMatch = "use the member expect"
-
-// body is a request's body. A read fails if nothing arrives for RequestTimeout,
-// or when the server stops.
-type body struct {
-	x   *exchange
-	err *Error // of the read that failed
-}
-
-// Read returns errors that can be sent to the client.
-func (b *body) Read(p []byte) (int, error) {
-	x := b.x
-	x.deadlines.Read(x.rc, x.o.RequestTimeout)
-	n, err := x.r.Body.Read(p)
-	switch {
-	case err == nil:
-		return n, nil
-	case err == io.EOF:
-		x.bodyRead = true
-		x.deadlines.ReadDone(x.rc)
-		return n, err
-	case x.isStopping():
-		b.err = errShuttingDown()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.err = Errorf(Timeout, "no part of the body arrived for %s: send the request again", x.o.RequestTimeout)
-	default:
-		b.err = Errorf(MalformedRequest, "the request body was cut short: %w", err)
-	}
-	return n, b.err
-}
 
 // batch applies an atomic batch.
 func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
@@ -86,15 +46,15 @@ func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
 	return nil
 }
 
-// appendResult appends the JSON of a result.
-func appendResult(b []byte, r Result) []byte {
-	b = strconv.AppendUint(append(b, `{"index":`...), r.Index, 10)
-	b = r.HLC.append(append(b, `,"hlc":"`...))
-	b = append(append(b, `","state_hash":"`...), r.StateHash.String()...)
-	b = strconv.AppendBool(append(b, `","changed":`...), r.Changed)
-	b = strconv.AppendBool(append(b, `,"duplicate":`...), r.Duplicate)
-	return append(b, '}')
+// batchMaxBytes limits the body of an atomic batch.
+const batchMaxBytes = 2 << 20
+
+func batchTooLarge() *Error {
+	return Errorf(TooLarge, "an atomic batch may have at most %d bytes: split it, or stream the commands as %s", batchMaxBytes, typeNDJSON)
 }
+
+// insteadOfIfMatch says what to use with commands instead of If-Match.
+const insteadOfIfMatch = "use the member expect"
 
 // Limits on the lines of a stream that are waiting for the disk.
 const (
@@ -352,4 +312,33 @@ func (s *stream) write() {
 			return
 		}
 	}
+}
+
+// body is a request's body. A read fails if nothing arrives for RequestTimeout,
+// or when the server stops.
+type body struct {
+	x   *exchange
+	err *Error // of the read that failed
+}
+
+// Read returns errors that can be sent to the client.
+func (b *body) Read(p []byte) (int, error) {
+	x := b.x
+	x.deadlines.Read(x.rc, x.o.RequestTimeout)
+	n, err := x.r.Body.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case err == io.EOF:
+		x.bodyRead = true
+		x.deadlines.ReadDone(x.rc)
+		return n, err
+	case x.isStopping():
+		b.err = errShuttingDown()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.err = Errorf(Timeout, "no part of the body arrived for %s: send the request again", x.o.RequestTimeout)
+	default:
+		b.err = Errorf(MalformedRequest, "the request body was cut short: %w", err)
+	}
+	return n, b.err
 }

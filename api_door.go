@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
@@ -86,12 +87,12 @@ func ParseRole(name string) (Role, error) {
 			return r, nil
 		}
 	}
-	return NoRole, fmt.Errorf("the role %s is unknown: use read, write or admin", quote(name))
+	return NoRole, fmt.Errorf("the role %s is unknown: use read, write or admin", canon.Quote(name))
 }
 
-// RoleFor returns the least role that a caller needs to send a command over the
+// roleFor returns the least role that a caller needs to send a command over the
 // API.
-func RoleFor(c CommandInfo) Role {
+func roleFor(c CommandInfo) Role {
 	if c.Privileged {
 		return RoleAdmin
 	}
@@ -111,13 +112,13 @@ func (c Caller) may(what string, needed Role) error {
 	}
 	who := "this caller"
 	if c.Name != "" {
-		who = quote(c.Name)
+		who = canon.Quote(c.Name)
 	}
 	return Errorf(Forbidden, "%s needs the role %s, %s has %s: authenticate as a caller with that role", what, needed, who, c.Role)
 }
 
 // mayCommand returns Forbidden if the caller may not send a command.
-func (c Caller) mayCommand(info CommandInfo) error { return c.may(info.Name, RoleFor(info)) }
+func (c Caller) mayCommand(info CommandInfo) error { return c.may(info.Name, roleFor(info)) }
 
 // access decides who may use the API, and how often.
 type access struct {
@@ -130,10 +131,10 @@ type access struct {
 // talking to.
 func (a *access) checkPage(r *http.Request) error {
 	if a.o.Loopback && !door.IsLoopback(r.Host) {
-		return Errorf(Forbidden, "the Host %s is not a loopback name or address: use localhost or 127.0.0.1", quote(r.Host))
+		return Errorf(Forbidden, "the Host %s is not a loopback name or address: use localhost or 127.0.0.1", canon.Quote(r.Host))
 	}
 	if origin, found := door.Origins(a.o.Origins).Foreign(r); found {
-		return Errorf(Forbidden, "the Origin %s is not allowed: open the page from %s, or start the server with that origin allowed", quote(origin), door.OwnOrigin(r))
+		return Errorf(Forbidden, "the Origin %s is not allowed: open the page from %s, or start the server with that origin allowed", canon.Quote(origin), door.OwnOrigin(r))
 	}
 	return nil
 }

@@ -23,12 +23,23 @@ import (
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
-// The media types of bodies.
-const (
-	typeJSON   = "application/json"
-	typeNDJSON = "application/x-ndjson"
-	typeEvents = "text/event-stream"
-)
+// exchange is one request and its answer.
+type exchange struct {
+	*service
+	engine *Engine // nil while the server starts
+	route  *route  // nil until it is found
+	w      *answer
+	r      *http.Request
+	rc     *http.ResponseController
+	caller Caller            // not set on routes that are open to all
+	query  map[string]string // of a GET; the handler of a POST parses its own
+
+	bodyRead bool // the body was read to its end
+}
+
+func (s *service) exchange(w *answer, r *http.Request) *exchange {
+	return &exchange{service: s, engine: s.attached.Load(), w: w, r: r, rc: http.NewResponseController(w), bodyRead: r.ContentLength == 0}
+}
 
 // service is what all exchanges of an API share.
 type service struct {
@@ -47,6 +58,13 @@ type service struct {
 	unreadMost time.Duration // how long a stream's answers may stay unread
 	stopGrace  time.Duration // for the last answers of streams and watches
 }
+
+// The media types of bodies.
+const (
+	typeJSON   = "application/json"
+	typeNDJSON = "application/x-ndjson"
+	typeEvents = "text/event-stream"
+)
 
 // route is a method and a path of the contract.
 type route struct {
@@ -73,24 +91,6 @@ func (r *route) hasHead() bool { return r.method == http.MethodGet && r.path != 
 
 // name returns the route as messages show it.
 func (r *route) name() string { return r.method + " " + r.path }
-
-// exchange is one request and its answer.
-type exchange struct {
-	*service
-	engine *Engine // nil while the server starts
-	route  *route  // nil until it is found
-	w      *answer
-	r      *http.Request
-	rc     *http.ResponseController
-	caller Caller            // not set on routes that are open to all
-	query  map[string]string // of a GET; the handler of a POST parses its own
-
-	bodyRead bool // the body was read to its end
-}
-
-func (s *service) exchange(w *answer, r *http.Request) *exchange {
-	return &exchange{service: s, engine: s.attached.Load(), w: w, r: r, rc: http.NewResponseController(w), bodyRead: r.ContentLength == 0}
-}
 
 func (s *service) isStopping() bool {
 	select {
@@ -192,7 +192,7 @@ func (x *exchange) unknownParameter(name string) error {
 	if near := canon.Nearest(name, x.route.parameters); near != "" {
 		known = fmt.Sprintf("did you mean %s?", near)
 	}
-	return Errorf(MalformedRequest, "%s has no parameter %s: %s", x.route.name(), quote(name), known)
+	return Errorf(MalformedRequest, "%s has no parameter %s: %s", x.route.name(), canon.Quote(name), known)
 }
 
 // has reports whether a parameter is given.
@@ -222,12 +222,12 @@ func (x *exchange) mediaType() (string, error) {
 		return kind, nil
 	}
 	x.w.Header().Set("Accept-Post", strings.Join(accepted, ", "))
-	what := "the Content-Type " + quote(given)
+	what := "the Content-Type " + canon.Quote(given)
 	switch {
 	case len(x.r.Header.Values("Content-Type")) == 0:
 		what = "a body without Content-Type"
 	case encoding != "":
-		what = "the Content-Encoding " + quote(encoding)
+		what = "the Content-Encoding " + canon.Quote(encoding)
 	}
 	return "", Errorf(UnsupportedMediaType, "%s is not accepted here: curl -H 'Content-Type: %s' http://%s%s %s", what, accepted[0], x.r.Host, x.route.path, curlBody[x.route.path])
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/chorus-services/swoosh/internal/canon"
 )
 
 // getLog answers with entries, as one JSON document or one entry per line.
@@ -48,7 +50,7 @@ func (x *exchange) from(byDefault uint64) (uint64, error) {
 	}
 	from, err := parseIndex(x.query["from"])
 	if err != nil || from == 0 {
-		return 0, Errorf(MalformedRequest, "from must be the index of an entry, an integer from 1, not %s", quote(x.query["from"]))
+		return 0, Errorf(MalformedRequest, "from must be the index of an entry, an integer from 1, not %s", canon.Quote(x.query["from"]))
 	}
 	return from, nil
 }
@@ -125,7 +127,7 @@ func (x *exchange) accepts(kind string) bool {
 func (x *exchange) getEntry() error {
 	index, err := parseIndex(x.variable("index"))
 	if err != nil || index == 0 {
-		return Errorf(MalformedRequest, "an entry's index must be an integer from 1, not %s", quote(x.variable("index")))
+		return Errorf(MalformedRequest, "an entry's index must be an integer from 1, not %s", canon.Quote(x.variable("index")))
 	}
 	first, last := x.engine.Bounds()
 	if index > last {
@@ -201,7 +203,7 @@ func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 	}
 	had, err := parseIndex(values[0])
 	if err != nil || len(values) > 1 {
-		return 0, Errorf(MalformedRequest, "Last-Event-ID must be the index of the last entry received, not %s", quote(strings.Join(values, ", ")))
+		return 0, Errorf(MalformedRequest, "Last-Event-ID must be the index of the last entry received, not %s", canon.Quote(strings.Join(values, ", ")))
 	}
 	return had + 1, nil
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/chorus-services/swoosh/internal/canon"
 )
 
 // indexMax is the greatest integer that every JSON decoder holds exactly.
@@ -66,7 +68,7 @@ func (x *exchange) page() (*page, error) {
 		return nil, Errorf(MalformedRequest, "after and limit need path: they page through the table that path names")
 	}
 	if path := x.query["path"]; !slices.Contains(x.engine.cat.tables, path) {
-		return nil, Errorf(MalformedRequest, "%s is not a table: after and limit page through a table; GET /state?path=/meta/tables lists the tables", quote(path))
+		return nil, Errorf(MalformedRequest, "%s is not a table: after and limit page through a table; GET /state?path=/meta/tables lists the tables", canon.Quote(path))
 	}
 	limit, err := x.limit()
 	return &page{x.query["after"], limit}, err
@@ -78,8 +80,8 @@ func (x *exchange) limit() (int, error) {
 		return 100, nil
 	}
 	n, err := parseIndex(x.query["limit"])
-	if err != nil || n < 1 || n > 10_000 {
-		return 0, Errorf(MalformedRequest, "limit must be an integer from 1 to 10000, not %s", quote(x.query["limit"]))
+	if err != nil || n < 1 || n > pageMax {
+		return 0, Errorf(MalformedRequest, "limit must be an integer from 1 to %d, not %s", pageMax, canon.Quote(x.query["limit"]))
 	}
 	return int(n), nil
 }
@@ -88,7 +90,7 @@ func (x *exchange) limit() (int, error) {
 func parseIndex(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n > indexMax || strconv.FormatUint(n, 10) != s {
-		return 0, fmt.Errorf("an index must be an integer from 0 to 2^53-1, not %s", quote(s))
+		return 0, fmt.Errorf("an index must be an integer from 0 to 2^53-1, not %s", canon.Quote(s))
 	}
 	return n, nil
 }
@@ -133,7 +135,7 @@ func (x *exchange) viewAt() (View, error) {
 // readContext ends when the client disconnects or the server stops.
 func (x *exchange) readContext() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
-	done := context.AfterFunc(x.engine.intake.ended, func() { cancel(errStopping()) })
+	done := context.AfterFunc(x.engine.intake.ended, func() { cancel(errShuttingDown()) })
 	return ctx, func() { done(); cancel(nil) }
 }
 
@@ -143,10 +145,6 @@ func stopped(ctx context.Context, err error) error {
 		return cause
 	}
 	return err
-}
-
-func errStopping() *Error {
-	return Errorf(ShuttingDown, "the server is stopping: try again after its restart")
 }
 
 // waitMinIndex waits until the entry that min_index names is applied.
@@ -165,7 +163,7 @@ func (x *exchange) waitMinIndex() error {
 	if x.has("timeout") {
 		timeout, err = time.ParseDuration(x.query["timeout"])
 		if err != nil || timeout < time.Millisecond || timeout > time.Minute {
-			return Errorf(MalformedRequest, "timeout must be a duration from 1ms to 60s, such as 5s, not %s", quote(x.query["timeout"]))
+			return Errorf(MalformedRequest, "timeout must be a duration from 1ms to 60s, such as 5s, not %s", canon.Quote(x.query["timeout"]))
 		}
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
@@ -250,7 +248,7 @@ func (x *exchange) ifMatch() (*Hash, error) {
 	tag, closed := strings.CutSuffix(tag, `"`)
 	h, err := ParseHash(tag)
 	if len(values) > 1 || !opened || !closed || err != nil {
-		return nil, Errorf(MalformedRequest, `If-Match must be one state hash in quotes, such as If-Match: "%s", not %s`, x.engine.View().StateHash(), quote(strings.Join(values, ", ")))
+		return nil, Errorf(MalformedRequest, `If-Match must be one state hash in quotes, such as If-Match: "%s", not %s`, x.engine.View().StateHash(), canon.Quote(strings.Join(values, ", ")))
 	}
 	return &h, nil
 }

@@ -128,7 +128,7 @@ type commandDocument struct {
 func newCommandDocument(c CommandInfo) commandDocument {
 	return commandDocument{
 		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
-		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: RoleFor(c).String(),
+		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: roleFor(c).String(),
 	}
 }
 
@@ -235,7 +235,7 @@ func (x *exchange) getProblemKind() error {
 	if near := canon.Nearest(code, codes); near != "" {
 		hint = fmt.Sprintf("did you mean %s? %s", near, hint)
 	}
-	return Errorf(NotFound, "there is no code %s: %s", quote(code), hint)
+	return Errorf(NotFound, "there is no code %s: %s", canon.Quote(code), hint)
 }
 
 func (x *exchange) getMetrics() error {
@@ -272,7 +272,7 @@ func (x *exchange) getProfile() error {
 	case runtimepprof.Lookup(name) != nil:
 		pprof.Handler(name).ServeHTTP(x.w, x.r)
 	default:
-		return Errorf(NotFound, "there is no profile %s: GET /debug/pprof lists them", quote(name))
+		return Errorf(NotFound, "there is no profile %s: GET /debug/pprof lists them", canon.Quote(name))
 	}
 	return nil
 }

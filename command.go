@@ -37,6 +37,27 @@ type Request struct {
 	Evidence   noun.Refs // empty: none
 }
 
+// Expect lists what must hold of the state for a command to be applied. Nil or
+// empty members are not checked.
+type Expect struct {
+	StateHash *Hash
+	Index     *uint64 // of the last entry
+	Path      string  // JSON Pointer of a table's row
+	Hash      string  // SHA-256 of the canonical JSON of the row at Path; empty: there must be no such row
+}
+
+func (x Expect) isZero() bool { return x == Expect{} }
+
+func (x Expect) clone() Expect {
+	if x.StateHash != nil {
+		x.StateHash = new(*x.StateHash)
+	}
+	if x.Index != nil {
+		x.Index = new(*x.Index)
+	}
+	return x
+}
+
 // Result is the answer to an accepted command.
 type Result struct {
 	Index     uint64 `json:"index"` // of the command's entry
@@ -136,6 +157,35 @@ func newCatalogue(defs []*definition) (*catalogue, error) {
 	return cat, nil
 }
 
+// compile collects the definitions and the commands of the domains.
+func compile(parts []Part) ([]*definition, *catalogue, error) {
+	if len(parts) == 0 {
+		return nil, nil, errors.New("swoosh: an engine needs a domain")
+	}
+	var defs []*definition
+	for i, p := range parts {
+		for _, q := range parts[:i] {
+			if p.Name() == q.Name() {
+				return nil, nil, fmt.Errorf("swoosh: domain %s was passed twice", p.Name())
+			}
+		}
+		defs = append(defs, p.definition())
+	}
+	cat, err := newCatalogue(defs)
+	return defs, cat, err
+}
+
+// Describe returns the declared commands of domains, in order.
+func Describe(parts ...Part) []CommandInfo {
+	var all []CommandInfo
+	for _, p := range parts {
+		for _, c := range p.definition().commands {
+			all = append(all, c.CommandInfo)
+		}
+	}
+	return all
+}
+
 func (cat *catalogue) find(name string) (*command, error) {
 	if c := cat.byName[name]; c != nil {
 		return c, nil
@@ -144,7 +194,7 @@ func (cat *catalogue) find(name string) (*command, error) {
 	if near := canon.Nearest(name, cat.names); near != "" {
 		hint = fmt.Sprintf("did you mean %s? %s", near, hint)
 	}
-	return nil, Errorf(UnknownCommand, "there is no command %s: %s", quote(name), hint)
+	return nil, Errorf(UnknownCommand, "there is no command %s: %s", canon.Quote(name), hint)
 }
 
 // permit returns an error if the caller may not send the command; nil permits
@@ -197,6 +247,10 @@ func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 		return nil, entryTooLarge(r.Command, c.size)
 	}
 	return c, nil
+}
+
+func entryTooLarge(command string, size int) *Error {
+	return Errorf(TooLarge, "%s takes %d bytes in the log, but at most %d fit: make it smaller or split it into several commands", command, size, maxEntryBytes)
 }
 
 // decode reads a payload and validates it.
@@ -315,26 +369,4 @@ func (cat *catalogue) checkExpect(x Expect) error {
 		return malformed([]FieldError{{Pointer: "/expect/path", Detail: err.Error()}}, "")
 	}
 	return nil
-}
-
-// compile collects the definitions and the commands of the domains.
-func compile(parts []Part) ([]*definition, *catalogue, error) {
-	if len(parts) == 0 {
-		return nil, nil, errors.New("swoosh: an engine needs a domain")
-	}
-	var defs []*definition
-	for i, p := range parts {
-		for _, q := range parts[:i] {
-			if p.Name() == q.Name() {
-				return nil, nil, fmt.Errorf("swoosh: domain %s was passed twice", p.Name())
-			}
-		}
-		defs = append(defs, p.definition())
-	}
-	cat, err := newCatalogue(defs)
-	return defs, cat, err
-}
-
-func entryTooLarge(command string, size int) *Error {
-	return Errorf(TooLarge, "%s takes %d bytes in the log, but at most %d fit: make it smaller or split it into several commands", command, size, maxEntryBytes)
 }

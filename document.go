@@ -22,8 +22,8 @@ const documentFormat = 1
 // newline. States with equal content have equal documents.
 func (v View) WriteTo(w io.Writer) (int64, error) {
 	d := &documentWriter{w: w}
-	members := slices.Clone(v.state.parts)
-	slices.SortFunc(members, func(a, b *part) int { return strings.Compare(a.def.name, b.def.name) })
+	members := slices.Clone(v.state.domains)
+	slices.SortFunc(members, func(a, b *domainState) int { return strings.Compare(a.def.name, b.def.name) })
 	d.b = append(d.b, '{')
 	comma, metaDone := "", false
 	for _, p := range members {
@@ -33,7 +33,7 @@ func (v View) WriteTo(w io.Writer) (int64, error) {
 		}
 		d.b = append(append(d.b, comma...), '"')
 		d.b = append(append(d.b, p.def.name...), `":`...)
-		d.part(p)
+		d.domain(p)
 		comma = ","
 	}
 	if !metaDone {
@@ -91,9 +91,9 @@ func (d *documentWriter) flush(keep int) {
 
 const documentBuffer = 32 << 10
 
-// part writes a domain's object: its fields and tables, sorted by name, leaving
+// domain writes a domain's object: its fields and tables, sorted by name, leaving
 // out zero fields and empty tables.
-func (d *documentWriter) part(p *part) {
+func (d *documentWriter) domain(p *domainState) {
 	d.b = append(d.b, '{')
 	comma := false
 	member := func(name string) {
@@ -209,9 +209,9 @@ func (r *documentReader) document() error {
 			return err
 		}
 		known := []string{"meta"}
-		for _, p := range r.state.parts {
+		for _, p := range r.state.domains {
 			if p.def.name == name {
-				return r.part(p)
+				return r.domain(p)
 			}
 			known = append(known, p.def.name)
 		}
@@ -219,15 +219,15 @@ func (r *documentReader) document() error {
 	})
 }
 
-func (r *documentReader) part(p *part) (err error) {
+func (r *documentReader) domain(p *domainState) (err error) {
 	p.write(func() {
 		err = r.object("/"+p.def.name, func(name string) error { return r.member(p, name) })
 	})
 	return err
 }
 
-// member reads a table or a plain field of a part.
-func (r *documentReader) member(p *part, name string) error {
+// member reads a table or a plain field of a domain.
+func (r *documentReader) member(p *domainState, name string) error {
 	var known []string
 	at := canon.AppendPointer("/"+p.def.name, name)
 	for i := range p.def.tables {
@@ -287,7 +287,7 @@ func (r *documentReader) value(c *canon.Codec, v reflect.Value) []FieldError {
 
 // validate calls the Validate of every domain's state.
 func (r *documentReader) validate() {
-	for _, p := range r.state.parts {
+	for _, p := range r.state.domains {
 		r.fail("/"+p.def.name, faultsOf(p.def.validate(p))...)
 	}
 }

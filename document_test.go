@@ -139,7 +139,7 @@ func (b *byteReader) Read(p []byte) (int, error) { return b.r.Read(p[:min(1, len
 // TestDocumentStreams checks that the writer uses only its small buffer.
 func TestDocumentStreams(t *testing.T) {
 	s := newState(orchardDefs, "n")
-	s.part("barn").write(func() {
+	s.domain("barn").write(func() {
 		for i := range 2000 {
 			stateOf[barn](s, "barn").Tools.Put(label(fmt.Sprint(i)), gap{noun.Text(strings.Repeat("x", 200))})
 		}

@@ -10,6 +10,98 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
+// Domain is a part of the state and the commands that change it.
+type Domain[S any] struct {
+	def definition
+}
+
+// NewDomain declares a domain. Its name is its member in the state's JSON: 1 to
+// 63 characters of a-z, 0-9 and _, beginning with a letter.
+//
+// NewDomain panics if the declaration cannot work: a name is malformed or
+// occurs twice; a type is outside the data model (floats, times, pointers,
+// maps, interfaces, embedded structs, and 64-bit integers unless they are nouns
+// or decimal strings); a table's key has no Validate; or a command with a Move
+// has no Phase.
+func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
+	d := &Domain[S]{def: definition{name: name}}
+	if !domainName.MatchString(name) {
+		panic(fmt.Sprintf("swoosh: a domain can't be called %q: a name is 1 to 63 characters of a-z, 0-9 and _, beginning with a letter", name))
+	}
+	if name == "meta" || name == "state" || name == "log" {
+		panic("swoosh: a domain can't be called meta, state or log, which the engine reserves: choose another name")
+	}
+	d.def.layOut(reflect.TypeFor[S]())
+	d.def.newDomainState = func() *domainState { return newDomainState(&d.def, new(S)) }
+	d.def.validate = func(p *domainState) error {
+		if v, ok := any(*p.state.(*S)).(Validator); ok {
+			return v.Validate()
+		}
+		return nil
+	}
+	for _, r := range rules {
+		r.add(d)
+	}
+	for _, c := range d.def.commands {
+		c.Privileged = d.def.privileged
+	}
+	return d
+}
+
+var (
+	domainName  = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+	commandName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$`)
+)
+
+// Name returns the domain's member in the state's JSON.
+func (d *Domain[S]) Name() string { return d.def.name }
+
+func (d *Domain[S]) definition() *definition { return &d.def }
+
+// Of returns the domain's part of a state, by value and for reading: calling
+// Put on its tables does not compile. It panics if the domain was not passed to
+// Open.
+func (d *Domain[S]) Of(v View) S {
+	for _, p := range v.state.domains {
+		if p.def == &d.def {
+			return *p.state.(*S)
+		}
+	}
+	panic(fmt.Sprintf("swoosh: domain %s was not passed to Open", d.def.name))
+}
+
+// Rule is one line in the declaration of a domain: a command, a reaction, a
+// gate, or Privileged.
+type Rule[S any] struct {
+	add func(*Domain[S])
+}
+
+// On declares a command with payload C. A name without a dot is prefixed with
+// the domain's name; a name with a dot puts the command into the region before
+// the dot.
+func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
+	return Rule[S]{func(d *Domain[S]) {
+		if !strings.Contains(name, ".") {
+			name = d.def.name + "." + name
+		}
+		region, _, _ := strings.Cut(name, ".")
+		t := reflect.TypeFor[C]()
+		c := &command{
+			CommandInfo: CommandInfo{Name: name, Summary: doc, Domain: d.def.name, Region: region},
+			payload:     t,
+			check:       func(p any, v View) error { return p.(C).Check(v) },
+			apply:       func(own *domainState, p any, at Stamp) { p.(C).Apply(own.state.(*S), at) },
+		}
+		if _, ok := any(*new(C)).(Phased); ok {
+			c.phase = func(p any, v View) (string, error) { return p.(Phased).Phase(v) }
+		}
+		for _, o := range opts {
+			o.describe(&c.CommandInfo)
+		}
+		d.def.addCommand(c)
+	}}
+}
+
 // Handler is implemented by the payload type of each command that changes S,
 // the state of its domain. Check may read the whole state and may refuse. Apply
 // can reach only its own domain and cannot fail, so no command is ever half
@@ -45,16 +137,43 @@ type Validator interface {
 	Validate() error
 }
 
+// After declares this domain's reaction to C, a command of another domain. R
+// runs after C's Apply, in the same entry, and cannot refuse.
+func After[R interface{ React(*S, View, C, Stamp) }, S, C any]() Rule[S] {
+	return Rule[S]{func(d *Domain[S]) {
+		d.def.reactions = append(d.def.reactions, reaction{
+			payload: reflect.TypeFor[C](),
+			react: func(own *domainState, v View, payload any, at Stamp) {
+				var r R
+				r.React(own.state.(*S), v, payload.(C), at)
+			},
+		})
+	}}
+}
+
+// Gate declares a gate, by which this domain refuses commands by name. It is
+// called before every command of every domain, in the order of the parts passed
+// to Open.
+func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any]() Rule[S] {
+	return Rule[S]{func(d *Domain[S]) {
+		d.def.gates = append(d.def.gates, func(own *domainState, c Command, at Stamp) error {
+			var g G
+			return g.Refuse(*own.state.(*S), c, at)
+		})
+	}}
+}
+
 // Command is what a Gate sees of a command.
 type Command struct {
 	Name   string
 	Domain string
 }
 
-// Rule is one line in the declaration of a domain: a command, a reaction, a
-// gate, or Privileged.
-type Rule[S any] struct {
-	add func(*Domain[S])
+// Privileged restricts a domain's commands to admins: the API refuses them from
+// any other caller. Engine.Submit accepts them, since only the embedding
+// program calls it.
+func Privileged[S any]() Rule[S] {
+	return Rule[S]{func(d *Domain[S]) { d.def.privileged = true }}
 }
 
 // Option adds to the declaration of a command: a Move, or Refuses.
@@ -119,21 +238,16 @@ type Part interface {
 	definition() *definition
 }
 
-// Domain is a part of the state and the commands that change it.
-type Domain[S any] struct {
-	def definition
-}
-
 // definition is a domain without its type parameter, as the engine uses it.
 type definition struct {
-	name      string
-	commands  []*command
-	gates     []gate
-	reactions []reaction
-	fields    []field // plain ones, in the order of their names
-	tables    []field // in the order of their names
-	newPart   func() *part
-	validate  func(*part) error
+	name           string
+	commands       []*command
+	gates          []gate
+	reactions      []reaction
+	fields         []field // plain ones, in the order of their names
+	tables         []field // in the order of their names
+	newDomainState func() *domainState
+	validate       func(*domainState) error
 
 	privileged bool // see Privileged
 }
@@ -152,99 +266,18 @@ type command struct {
 	payload reflect.Type
 	codec   *canon.Codec
 	object  int // index of the payload's field that names the object; -1: none
-	apply   func(*part, any, Stamp)
+	apply   func(*domainState, any, Stamp)
 	// Each takes a value of type payload.
 	check func(any, View) error
 	phase func(any, View) (string, error) // nil if the command is not Phased
 }
 
-type gate func(*part, Command, Stamp) error
+type gate func(*domainState, Command, Stamp) error
 
 // reaction runs after the Apply of another domain's command.
 type reaction struct {
 	payload reflect.Type
-	react   func(own *part, v View, payload any, at Stamp)
-}
-
-var (
-	domainName  = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-	commandName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$`)
-)
-
-// NewDomain declares a domain. Its name is its member in the state's JSON: 1 to
-// 63 characters of a-z, 0-9 and _, beginning with a letter.
-//
-// NewDomain panics if the declaration cannot work: a name is malformed or
-// occurs twice; a type is outside the data model (floats, times, pointers,
-// maps, interfaces, embedded structs, and 64-bit integers unless they are nouns
-// or decimal strings); a table's key has no Validate; or a command with a Move
-// has no Phase.
-func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
-	d := &Domain[S]{def: definition{name: name}}
-	if !domainName.MatchString(name) {
-		panic(fmt.Sprintf("swoosh: a domain can't be called %q: a name is 1 to 63 characters of a-z, 0-9 and _, beginning with a letter", name))
-	}
-	if name == "meta" || name == "state" || name == "log" {
-		panic("swoosh: a domain can't be called meta, state or log, which the engine reserves: choose another name")
-	}
-	d.def.layOut(reflect.TypeFor[S]())
-	d.def.newPart = func() *part { return newPart(&d.def, new(S)) }
-	d.def.validate = func(p *part) error {
-		if v, ok := any(*p.state.(*S)).(Validator); ok {
-			return v.Validate()
-		}
-		return nil
-	}
-	for _, r := range rules {
-		r.add(d)
-	}
-	for _, c := range d.def.commands {
-		c.Privileged = d.def.privileged
-	}
-	return d
-}
-
-// Name returns the domain's member in the state's JSON.
-func (d *Domain[S]) Name() string { return d.def.name }
-
-func (d *Domain[S]) definition() *definition { return &d.def }
-
-// Of returns the domain's part of a state, by value and for reading: calling
-// Put on its tables does not compile. It panics if the domain was not passed to
-// Open.
-func (d *Domain[S]) Of(v View) S {
-	for _, p := range v.state.parts {
-		if p.def == &d.def {
-			return *p.state.(*S)
-		}
-	}
-	panic(fmt.Sprintf("swoosh: domain %s was not passed to Open", d.def.name))
-}
-
-// On declares a command with payload C. A name without a dot is prefixed with
-// the domain's name; a name with a dot puts the command into the region before
-// the dot.
-func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
-	return Rule[S]{func(d *Domain[S]) {
-		if !strings.Contains(name, ".") {
-			name = d.def.name + "." + name
-		}
-		region, _, _ := strings.Cut(name, ".")
-		t := reflect.TypeFor[C]()
-		c := &command{
-			CommandInfo: CommandInfo{Name: name, Summary: doc, Domain: d.def.name, Region: region},
-			payload:     t,
-			check:       func(p any, v View) error { return p.(C).Check(v) },
-			apply:       func(own *part, p any, at Stamp) { p.(C).Apply(own.state.(*S), at) },
-		}
-		if _, ok := any(*new(C)).(Phased); ok {
-			c.phase = func(p any, v View) (string, error) { return p.(Phased).Phase(v) }
-		}
-		for _, o := range opts {
-			o.describe(&c.CommandInfo)
-		}
-		d.def.addCommand(c)
-	}}
+	react   func(own *domainState, v View, payload any, at Stamp)
 }
 
 func (d *definition) addCommand(c *command) {
@@ -287,39 +320,6 @@ func (d *definition) objectOf(payload reflect.Type) int {
 		}
 	}
 	return -1
-}
-
-// After declares this domain's reaction to C, a command of another domain. R
-// runs after C's Apply, in the same entry, and cannot refuse.
-func After[R interface{ React(*S, View, C, Stamp) }, S, C any]() Rule[S] {
-	return Rule[S]{func(d *Domain[S]) {
-		d.def.reactions = append(d.def.reactions, reaction{
-			payload: reflect.TypeFor[C](),
-			react: func(own *part, v View, payload any, at Stamp) {
-				var r R
-				r.React(own.state.(*S), v, payload.(C), at)
-			},
-		})
-	}}
-}
-
-// Gate declares a gate, by which this domain refuses commands by name. It is
-// called before every command of every domain, in the order of the parts passed
-// to Open.
-func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any]() Rule[S] {
-	return Rule[S]{func(d *Domain[S]) {
-		d.def.gates = append(d.def.gates, func(own *part, c Command, at Stamp) error {
-			var g G
-			return g.Refuse(*own.state.(*S), c, at)
-		})
-	}}
-}
-
-// Privileged restricts a domain's commands to admins: the API refuses them from
-// any other caller. Engine.Submit accepts them, since only the embedding
-// program calls it.
-func Privileged[S any]() Rule[S] {
-	return Rule[S]{func(d *Domain[S]) { d.def.privileged = true }}
 }
 
 // layOut finds the plain fields and the tables of a state's type.
@@ -373,15 +373,4 @@ func layOutField(member reflect.StructField) (f field, isTable bool, err error) 
 	}
 	f.codec = canon.For(row)
 	return f, isTable, nil
-}
-
-// Describe returns the declared commands of domains, in order.
-func Describe(parts ...Part) []CommandInfo {
-	var all []CommandInfo
-	for _, p := range parts {
-		for _, c := range p.definition().commands {
-			all = append(all, c.CommandInfo)
-		}
-	}
-	return all
 }

@@ -25,7 +25,7 @@ type Engine struct {
 	cat    *catalogue
 	store  SnapshotStore
 	home   *home.Home // the directory; nil in memory
-	madeBy Fingerprint
+	madeBy fingerprint
 	meters *meter.Meter
 	tracer trace.Tracer
 
@@ -43,7 +43,7 @@ type Engine struct {
 
 	snapshots   singleflight.Group
 	lastSaved   atomic.Pointer[SnapshotInfo]
-	tailCost    atomic.Int64  // ns that replaying the entries after the last snapshot would take
+	replayCost  atomic.Int64  // ns that replaying the entries after the last snapshot would take
 	snapshotDue chan struct{} // asks the keeper
 	keepers     sync.WaitGroup
 	setAside    asides
@@ -296,7 +296,7 @@ func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
 func (e *Engine) append(x *Entry) (Record, *Error) {
 	s := e.work
 	x.Index, x.StateHash = s.index+1, s.hash
-	rec := Seal(s.chain, x)
+	rec := seal(s.chain, x)
 	if rec.size() > maxEntryBytes {
 		return Record{}, entryTooLarge(x.Command, rec.size())
 	}
@@ -328,13 +328,6 @@ func (e *Engine) commit(g *group) landing {
 	return landing{true, err}
 }
 
-// commitAll is commit's goroutine.
-func (e *Engine) commitAll() {
-	for g := range e.commits {
-		e.landed <- e.commit(g)
-	}
-}
-
 // publish shows the group to readers and watchers.
 func (e *Engine) publish(g *group) {
 	e.published.Store(&g.fork)
@@ -342,7 +335,7 @@ func (e *Engine) publish(g *group) {
 	fresh := make(chan struct{})
 	close(*e.advanced.Swap(&fresh))
 	e.tail.publish(g.records)
-	if cost := e.tailCost.Add(int64(g.cost)); cost > int64(e.o.MaxRecovery) {
+	if cost := e.replayCost.Add(int64(g.cost)); cost > int64(e.o.MaxRecovery) {
 		select {
 		case e.snapshotDue <- struct{}{}:
 		default:
@@ -373,4 +366,27 @@ func (e *Engine) land(g, next *group, l landing) {
 	release(failed...)
 	*next = group{}
 	e.work = nil
+}
+
+// afterFailure returns the error for a submission after a failed sync. index is
+// the entry that the answer rests on, 0 if there is none: the outcome is
+// unknown if that entry is in the group that failed.
+func (e *Engine) afterFailure(index uint64) *Error {
+	if index == 0 || index < e.unknown[0] || index > e.unknown[1] {
+		return e.readOnly()
+	}
+	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; restart the server, then repeat the command with the same key", *e.fault.Load())
+	err.Unknown = true
+	return err
+}
+
+func (e *Engine) readOnly() *Error {
+	return Errorf(ReadOnly, "read-only after a failure: %s; the command was not applied: repair the disk, then restart the server", *e.fault.Load())
+}
+
+// trip makes the engine read-only until it is restarted.
+func (e *Engine) trip(why string) {
+	if e.fault.CompareAndSwap(nil, &why) {
+		e.log.Error("read-only from now on: "+why, "index", e.View().Index())
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/chorus-services/swoosh/internal/canon"
@@ -354,15 +353,6 @@ func (d *DamageError) Error() string {
 		text += ": " + d.Next
 	}
 	return "swoosh: " + text
-}
-
-// quote returns a caller's text in quotes, cut to 128 bytes.
-func quote(s string) string {
-	const most = 128
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
-	}
-	return strconv.Quote(s)
 }
 
 // newInstance returns a random id of 16 hex digits for an internal error.

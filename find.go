@@ -7,7 +7,6 @@ import (
 	"io"
 	"reflect"
 	"strconv"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -20,7 +19,7 @@ type Value struct {
 	view View
 	kind valueKind
 
-	part  *part         // of a domain
+	state *domainState  // of a domain
 	table table         // of a table
 	field *field        // of a table, or of a row's table
 	row   reflect.Value // of a row
@@ -111,9 +110,9 @@ func (v Value) domain(name string) (Value, bool) {
 		json, ok := descend(append(v.view.appendMeta([]byte{'{'}), '}'), name)
 		return Value{view: v.view, kind: innerValue, json: json}, ok
 	}
-	for _, p := range v.view.state.parts {
+	for _, p := range v.view.state.domains {
 		if p.def.name == name {
-			return Value{view: v.view, kind: domainValue, part: p}, true
+			return Value{view: v.view, kind: domainValue, state: p}, true
 		}
 	}
 	return Value{}, false
@@ -121,7 +120,7 @@ func (v Value) domain(name string) (Value, bool) {
 
 // member returns a table or a plain field of a domain.
 func (v Value) member(name string) (Value, bool) {
-	p := v.part
+	p := v.state
 	for i := range p.def.tables {
 		if f := &p.def.tables[i]; f.name == name {
 			return Value{view: v.view, kind: tableValue, table: p.tables[i], field: f}, true
@@ -199,7 +198,7 @@ func (v Value) WriteTo(w io.Writer) (int64, error) {
 	case documentValue:
 		return v.view.WriteTo(w)
 	case domainValue:
-		d.part(v.part)
+		d.domain(v.state)
 	case tableValue:
 		d.table(v.table, v.field)
 	default:
@@ -269,61 +268,6 @@ func (v Value) pageEnd(after string, limit int) (end string) {
 		return ""
 	}
 	return end
-}
-
-// Expect lists what must hold of the state for a command to be applied. Nil or
-// empty members are not checked.
-type Expect struct {
-	StateHash *Hash
-	Index     *uint64 // of the last entry
-	Path      string  // JSON Pointer of a table's row
-	Hash      string  // SHA-256 of the canonical JSON of the row at Path; empty: there must be no such row
-}
-
-func (x Expect) isZero() bool { return x == Expect{} }
-
-func (x Expect) clone() Expect {
-	if x.StateHash != nil {
-		x.StateHash = new(*x.StateHash)
-	}
-	if x.Index != nil {
-		x.Index = new(*x.Index)
-	}
-	return x
-}
-
-// checkExpect returns StaleState if the state is not as expected. The error has
-// the current value of every expected member.
-func (s *state) checkExpect(x Expect) *Error {
-	if x.isZero() {
-		return nil
-	}
-	now := &Error{Kind: StaleState}
-	var stale []string
-	if x.StateHash != nil {
-		hash := s.hash
-		if now.StateHash = &hash; hash != *x.StateHash {
-			stale = append(stale, fmt.Sprintf("the state hash is %s, not the expected %s", hash, *x.StateHash))
-		}
-	}
-	if x.Index != nil {
-		index := s.index
-		if now.Index = &index; index != *x.Index {
-			stale = append(stale, fmt.Sprintf("the last entry is %d, not the expected %d", index, *x.Index))
-		}
-	}
-	if x.Path != "" {
-		domain, table, key, _ := parseRowPath(x.Path) // Its form was checked before the queue.
-		hash, _ := viewOf(s).rowHash(domain, table, key)
-		if now.Path, now.PathHash = x.Path, &hash; hash != x.Hash {
-			stale = append(stale, fmt.Sprintf("%s has changed: its hash is %q, not the expected %q", x.Path, hash, x.Hash))
-		}
-	}
-	if stale == nil {
-		return nil
-	}
-	now.Detail = strings.Join(stale, "; ") + ": read the state again"
-	return now
 }
 
 // parseRowPath parses the JSON Pointer of a table's row. The error's text

@@ -220,7 +220,7 @@ func TestPage(t *testing.T) {
 	})
 	t.Run("a key that is gone is a place all the same", func(t *testing.T) {
 		s := newState(orchardDefs, "n")
-		s.part("barn").write(func() {
+		s.domain("barn").write(func() {
 			for _, k := range []string{"a", "c", "e"} {
 				stateOf[barn](s, "barn").Tools.Put(label(k), gap{})
 			}

@@ -139,7 +139,7 @@ func FuzzStamp(f *testing.F) {
 func FuzzSnapshot(f *testing.F) {
 	defs := []*definition{fuzzDomain.definition()}
 	s := newState(defs, "test")
-	b := snapshotOf(f, s, fingerprint(defs, &Options{}))
+	b := snapshotOf(f, s, fingerprintOf(defs, &Options{}))
 	f.Add(b)
 	f.Add(bytes.Replace(b, []byte(`"fuzz":{}`), []byte(`"fuzz":{"count":3,"rows":{"a":{"at":"019b76daa800-0000-test","note":"n","on":true}}}`), 1))
 	f.Add(bytes.Replace(b, []byte(`"format":1`), []byte(`"format":2`), 1))
@@ -162,7 +162,7 @@ func FuzzSnapshot(f *testing.F) {
 }
 
 // snapshotOf returns the bytes of a state's snapshot.
-func snapshotOf(t testing.TB, s *state, by Fingerprint) []byte {
+func snapshotOf(t testing.TB, s *state, by fingerprint) []byte {
 	files := NewInMemorySnapshotStore()
 	require.NoError(t, files.Save("snapshots/it", func(f SnapshotFile) error {
 		_, err := writeSnapshot(f, s, by)

@@ -89,10 +89,10 @@ var (
 // newOrchard returns an empty state, its orchard, and a way to change that.
 func newOrchard() (*state, *orchard, func(func())) {
 	s := newState(orchardDefs, "n")
-	return s, stateOf[orchard](s, "orchard"), s.part("orchard").write
+	return s, stateOf[orchard](s, "orchard"), s.domain("orchard").write
 }
 
-func stateOf[S any](s *state, domain string) *S { return s.part(domain).state.(*S) }
+func stateOf[S any](s *state, domain string) *S { return s.domain(domain).state.(*S) }
 
 func documentOf(t require.TestingT, s *state) []byte {
 	var b bytes.Buffer
@@ -138,7 +138,7 @@ func changeOrchard(r *rapid.T, s *state) {
 	o, b := stateOf[orchard](s, "orchard"), stateOf[barn](s, "barn")
 	id := noun.ID(rapid.SampledFrom([]string{"a", "b", "c-1", "0", "12"}).Draw(r, "id"))
 	key := drawKey().Draw(r, "key")
-	s.part("orchard").write(func() {
+	s.domain("orchard").write(func() {
 		switch rapid.IntRange(0, 9).Draw(r, "change") {
 		case 0:
 			o.Open = !o.Open
@@ -158,7 +158,7 @@ func changeOrchard(r *rapid.T, s *state) {
 			o.Trees.Put(id, drawTree(r))
 		}
 	})
-	s.part("barn").write(func() {
+	s.domain("barn").write(func() {
 		if rapid.Bool().Draw(r, "tool") {
 			b.Tools.Put(label(key), gap{drawText().Draw(r, "text")})
 		} else {

@@ -17,30 +17,11 @@ import (
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// importing is an import on its way to the writer.
-type importing struct {
-	state   *state
-	payload importPayload
-	fresh   bool // its file was not there before
-	ifMatch *Hash
-	actor   string
-	cost    time.Duration // of decoding it, as a replay must
-}
-
 // Import replaces the whole state by a document as View.WriteTo gives it. On
 // an empty log it is the genesis; later ifMatch must be the state hash. The
 // order of the refusals is the contract's: they cost no more than is needed.
 func (e *Engine) Import(ctx context.Context, ifMatch *Hash, body io.Reader) (Result, error) {
 	return e.importFor(ctx, "", ifMatch, body)
-}
-
-// importsRefused says why no state can be imported now, whichever it is.
-func (e *Engine) importsRefused() *Error {
-	if err := e.writable(true); err != nil {
-		return err
-	}
-	now := e.View()
-	return now.state.askImportGates(now.at)
 }
 
 // importFor is Import, with who asks for it.
@@ -64,8 +45,8 @@ func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, bod
 	case <-e.intake.ended.Done():
 		return Result{}, errShuttingDown()
 	}
-	release := func() { <-e.imports }
-	defer func() { release() }()
+	leave := func() { <-e.imports }
+	defer func() { leave() }()
 	p, err := e.prepareImport(actor, ifMatch, body)
 	if err != nil {
 		return Result{}, err
@@ -74,10 +55,10 @@ func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, bod
 		e.forgetImport(p.imported, err)
 		return Result{}, err
 	}
-	result, err = p.one(e.wait(ctx, p))
+	result, err = one(e.wait(ctx, p))
 	e.forgetImport(p.imported, err)
 	if isUnknown(err) {
-		release = func() { // Its entry may still come.
+		leave = func() { // Its entry may still come.
 			go func() {
 				<-p.done
 				if p.err != nil {
@@ -106,6 +87,16 @@ func isUnknown(err error) bool {
 	return errors.As(err, &e) && e.Unknown
 }
 
+// importing is an import on its way to the writer.
+type importing struct {
+	state   *state
+	payload importPayload
+	fresh   bool // its file was not there before
+	ifMatch *Hash
+	actor   string
+	cost    time.Duration // of decoding it, as a replay must
+}
+
 // prepareImport reads, decodes and saves the state. It needs the slot of
 // imports, since a state takes memory.
 func (e *Engine) prepareImport(actor string, ifMatch *Hash, body io.Reader) (*pending, error) {
@@ -128,17 +119,6 @@ func (e *Engine) prepareImport(actor string, ifMatch *Hash, body io.Reader) (*pe
 		return nil, err
 	}
 	return &pending{imported: in, bytes: 1, done: make(chan struct{})}, nil
-}
-
-// importable says whether a state may be replaced at all.
-func (s *state) importable(ifMatch *Hash, at Stamp) *Error {
-	if err := s.askImportGates(at); err != nil {
-		return err
-	}
-	if ifMatch == nil && s.index > 0 {
-		return Errorf(PreconditionRequired, "the log is not empty: send If-Match: \"%s\" to replace the state of entry %d", s.hash, s.index)
-	}
-	return s.checkExpect(Expect{StateHash: ifMatch})
 }
 
 // decodeImport checks a document and builds its state.
@@ -183,27 +163,17 @@ func readMeta(meta jsontext.Value) (m metaMembers, err error) {
 		return m, FieldError{Pointer: "/meta", Detail: "must be an object with version"}
 	}
 	d := jsontext.NewDecoder(bytes.NewReader(meta))
-	if _, err := d.ReadToken(); err != nil {
-		return m, err
-	}
-	for d.PeekKind() == '"' {
-		name, err := d.ReadToken()
-		if err != nil {
-			return m, err
-		}
-		member := name.String()
+	_, err = canon.ReadMembers(d, func(name string) error {
 		value, err := d.ReadValue()
-		if err != nil {
-			return m, err
-		}
-		switch member {
+		switch name {
 		case "version":
 			m.Version = value.Clone()
 		case "state_hash":
 			m.StateHash = value.Clone()
 		}
-	}
-	return m, nil
+		return err
+	})
+	return m, err
 }
 
 func checkMeta(meta jsontext.Value, document []byte) *Error {
@@ -262,6 +232,26 @@ func (e *Engine) saveImport(in *importing) error {
 		return Errorf(Internal, "the state could not be saved: %w", err)
 	}
 	return nil
+}
+
+// importable says whether a state may be replaced at all.
+func (s *state) importable(ifMatch *Hash, at Stamp) *Error {
+	if err := s.askImportGates(at); err != nil {
+		return err
+	}
+	if ifMatch == nil && s.index > 0 {
+		return Errorf(PreconditionRequired, "the log is not empty: send If-Match: \"%s\" to replace the state of entry %d", s.hash, s.index)
+	}
+	return s.checkExpect(Expect{StateHash: ifMatch})
+}
+
+// importsRefused says why no state can be imported now, whichever it is.
+func (e *Engine) importsRefused() *Error {
+	if err := e.writable(true); err != nil {
+		return err
+	}
+	now := e.View()
+	return now.state.askImportGates(now.at)
 }
 
 // reduceImport swaps the imported state in, if it still may.

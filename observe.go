@@ -133,33 +133,6 @@ func (e *Engine) errDiskFull() *Error {
 	return Errorf(DiskFull, "only %d bytes are free in %s, %d are kept in reserve: free some space; writes resume by themselves", free, e.home.Dir, reserve)
 }
 
-// trip makes the engine read-only until it is restarted.
-func (e *Engine) trip(why string) {
-	if e.fault.CompareAndSwap(nil, &why) {
-		e.log.Error("read-only from now on: "+why, "index", e.View().Index())
-	}
-}
-
-func (e *Engine) readOnly() *Error {
-	return Errorf(ReadOnly, "read-only after a failure: %s; the command was not applied: repair the disk, then restart the server", *e.fault.Load())
-}
-
-// afterFailure returns the error for a submission after a failed sync. index is
-// the entry that the answer rests on, 0 if there is none: the outcome is
-// unknown if that entry is in the group that failed.
-func (e *Engine) afterFailure(index uint64) *Error {
-	if index == 0 || index < e.unknown[0] || index > e.unknown[1] {
-		return e.readOnly()
-	}
-	return e.outcomeUnknown()
-}
-
-func (e *Engine) outcomeUnknown() *Error {
-	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; restart the server, then repeat the command with the same key", *e.fault.Load())
-	err.Unknown = true
-	return err
-}
-
 func (e *Engine) clockSkew(caller Stamp) *Error {
 	now := e.clock.Next(Stamp{})
 	err := Errorf(ClockSkew, "hlc %s is more than %s ahead of this server's %s: check both clocks", caller, e.o.SkewMax, now)

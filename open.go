@@ -29,7 +29,7 @@ func Open(ctx context.Context, o Options, parts ...Part) (*Engine, error) {
 		return nil, err
 	}
 	if err := e.open(ctx); err != nil {
-		return nil, errors.Join(err, e.release())
+		return nil, errors.Join(err, e.closeFiles(false))
 	}
 	return e, nil
 }
@@ -43,7 +43,7 @@ func prepareEngine(o Options, parts []Part) (*Engine, error) {
 	if e.defs, e.cat, err = compile(parts); err != nil {
 		return nil, err
 	}
-	e.madeBy = fingerprint(e.defs, &o)
+	e.madeBy = fingerprintOf(e.defs, &o)
 	return e, nil
 }
 
@@ -52,7 +52,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.openLog(); err != nil {
 		return err
 	}
-	r, err := e.recovery()
+	r, err := newRecovery(e.o, e.defs, e.cat, e.wal)
 	if err != nil {
 		return err
 	}
@@ -68,9 +68,6 @@ func (e *Engine) open(ctx context.Context) error {
 	}
 	return e.start(start)
 }
-
-// recovery looks at log and snapshots as they are now.
-func (e *Engine) recovery() (*recovery, error) { return newRecovery(e.o, e.defs, e.cat, e.wal) }
 
 // openLog takes the directory and opens the log in it.
 func (e *Engine) openLog() (err error) {
@@ -188,12 +185,16 @@ func (e *Engine) start(from *Replay) error {
 	if from.saved > 0 {
 		e.savedAt(from.saved)
 	}
-	e.tailCost.Store(int64(from.cost))
+	e.replayCost.Store(int64(from.cost))
 	if from.rebuilt || from.cost > e.o.MaxRecovery {
 		e.snapshotDue <- struct{}{}
 	}
 	go e.run()
-	go e.commitAll()
+	go func() {
+		for g := range e.commits {
+			e.landed <- e.commit(g)
+		}
+	}()
 	e.keepers.Go(e.keep)
 	return nil
 }
@@ -224,7 +225,7 @@ func (e *Engine) keep() {
 	}
 }
 
-func (e *Engine) snapshotIsDue() bool { return e.tailCost.Load() > int64(e.o.MaxRecovery) }
+func (e *Engine) snapshotIsDue() bool { return e.replayCost.Load() > int64(e.o.MaxRecovery) }
 
 // Snapshot saves a snapshot of the durable state and returns once it is
 // durable. A second caller joins the first.
@@ -255,7 +256,7 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 		return SnapshotInfo{}, e.errDiskFull()
 	}
 	start := time.Now()
-	cost := e.tailCost.Load()
+	cost := e.replayCost.Load()
 	p := e.published.Load()
 	s := p.state
 	info := SnapshotInfo{Index: s.index, HLC: s.stamp, StateHash: s.hash}
@@ -272,7 +273,7 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 	}
 	meter.Since(e.meters.Snapshots, start)
 	e.lastSaved.Store(&info)
-	e.tailCost.Add(-cost)
+	e.replayCost.Add(-cost)
 	if err := prune(e.store, e.base); err != nil {
 		e.log.Warn("old snapshots could not be removed", "why", err)
 	}
@@ -333,9 +334,6 @@ func (e *Engine) lastSnapshot() error {
 	}
 	return err
 }
-
-// release closes what a boot that failed has opened.
-func (e *Engine) release() error { return e.closeFiles(false) }
 
 // closeFiles closes the log, then the mark, which says clean only of a log that
 // was closed well, and then lets go of the directory.

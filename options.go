@@ -1,12 +1,11 @@
 package swoosh
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,9 +55,11 @@ type Options struct {
 	Assert bool
 }
 
-// run returns "run: " and a command of the program, for messages.
+// run returns "run: " and a command of the program, for messages. Empty words are
+// left out: an engine in memory has no directory.
 func (o *Options) run(words ...string) string {
-	return strings.TrimSpace("run: " + o.ProgramName() + " " + strings.Join(words, " "))
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+	return "run: " + strings.Join(append([]string{o.ProgramName()}, words...), " ")
 }
 
 // ProgramName returns the name of the program that a user runs.
@@ -109,18 +110,4 @@ func (o Options) Complete() (Options, error) {
 		}
 	}
 	return o, nil
-}
-
-func fingerprint(defs []*definition, o *Options) Fingerprint {
-	var lines bytes.Buffer
-	for _, d := range defs {
-		fmt.Fprintf(&lines, "%s %d %d\n", d.name, len(d.gates), len(d.reactions))
-		for _, c := range d.commands {
-			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, c.Schema)
-		}
-	}
-	return Fingerprint{
-		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: snapshotFormat,
-		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
-	}
 }

@@ -298,7 +298,9 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 	case <-ctx.Done():
 		return View{}, Errorf(Timeout, "another caller is reading a past state: try again: %w", ctx.Err())
 	}
-	r, err := e.recovery()
+	o := *e.o
+	o.Progress = func(Progress) {} // This is no boot.
+	r, err := newRecovery(&o, e.defs, e.cat, e.wal)
 	if err == nil {
 		r.damaged = e.setFileAside
 		err = r.checkBase()

@@ -38,31 +38,8 @@ func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 	return nil
 }
 
-// perform does what an accepted command does: Apply, then the reactions.
-func (s *state) perform(c *call, v View) {
-	own := s.part(c.cmd.Domain)
-	own.write(func() { c.cmd.apply(own, c.value, v.at) })
-	s.react(c, v)
-}
-
-// force is perform for a command that another reducer accepted.
-func (s *state) force(c *call, at Stamp) (err *Error) {
-	defer caught(c.cmd.Name, &err)
-	s.perform(c, View{s, at})
-	return nil
-}
-
-func (s *state) part(domain string) *part {
-	for _, p := range s.parts {
-		if p.def.name == domain {
-			return p
-		}
-	}
-	panic("swoosh: no domain " + domain)
-}
-
 func (s *state) askGates(c Command, at Stamp) *Error {
-	for _, p := range s.parts {
+	for _, p := range s.domains {
 		for _, refuse := range p.def.gates {
 			if err := refuse(p, c, at); err != nil {
 				return asError(err, Internal)
@@ -70,11 +47,6 @@ func (s *state) askGates(c Command, at Stamp) *Error {
 		}
 	}
 	return nil
-}
-
-func (s *state) askImportGates(at Stamp) (err *Error) {
-	defer caught(ImportCommand, &err)
-	return s.askGates(Command{ImportCommand, "state"}, at)
 }
 
 // refusedBy returns GuardRejected if a guard said no.
@@ -91,17 +63,6 @@ func refusedBy(verdicts []Verdict) *Error {
 	e := Errorf(GuardRejected, "refused by %s", strings.Join(reasons, "; "))
 	e.Guards = verdicts
 	return e
-}
-
-// react runs the reactions of other domains, in the order of the parts.
-func (s *state) react(c *call, v View) {
-	for _, p := range s.parts {
-		for _, r := range p.def.reactions {
-			if r.payload == c.cmd.payload {
-				p.write(func() { r.react(p, v, c.value, v.at) })
-			}
-		}
-	}
 }
 
 // checkPhase returns the phase of the command's object, or an error if the
@@ -139,6 +100,118 @@ func (c *command) subject(value any) string {
 	return name + " " + id + ": " + c.Region
 }
 
+// list joins phases into readable text: "A", "A or B", "A, B or C". An empty
+// phase is "".
+func list(phases ...string) string {
+	text := ""
+	for i, p := range phases {
+		switch {
+		case i == 0:
+		case i == len(phases)-1:
+			text += " or "
+		default:
+			text += ", "
+		}
+		text += cmp.Or(p, `""`)
+	}
+	return text
+}
+
+// perform does what an accepted command does: Apply, then the reactions.
+func (s *state) perform(c *call, v View) {
+	own := s.domain(c.cmd.Domain)
+	own.write(func() { c.cmd.apply(own, c.value, v.at) })
+	s.react(c, v)
+}
+
+// react runs the reactions of other domains, in the order given to Open.
+func (s *state) react(c *call, v View) {
+	for _, p := range s.domains {
+		for _, r := range p.def.reactions {
+			if r.payload == c.cmd.payload {
+				p.write(func() { r.react(p, v, c.value, v.at) })
+			}
+		}
+	}
+}
+
+// trySettle is settle, but returns an error if a faulty domain made a row that
+// cannot be encoded.
+func (s *state) trySettle(command string) (err *Error) {
+	defer caught(command, &err)
+	s.settle()
+	return nil
+}
+
+// checkExpect returns StaleState if the state is not as expected. The error has
+// the current value of every expected member.
+func (s *state) checkExpect(x Expect) *Error {
+	if x.isZero() {
+		return nil
+	}
+	now := &Error{Kind: StaleState}
+	var stale []string
+	if x.StateHash != nil {
+		hash := s.hash
+		if now.StateHash = &hash; hash != *x.StateHash {
+			stale = append(stale, fmt.Sprintf("the state hash is %s, not the expected %s", hash, *x.StateHash))
+		}
+	}
+	if x.Index != nil {
+		index := s.index
+		if now.Index = &index; index != *x.Index {
+			stale = append(stale, fmt.Sprintf("the last entry is %d, not the expected %d", index, *x.Index))
+		}
+	}
+	if x.Path != "" {
+		domain, table, key, _ := parseRowPath(x.Path) // Its form was checked before the queue.
+		hash, _ := viewOf(s).rowHash(domain, table, key)
+		if now.Path, now.PathHash = x.Path, &hash; hash != x.Hash {
+			stale = append(stale, fmt.Sprintf("%s has changed: its hash is %q, not the expected %q", x.Path, hash, x.Hash))
+		}
+	}
+	if stale == nil {
+		return nil
+	}
+	now.Detail = strings.Join(stale, "; ") + ": read the state again"
+	return now
+}
+
+// checkpoint holds what a rollback restores besides the rows and plain fields,
+// which the journal restores.
+type checkpoint struct {
+	state       *state
+	index       uint64
+	stamp       Stamp
+	chain, hash Hash
+	sum         statehash.Sum
+}
+
+func (s *state) checkpoint() checkpoint {
+	return checkpoint{s, s.index, s.stamp, s.chain, s.hash, s.sum}
+}
+
+// restore undoes everything reduced since the checkpoint, and returns the
+// state.
+func (c checkpoint) restore() *state {
+	s := c.state
+	s.journal().undo()
+	s.index, s.stamp, s.chain, s.hash, s.sum = c.index, c.stamp, c.chain, c.hash, c.sum
+	return s
+}
+
+// force is perform for a command that another reducer accepted.
+func (s *state) force(c *call, at Stamp) (err *Error) {
+	defer caught(c.cmd.Name, &err)
+	s.perform(c, View{s, at})
+	return nil
+}
+
+func (s *state) askImportGates(at Stamp) (err *Error) {
+	defer caught(ImportCommand, &err)
+	return s.askGates(Command{ImportCommand, "state"}, at)
+}
+
 // assertPhase panics if a command ended in a phase that it does not declare.
 // Tests use it to find faults in a domain.
 func (c *command) assertPhase(value any, v View, from string) {
@@ -163,44 +236,4 @@ func (c *command) assertPhase(value any, v View, from string) {
 	if !slices.Contains(ends, now) {
 		panic(fmt.Sprintf("%s: Phase, called again after Apply, returns %s, but the command is declared to end in %s: correct its Move or its Apply", c.Name, list(now), list(ends...)))
 	}
-}
-
-// list joins phases into readable text: "A", "A or B", "A, B or C". An empty
-// phase is "".
-func list(phases ...string) string {
-	text := ""
-	for i, p := range phases {
-		switch {
-		case i == 0:
-		case i == len(phases)-1:
-			text += " or "
-		default:
-			text += ", "
-		}
-		text += cmp.Or(p, `""`)
-	}
-	return text
-}
-
-// checkpoint holds what a rollback restores besides the rows and plain fields,
-// which the journal restores.
-type checkpoint struct {
-	state       *state
-	index       uint64
-	stamp       Stamp
-	chain, hash Hash
-	sum         statehash.Sum
-}
-
-func (s *state) checkpoint() checkpoint {
-	return checkpoint{s, s.index, s.stamp, s.chain, s.hash, s.sum}
-}
-
-// restore undoes everything reduced since the checkpoint, and returns the
-// state.
-func (c checkpoint) restore() *state {
-	s := c.state
-	s.journal().undo()
-	s.index, s.stamp, s.chain, s.hash, s.sum = c.index, c.stamp, c.chain, c.hash, c.sum
-	return s
 }

@@ -19,8 +19,7 @@ type Replay struct {
 	last   *Entry            // that was reduced; nil: none since the state was loaded
 	window *keywindow.Window // nil: not loaded, or of no interest
 
-	visit    func(uint64)   // called with each entry that run replayed; nil: not called
-	progress func(Progress) // likewise
+	progress func(Progress) // called as run goes on; nil: not called
 	saved    uint64         // the entry that run began after
 	cost     time.Duration  // of run
 	rebuilt  bool           // whether no snapshot of this reducer was found
@@ -205,7 +204,7 @@ func (r *recovery) fits(s *state) error {
 // is for its stamp.
 func (p *Replay) SealLoss(node string, from, to uint64, chain Hash) Record {
 	payload := canon.Of[loss]().Append(nil, &loss{chain, from, to}, canon.Full)
-	return Seal(chain, p.own(node, to+1, LossCommand, payload))
+	return seal(chain, p.own(node, to+1, LossCommand, payload))
 }
 
 // SealReducer returns an entry log.reducer after the state: these domains go on
@@ -214,7 +213,7 @@ func (p *Replay) SealReducer(node string) Record {
 	payload := canon.Of[reducerChange]().Append(nil, &reducerChange{p.r.madeBy}, canon.Full)
 	x := p.own(node, p.state.index+1, ReducerCommand, payload)
 	x.Changed = true
-	return Seal(p.state.chain, x)
+	return seal(p.state.chain, x)
 }
 
 // own returns an entry of the engine's own that leaves the state as it is.
@@ -268,9 +267,6 @@ func (p *Replay) run(ctx context.Context, to uint64, n uint64) error {
 			return err
 		}
 		last = x
-		if p.visit != nil {
-			p.visit(x.Index)
-		}
 		if x.Index%n == 0 || n == 1 {
 			if err := p.check(ctx, x, good, n); err != nil {
 				return err

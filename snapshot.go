@@ -2,11 +2,13 @@ package swoosh
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,20 +17,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
-	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/store"
 )
-
-// SnapshotFile is a file of a SnapshotStore that is being written.
-type SnapshotFile = store.File
-
-// NewFileSnapshotStore returns a store in a directory. Its folders are made with
-// mode 0700, its files with 0600.
-func NewFileSnapshotStore(dir string) SnapshotStore { return store.NewFiles(dir, durable.OS()) }
-
-// NewInMemorySnapshotStore returns an empty store in memory, for tests and for
-// engines without a directory.
-func NewInMemorySnapshotStore() SnapshotStore { return store.NewMemory() }
 
 // SnapshotStore keeps named files beside the log: snapshots, the key windows
 // beside them, imported states. A name has one slash: "snapshots/…".
@@ -46,10 +36,17 @@ type SnapshotStore interface {
 	SetAside(name string) (aside string, err error)
 }
 
-// Fingerprint says which reducer made a snapshot. Where it is equal, loading
+// SnapshotFile is a file of a SnapshotStore that is being written.
+type SnapshotFile = store.File
+
+// NewInMemorySnapshotStore returns an empty store in memory, for tests and for
+// engines without a directory.
+func NewInMemorySnapshotStore() SnapshotStore { return store.NewMemory() }
+
+// fingerprint says which reducer made a snapshot. Where it is equal, loading
 // the snapshot and replaying the tail makes the state that replaying everything
 // would.
-type Fingerprint struct {
+type fingerprint struct {
 	Commands Hash   `json:"commands"` // of the commands' names, moves and schemas, in the order of the parts
 	Domains  Hash   `json:"domains"`  // of the types of the domains' states
 	Format   uint32 `json:"format"`   // of state, entries and snapshots
@@ -60,19 +57,34 @@ type Fingerprint struct {
 	Commit  string `json:"commit"`           // likewise
 }
 
+// fingerprintOf returns the fingerprint of domains and their program.
+func fingerprintOf(defs []*definition, o *Options) fingerprint {
+	var lines bytes.Buffer
+	for _, d := range defs {
+		fmt.Fprintf(&lines, "%s %d %d\n", d.name, len(d.gates), len(d.reactions))
+		for _, c := range d.commands {
+			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, c.Schema)
+		}
+	}
+	return fingerprint{
+		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: snapshotFormat,
+		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
+	}
+}
+
 // sameReducer compares what shapes a state.
-func (f Fingerprint) sameReducer(g Fingerprint) bool {
+func (f fingerprint) sameReducer(g fingerprint) bool {
 	return f.Commands == g.Commands && f.Domains == g.Domains && f.Format == g.Format && f.Reducer == g.Reducer
 }
 
-func (f Fingerprint) encode() []byte { return canon.Of[Fingerprint]().Append(nil, &f, canon.Full) }
+func (f fingerprint) encode() []byte { return canon.Of[fingerprint]().Append(nil, &f, canon.Full) }
 
 const snapshotFormat = 1
 
 // reducerChange is the payload of log.reducer: it says which reducer goes on
 // from here, from a snapshot with the entry's index.
 type reducerChange struct {
-	MadeBy Fingerprint `json:"made_by"`
+	MadeBy fingerprint `json:"made_by"`
 }
 
 // snapshotHead is a snapshot's members but for checksum and state.
@@ -80,7 +92,7 @@ type snapshotHead struct {
 	chain     Hash
 	hlc       Stamp
 	index     uint64
-	madeBy    Fingerprint
+	madeBy    fingerprint
 	stateHash Hash
 }
 
@@ -126,7 +138,7 @@ const (
 
 // writeSnapshot streams the snapshot of a state; the checksum is patched in
 // last.
-func writeSnapshot(f SnapshotFile, s *state, by Fingerprint) (int64, error) {
+func writeSnapshot(f SnapshotFile, s *state, by fingerprint) (int64, error) {
 	sum := sha256.New()
 	count := &countingWriter{w: io.MultiWriter(f, sum)}
 	fmt.Fprintf(count, `{"chain":"%s","checksum":"%s","format":%d,"last_applied_hlc":"%s","last_applied_index":%d,"made_by":%s,"state":`,
@@ -228,42 +240,26 @@ func readSnapshot(r io.Reader, s *state) (snapshotHead, error) {
 
 func decodeSnapshot(d *jsontext.Decoder, s *state) (head snapshotHead, err error) {
 	var misfit error
-	if _, err := d.ReadToken(); err != nil {
-		return head, err
-	}
-	for d.PeekKind() == '"' {
-		name, err := d.ReadToken()
+	_, err = canon.ReadMembers(d, func(member string) error {
+		if member == "state" {
+			_, faults, err := decodeDocument(d, s)
+			if faults != nil {
+				misfit = misfitError{fieldsError(faults)} // The hash comes after the state.
+			}
+			return err
+		}
+		value, err := d.ReadValue()
 		if err != nil {
-			return head, err
+			return err
 		}
-		switch member := name.String(); member {
-		case "state":
-			_, errs, err := decodeDocument(d, s)
-			if err != nil {
-				return head, err
-			}
-			if errs != nil {
-				misfit = misfitError{fieldsError(errs)} // The hash comes after the state.
-			}
-		default:
-			value, err := d.ReadValue()
-			if err != nil {
-				return head, err
-			}
-			if err := head.set(member, value); err != nil {
-				return head, err
-			}
-		}
-	}
-	if _, err = d.ReadToken(); err != nil {
-		return head, err
-	}
-	return head, misfit
+		return head.set(member, value)
+	})
+	return head, cmp.Or(err, misfit)
 }
 
 func (h *snapshotHead) set(member string, value jsontext.Value) error {
 	if member == "made_by" {
-		return fieldsError(canon.Of[Fingerprint]().Decode(value, &h.madeBy, canon.Full))
+		return fieldsError(canon.Of[fingerprint]().Decode(value, &h.madeBy, canon.Full))
 	}
 	text := strings.Trim(string(value), `"`)
 	var err error
@@ -350,12 +346,11 @@ type brokenFile struct {
 
 func (f *brokenFile) Error() string { return fmt.Sprintf("%s is damaged: %v", f.name, f.why) }
 
-// has reports whether a store has a file.
+// has reports whether a store has a file, also one that cannot be opened.
 func has(store SnapshotStore, name string) bool {
 	f, _, err := store.Open(name)
-	if err != nil {
-		return false
+	if err == nil {
+		_ = f.Close() // It was not even read.
 	}
-	_ = f.Close() // It was not even read.
-	return true
+	return !errors.Is(err, fs.ErrNotExist)
 }

@@ -12,18 +12,11 @@ import (
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// Hash is a SHA-256 digest (FIPS 180-4). Its text form is 64 lower-case hex
-// digits; no other form is accepted.
-type Hash = statehash.Hash
-
-// ParseHash parses the text form of a hash.
-func ParseHash(s string) (Hash, error) { return statehash.Parse(s) }
-
-// state holds the parts of all domains after one entry of the log. A state that
+// state holds the states of all domains after one entry of the log. A state that
 // changes is owned by one goroutine. Its forks are immutable and safe for
 // concurrent use.
 type state struct {
-	parts []*part // in the order given to Open
+	domains []*domainState // in the order given to Open
 
 	index uint64 // of the last entry
 	stamp Stamp  // of the last entry
@@ -32,8 +25,8 @@ type state struct {
 	hash  Hash // as of the last settle
 }
 
-// part is one domain's part of a state.
-type part struct {
+// domainState is one domain's part of a state.
+type domainState struct {
 	def    *definition
 	state  any           // *S
 	value  reflect.Value // of S
@@ -55,10 +48,10 @@ type plain struct {
 	digest Hash
 }
 
-// newPart returns a part with state s. Its tables cannot change until it has a
-// journal and is open.
-func newPart[S any](def *definition, s *S) *part {
-	p := &part{
+// newDomainState returns the part that s is. Its tables cannot change until it
+// has a journal and is open.
+func newDomainState[S any](def *definition, s *S) *domainState {
+	p := &domainState{
 		def: def, state: s, value: reflect.ValueOf(s).Elem(),
 		plain:     make([]plain, len(def.fields)),
 		copyState: func() any { return *s },
@@ -77,19 +70,29 @@ func newState(defs []*definition, node string) *state {
 	s := &state{stamp: Stamp{Node: node}}
 	j := new(journal)
 	for _, d := range defs {
-		p := d.newPart()
+		p := d.newDomainState()
 		p.journal = j
-		s.parts = append(s.parts, p)
+		s.domains = append(s.domains, p)
 	}
 	s.hash = s.sum.Hash()
 	return s
 }
 
+// domain returns the part of a domain, which must be one of the state's.
+func (s *state) domain(domain string) *domainState {
+	for _, p := range s.domains {
+		if p.def.name == domain {
+			return p
+		}
+	}
+	panic("swoosh: no domain " + domain)
+}
+
 // fork returns an immutable copy of s.
 func (s *state) fork() *state {
 	f := &state{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}
-	for _, p := range s.parts {
-		q := p.def.newPart()
+	for _, p := range s.domains {
+		q := p.def.newDomainState()
 		for i := range p.def.fields {
 			at := p.def.fields[i].at
 			q.value.Field(at).Set(p.value.Field(at))
@@ -98,7 +101,7 @@ func (s *state) fork() *state {
 			q.tables[i].fork(p.tables[i])
 		}
 		q.plain = p.plain
-		f.parts = append(f.parts, q)
+		f.domains = append(f.domains, q)
 	}
 	return f
 }
@@ -107,21 +110,13 @@ func (s *state) fork() *state {
 func (s *state) thaw() *state {
 	f := s.fork()
 	j := new(journal)
-	for _, p := range f.parts {
+	for _, p := range f.domains {
 		p.journal = j
 	}
 	return f
 }
 
-func (s *state) journal() *journal { return s.parts[0].journal }
-
-// trySettle is settle, but returns an error if a faulty domain made a row that
-// cannot be encoded.
-func (s *state) trySettle(command string) (err *Error) {
-	defer caught(command, &err)
-	s.settle()
-	return nil
-}
+func (s *state) journal() *journal { return s.domains[0].journal }
 
 // settle updates sum and hash with all changes.
 func (s *state) settle() {
@@ -138,8 +133,8 @@ func (s *state) flush() {
 	s.journal().clear()
 }
 
-// write runs f with the part open for changes.
-func (p *part) write(f func()) {
+// write runs f with the tables open for changes.
+func (p *domainState) write(f func()) {
 	if len(p.def.fields) > 0 && !p.noted {
 		p.journal.add(note{p, "", savedPart{p.copyState(), p.plain}})
 		p.noted = true
@@ -156,7 +151,7 @@ type savedPart struct {
 
 // restore restores the plain fields. It leaves the tables alone: their rows
 // have their own notes.
-func (p *part) restore(_ string, old any) {
+func (p *domainState) restore(_ string, old any) {
 	saved := old.(savedPart)
 	rows := make([]reflect.Value, len(p.tables))
 	for i, f := range p.def.tables {
@@ -171,7 +166,7 @@ func (p *part) restore(_ string, old any) {
 }
 
 // settle updates the digests of the plain fields.
-func (p *part) settle(_ note, sum *statehash.Sum) {
+func (p *domainState) settle(_ note, sum *statehash.Sum) {
 	p.noted = false
 	fresh := slices.Clone(p.plain)
 	for i := range p.def.fields {
@@ -218,9 +213,33 @@ func (v View) StateHash() Hash { return v.state.hash }
 // Chain returns the hash chain as of the last entry, or zero for an empty log.
 func (v View) Chain() Hash { return v.state.chain }
 
+// Changed yields, in order, the JSON Pointers of the rows and plain fields that
+// differ from those in another view of the same domains.
+func (v View) Changed(since View) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i, p := range v.state.domains {
+			q := since.state.domains[i]
+			at := "/" + p.def.name
+			for k := range p.def.fields {
+				if string(p.plain[k].json) != string(q.plain[k].json) && !yield(canon.AppendPointer(at, p.def.fields[k].name)) {
+					return
+				}
+			}
+			for k := range p.def.tables {
+				table := canon.AppendPointer(at, p.def.tables[k].name)
+				for _, key := range p.tables[k].changed(q.tables[k]) {
+					if !yield(canon.AppendPointer(table, key)) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
 func (s *state) defs() []*definition {
-	defs := make([]*definition, len(s.parts))
-	for i, p := range s.parts {
+	defs := make([]*definition, len(s.domains))
+	for i, p := range s.domains {
 		defs[i] = p.def
 	}
 	return defs
@@ -243,26 +262,9 @@ func schemaHash(defs []*definition) Hash {
 	return sha256.Sum256([]byte(strings.Join(lines, "\n")))
 }
 
-// Changed yields, in order, the JSON Pointers of the rows and plain fields that
-// differ from those in another view of the same domains.
-func (v View) Changed(since View) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for i, p := range v.state.parts {
-			q := since.state.parts[i]
-			at := "/" + p.def.name
-			for k := range p.def.fields {
-				if string(p.plain[k].json) != string(q.plain[k].json) && !yield(canon.AppendPointer(at, p.def.fields[k].name)) {
-					return
-				}
-			}
-			for k := range p.def.tables {
-				table := canon.AppendPointer(at, p.def.tables[k].name)
-				for _, key := range p.tables[k].changed(q.tables[k]) {
-					if !yield(canon.AppendPointer(table, key)) {
-						return
-					}
-				}
-			}
-		}
-	}
-}
+// Hash is a SHA-256 digest (FIPS 180-4). Its text form is 64 lower-case hex
+// digits; no other form is accepted.
+type Hash = statehash.Hash
+
+// ParseHash parses the text form of a hash.
+func ParseHash(s string) (Hash, error) { return statehash.Parse(s) }

@@ -30,12 +30,6 @@ func (e *Engine) submitFor(ctx context.Context, r Request, may permit) (Result, 
 	return wait(ctx)
 }
 
-// submitWaiting is submitFor for streams: it waits for room in the queue, and
-// returns a function that waits for the answer.
-func (e *Engine) submitWaiting(ctx context.Context, r Request, may permit) (func(context.Context) (Result, error), error) {
-	return e.submit(ctx, r, may, true)
-}
-
 // submit enqueues a command, and returns a function that waits for the answer:
 // call it once.
 func (e *Engine) submit(ctx context.Context, r Request, may permit, wait bool) (func(context.Context) (Result, error), error) {
@@ -53,7 +47,110 @@ func (e *Engine) submit(ctx context.Context, r Request, may permit, wait bool) (
 		_, err = ended(Result{}, err)
 		return nil, err
 	}
-	return func(ctx context.Context) (Result, error) { return ended(p.one(e.wait(ctx, p))) }, nil
+	return func(ctx context.Context) (Result, error) { return ended(one(e.wait(ctx, p))) }, nil
+}
+
+// one returns the result of a submission of one command.
+func one(rs []Result, err error) (Result, error) {
+	if err != nil {
+		return Result{}, err
+	}
+	return rs[0], nil
+}
+
+func (e *Engine) prepare(r Request, may permit) (*pending, error) {
+	c, err := e.prepareCall(r, may)
+	if err != nil {
+		return nil, err
+	}
+	return newPending([]*call{c}, false), nil
+}
+
+// prepareCall decodes a request. Code of domains runs here: its panic is this
+// command's failure alone.
+func (e *Engine) prepareCall(r Request, may permit) (*call, error) {
+	c, err := e.cat.prepareSafely(r, may)
+	if err != nil {
+		e.reportPanic(r.Command, err)
+		return nil, err
+	}
+	return c, nil
+}
+
+// enqueue asks the guards and hands a submission to run. Without wait a full
+// queue is Overloaded.
+func (e *Engine) enqueue(ctx context.Context, p *pending, wait bool) error {
+	if err := e.askGuards(ctx, p.calls); err != nil {
+		e.reportPanic("guard", err)
+		return err
+	}
+	return e.intake.enqueue(ctx, p, wait)
+}
+
+// askGuards has the guards judge the commands.
+func (e *Engine) askGuards(ctx context.Context, calls []*call) (err *Error) {
+	defer caught("a guard", &err)
+	v := e.View()
+	for _, c := range calls {
+		c.verdicts = judge(ctx, e.o.Guards, c.req, v)
+	}
+	return nil
+}
+
+// wait returns the answer to a submission that is in the queue.
+func (e *Engine) wait(ctx context.Context, p *pending) ([]Result, error) {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		if e.intake.withdraw(p) {
+			return nil, withdrawn(ctx.Err())
+		}
+		err := Errorf(Timeout, "the command was not durable in time: send it again with the same key, or look for its entry: %w", ctx.Err())
+		err.Unknown = true
+		return nil, err
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	if p.hit != 0 {
+		return e.duplicate(p)
+	}
+	return p.results, nil
+}
+
+// duplicate answers a submission whose key the entry p.hit carries: with the
+// first answer if the content is the same.
+func (e *Engine) duplicate(p *pending) ([]Result, error) {
+	entries, err := e.submission(p.hit)
+	if errors.Is(err, errNoEntry) {
+		expired := Errorf(KeyExpired, "the key belongs to entry %d, which a repair took out of the log: look whether the command happened", p.hit)
+		expired.Unknown = true
+		return nil, expired
+	}
+	if err != nil {
+		return nil, Errorf(Internal, "the entry %d that carries the key cannot be read: %w", p.hit, err)
+	}
+	same := len(entries) == len(p.calls) && p.batch == (entries[0].Batch.Count > 0)
+	for i := 0; same && i < len(entries); i++ {
+		same = entries[i].sameContent(p.calls[i])
+	}
+	if !same {
+		return nil, Errorf(IdempotencyKeyReused, "the key belongs to %s, entry %d, with other content: a new command needs a new key", entries[0].Command, p.hit)
+	}
+	results := make([]Result, len(entries))
+	for i, x := range entries {
+		results[i] = Result{x.Index, x.HLC, x.StateHash, x.Changed, true}
+	}
+	return results, nil
+}
+
+// sameContent compares what a key stands for: command, payload, signer,
+// window_id, inputs_hash and evidence.
+func (x *Entry) sameContent(c *call) bool {
+	r := &c.req
+	return x.Command == c.cmd.Name && string(x.Payload) == string(c.payload) &&
+		x.Signer == r.Signer && x.WindowID == r.WindowID && x.InputsHash == r.InputsHash &&
+		slices.Equal(x.Evidence, r.Evidence)
 }
 
 // SubmitBatch applies 1 to 1000 commands as one: in order, each seeing those
@@ -85,84 +182,6 @@ func (e *Engine) submitBatchFor(ctx context.Context, key string, rs []Request, m
 	return e.wait(ctx, p)
 }
 
-func (p *pending) one(rs []Result, err error) (Result, error) {
-	if err != nil {
-		return Result{}, err
-	}
-	return rs[0], nil
-}
-
-// pending is a submission: one command, an atomic batch, or an import.
-type pending struct {
-	calls    []*call
-	batch    bool
-	imported *importing
-	key      string
-	keySince Stamp
-	bytes    int64
-	taken    atomic.Bool // by run, or withdrawn by its caller: whoever is first
-	done     chan struct{}
-
-	// Written by run or commit before done is closed.
-	results []Result
-	err     *Error
-	hit     uint64 // the entry that carried the key before; the caller compares
-}
-
-// index is that of the entry that the submission's answer names; 0 if it was
-// refused.
-func (p *pending) index() uint64 {
-	if p.hit == 0 && len(p.results) > 0 {
-		return p.results[0].Index
-	}
-	return p.hit
-}
-
-// release lets the callers of submissions go on, with the answers they hold.
-func release(all ...*pending) {
-	for _, p := range all {
-		close(p.done)
-	}
-}
-
-func newPending(calls []*call, batch bool) *pending {
-	first := calls[0].req
-	p := &pending{calls: calls, batch: batch, key: first.IdempotencyKey, keySince: first.KeySince, done: make(chan struct{})}
-	for _, c := range calls {
-		p.bytes += int64(c.size)
-	}
-	return p
-}
-
-func (e *Engine) prepare(r Request, may permit) (*pending, error) {
-	c, err := e.prepareCall(r, may)
-	if err != nil {
-		return nil, err
-	}
-	return newPending([]*call{c}, false), nil
-}
-
-// prepareCall decodes a request. Code of domains runs here: its panic is this
-// command's failure alone.
-func (e *Engine) prepareCall(r Request, may permit) (*call, error) {
-	c, err := e.cat.prepareSafely(r, may)
-	if err != nil {
-		e.reportPanic(r.Command, err)
-		return nil, err
-	}
-	return c, nil
-}
-
-// askGuards has the guards judge the commands.
-func (e *Engine) askGuards(ctx context.Context, calls []*call) (err *Error) {
-	defer caught("a guard", &err)
-	v := e.View()
-	for _, c := range calls {
-		c.verdicts = judge(ctx, e.o.Guards, c.req, v)
-	}
-	return nil
-}
-
 func (e *Engine) prepareBatch(key string, rs []Request, may permit) (*pending, error) {
 	if len(rs) == 0 {
 		return nil, Errorf(MalformedRequest, "a batch has 1 to %d commands: this one has none", batchMaxCommands)
@@ -186,14 +205,52 @@ func (e *Engine) prepareBatch(key string, rs []Request, may permit) (*pending, e
 	return newPending(calls, true), nil
 }
 
-// enqueue asks the guards and hands a submission to run. Without wait a full
-// queue is Overloaded.
-func (e *Engine) enqueue(ctx context.Context, p *pending, wait bool) error {
-	if err := e.askGuards(ctx, p.calls); err != nil {
-		e.reportPanic("guard", err)
-		return err
+// submitWaiting is submitFor for streams: it waits for room in the queue, and
+// returns a function that waits for the answer.
+func (e *Engine) submitWaiting(ctx context.Context, r Request, may permit) (func(context.Context) (Result, error), error) {
+	return e.submit(ctx, r, may, true)
+}
+
+// pending is a submission: one command, an atomic batch, or an import.
+type pending struct {
+	calls    []*call
+	batch    bool
+	imported *importing
+	key      string
+	keySince Stamp
+	bytes    int64
+	taken    atomic.Bool // by run, or withdrawn by its caller: whoever is first
+	done     chan struct{}
+
+	// Written by run or commit before done is closed.
+	results []Result
+	err     *Error
+	hit     uint64 // the entry that carried the key before; the caller compares
+}
+
+func newPending(calls []*call, batch bool) *pending {
+	first := calls[0].req
+	p := &pending{calls: calls, batch: batch, key: first.IdempotencyKey, keySince: first.KeySince, done: make(chan struct{})}
+	for _, c := range calls {
+		p.bytes += int64(c.size)
 	}
-	return e.intake.enqueue(ctx, p, wait)
+	return p
+}
+
+// index is that of the entry that the submission's answer names; 0 if it was
+// refused.
+func (p *pending) index() uint64 {
+	if p.hit == 0 && len(p.results) > 0 {
+		return p.results[0].Index
+	}
+	return p.hit
+}
+
+// release lets the callers of submissions go on, with the answers they hold.
+func release(all ...*pending) {
+	for _, p := range all {
+		close(p.done)
+	}
 }
 
 // Bounds of the queue.
@@ -332,60 +389,4 @@ func errOverloaded() *Error {
 
 func withdrawn(cause error) *Error {
 	return Errorf(Timeout, "the command was withdrawn before the writer took it: %w", cause)
-}
-
-// wait returns the answer to a submission that is in the queue.
-func (e *Engine) wait(ctx context.Context, p *pending) ([]Result, error) {
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		if e.intake.withdraw(p) {
-			return nil, withdrawn(ctx.Err())
-		}
-		err := Errorf(Timeout, "the command was not durable in time: send it again with the same key, or look for its entry: %w", ctx.Err())
-		err.Unknown = true
-		return nil, err
-	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	if p.hit != 0 {
-		return e.duplicate(p)
-	}
-	return p.results, nil
-}
-
-// duplicate answers a submission whose key the entry p.hit carries: with the
-// first answer if the content is the same.
-func (e *Engine) duplicate(p *pending) ([]Result, error) {
-	entries, err := e.submission(p.hit)
-	if errors.Is(err, errNoEntry) {
-		expired := Errorf(KeyExpired, "the key belongs to entry %d, which a repair took out of the log: look whether the command happened", p.hit)
-		expired.Unknown = true
-		return nil, expired
-	}
-	if err != nil {
-		return nil, Errorf(Internal, "the entry %d that carries the key cannot be read: %w", p.hit, err)
-	}
-	same := len(entries) == len(p.calls) && p.batch == (entries[0].Batch.Count > 0)
-	for i := 0; same && i < len(entries); i++ {
-		same = entries[i].sameContent(p.calls[i])
-	}
-	if !same {
-		return nil, Errorf(IdempotencyKeyReused, "the key belongs to %s, entry %d, with other content: a new command needs a new key", entries[0].Command, p.hit)
-	}
-	results := make([]Result, len(entries))
-	for i, x := range entries {
-		results[i] = Result{x.Index, x.HLC, x.StateHash, x.Changed, true}
-	}
-	return results, nil
-}
-
-// sameContent compares what a key stands for: command, payload, signer,
-// window_id, inputs_hash and evidence.
-func (x *Entry) sameContent(c *call) bool {
-	r := &c.req
-	return x.Command == c.cmd.Name && string(x.Payload) == string(c.payload) &&
-		x.Signer == r.Signer && x.WindowID == r.WindowID && x.InputsHash == r.InputsHash &&
-		slices.Equal(x.Evidence, r.Evidence)
 }

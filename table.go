@@ -59,7 +59,7 @@ func (t Table[K, V]) From(key K) iter.Seq2[K, V] {
 			return
 		}
 		rows := t.rows
-		if t.own != nil && t.own.part.open {
+		if t.own != nil && t.own.domain.open {
 			rows = rows.Copy() // Apply may change the table in the loop.
 		}
 		rows.Ascend(key, func(k K, r *row[V]) bool { return yield(k, r.value) })
@@ -107,7 +107,7 @@ func (t *Table[K, V]) Delete(key K) {
 }
 
 func (t *Table[K, V]) change(key K, r *row[V]) {
-	if t.own != nil && !t.own.part.open {
+	if t.own != nil && !t.own.domain.open {
 		panic("swoosh: only Apply and React may change a table: " + t.own.field.name)
 	}
 	if t.rows == nil {
@@ -115,7 +115,7 @@ func (t *Table[K, V]) change(key K, r *row[V]) {
 	}
 	old := t.set(key, r)
 	if t.own != nil {
-		t.own.part.journal.add(note{t, string(key), old})
+		t.own.domain.journal.add(note{t, string(key), old})
 	}
 }
 
@@ -130,10 +130,10 @@ func (t *Table[K, V]) set(key K, r *row[V]) (old *row[V]) {
 	return old
 }
 
-// owner ties a table to the part that it belongs to.
+// owner ties a table to the domain that it belongs to.
 type owner struct {
-	part  *part
-	field *field
+	domain *domainState
+	field  *field
 }
 
 // table is a Table of any types.
@@ -204,7 +204,7 @@ func (t *Table[K, V]) settle(n note, sum *statehash.Sum) {
 	if !ok || now.counted {
 		return
 	}
-	place := statehash.Prefix(t.own.part.def.name, t.own.field.name, n.key)
+	place := statehash.Prefix(t.own.domain.def.name, t.own.field.name, n.key)
 	now.digest = statehash.Digest(t.own.field.codec.Append(place, reflect.ValueOf(&now.value).Elem(), canon.Sparse))
 	now.counted = true
 	sum.Add(&now.digest)
@@ -224,7 +224,7 @@ type note struct {
 	old   any
 }
 
-// journaled is a thing that changes: a table's row, or a part's plain fields.
+// journaled is a thing that changes: a table's row, or a domain's plain fields.
 type journaled interface {
 	restore(key string, old any)
 	settle(note, *statehash.Sum)

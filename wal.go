@@ -59,9 +59,9 @@ const (
 	groupMaxEntries = 4096 // in a group
 )
 
-// Seal returns the record of an entry, where before is the chain of the entry
+// seal returns the record of an entry, where before is the chain of the entry
 // before it.
-func Seal(before Hash, x *Entry) Record {
+func seal(before Hash, x *Entry) Record {
 	r := Record{Index: x.Index, JSON: x.appendTo(nil)}
 	r.Chain = link(before, r.JSON)
 	return r

@@ -293,10 +293,10 @@ func TestCutRecord(t *testing.T) {
 // one before.
 func TestSeal(t *testing.T) {
 	x := &Entry{Index: 7, HLC: Stamp{WallMS: 1, Node: "n"}, Command: "a.b", Payload: []byte("{}")}
-	r := Seal(Hash{1}, x)
+	r := seal(Hash{1}, x)
 	require.Equal(t, uint64(7), r.Index)
 	require.Equal(t, link(Hash{1}, r.JSON), r.Chain)
-	require.NotEqual(t, r.Chain, Seal(Hash{2}, x).Chain)
+	require.NotEqual(t, r.Chain, seal(Hash{2}, x).Chain)
 	back, err := DecodeEntry(r)
 	require.NoError(t, err)
 	require.Equal(t, x, back)

@@ -120,7 +120,7 @@ func shown(text []byte) string {
 }
 
 // quotedMax limits the text that Quote returns, in bytes of s.
-const quotedMax = 256
+const quotedMax = 128
 
 // Quote returns s as a Go string literal for an error message, shortened if it
 // is long.

@@ -51,28 +51,28 @@ var errDamaged = errors.New("its checksum does not match")
 // up to MaxKeys keys.
 func Read(from io.Reader, index uint64) (*Window, error) {
 	in := &summedReader{r: bufio.NewReaderSize(from, 1<<16), sum: sha256.New()}
-	head := in.take(len(magic) + 9)
+	head := in.next(len(magic) + 9)
 	if in.err != nil || string(head[:len(magic)]) != magic {
 		return nil, errDamaged
 	}
 	if got := binary.BigEndian.Uint64(head[len(magic):]); got != index {
 		return nil, fmt.Errorf("it is of entry %d, not %d", got, index)
 	}
-	since, ok := parseStamp(string(in.take(int(head[len(head)-1]))))
+	since, ok := parseStamp(string(in.next(int(head[len(head)-1]))))
 	w := New(MaxKeys, Stamp{})
-	count := binary.BigEndian.Uint64(append(in.take(8), make([]byte, 8)...))
+	count := binary.BigEndian.Uint64(append(in.next(8), make([]byte, 8)...))
 	if !ok || count > MaxKeys {
 		return nil, errDamaged
 	}
 	for range count {
-		b := in.take(recordBytes)
+		b := in.next(recordBytes)
 		if in.err != nil {
 			return nil, errDamaged
 		}
 		w.push(record{keyHash(b[:16]), binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint16(b[32:])}, "")
 	}
 	want := in.sum.Sum(nil)
-	if got := in.take(len(want)); in.err != nil || !bytes.Equal(got, want) {
+	if got := in.next(len(want)); in.err != nil || !bytes.Equal(got, want) {
 		return nil, errDamaged
 	}
 	w.since = since
@@ -110,8 +110,8 @@ type summedReader struct {
 	b   [64 + 256]byte
 }
 
-// take returns the next n bytes, or none after an error.
-func (s *summedReader) take(n int) []byte {
+// next returns the next n bytes, or none after an error.
+func (s *summedReader) next(n int) []byte {
 	if s.err == nil {
 		_, s.err = io.ReadFull(s.r, s.b[:n])
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"reflect"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -53,7 +52,7 @@ func tablesOf(document []byte) (tables map[string]bool, err error) {
 
 func readTables(raw []byte) (map[string]bool, error) {
 	var list []string
-	if faults := canon.For(reflect.TypeFor[[]string]()).Decode(raw, reflect.ValueOf(&list).Elem(), canon.Full); faults != nil {
+	if faults := canon.Of[[]string]().Decode(raw, &list, canon.Full); faults != nil {
 		fault := faults[0]
 		fault.Pointer = "/meta/tables" + fault.Pointer
 		return nil, fault
