@@ -61,6 +61,11 @@ func (o *Options) run(words ...string) string {
 	return strings.TrimSpace("run: " + o.ProgramName() + " " + strings.Join(words, " "))
 }
 
+// isBuild reports whether a program and its version are this program's own.
+func (o *Options) isBuild(program, version string) bool {
+	return program == o.Program && version == cmp.Or(o.Version, o.Commit) && program != ""
+}
+
 // ProgramName returns the name of the program that a user runs.
 func (o *Options) ProgramName() string { return cmp.Or(o.Program, "swoosh") }
 
