@@ -37,9 +37,10 @@ type Options struct {
 	// commands are answered. The writer waits for it. Nil: not called.
 	Published func(View)
 
-	// ReducerVersion is the version of the domains' rules. Change it when the
-	// same commands may make another state than before: the next start then
-	// replays the whole log and compares.
+	// ReducerVersion is the version of the domains' code. Change it if an entry
+	// of the log may now make another state, or be refused: the next start then
+	// replays the whole log and compares. It notices other declarations by
+	// itself, but not other code.
 	ReducerVersion string
 
 	Program string // the program's name, for messages ("run: doors repair DIR") and snapshots; empty: swoosh
