@@ -227,7 +227,7 @@ func (r *recovery) foreign(index uint64, has string) *DamageError {
 	next := "use the program that wrote it"
 	switch program, version := r.writer(); {
 	case r.o.isBuild(program, version):
-		next = "an earlier build of " + strings.TrimSpace(program+" "+version) + " wrote it: use that one, or bring back what this one lacks"
+		next = "another build of " + strings.TrimSpace(program+" "+version) + " wrote it: use that one, or add what this one lacks"
 	case program != "":
 		next = "use " + strings.TrimSpace(program+" "+version) + ", which wrote it"
 	}

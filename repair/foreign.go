@@ -32,8 +32,8 @@ func (s *site) refuseForeign(p *swoosh.Replay) error {
 	writer, next := "another program", "repair it with the program that wrote it"
 	switch program, version := p.Writer(); {
 	case program == s.o.Program && version == cmp.Or(s.o.Version, s.o.Commit) && program != "":
-		writer = "an earlier build of " + strings.TrimSpace(program+" "+version)
-		next = "use that build, or bring back what this one lacks"
+		writer = "another build of " + strings.TrimSpace(program+" "+version)
+		next = "use that build, or add what this one lacks"
 	case program != "":
 		writer = strings.TrimSpace(program + " " + version)
 		next = fmt.Sprintf("run, with %s: %s repair %s", writer, program, s.o.Dir)
