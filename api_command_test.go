@@ -130,7 +130,7 @@ func TestBatch(t *testing.T) {
 		`[` + addA + `,{"command":"counter.start","x":1}]`:        {"/1/x", "/1/x is not a member of this object"},
 		`[1]`: {"/0", "/0 must be an object, not a number"},
 		`[` + addA + `,` + with(`"expect":{}`) + `]`:                                    {"/1/expect", "/1/expect must have state_hash, index, or path with hash"},
-		`[` + addA + `,` + with(`"expect":{"path":"x","hash":""}`) + `]`:                {"/1/expect/path", "/1/expect/path must begin with a slash, such as /project/projects"},
+		`[` + addA + `,` + with(`"expect":{"path":"x","hash":""}`) + `]`:                {"/1/expect/path", "/1/expect/path must begin with a slash, such as /domain/table"},
 		`[` + addA + `,` + with(`"idempotency_key":"k"`) + `]`:                          {"/1/idempotency_key", "/1/idempotency_key is not allowed inside a batch: send the key of the whole batch in the header Idempotency-Key"},
 		`[` + addA + `,{"command":"counter.add","payload":{"counter":"z","amount":1}}]`: {"/1/payload/counter", "counter z is not there: counter.start begins it"},
 	} {

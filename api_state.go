@@ -90,7 +90,7 @@ func (x *exchange) limit() (int, error) {
 func parseIndex(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n > indexMax || strconv.FormatUint(n, 10) != s {
-		return 0, fmt.Errorf("an index must be an integer from 0 to 2^53-1, not %s", canon.Quote(s))
+		return 0, fmt.Errorf("must be an integer from 0 to 2^53-1, not %s", canon.Quote(s))
 	}
 	return n, nil
 }
@@ -126,7 +126,7 @@ func (x *exchange) viewAt() (View, error) {
 		}
 	}
 	if err != nil {
-		return View{}, Errorf(MalformedRequest, "at: %w", err)
+		return View{}, Errorf(MalformedRequest, "at %w", err)
 	}
 	v, err := x.engine.ViewAt(ctx, index)
 	return v, stopped(ctx, err)

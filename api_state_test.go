@@ -266,7 +266,7 @@ func TestImportFaults(t *testing.T) {
 		`{"meta":{"version":1},"countre":{}}`: {"invalid_state", "/countre", "/countre is not a domain of this server (did you mean \"counter\"?)"},
 		`{"meta":{"version":1,"state_hash":"` + zeros + `"}}`:                               {"invalid_state", "/meta/tables", "/meta/tables is missing: it lists the JSON Pointers of the tables"},
 		`{"meta":{"version":1,"state_hash":"` + zeros + `","tables":"x"}}`:                  {"invalid_state", "/meta/tables", "/meta/tables must be an array, not a string"},
-		`{"meta":{"version":1,"state_hash":"` + zeros + `","tables":["/a"]}}`:               {"invalid_state", "/meta/tables/0", "/meta/tables/0 must be the JSON Pointer of a table, such as /project/projects, not \"/a\""},
+		`{"meta":{"version":1,"state_hash":"` + zeros + `","tables":["/a"]}}`:               {"invalid_state", "/meta/tables/0", "/meta/tables/0 must be the JSON Pointer of a table, such as /domain/table, not \"/a\""},
 		`{"meta":{"version":1,"state_hash":"` + zeros + `","tables":[]},"counter":1}`:       {"invalid_state", "/counter", "/counter must be an object"},
 		`{"meta":{"version":2,"state_hash":"` + zeros[1:] + `"}}`:                           {"malformed_request", "/meta/state_hash", "/meta/state_hash must be 64 lower-case hex digits"},
 		`{"meta":{"version":1,"state_hash":"` + strings.Repeat("A", 64) + `","tables":[]}}`: {"malformed_request", "/meta/state_hash", "/meta/state_hash must be 64 lower-case hex digits"},

@@ -225,7 +225,10 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 // parts could keep what it holds.
 func (r *recovery) foreign(index uint64, has string) *DamageError {
 	next := "use the program that wrote it"
-	if program, version := r.writer(); program != "" {
+	switch program, version := r.writer(); {
+	case r.o.isBuild(program, version):
+		next = "another build of " + strings.TrimSpace(program+" "+version) + " wrote it: use that one, or add what this one lacks"
+	case program != "":
 		next = "use " + strings.TrimSpace(program+" "+version) + ", which wrote it"
 	}
 	return &DamageError{Index: index, Detail: has + ", which " + r.o.ProgramName() + " lacks", Next: next, Cause: CauseForeign}

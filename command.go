@@ -160,7 +160,7 @@ func newCatalogue(defs []*definition) (*catalogue, error) {
 // compile collects the definitions and the commands of the domains.
 func compile(parts []Part) ([]*definition, *catalogue, error) {
 	if len(parts) == 0 {
-		return nil, nil, errors.New("swoosh: an engine needs a domain")
+		return nil, nil, errors.New("swoosh: there is no domain: pass at least one")
 	}
 	var defs []*definition
 	for i, p := range parts {

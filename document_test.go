@@ -84,7 +84,7 @@ func TestDecodeDocument(t *testing.T) {
 			{`{"orchard":{"trees":{"a":{"height":-1}}}}`, `/orchard/trees/a must not hang from the sky`},
 			{`{"orchard":{"trees":{"a":{"fruit":[{"name":"ok"},{"name":"A"}]}}}}`, `/orchard/trees/a/fruit/1/name must consist of a-z, 0-9 and dash, not "A"`},
 			{`{"orchard":{"count":null}}`, `/orchard/count must be an integer, not null`},
-			{`{"orchard":{"owner":{"seal":"x"}}}`, `/orchard/owner/seal a hash must be 64 lower-case hex digits, not 1 characters`},
+			{`{"orchard":{"owner":{"seal":"x"}}}`, `/orchard/owner/seal must be a hash of 64 lower-case hex digits, not 1 characters`},
 			{`{"orchard":{"count":13}}`, `/orchard/count must not be 13`},
 			{`{"orchard":{"count":14}}`, `/orchard must not count 14`},
 		} {

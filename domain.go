@@ -16,7 +16,8 @@ type Domain[S any] struct {
 }
 
 // NewDomain declares a domain. Its name is its member in the state's JSON: 1 to
-// 63 characters of a-z, 0-9 and _, beginning with a letter.
+// 63 characters of a-z, 0-9 and _, beginning with a letter. The engine reserves
+// meta, state and log.
 //
 // NewDomain panics if the declaration cannot work: a name is malformed or
 // occurs twice; a type is outside the data model (floats, times, pointers,
@@ -287,7 +288,7 @@ func (d *definition) addCommand(c *command) {
 	if c.Region == "state" || c.Region == "log" {
 		panic(fmt.Sprintf("swoosh: a command can't be called %s: the engine reserves the regions state and log, choose another name", c.Name))
 	}
-	if err := canon.CheckDomainType(c.payload); err != nil {
+	if err := checkType(c.payload); err != nil {
 		panic(fmt.Sprintf("swoosh: payload of %s: %v", c.Name, err))
 	}
 	if c.payload.Kind() != reflect.Struct {
@@ -368,9 +369,23 @@ func layOutField(member reflect.StructField) (f field, isTable bool, err error) 
 			return f, true, fmt.Errorf("the key of table %s is %s, which accepts any string: use noun.ID, or your own type with Validate", f.name, f.key)
 		}
 	}
-	if err := canon.CheckDomainType(row); err != nil {
+	if err := checkType(row); err != nil {
 		return f, isTable, fmt.Errorf("%s: %w", f.name, err)
 	}
 	f.codec = canon.For(row)
 	return f, isTable, nil
+}
+
+// checkType returns an error if t cannot be the type of a payload, a row or a
+// plain field.
+func checkType(t reflect.Type) error {
+	if t.Kind() == reflect.Struct {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if _, isTable := reflect.New(f.Type).Interface().(table); isTable {
+				return fmt.Errorf("%s is a table, and only the state of a domain has tables: move it there, with a key that names both", f.Name)
+			}
+		}
+	}
+	return canon.CheckDomainType(t)
 }

@@ -266,12 +266,19 @@ func fieldsError(errs []FieldError) error {
 func faultsOf(err error) []FieldError {
 	var e *Error
 	var f FieldError
+	var p *FieldError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &e) && e.Errors != nil:
 		return e.Errors
+	case errors.As(err, &p):
+		f = *p
+		fallthrough
 	case errors.As(err, &f):
+		if f.Pointer != "" && f.Pointer[0] != '/' {
+			f.Pointer = "/" + f.Pointer // Without it the answer's pointer would not be one.
+		}
 		return []FieldError{f}
 	case e != nil:
 		return []FieldError{{Detail: e.Detail}}

@@ -278,7 +278,7 @@ func parseRowPath(p string) (domain, table, key string, err error) {
 		return "", "", "", err
 	}
 	if len(tokens) != 3 {
-		return "", "", "", fmt.Errorf("must be the JSON Pointer of a table's row, such as /project/projects/alpha, not %s", canon.Quote(p))
+		return "", "", "", fmt.Errorf("must be the JSON Pointer of a table's row, such as /domain/table/key, not %s", canon.Quote(p))
 	}
 	if err := checkTableKey(tokens[2]); err != nil {
 		return "", "", "", fmt.Errorf("must be the JSON Pointer of a table's row, but %s %w", canon.Quote(tokens[2]), err)

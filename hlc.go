@@ -40,7 +40,7 @@ func (t Stamp) append(b []byte) []byte {
 // ParseStamp parses the form that String returns, and no other.
 func ParseStamp(s string) (Stamp, error) {
 	wrong := func() (Stamp, error) {
-		return Stamp{}, fmt.Errorf("an hlc must be <12 hex digits>-<4 hex digits>-<node>, not %q", s)
+		return Stamp{}, fmt.Errorf("must be an hlc, <12 hex digits>-<4 hex digits>-<node>, not %q", s)
 	}
 	if len(s) < 19 || s[12] != '-' || s[17] != '-' || strings.ToLower(s) != s {
 		return wrong()

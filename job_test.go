@@ -3,6 +3,7 @@ package swoosh_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -55,6 +56,8 @@ type jobAdd struct {
 // Validate points at one member by a FieldError, or at several by an Error.
 func (c jobAdd) Validate() error {
 	switch {
+	case c.From == 13: // by reference, and without a slash
+		return &swoosh.FieldError{Pointer: "from", Detail: "must not be 13"}
 	case c.From > 100:
 		err := swoosh.Errorf(swoosh.InvalidPayload, "from and to are out of range")
 		err.Errors = []swoosh.FieldError{{Pointer: "/from", Detail: "must be at most 100"}, {Pointer: "/to", Detail: "must be at most 100"}}
@@ -79,8 +82,13 @@ func (s jobSpan) Validate() error {
 }
 
 func (c jobAdd) Phase(v swoosh.View) (string, error) { return jobPhase(v, c.Job) }
-func (c jobAdd) Check(swoosh.View) error             { return nil }
-func (c jobAdd) Apply(s *jobs, _ swoosh.Stamp)       { s.Jobs.Put(c.Job, jobRow{"QUEUED"}) }
+func (c jobAdd) Check(swoosh.View) error {
+	if c.To == 66 {
+		return errors.New("66 is full") // not by Errorf
+	}
+	return nil
+}
+func (c jobAdd) Apply(s *jobs, _ swoosh.Stamp) { s.Jobs.Put(c.Job, jobRow{"QUEUED"}) }
 
 type jobStart struct {
 	Worker noun.Name `json:"worker"`
@@ -150,6 +158,8 @@ func TestGone(t *testing.T) {
 	require.Contains(t, log.String(), "job.drop: Phase, called again after Apply, fails with not_found: there is no job b: declare To(swoosh.Gone) if the command removes its object")
 	requireKind(t, swoosh.Internal, onJob(t, e, "job.drop", `{"job":"b","burnt":true}`))
 	require.Contains(t, log.String(), "job.drop: Phase, called again after Apply, returns ASHES, but the command is declared to end in QUEUED: correct its Move or its Apply")
+	requireKind(t, swoosh.Internal, onJob(t, e, "job.add", `{"job":"c","to":66}`))
+	require.Contains(t, log.String(), `"cause":"66 is full","hint":"a refusal needs a kind: make it with swoosh.Errorf"`)
 	_, there := jobDomain.Of(e.View()).Jobs.Get("b")
 	require.True(t, there, "D2")
 }
@@ -176,6 +186,7 @@ func TestPayloadPointsAtMembers(t *testing.T) {
 	api.Attach(swooshtest.Open(t, swoosh.Options{}, jobDomain))
 	for payload, want := range map[string][]string{
 		`{"job":"a","from":3,"to":2}`:               {"/payload/to must not be before from"},
+		`{"job":"a","from":13,"to":20}`:             {"/payload/from must not be 13"},
 		`{"job":"a","from":101}`:                    {"/payload/from must be at most 100", "/payload/to must be at most 100"},
 		`{"job":"a","span":{"first":3,"last":2}}`:   {"/payload/span/last must not be before first"},
 		`{"job":"A b","span":{"first":3,"last":2}}`: {`/payload/job must consist of a-z, 0-9 and dash, not "A b"`, "/payload/span/last must not be before first"},
@@ -212,6 +223,10 @@ func TestDeclarationsSayWhatIsWrong(t *testing.T) {
 		{declares[struct{}]("log"), "swoosh: a domain can't be called meta, state or log, which the engine reserves: choose another name"},
 		{declares("x", command("a.b.c")), `swoosh: a command can't be called "a.b.c": a name is region.verb, each 1 to 63 characters of a-z, 0-9 and _, beginning with a letter`},
 		{declares("x", command("state.import")), "swoosh: a command can't be called state.import: the engine reserves the regions state and log, choose another name"},
+		{declares[holding[swoosh.Table[noun.ID, holding[swoosh.Table[noun.ID, small]]]]]("doors"),
+			"swoosh: domain doors: value: Value is a table, and only the state of a domain has tables: move it there, with a key that names both"},
+		{declares[holding[map[string]bool]]("doors"),
+			"swoosh: domain doors: value: map[string]bool is not allowed in a domain: use a swoosh.Table in the state, and a slice elsewhere"},
 		{declares[struct {
 			small `json:"small"`
 		}]("x"), `swoosh: domain x: small is embedded: write its fields out, or give it a name and a tag json:"…"`},

@@ -150,8 +150,12 @@ func (e *Engine) reportPanic(command string, err *Error) {
 	err.Detail = fmt.Sprintf("%s failed because of a fault in the server: the server's log has the cause, under instance %s", command, err.Instance)
 	attrs := []any{"command", command, "instance", err.Instance, "cause", errors.Unwrap(err)}
 	var p *panicError
-	if errors.As(err, &p) {
+	var own *Error
+	switch cause := errors.Unwrap(err); {
+	case errors.As(err, &p):
 		attrs = append(attrs, "stack", string(p.stack))
+	case cause != nil && !errors.As(cause, &own):
+		attrs = append(attrs, "hint", "a refusal needs a kind: make it with swoosh.Errorf")
 	}
 	e.log.Error("a command failed because of a fault in its domain", attrs...)
 }

@@ -36,9 +36,10 @@ type Options struct {
 	// commands are answered. The writer waits for it. Nil: not called.
 	Published func(View)
 
-	// ReducerVersion is the version of the domains' rules. Change it when the
-	// same commands may make another state than before: the next start then
-	// replays the whole log and compares.
+	// ReducerVersion is the version of the domains' code. Change it if an entry
+	// of the log may now make another state, or be refused: the next start then
+	// replays the whole log and compares. It notices other declarations by
+	// itself, but not other code.
 	ReducerVersion string
 
 	Program string // the program's name, for messages ("run: doors repair DIR") and snapshots; empty: swoosh
@@ -60,6 +61,11 @@ type Options struct {
 func (o *Options) run(words ...string) string {
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 	return "run: " + strings.Join(append([]string{o.ProgramName()}, words...), " ")
+}
+
+// isBuild reports whether a program and its version are this program's own.
+func (o *Options) isBuild(program, version string) bool {
+	return program == o.Program && version == cmp.Or(o.Version, o.Commit) && program != ""
 }
 
 // ProgramName returns the name of the program that a user runs.

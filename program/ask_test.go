@@ -208,7 +208,7 @@ func TestCommandStream(t *testing.T) {
 	require.Equal(t, strings.Join([]string{
 		"   LINE     ENTRY  OUTCOME             COMMAND",
 		"      1         5  changed             project.create",
-		"      3         -  malformed_request   the line is not a command: jsontext: invalid character 'x' at start of value",
+		"      3         -  malformed_request   the line is not a command: invalid character 'x' at start of value",
 		"      4         -  unknown_command     x: ",
 	}, "\n"), shorten(swooshRun(t, create("e")+"\nx\n"+`{"command":"x"}`, "command", "-").out, "x: "))
 	require.Equal(t, codeUsage, swooshRun(t, "", "command", "-", "{}").code)

@@ -78,7 +78,7 @@ func readPayload(ctx context.Context, stdin io.Reader, given string) (payload []
 		return nil, exitf(codeUsage, "the payload has more than %d bytes, which no server accepts: split it into several commands", payloadMaxBytes)
 	}
 	if !json.Valid(payload) {
-		return nil, exitf(codeUsage, "the payload is not JSON: give an object such as '{\"name\":\"Alpha\"}', @FILE, or - to read it from stdin")
+		return nil, exitf(codeUsage, "the payload is not JSON: give an object in single quotes, such as '{\"member\":\"value\"}', or @FILE, or - to read it from stdin")
 	}
 	return payload, nil
 }

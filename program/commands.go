@@ -164,9 +164,14 @@ func (a *app) explain(out *output, name string, all []described) error {
 	return exitf(codeUsage, "there is no command %q%s", name, meant(name, names, a.name()+" commands lists them all"))
 }
 
+// phases returns phases as people read them: "" is one without a name, - is none.
 func phases(names []string) string {
 	if len(names) == 0 {
 		return "-"
 	}
-	return printable(strings.Join(names, "|"))
+	var all []string
+	for _, name := range names {
+		all = append(all, cmp.Or(printable(name), `""`))
+	}
+	return strings.Join(all, "|")
 }

@@ -92,7 +92,7 @@ func oneLine(err error) string {
 	text = strings.ReplaceAll(text, ": swoosh: ", ": ")
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 	if errors.Is(err, fs.ErrPermission) {
-		text += fmt.Sprintf(": run it as the owner, or let the user with id %d do that", os.Geteuid())
+		text += fmt.Sprintf(": run it as the owner, or give the user with id %d access", os.Geteuid())
 	}
 	return strings.Map(func(r rune) rune {
 		if isCommanding(r) {

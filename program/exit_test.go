@@ -77,7 +77,7 @@ func TestUsage(t *testing.T) {
 		{"log --from 0", "the first entry is 1"},
 		{"watch --from 0", "the first entry is 1"},
 		{"import", "FILE is missing"},
-		{"import a --if-match abc", "a hash must be 64 lower-case hex digits"},
+		{"import a --if-match abc", "must be a hash of 64 lower-case hex digits"},
 	}
 	for _, test := range tests {
 		t.Run(test.args, func(t *testing.T) {

@@ -29,7 +29,7 @@ code 5), compare the output of "{program} state --path /meta/state_hash".`,
 		if cmd.Flags().Changed("if-match") {
 			hash, err := swoosh.ParseHash(strings.Trim(strings.TrimSpace(ifMatch), `"`))
 			if err != nil {
-				return exitf(codeUsage, "--if-match: %w", err)
+				return exitf(codeUsage, "--if-match %w", err)
 			}
 			ifMatch = hash.String()
 		}

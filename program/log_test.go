@@ -86,6 +86,12 @@ func TestLogThatARepairSetAside(t *testing.T) {
 		require.Less(t, strings.Count(got.out, "\n"), 2*projects)
 	}
 	requireGap(dir)
+	without := filepath.Join(t.TempDir(), "without")
+	require.NoError(t, os.CopyFS(without, os.DirFS(dir)))
+	require.NoError(t, os.Remove(newest(t, without, "*.sst")))
+	gone := swooshRun(t, "", "log", without)
+	require.Equal(t, codeDamaged, gone.code, gone.out)
+	require.Regexp(t, `\.sst is missing\n$`, gone.err)
 	repaired := swooshRun(t, "", "repair", dir, "--accept-loss")
 	require.Equal(t, codeGood, repaired.code, repaired.err)
 	logs, err := filepath.Glob(filepath.Join(dir, "lost", "log-[0-9]"))

@@ -60,7 +60,9 @@ func TestProgramOfAnEmbedder(t *testing.T) {
 				require.Regexp(t, "^(doors: |time=)", line, args)
 			}
 		}
-		require.NotContains(t, strings.ToLower(out.String()+errs.String()), "swoosh", args)
+		for _, foreign := range []string{"swoosh", "project", "alpha"} {
+			require.NotContains(t, strings.ToLower(out.String()+errs.String()), foreign, args)
+		}
 		return outcome{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 	}
 	var p *process
@@ -78,13 +80,14 @@ func TestProgramOfAnEmbedder(t *testing.T) {
 	}{
 		{"version", codeGood, "doors 1.0.0, commit unknown, go1."},
 		{"help", codeGood, "doors is a small durable control plane"},
+		{"help", codeGood, "-v, --version"},
 		{"help serve", codeGood, `(default "./doors-data")`},
 		{"help command", codeGood, `doors command doors.open '{"door":"demo"}'`},
 		{"help commands", codeGood, "doors commands doors.open --json"},
 		{"help state", codeGood, "doors state --path /doors"},
 		{"help token", codeGood, "doors token ingest"},
 		{"help log", codeGood, "DOORS_ADDR"},
-		{"commands", codeGood, "doors.close"},
+		{"commands", codeGood, `doors.open   ""|CLOSED  OPEN    Open a door.`},
 		{"commands doors.opn", codeUsage, "doors: there is no command \"doors.opn\", did you mean doors.open? doors commands lists them all\n"},
 		{"chart", codeGood, "OPEN --> CLOSED : doors.close"},
 		{"__complete command doors.o", codeGood, "doors.open\tOpen a door."},
@@ -97,6 +100,8 @@ func TestProgramOfAnEmbedder(t *testing.T) {
 		{"health", codeGood, "ready"},
 		{"commands", codeGood, "doors.close"},
 		{`command doors.open {"door":"front"}`, codeGood, "changed"},
+		{`command doors.open {door:front}`, codeUsage, `give an object in single quotes, such as '{"member":"value"}'`},
+		{"state --path doors", codeFailed, "must begin with a slash, such as /domain/table"},
 		{`command doors.opn {"door":"front"}`, codeFailed, "doors: unknown_command: "},
 		{"(kill)", codeGood, ""},
 		{"verify " + at("data"), codeGood, "1 in all"},

@@ -25,9 +25,10 @@ type Info struct {
 	Version string // empty: the main module's, as Go recorded it in the build
 	Commit  string // empty: likewise
 
-	// ReducerVersion names the meaning of the domains' code. Change it if equal
-	// commands may lead to another state than before: then the next start replays
-	// the whole log and compares.
+	// ReducerVersion names the meaning of the domains' code. Change it if an entry
+	// of the log may now make another state, or be refused: then the next start
+	// replays the whole log and compares. It notices other declarations by itself,
+	// but not other code.
 	ReducerVersion string
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 // denied is what follows the name of what a user may not open.
-const denied = "permission denied: run it as the owner, or let the user with id 65534 do that"
+const denied = "permission denied: run it as the owner, or give the user with id 65534 access"
 
 // nobody is a user that is not root, who may read and write anything.
 const nobody = 65534

@@ -82,6 +82,7 @@ func newHelp(root *cobra.Command) *cobra.Command {
 				return unknownCommand(root, args)
 			}
 			cmd.InitDefaultHelpFlag()
+			cmd.InitDefaultVersionFlag()
 			return cmd.Help()
 		},
 	}

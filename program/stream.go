@@ -140,7 +140,7 @@ func (t *tally) print(line int, a client.Answer) error {
 	}
 	refused := *a.Refused
 	if n, ok := a.Command.Payload.(noCommand); ok {
-		refused = client.Error{Code: client.MalformedRequest, Detail: "the line is not a command: " + n.Error(), Happened: client.No}
+		refused = client.Error{Code: client.MalformedRequest, Detail: "the line is not a command: " + strings.TrimPrefix(strings.TrimPrefix(n.Error(), "jsontext: "), "json: "), Happened: client.No}
 	}
 	t.refused++
 	if refused.Happened == client.Unknown {

@@ -1,6 +1,7 @@
 package repair
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +30,11 @@ func (s *site) refuseForeign(p *swoosh.Replay) error {
 		return nil
 	}
 	writer, next := "another program", "repair it with the program that wrote it"
-	if program, version := p.Writer(); program != "" {
+	switch program, version := p.Writer(); {
+	case program == s.o.Program && version == cmp.Or(s.o.Version, s.o.Commit) && program != "":
+		writer = "another build of " + strings.TrimSpace(program+" "+version)
+		next = "use that build, or add what this one lacks"
+	case program != "":
 		writer = strings.TrimSpace(program + " " + version)
 		next = fmt.Sprintf("run, with %s: %s repair %s", writer, program, s.o.Dir)
 	}

@@ -113,6 +113,17 @@ func TestDirectoryFromBefore(t *testing.T) {
 	require.EqualError(t, err, "the log in "+dir+" was written by another program; stock lacks its domain doors and its command doors.open: repair it with the program that wrote it")
 }
 
+// TestAnotherBuildOfTheSameVersion: a command was taken out of a program whose
+// version stayed the same, so naming the version alone would be no help.
+func TestAnotherBuildOfTheSameVersion(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	withDoors(t, dir, func(*swoosh.Engine) {})
+	same := by("doors", "1.0.0", dir)
+	require.Equal(t, "another build of doors 1.0.0 wrote it: use that one, or add what this one lacks", refuses(t, same, first).Next)
+	_, err := repair.Repair(t.Context(), same, acceptReducer, first)
+	require.EqualError(t, err, "the log in "+dir+" was written by another build of doors 1.0.0; doors lacks its command doors.open: use that build, or add what this one lacks")
+}
+
 // TestMadeByNamesTheLastProgram, and survives a crash and a start that is refused.
 func TestMadeByNamesTheLastProgram(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")

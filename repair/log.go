@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
@@ -21,8 +22,8 @@ import (
 // never acknowledged, and that the next start drops.
 //
 // It steps over damage, and then ends with a *DamageError that names the entries
-// that are missing. Other errors end it at once: fs.ErrNotExist if dir holds no
-// log, durable.ErrLocked if a server is using it.
+// and the table files that are missing. Other errors end it at once:
+// fs.ErrNotExist if dir holds no log, durable.ErrLocked if a server is using it.
 func ReadLog(dir string, from uint64) iter.Seq2[swoosh.Record, error] {
 	return func(yield func(swoosh.Record, error) bool) {
 		tables, newest, err := openFiles(dir)
@@ -39,7 +40,12 @@ func ReadLog(dir string, from uint64) iter.Seq2[swoosh.Record, error] {
 				return
 			}
 		}
-		if err := lost.damage(tables.Broken); err != nil {
+		gone, err := badgerlog.Missing(dir)
+		if err != nil {
+			yield(swoosh.Record{}, err)
+			return
+		}
+		if err := lost.damage(tables.Broken, gone); err != nil {
 			yield(swoosh.Record{}, err)
 		}
 	}
@@ -72,6 +78,9 @@ func openFiles(dir string) (tables *tableLog, newest []swoosh.Record, err error)
 			files++
 		case ".sst":
 			files++
+		}
+		if e.Name() == badgerlog.Manifest {
+			files++ // It names the tables, even if none is left.
 		}
 	}
 	if files == 0 {
@@ -130,13 +139,16 @@ func (g *gaps) pass(r swoosh.Record) {
 	g.next = r.Index + 1
 }
 
-func (g *gaps) damage(broken []string) error {
+func (g *gaps) damage(broken, gone []string) error {
 	var what []string
 	if len(g.all) > 0 {
 		what = append(what, "entries "+strings.Join(g.all, ", ")+" cannot be read")
 	}
 	for _, name := range broken {
 		what = append(what, name+" is damaged")
+	}
+	for _, name := range gone {
+		what = append(what, name+" is missing")
 	}
 	if what == nil {
 		return nil

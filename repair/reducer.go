@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
@@ -36,7 +37,7 @@ const RowsMost = 100
 // mendReducer goes on with domains that would have made another state: from
 // the newest sound snapshot, whoever made it.
 func (s *site) mendReducer(ctx context.Context, p *swoosh.Replay, c *rescue, a Accept, report *Report) error {
-	report.say("%v", c.differs)
+	report.say("%s", strings.TrimPrefix(c.differs.Error(), "swoosh: "))
 	newest := c.anchors[len(c.anchors)-1]
 	if newest.foreign != nil {
 		report.say("What of snapshot %d does not fit the domains begins at zero.", newest.view.Index())

@@ -178,7 +178,7 @@ func (c *rescue) explain(report *Report) {
 		report.say("Nothing that an entry did is lost.")
 	}
 	if lost := c.unproven(); len(lost) > 0 {
-		report.say("%d entries after that can still be read; the first is %d. They cannot be applied without those before them. They are written to a file, so that you can look at them and post their commands again.", len(lost), lost[0].Index)
+		report.say("%d entries after that can still be read; the first is %d. No chain from the sound ones proves them, so they are not applied. They are written to a file: look at each before you post its command again.", len(lost), lost[0].Index)
 	}
 	for _, i := range c.wrong {
 		report.say("%s contradicts the log. It is set aside.", swoosh.SnapshotName(i))

@@ -56,7 +56,7 @@ func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Eng
 func RequireScenarios(t *testing.T, dir string, parts ...swoosh.Part) {
 	t.Helper()
 	for _, c := range swoosh.Describe(parts...) {
-		require.FileExists(t, filepath.Join(dir, strings.ReplaceAll(c.Name, ".", "_")+".txt"))
+		require.FileExists(t, filepath.Join(dir, strings.ReplaceAll(c.Name, ".", "_")+".txt"), "%s has no scenario", c.Name)
 	}
 }
 
@@ -290,7 +290,9 @@ func ReadChart(t *testing.T, file string) []ChartCell {
 // phases.
 func RequireChart(t *testing.T, chart []ChartCell, parts ...swoosh.Part) {
 	t.Helper()
-	require.Empty(t, ChartFaults(chart, parts...))
+	if faults := ChartFaults(chart, parts...); faults != nil {
+		require.Fail(t, "the declarations and the chart differ", strings.Join(faults, "\n"))
+	}
 }
 
 // ChartFaults returns the differences between the declarations of the domains

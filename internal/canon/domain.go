@@ -49,13 +49,36 @@ func checkDomain(t reflect.Type, path string, quoted bool, outer []reflect.Type)
 		if quoted || t.Name() != "" && t.Implements(validatorType) {
 			return nil
 		}
-		return fmt.Errorf("%s: %s has 64 bits, but JSON numbers have 53: add the tag option string, or use a type with Validate that stays below 2^53", path, t)
+		return fmt.Errorf("%s has 64 bits, but JSON numbers have 53: add the tag option string, or use a type with Validate that stays below 2^53", typeAt(path, t))
 	case reflect.Slice:
 		return checkDomain(t.Elem(), path+"[]", false, outer)
 	case reflect.Struct:
 		return checkDomainFields(t, path, outer)
 	}
-	return fmt.Errorf("%s: %s (%s) is not allowed in a domain: use a bool, string, integer, struct, slice, or a type with MarshalText and UnmarshalText", path, t, t.Kind())
+	return fmt.Errorf("%s is not allowed in a domain: %s", typeAt(path, t), insteadOf(t))
+}
+
+// typeAt names a type and where it is. The path begins with a type's name.
+func typeAt(path string, t reflect.Type) string {
+	if path == t.String() {
+		return path
+	}
+	return path + ": " + t.String()
+}
+
+// insteadOf says what to use in place of a type that a domain cannot have.
+func insteadOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Float32, reflect.Float64:
+		return "use an integer of a smaller unit, or a string"
+	case reflect.Map:
+		return "use a swoosh.Table in the state, and a slice elsewhere"
+	case reflect.Pointer:
+		return "use " + t.Elem().String() + " itself"
+	case reflect.Array:
+		return "use a slice"
+	}
+	return "use a bool, string, integer, struct, slice, or a type with MarshalText and UnmarshalText"
 }
 
 // checkEmbedded refuses embedded structs: their promoted methods, above all

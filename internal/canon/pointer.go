@@ -18,7 +18,7 @@ func ParsePointer(p string) (tokens []string, err error) {
 		return nil, nil
 	}
 	if p[0] != '/' {
-		return nil, errors.New("must begin with a slash, such as /project/projects")
+		return nil, errors.New("must begin with a slash, such as /domain/table")
 	}
 	for rest := p; ; {
 		at := strings.IndexByte(rest, '~')

@@ -62,7 +62,7 @@ func readTables(raw []byte) (map[string]bool, error) {
 		if tokens, err := canon.ParsePointer(t); err != nil || len(tokens) != 2 {
 			return nil, canon.FieldError{
 				Pointer: fmt.Sprintf("/meta/tables/%d", i),
-				Detail:  "must be the JSON Pointer of a table, such as /project/projects, not " + canon.Quote(t),
+				Detail:  "must be the JSON Pointer of a table, such as /domain/table, not " + canon.Quote(t),
 			}
 		}
 		tables[t] = true

@@ -24,11 +24,11 @@ type Hash [32]byte
 func Parse(s string) (Hash, error) {
 	var h Hash
 	if len(s) != 2*len(h) {
-		return Hash{}, fmt.Errorf("a hash must be 64 lower-case hex digits, not %d characters", len(s))
+		return Hash{}, fmt.Errorf("must be a hash of 64 lower-case hex digits, not %d characters", len(s))
 	}
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return Hash{}, fmt.Errorf("a hash must be 64 lower-case hex digits, not %q", s)
+			return Hash{}, fmt.Errorf("must be a hash of 64 lower-case hex digits, not %q", s)
 		}
 	}
 	_, err := hex.Decode(h[:], []byte(s))
