@@ -67,9 +67,6 @@ func closeObjects(v any) {
 	}
 }
 
-// escape writes a name as JSON Pointer has it.
-var escape = strings.NewReplacer("~", "~0", "/", "~1")
-
 // object gives the object at a path in the document, by the names of members.
 // A reference stands for what it refers to.
 func (d *description) object(path ...string) map[string]any {
@@ -84,7 +81,7 @@ func (d *description) find(path ...string) (o map[string]any, at string) {
 	o, at = d.doc, "#"
 	for _, name := range path {
 		o, _ = o[name].(map[string]any)
-		at += "/" + escape.Replace(name)
+		at += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 		if ref, ok := o["$ref"].(string); ok {
 			o, at = d.find(strings.Split(ref, "/")[1:]...)
 		}

@@ -421,7 +421,7 @@ func TestImport(t *testing.T) {
 			require.Eventually(t, func() bool {
 				files, err := os.ReadDir(filepath.Join(r.o.Dir, "imports"))
 				return err == nil && len(files) == 1
-			}, time.Minute, time.Millisecond, "what no entry names goes after the boot")
+			}, 10*time.Second, time.Millisecond, "what no entry names goes after the boot")
 			require.FileExists(t, filepath.Join(r.o.Dir, kept))
 			for index, hash := range map[uint64]swoosh.Hash{1: now, 2: want, 3: want, 4: end.StateHash()} {
 				v, err := r.ViewAt(context.Background(), index)
