@@ -224,8 +224,7 @@ func TestDurabilityNamesItsTests(t *testing.T) {
 	}
 }
 
-// TestFilesCanBeHeldInTheHead bounds the length of files: linesMost lines, of a
-// test 600.
+// TestFilesCanBeHeldInTheHead limits the length of files.
 func TestFilesCanBeHeldInTheHead(t *testing.T) {
 	for _, dir := range packages(t) {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
