@@ -3,29 +3,42 @@
 # root.
 GO ?= go
 
-.PHONY: build check vet test race damage pages kill stream demo bench fuzz alerts dist dist-test
+# Packages are compiled without the paths of this checkout, so that tests, pages
+# and other checkouts share what is in Go's cache. build -v names each package that
+# it compiles, which takes minutes at first.
+export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
+
+# TEST is go test that prints a line for each package as it ends, each failure
+# whole, and a count. The time limit, of a package, ends what hangs: the longest
+# takes a minute on an idle machine.
+TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -timeout 15m
+
+.PHONY: build check vet race test damage pages kill stream demo bench fuzz alerts dist dist-test
 
 build: ## the program, in bin/swoosh
-	$(GO) build -trimpath -o bin/swoosh ./cmd/swoosh
+	$(GO) build -v -o bin/swoosh ./cmd/swoosh
 
-check: vet race damage pages demo ## what a change must pass
+check: build vet race test ## what a change must pass
 
 vet:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'd:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(GO) mod verify
 
-test:
-	$(GO) test ./...
+race: ## every test under the race detector; those of very many cases make some
+	$(GO) build -race -v ./...
+	$(TEST) -race ./...
 
-race:
-	$(GO) test -race -timeout 20m ./...
+test: ## every test whole, damage, pages and demo among them
+	$(TEST) -count=1 ./...
 
-damage: ## every kind of damage to the log's files, which race makes some of
+damage: ## of test, every kind of damage to the log's files
 	$(GO) test -run TestDamageInBadgersFiles .
 
-pages: ## every command of every page, read out of the pages
+pages: ## of test, every command of every page, read out of the pages
 	$(GO) test -count=1 -timeout 10m -run TestPages -v ./program
+
+# kill, stream and bench want a machine that does nothing else.
 
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
@@ -35,11 +48,11 @@ STREAM_MB ?= 1000
 stream: ## a stream of STREAM_MB megabytes, watching the server's memory
 	SWOOSH_STREAM_MB=$(STREAM_MB) $(GO) test -count=1 -timeout 20m -run TestStreamMemoryIsBounded -v ./program
 
-demo: build ## the ten-minute tour
-	SWOOSH=bin/swoosh examples/demo.sh
-
 bench: ## durable commands a second, beside what disk, Badger and HTTP do alone
 	$(GO) test -run '^$$' -bench . -benchtime 2s . ./internal/canon
+
+demo: build ## the ten-minute tour
+	SWOOSH=bin/swoosh examples/demo.sh
 
 FUZZTIME ?= 30s
 fuzz: ## every decoder, FUZZTIME each

@@ -300,6 +300,7 @@ func (d *description) hold(t *testing.T) {
 // TestAnswersAreAsDescribed runs the tests with the most requests again, and
 // every scenario of the domains, and checks each answer against the document.
 func TestAnswersAreAsDescribed(t *testing.T) {
+	skipUnderRace(t)
 	d := describe(whole(t))
 	d.hold(t)
 	for name, test := range map[string]func(*testing.T){

@@ -141,6 +141,7 @@ func TestOpenAPIHasEveryCommand(t *testing.T) {
 // TestCommandsAreTakenAsDescribed changes the example of every command in many
 // ways: the server refuses what does not fit the document, and nothing else.
 func TestCommandsAreTakenAsDescribed(t *testing.T) {
+	skipUnderRace(t)
 	s := whole(t)
 	d := describe(s)
 	examples := envelopes

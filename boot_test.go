@@ -192,7 +192,7 @@ func TestSnapshot(t *testing.T) {
 // TestOpenRefuses directories that are not for it.
 func TestOpenRefuses(t *testing.T) {
 	open := func(dir string, change func(*swoosh.Options)) error {
-		o := swoosh.Options{Dir: dir}
+		o := swoosh.Options{Dir: dir, Logger: textLogger(io.Discard)}
 		if change != nil {
 			change(&o)
 		}

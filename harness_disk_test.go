@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -159,13 +160,36 @@ func listing(t testing.TB, dir string) map[string]string {
 			return nil
 		}
 		if name != "lock" {
-			b, err := os.ReadFile(path)
+			info, err := d.Info()
 			require.NoError(t, err)
-			files[name] = string(b)
+			files[name] = fmt.Sprint(info.Size(), " bytes: ", string(unpadded(t, path)))
 		}
 		return nil
 	}))
 	return files
+}
+
+// unpadded returns a file without the zeros at its end. Badger's files are of many
+// megabytes and nearly empty.
+func unpadded(t testing.TB, name string) []byte {
+	t.Helper()
+	f, err := os.Open(name)
+	require.NoError(t, err)
+	defer f.Close()
+	end := int64(0)
+	for {
+		data, err := f.Seek(end, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			break
+		}
+		require.NoError(t, err)
+		end, err = f.Seek(data, unix.SEEK_HOLE)
+		require.NoError(t, err)
+	}
+	b := make([]byte, end)
+	_, err = f.ReadAt(b, 0)
+	require.NoError(t, err)
+	return bytes.TrimRight(b, "\x00")
 }
 
 // memtable returns the file that Badger writes to, and how much of it is used.
@@ -175,15 +199,7 @@ func memtable(t testing.TB, dir string) (name string, used int64) {
 	require.NoError(t, err)
 	require.NotEmpty(t, names)
 	name = names[len(names)-1]
-	f, err := os.Open(name)
-	require.NoError(t, err)
-	defer f.Close()
-	hole, err := unix.Seek(int(f.Fd()), 0, unix.SEEK_HOLE)
-	require.NoError(t, err)
-	b := make([]byte, hole)
-	_, err = f.ReadAt(b, 0)
-	require.NoError(t, err)
-	return name, int64(len(bytes.TrimRight(b, "\x00")))
+	return name, int64(len(unpadded(t, name)))
 }
 
 // flip inverts a bit of a file.
@@ -287,8 +303,7 @@ func (l lived) hash(n uint64) swoosh.Hash { return l.entries[n-1].StateHash }
 func place(t testing.TB, dir string, index uint64) (name string, begin, end int64) {
 	t.Helper()
 	name, _ = memtable(t, dir)
-	b, err := os.ReadFile(name)
-	require.NoError(t, err)
+	b := unpadded(t, name)
 	at := bytes.Index(b, fmt.Appendf(nil, `"index":%d,`, index))
 	require.Positive(t, at)
 	begin = int64(max(bytes.LastIndex(b[:at], []byte(`{"changed":`)), bytes.LastIndex(b[:at], []byte(`{"batch":`))))

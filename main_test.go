@@ -29,3 +29,15 @@ func raceDetector() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
+
+// leaveOut reports whether case n of a test of very many is left out: under the
+// race detector four in five are. make test makes all.
+func leaveOut(n int) bool { return raceDetector() && n%5 != 0 }
+
+// skipUnderRace skips a test under the race detector: what it repeats, or
+// computes in one goroutine, takes long there. make test makes it.
+func skipUnderRace(t *testing.T) {
+	if raceDetector() {
+		t.Skip("make test makes it, without the race detector")
+	}
+}

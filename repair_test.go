@@ -388,6 +388,9 @@ func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, left, 990, "a repair has steps")
 	for steps := range 1000 - left {
+		if leaveOut(steps) {
+			continue
+		}
 		t.Run(fmt.Sprintf("D6/%d", steps), func(t *testing.T) {
 			t.Parallel()
 			dir := crashed(t, l.dir)

@@ -162,160 +162,177 @@ func TestTail(t *testing.T) {
 	})
 }
 
-func TestWatch(t *testing.T) {
-	ctx := context.Background()
-	t.Run("from the log, from the tail, and what comes", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWatched(1)
-			w.commit(watchGroup(1, 700, 10))
-			w.tail = newTail(701) // As after a restart.
-			w.commit(watchGroup(701, 400, 10))
-			var seen []uint64
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				seen, _ = take(ctx, w, 1, 1103)
-			}()
-			synctest.Wait()
-			require.EqualValues(t, 3, w.log.reads.Load(), "256, 256 and 188 records in a chunk")
-			w.commit(watchGroup(1101, 1, 10))
-			synctest.Wait()
-			w.commit(watchGroup(1102, 2, 10))
-			<-done
-			require.Equal(t, upTo(1, 1103), seen)
-			require.EqualValues(t, 3, w.log.reads.Load(), "who keeps up never reads the log")
-		})
-	})
-	t.Run("from an entry that is not there yet", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWatched(1)
-			var seen []uint64
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				seen, _ = take(ctx, w, 3, 2)
-			}()
-			for i := range uint64(4) {
-				synctest.Wait()
-				w.commit(watchGroup(i+1, 1, 10))
-			}
-			<-done
-			require.Equal(t, upTo(3, 4), seen)
-		})
-	})
-	t.Run("never what is in the log but not published", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWatched(1)
-			w.commit(watchGroup(1, 5, 10))
-			w.tail = newTail(6)
-			require.NoError(t, w.wal.Append(watchGroup(6, 5, 10)))
-			stop, cancel := context.WithCancel(ctx)
-			go func() {
-				synctest.Wait()
-				cancel()
-			}()
-			seen, err := take(stop, w, 0, 100)
-			require.Equal(t, upTo(1, 5), seen)
-			require.Equal(t, context.Canceled, err)
-		})
-	})
-	t.Run("goes on behind a lost range", func(t *testing.T) {
-		for _, restarted := range []bool{false, true} {
-			for _, from := range []uint64{1, 3, 4, 8, 9} {
-				synctest.Test(t, func(t *testing.T) {
-					w := newWatched(1)
-					w.commit(watchGroup(1, 3, 10))
-					behind := watchGroup(9, 3, 10)
-					behind[0].JSON = (&Entry{Index: 9, HLC: Stamp{WallMS: 1, Node: "n"}, Command: LossCommand, Payload: []byte("{}")}).appendTo(nil)
-					w.commit(behind)
-					if restarted {
-						w.tail = newTail(12)
-					}
-					stop, cancel := context.WithCancel(ctx)
-					go func() {
-						synctest.Wait()
-						cancel()
-					}()
-					seen, err := take(stop, w, from, 100)
-					require.Equal(t, context.Canceled, err)
-					require.Equal(t, slices.DeleteFunc(upTo(from, 11), func(i uint64) bool { return i > 3 && i < 9 }), seen)
-				})
-			}
-		}
-	})
-	t.Run("ends when retention overtakes it", func(t *testing.T) {
+// TestWatchLogThenTailThenWhatComes: a watch reads the log, then the tail, then
+// what is committed. It reads the log no more than it must.
+func TestWatchLogThenTailThenWhatComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(1)
-		w.commit(watchGroup(1, 600, 10))
-		w.tail = newTail(601)
+		w.commit(watchGroup(1, 700, 10))
+		w.tail = newTail(701) // As after a restart.
+		w.commit(watchGroup(701, 400, 10))
 		var seen []uint64
-		var last error
-		for r, err := range w.Watch(ctx, 1) {
-			last = err
-			seen = append(seen, r.Index)
-			w.log.kept.Store(300)
-		}
-		require.Len(t, seen, watchMaxRecords+1)
-		require.True(t, Compacted.Is(last))
-		require.ErrorContains(t, last, "entry 257 is no longer kept, the log begins at 300")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			seen, _ = take(t.Context(), w, 1, 1103)
+		}()
+		synctest.Wait()
+		require.EqualValues(t, 3, w.log.reads.Load(), "256, 256 and 188 records in a chunk")
+		w.commit(watchGroup(1101, 1, 10))
+		synctest.Wait()
+		w.commit(watchGroup(1102, 2, 10))
+		<-done
+		require.Equal(t, upTo(1, 1103), seen)
+		require.EqualValues(t, 3, w.log.reads.Load(), "who keeps up never reads the log")
 	})
-	t.Run("retention in the middle of a read is no gap", func(t *testing.T) {
+}
+
+// TestWatchFromAnEntryToCome: the watch waits for it.
+func TestWatchFromAnEntryToCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(1)
-		w.commit(watchGroup(1, 600, 10))
-		w.tail = newTail(601)
-		w.log.next = func(i uint64) {
-			if i == 2 {
-				w.log.kept.Store(300)
-			}
+		var seen []uint64
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			seen, _ = take(t.Context(), w, 3, 2)
+		}()
+		for i := range uint64(4) {
+			synctest.Wait()
+			w.commit(watchGroup(i+1, 1, 10))
 		}
-		seen, err := take(ctx, w, 1, 600)
-		require.True(t, Compacted.Is(err))
-		require.Empty(t, seen)
+		<-done
+		require.Equal(t, upTo(3, 4), seen)
 	})
-	t.Run("nothing is kept at all", func(t *testing.T) {
-		w := newWatched(10)
-		_, err := take(ctx, w, 9, 1)
-		require.True(t, Compacted.Is(err))
-		require.ErrorContains(t, err, "the log begins at 10")
-	})
-	t.Run("ends when the log cannot be read, after what comes before", func(t *testing.T) {
+}
+
+// TestWatchOnlyWhatIsPublished: what is in the log and not published is not shown.
+func TestWatchOnlyWhatIsPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(1)
 		w.commit(watchGroup(1, 5, 10))
 		w.tail = newTail(6)
-		w.log.broke.Store(4)
-		seen, err := take(ctx, w, 1, 5)
-		require.Equal(t, upTo(1, 3), seen)
-		require.True(t, Internal.Is(err))
-		require.ErrorIs(t, err, errWatchLog)
+		require.NoError(t, w.wal.Append(watchGroup(6, 5, 10)))
+		stop, cancel := context.WithCancel(t.Context())
+		go func() {
+			synctest.Wait()
+			cancel()
+		}()
+		seen, err := take(stop, w, 0, 100)
+		require.Equal(t, upTo(1, 5), seen)
+		require.Equal(t, context.Canceled, err)
 	})
-	t.Run("ends when the engine stops, waiting or not", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWatched(1)
-			w.commit(watchGroup(1, 5, 10))
-			go func() {
-				synctest.Wait()
-				w.intake.close()
-			}()
-			seen, err := take(ctx, w, 1, 6)
-			require.Equal(t, upTo(1, 5), seen)
-			require.True(t, ShuttingDown.Is(err))
-			seen, err = take(ctx, w, 1, 6)
-			require.Empty(t, seen)
-			require.True(t, ShuttingDown.Is(err))
-		})
-	})
-	t.Run("holds no more than a chunk, and nothing of the log", func(t *testing.T) {
-		w := newWatched(1)
-		w.commit(watchGroup(1, 20, 100<<10))
-		w.tail = newTail(21)
-		for r, err := range w.Watch(ctx, 1) {
-			require.NoError(t, err)
-			require.Zero(t, w.log.held.Load())
-			require.EqualValues(t, (r.Index+2)/3, w.log.reads.Load(), "three records are over 256 KiB")
-			if r.Index == 20 {
-				break
-			}
+}
+
+// TestWatchAcrossALostRange: the watch continues after the lost entries.
+func TestWatchAcrossALostRange(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		for _, from := range []uint64{1, 3, 4, 8, 9} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWatched(1)
+				w.commit(watchGroup(1, 3, 10))
+				behind := watchGroup(9, 3, 10)
+				behind[0].JSON = (&Entry{Index: 9, HLC: Stamp{WallMS: 1, Node: "n"}, Command: LossCommand, Payload: []byte("{}")}).appendTo(nil)
+				w.commit(behind)
+				if restarted {
+					w.tail = newTail(12)
+				}
+				stop, cancel := context.WithCancel(t.Context())
+				go func() {
+					synctest.Wait()
+					cancel()
+				}()
+				seen, err := take(stop, w, from, 100)
+				require.Equal(t, context.Canceled, err)
+				require.Equal(t, slices.DeleteFunc(upTo(from, 11), func(i uint64) bool { return i > 3 && i < 9 }), seen)
+			})
 		}
+	}
+}
+
+// TestWatchThatRetentionOvertakes: the watch ends and says where the log begins.
+func TestWatchThatRetentionOvertakes(t *testing.T) {
+	w := newWatched(1)
+	w.commit(watchGroup(1, 600, 10))
+	w.tail = newTail(601)
+	var seen []uint64
+	var last error
+	for r, err := range w.Watch(t.Context(), 1) {
+		last = err
+		seen = append(seen, r.Index)
+		w.log.kept.Store(300)
+	}
+	require.Len(t, seen, watchMaxRecords+1)
+	require.True(t, Compacted.Is(last))
+	require.ErrorContains(t, last, "entry 257 is no longer kept, the log begins at 300")
+}
+
+// TestWatchReadingDuringRetention: the watch ends, without a gap.
+func TestWatchReadingDuringRetention(t *testing.T) {
+	w := newWatched(1)
+	w.commit(watchGroup(1, 600, 10))
+	w.tail = newTail(601)
+	w.log.next = func(i uint64) {
+		if i == 2 {
+			w.log.kept.Store(300)
+		}
+	}
+	seen, err := take(t.Context(), w, 1, 600)
+	require.True(t, Compacted.Is(err))
+	require.Empty(t, seen)
+}
+
+// TestWatchOfAnEmptyLog: the watch says where the log will begin.
+func TestWatchOfAnEmptyLog(t *testing.T) {
+	w := newWatched(10)
+	_, err := take(t.Context(), w, 9, 1)
+	require.True(t, Compacted.Is(err))
+	require.ErrorContains(t, err, "the log begins at 10")
+}
+
+// TestWatchOfALogThatBreaks: the watch ends after the entries before the break.
+func TestWatchOfALogThatBreaks(t *testing.T) {
+	w := newWatched(1)
+	w.commit(watchGroup(1, 5, 10))
+	w.tail = newTail(6)
+	w.log.broke.Store(4)
+	seen, err := take(t.Context(), w, 1, 5)
+	require.Equal(t, upTo(1, 3), seen)
+	require.True(t, Internal.Is(err))
+	require.ErrorIs(t, err, errWatchLog)
+}
+
+// TestWatchEndsWithTheEngine: whether it waits or not.
+func TestWatchEndsWithTheEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatched(1)
+		w.commit(watchGroup(1, 5, 10))
+		go func() {
+			synctest.Wait()
+			w.intake.close()
+		}()
+		seen, err := take(t.Context(), w, 1, 6)
+		require.Equal(t, upTo(1, 5), seen)
+		require.True(t, ShuttingDown.Is(err))
+		seen, err = take(t.Context(), w, 1, 6)
+		require.Empty(t, seen)
+		require.True(t, ShuttingDown.Is(err))
 	})
+}
+
+// TestWatchHoldsOneChunk: at most one chunk is in memory, and no read of the log is open.
+func TestWatchHoldsOneChunk(t *testing.T) {
+	w := newWatched(1)
+	w.commit(watchGroup(1, 20, 100<<10))
+	w.tail = newTail(21)
+	for r, err := range w.Watch(t.Context(), 1) {
+		require.NoError(t, err)
+		require.Zero(t, w.log.held.Load())
+		require.EqualValues(t, (r.Index+2)/3, w.log.reads.Load(), "three records are over 256 KiB")
+		if r.Index == 20 {
+			break
+		}
+	}
 }
 
 // TestWatchSlowly: many watch while much more is published than fits in the

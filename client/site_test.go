@@ -213,7 +213,7 @@ func randomCuts(seed uint64, up, down int64) func() (int64, int64) {
 
 // within limits how long a test waits.
 func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -173,6 +173,7 @@ func TestReloadTellsWhatCannotBeRead(t *testing.T) {
 
 // TestChangesAreToldWithoutAQuestion: who mends a file looks into the log.
 func TestChangesAreToldWithoutAQuestion(t *testing.T) {
+	t.Parallel() // It waits for the second look.
 	said := make(lineWriter)
 	log := slog.New(slog.NewTextHandler(said, nil))
 	f := serveFlags{tokenFile: writeFile(t, filepath.Join(t.TempDir(), "tokens"), "boss admin 0123456789abcdef\n")}
@@ -341,7 +342,7 @@ func TestTokensOfTheProgram(t *testing.T) {
 	require.Eventually(t, func() bool {
 		status, _ := ask("GET", "/state", secrets["read"], "")
 		return status == 401
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	for answer, want := range map[*http.Response]string{stream: `"code":"forbidden","happened":"no","line":1}`, watch: `"code":"unauthorized"`} {
 		text, err := io.ReadAll(answer.Body)
 		require.NoError(t, err)

@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(heldVariable) != "" {
 		os.Exit(heldServer())
 	}
+	if raceDetector && os.Getenv("GORACE") == "" {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=10") // A program that ends would wait a second for races.
+	}
 	var err error
 	if workDir, err = os.MkdirTemp("", "swoosh-test-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

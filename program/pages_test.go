@@ -53,6 +53,7 @@ func TestPages(t *testing.T) {
 
 // TestExamplesOfHelp runs the examples that the commands' help gives.
 func TestExamplesOfHelp(t *testing.T) {
+	t.Parallel() // A watch has no end and is cut off.
 	p := launch(t, filepath.Join(t.TempDir(), "data"))
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "payload.json"), `{"project":"alpha","name":"Alpha"}`)

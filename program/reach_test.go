@@ -23,6 +23,7 @@ func TestServerBehindAProxyIsWaitedFor(t *testing.T) {
 		"another program":  {http.NotFound, 1, codeFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // Each waits for a second.
 			var versions atomic.Int64
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/version" && versions.Add(1) == 1 {

@@ -43,6 +43,7 @@ type refusal struct {
 func requireRefused(t *testing.T, tests []refusal) {
 	for _, r := range tests {
 		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
 			if os.Geteuid() != 0 && (r.as != 0 || strings.Contains(r.says, "runuser")) {
 				t.Skip("it takes root to be somebody else")
 			}
@@ -254,7 +255,7 @@ func TestServeIsRefused(t *testing.T) {
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer ln.Close()
+	t.Cleanup(func() { require.NoError(t, ln.Close()) })
 
 	tests := []refusal{
 		{args: "--lisen 127.0.0.1:0", code: codeUsage, says: "did you mean --listen?"},
