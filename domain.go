@@ -90,8 +90,9 @@ func (m Move) describe(c *CommandInfo) {
 
 type refuses []Kind
 
-// Refuses lists the kinds of error that the command's Check may return, besides
-// those that its declaration implies. They appear in the catalogue.
+// Refuses lists the kinds of error that the command's Phase and Check may
+// return, for the catalogue. It implies InvalidPayload, and with phases in From
+// InvalidPhase.
 func Refuses(kinds ...Kind) Option { return refuses(kinds) }
 
 func (r refuses) describe(c *CommandInfo) { c.refuses = append(c.refuses, r...) }
