@@ -246,7 +246,7 @@ func TestOpenRefuses(t *testing.T) {
 		require.ErrorContains(t, open("", func(o *swoosh.Options) { o.SkewMax = -1 }), "cannot be negative")
 		require.ErrorContains(t, open("", func(o *swoosh.Options) { o.Guards = []swoosh.Guard{guard{name: "a guard"}} }), `not "a guard"`)
 		_, err := swoosh.Open(context.Background(), swoosh.Options{})
-		require.ErrorContains(t, err, "needs a domain")
+		require.ErrorContains(t, err, "there is no domain")
 		_, err = swoosh.Open(context.Background(), swoosh.Options{}, ledger, ledger)
 		require.ErrorContains(t, err, "ledger was passed twice")
 	})

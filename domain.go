@@ -210,8 +210,8 @@ func (m Move) describe(c *CommandInfo) {
 
 type refuses []Kind
 
-// Refuses lists the kinds of error that the command's Check may return, besides
-// those that its declaration implies. They appear in the catalogue.
+// Refuses lists in the catalogue what Phase and Check may return. InvalidPayload
+// is implied, and so is InvalidPhase by phases in From.
 func Refuses(kinds ...Kind) Option { return refuses(kinds) }
 
 func (r refuses) describe(c *CommandInfo) { c.refuses = append(c.refuses, r...) }
@@ -379,12 +379,9 @@ func layOutField(member reflect.StructField) (f field, isTable bool, err error) 
 // checkType returns an error if t cannot be the type of a payload, a row or a
 // plain field.
 func checkType(t reflect.Type) error {
-	if t.Kind() == reflect.Struct {
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if _, isTable := reflect.New(f.Type).Interface().(table); isTable {
-				return fmt.Errorf("%s is a table, and only the state of a domain has tables: move it there, with a key that names both", f.Name)
-			}
+	for i := 0; t.Kind() == reflect.Struct && i < t.NumField(); i++ {
+		if _, isTable := reflect.New(t.Field(i).Type).Interface().(table); isTable {
+			return fmt.Errorf("%s is a table, and only the state of a domain has tables: move it there, with a key that names both", t.Field(i).Name)
 		}
 	}
 	return canon.CheckDomainType(t)
