@@ -320,7 +320,8 @@ func TestWatchEndsWithTheEngine(t *testing.T) {
 	})
 }
 
-// TestWatchHoldsOneChunk: at most one chunk is in memory, and no read of the log is open.
+// TestWatchHoldsOneChunk: at most one chunk is in memory, and no read of the log
+// is open.
 func TestWatchHoldsOneChunk(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 20, 100<<10))
@@ -335,8 +336,8 @@ func TestWatchHoldsOneChunk(t *testing.T) {
 	}
 }
 
-// TestWatchSlowly has many watch while much more is published than the tail
-// holds; the slow ones wait until they have fallen far behind.
+// TestWatchSlowly: many watch while much more is published than fits in the
+// tail; the slow ones wait until they are far behind.
 func TestWatchSlowly(t *testing.T) {
 	const last, every = 4000, 500
 	w := newWatched(1)
