@@ -320,7 +320,8 @@ func TestWatchEndsWithTheEngine(t *testing.T) {
 	})
 }
 
-// TestWatchHoldsOneChunk: at most one chunk is in memory, and no read of the log is open.
+// TestWatchHoldsOneChunk: at most one chunk is in memory, and no read of the log
+// is open.
 func TestWatchHoldsOneChunk(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 20, 100<<10))
