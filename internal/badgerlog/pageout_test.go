@@ -29,7 +29,7 @@ func TestPageOut(t *testing.T) {
 	for _, l := range logs {
 		found := slices.Collect(tablesIn(string(maps), l.mapped))
 		require.Len(t, found, 1)
-		require.Equal(t, filepath.Join(l.mapped, "000001.sst"), found[0].name)
+		require.Equal(t, l.mapped, filepath.Dir(found[0].name)) // Badger may have compacted it into another table.
 		require.Greater(t, found[0].to, found[0].from)
 		l.pageOut()
 		require.Len(t, read(t, l, 1, 1), 1)
