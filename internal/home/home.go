@@ -97,11 +97,11 @@ func (h *Home) ReadAgain(log *slog.Logger) error {
 	case errors.Is(damage, ErrNewerMark), errors.Is(damage, fs.ErrPermission):
 		return damage
 	case damage != nil:
-		log.Warn("the mark cannot be read and will be written anew", "file", h.Path("mark"), "why", damage)
+		log.Warn("the mark cannot be read; the next start writes it anew", "file", h.Path("mark"), "why", damage)
 	case found:
 		h.Mark = &rec
 	case h.HasLog():
-		log.Warn("the mark is missing and will be written anew", "file", h.Path("mark"))
+		log.Warn("the mark is missing; the next start writes it anew", "file", h.Path("mark"))
 	}
 	if h.Clean() {
 		return nil
