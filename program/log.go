@@ -173,7 +173,7 @@ func (a *app) storedEntries(dir string, from uint64) iter.Seq2[client.Entry, err
 func (a *app) notStored(dir string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return exitf(codeUsage, "%s is not a log: name a data directory, or a log that a repair set aside, such as %s-data/lost/log-1", dir, a.name())
+		return exitf(codeFailed, "%s is not a log: name a data directory, or a log that a repair set aside, such as %s-data/lost/log-1", dir, a.name())
 	case errors.Is(err, durable.ErrLocked):
 		return exitf(codeFailed, "%s is in use by a server: ask that one with --addr and without %s, or stop it", dir, dir)
 	}

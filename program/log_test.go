@@ -108,7 +108,7 @@ func TestLogOfWhatIsNoLog(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{dir, filepath.Join(dir, "missing"), writeFile(t, filepath.Join(dir, "file"), "x")} {
 		got := swooshRun(t, "", "log", name)
-		require.Equal(t, codeUsage, got.code)
+		require.Equal(t, codeFailed, got.code)
 		require.Equal(t, "swoosh: "+name+" is not a log: name a data directory, or a log that a repair set aside, such as swoosh-data/lost/log-1\n", got.err)
 	}
 }
