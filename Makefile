@@ -9,9 +9,9 @@ GO ?= go
 export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 
 # TEST is go test that prints a line for each package as it ends, each failure
-# whole, and a count. The time limit, of a package, ends what hangs: the longest
-# takes a minute on an idle machine.
-TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -timeout 15m
+# whole, and a count. Four packages run at a time, since many tests wait. The time
+# limit, of a package, ends what hangs: the longest takes a minute on an idle machine.
+TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -p 4 -timeout 15m
 
 .PHONY: build check vet race test damage pages kill stream demo bench fuzz alerts dist dist-test
 
