@@ -286,10 +286,15 @@ func (h *Home) LogBytes() int64 {
 	if h == nil {
 		return 0
 	}
+	return h.bytesOf("log")
+}
+
+// bytesOf returns the disk space of a folder's files; 0 if they cannot be listed.
+func (h *Home) bytesOf(folder string) int64 {
 	var sum int64
-	entries, _ := h.FS.ReadDir(h.Path("log")) // A scrape cannot report an error.
+	entries, _ := h.FS.ReadDir(h.Path(folder)) // A scrape cannot report an error.
 	for _, e := range entries {
-		info, err := h.FS.Stat(filepath.Join(h.Path("log"), e.Name()))
+		info, err := h.FS.Stat(filepath.Join(h.Path(folder), e.Name()))
 		if err != nil {
 			continue // It was removed meanwhile.
 		}
@@ -396,17 +401,21 @@ func (h *Home) memtables() ([]string, error) {
 
 // Forget removes the copy of the log's newest files: log and mark agree.
 func (h *Home) Forget() error {
-	for _, name := range []string{"unclean", "unclean" + durable.TempSuffix} {
-		if err := h.FS.RemoveAll(h.Path(name)); err != nil {
-			return err
-		}
+	if err := h.FS.RemoveAll(h.Path("unclean")); err != nil {
+		return err
 	}
 	return h.FS.SyncDir(h.Dir)
 }
 
-// Tidy removes temporary files that a crash left.
+// Tidy removes what a crash left that is not complete. In the directory itself it
+// knows our names only: other files are their owner's.
 func (h *Home) Tidy() error {
-	for _, folder := range []string{".", "snapshots", "imports", "aside"} {
+	for _, name := range ours {
+		if err := h.FS.RemoveAll(h.Path(name + durable.TempSuffix)); err != nil {
+			return err
+		}
+	}
+	for _, folder := range []string{"snapshots", "imports", "aside"} {
 		entries, err := h.FS.ReadDir(h.Path(folder))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
