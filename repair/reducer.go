@@ -146,25 +146,22 @@ func (s *site) replaceReducer(p *swoosh.Replay, report *Report) error {
 	}
 	rec := p.SealReducer(node)
 	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: append(leftovers, "unclean", "made_by")}
-	dir, err := s.home.Prepare()
-	if err == nil {
-		err = s.closeLog()
-	}
-	if err == nil {
-		err = s.copyFiles("log", dir, nil)
-	}
-	if err == nil {
-		err = s.build(dir, r, func(swoosh.WAL) error { return nil }, rec)
-	}
-	if err == nil {
-		_, err = p.NextAnew(rec)
-	}
-	if err == nil {
-		_, err = p.Save(store.NewFiles(dir, s.o.FS))
-	}
-	if err == nil {
-		err = s.replace(r)
-	}
+	err = s.replace(r, func(dir string) error {
+		if err := s.closeLog(); err != nil {
+			return err
+		}
+		if err := s.copyFiles("log", dir, nil); err != nil {
+			return err
+		}
+		if err := s.build(dir, r, func(swoosh.WAL) error { return nil }, rec); err != nil {
+			return err
+		}
+		if _, err := p.NextAnew(rec); err != nil {
+			return err
+		}
+		_, err := p.Save(store.NewFiles(dir, s.o.FS))
+		return err
+	}, "log", "snapshots")
 	if err != nil {
 		return err
 	}
