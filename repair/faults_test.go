@@ -155,3 +155,31 @@ func TestFullDiskAtEveryStep(t *testing.T) {
 	}
 	require.Greater(t, failed, 10)
 }
+
+// TestLogAndMarkAreMissing: made_by shows that they were there. No program takes the
+// directory for a new one, or for an empty log that is sound.
+func TestLogAndMarkAreMissing(t *testing.T) {
+	dir, _ := written(t, 1, 2)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "log")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "mark")))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "snapshots"), 0o700))
+	require.Contains(t, refuses(t, at(dir), first).Detail, "log and the mark are missing")
+	_, err := repair.Verify(t.Context(), at(dir), first)
+	require.ErrorContains(t, err, "log and the mark are missing")
+	require.Equal(t, "writer repair "+dir+" --accept-loss", explain(t, at(dir), first).Next)
+	mend(t, at(dir), acceptLoss, first)
+	require.Equal(t, uint64(1), starts(t, at(dir), first).Index())
+	_, err = repair.Verify(t.Context(), at(dir), first)
+	require.NoError(t, err)
+}
+
+// TestSnapshotOfAReducerIsMissing: without it the entries before it would be reduced
+// by rules that they were never under. The report says so, before it is accepted.
+func TestSnapshotOfAReducerIsMissing(t *testing.T) {
+	a := accept(t)
+	require.NoError(t, os.RemoveAll(filepath.Join(a.dir, "snapshots")))
+	require.Equal(t, swoosh.CauseReducer, refuses(t, a.later, strict).Cause)
+	report := explain(t, a.later, strict)
+	require.Contains(t, report.Findings, "Snapshot 4, which the log rested on, is missing. Put it back before you accept anything: look for it in "+filepath.Join(a.dir, "aside")+" and in your backups.")
+	require.NotEmpty(t, report.Next)
+}

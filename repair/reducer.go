@@ -88,6 +88,9 @@ func (s *site) reduceAnew(ctx context.Context, p *swoosh.Replay, from *anchor, r
 		if err != nil {
 			return nil, err
 		}
+		if x.Command == swoosh.ReducerCommand {
+			report.say("Snapshot %d, which the log rested on, is missing. Put it back before you accept anything: look for it in %s and in your backups.", x.Index, s.home.Path("aside"))
+		}
 		refused, err := p.NextAnew(rec)
 		if err != nil {
 			return nil, err

@@ -124,11 +124,11 @@ func (s *site) finish(report *Report) (*home.Replacement, error) {
 func (s *site) openOldLog(report *Report) (opened bool, err error) {
 	if !s.home.HasLog() {
 		s.log = swoosh.NewMemWAL()
-		if m := s.home.Mark; m == nil || m.Index == 0 {
-			return true, nil
+		missing := s.home.MissingLog()
+		if missing != nil {
+			report.say("%s.", missing.Detail)
 		}
-		report.say("%s is missing.", s.home.Path("log"))
-		return false, nil
+		return missing == nil, nil
 	}
 	if s.home.Mark == nil {
 		report.say("The mark is missing or damaged, so a loss at the end of the log could not be noticed. The server writes it anew when it starts.")

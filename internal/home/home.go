@@ -131,12 +131,17 @@ func (h *Home) MarkProblem() error {
 	return damage
 }
 
-// MissingLog returns the damage of a directory whose log is gone; Next is empty.
+// MissingLog returns the damage of a directory whose log is gone; Next is empty. If
+// the mark is gone too, made_by shows that there was a log: it is written later.
 func (h *Home) MissingLog() *Damage {
-	if h.HasLog() || h.Mark == nil || h.Mark.Index == 0 {
-		return nil
+	switch {
+	case h.HasLog():
+	case h.Mark != nil && h.Mark.Index > 0:
+		return &Damage{Detail: fmt.Sprintf("%s is missing, it held entries up to %d", h.Path("log"), h.Mark.Index)}
+	case h.Mark == nil && h.ReadMadeBy() != nil:
+		return &Damage{Detail: fmt.Sprintf("%s and the mark are missing", h.Path("log"))}
 	}
-	return &Damage{Detail: fmt.Sprintf("%s is missing, it held entries up to %d", h.Path("log"), h.Mark.Index)}
+	return nil
 }
 
 // Compare holds a log that ends at last against the mark. entry returns the
@@ -408,9 +413,9 @@ func (h *Home) Forget() error {
 }
 
 // Tidy removes what a crash left that is not complete. In the directory itself it
-// knows our names only: other files are their owner's.
+// knows only what is written there so: other files are their owner's.
 func (h *Home) Tidy() error {
-	for _, name := range ours {
+	for _, name := range []string{"node", "made_by", "mark", "unclean", fresh} {
 		if err := h.FS.RemoveAll(h.Path(name + durable.TempSuffix)); err != nil {
 			return err
 		}

@@ -106,13 +106,14 @@ func TestTidyLeavesFilesOfOthers(t *testing.T) {
 	h := At("/d", m)
 	require.NoError(t, m.MkdirAll("/d/new.tmp/log", 0o700))
 	require.NoError(t, m.MkdirAll("/d/snapshots/x", 0o700))
+	require.NoError(t, m.MkdirAll("/d/log.tmp/x", 0o700))
 	for _, name := range []string{"mark.tmp", "notes.tmp", "snapshots/a.tmp"} {
 		f, err := m.OpenFile(h.Path(name), os.O_CREATE|os.O_RDWR, 0o600)
 		require.NoError(t, err)
 		require.NoError(t, f.Close())
 	}
 	require.NoError(t, h.Tidy())
-	for name, want := range map[string]bool{"mark.tmp": false, "notes.tmp": true, "snapshots/a.tmp": false, "snapshots/x": true, "new.tmp": false} {
+	for name, want := range map[string]bool{"mark.tmp": false, "notes.tmp": true, "snapshots/a.tmp": false, "snapshots/x": true, "new.tmp": false, "log.tmp/x": true} {
 		there, err := h.Has(name)
 		require.NoError(t, err)
 		require.Equal(t, want, there, name)
