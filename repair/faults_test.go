@@ -183,3 +183,27 @@ func TestSnapshotOfAReducerIsMissing(t *testing.T) {
 	require.Contains(t, report.Findings, "Snapshot 4, which the log rested on, is missing. Put it back before you accept anything: look for it in "+filepath.Join(a.dir, "aside")+" and in your backups.")
 	require.NotEmpty(t, report.Next)
 }
+
+// TestCopyOfTheNewestFilesIsKept if it may hold what the log does not: the mark
+// cannot tell, since a power cut took it back, or it is damaged.
+func TestCopyOfTheNewestFilesIsKept(t *testing.T) {
+	for name, marked := range map[string]int{"mark taken back": 6, "mark damaged": 0} {
+		t.Run(name, func(t *testing.T) {
+			dir := crashed(t, 10, marked)
+			spoil(t, filepath.Join(dir, "log"), 8)
+			if marked == 0 {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, "mark"), make([]byte, 1024), 0o600))
+			}
+			require.Equal(t, uint64(7), starts(t, at(dir), first).Index())
+			var kept []uint64
+			for rec := range repair.ReadLog(filepath.Join(dir, "lost/unclean-1"), 8) {
+				kept = append(kept, rec.Index)
+			}
+			require.Equal(t, []uint64{9, 10}, kept[:2])
+			require.NoDirExists(t, filepath.Join(dir, "unclean"))
+		})
+	}
+	dir := crashed(t, 10, 10)
+	starts(t, at(dir), first)
+	require.NoDirExists(t, filepath.Join(dir, "lost"), "nothing is missing")
+}

@@ -56,8 +56,7 @@ func (s *site) gather(p *swoosh.Replay) (*relics, error) {
 			l.sound = max(l.sound, l.walkLog(a).end)
 		}
 	}
-	var err error
-	if l.loose, err = findInMemtables(s.home); err != nil {
+	if err := s.home.EachPreserved(func(b []byte) { l.loose = append(l.loose, swoosh.FindRecords(b)...) }); err != nil {
 		return nil, err
 	}
 	if l.tables, _ = s.log.(*tableLog); l.tables != nil {
