@@ -3,7 +3,7 @@
 # root.
 GO ?= go
 
-.PHONY: build check vet test race damage pages kill stream demo bench fuzz alerts dist dist-test
+.PHONY: build check vet test race damage pages kill break stream demo bench fuzz alerts dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -trimpath -o bin/swoosh ./cmd/swoosh
@@ -30,6 +30,9 @@ pages: ## every command of every page, read out of the pages
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
 	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run TestD1KillNine -v ./program
+
+break: ## damage, repairs and undos at random, ROUNDS times
+	SWOOSH_BREAK_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -run TestBreak -v ./repair
 
 STREAM_MB ?= 1000
 stream: ## a stream of STREAM_MB megabytes, watching the server's memory
