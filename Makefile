@@ -13,7 +13,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 # limit, of a package, ends what hangs: the longest takes a minute on an idle machine.
 TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -p 4 -timeout 15m
 
-.PHONY: build check vet race test damage pages kill stream demo bench fuzz alerts dist dist-test
+.PHONY: build check vet race test damage pages kill break stream demo bench fuzz alerts dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -v -o bin/swoosh ./cmd/swoosh
@@ -43,6 +43,9 @@ pages: ## of test, every command of every page, read out of the pages
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
 	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run TestD1KillNine -v ./program
+
+break: ## damage, repairs and undos at random, ROUNDS times
+	SWOOSH_BREAK_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -run TestBreak -v ./repair
 
 STREAM_MB ?= 1000
 stream: ## a stream of STREAM_MB megabytes, watching the server's memory

@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -159,7 +160,22 @@ func (e *Engine) agreeWithMark(s *state) error {
 	if clean {
 		return nil
 	}
-	return e.home.Forget()
+	kept, err := e.home.Forget(func(copied []byte) bool { return mentions(copied, s.index+1) })
+	if kept != "" {
+		e.log.Warn("the log's newest files, as the last stop left them, hold entries after the log's end, which may never have been acknowledged", "kept", e.home.Path(kept), "last", s.index)
+	}
+	return err
+}
+
+// mentions reports whether bytes hold an entry with an index, or one of the next
+// two: it may be damaged itself.
+func mentions(b []byte, index uint64) bool {
+	for i := range uint64(3) {
+		if bytes.Contains(b, fmt.Appendf(nil, `"index":%d,`, index+i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // markOf returns the mark of a state that is durable.

@@ -83,6 +83,9 @@ func (r *repairing) run(ctx context.Context) error {
 		return errors.Join(r.out.printJSON(report), err)
 	}
 	if err != nil {
+		if len(report.Wrote) > 0 { // A repair that was broken off may be finished all the same.
+			err = errors.Join(err, r.print(repair.Report{Wrote: report.Wrote}))
+		}
 		return err
 	}
 	return r.print(report)

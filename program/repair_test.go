@@ -120,6 +120,17 @@ func TestStockProgramOnAForeignLog(t *testing.T) {
 	require.Contains(t, verified.out, hash.String())
 }
 
+// TestFinishedRepairIsReportedBeforeARefusal: what was written is always said.
+func TestFinishedRepairIsReportedBeforeARefusal(t *testing.T) {
+	dir, _ := doorsDirectory(t)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "new"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "new", "replacement.json"), []byte(`{"number":1,"last":3}`), 0o600))
+	got := swooshRun(t, "", "repair", dir)
+	require.Equal(t, codeFailed, got.code)
+	require.Contains(t, got.out, "written: a repair that was broken off is finished: the log goes up to entry 3")
+	require.Contains(t, got.err, "swoosh lacks its command doors.open")
+}
+
 // TestAcceptingAReducer explains, refuses without --yes, mends, and takes it back.
 func TestAcceptingAReducer(t *testing.T) {
 	dir, hash := doorsDirectory(t)

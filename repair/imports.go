@@ -40,10 +40,7 @@ func (s *site) clearImports(report *Report) error {
 	}
 	_, last := s.log.Bounds()
 	r := &home.Replacement{Gone: files, Last: last}
-	if _, err := s.home.Prepare(); err != nil {
-		return err
-	}
-	if err := s.replace(r); err != nil {
+	if err := s.replace(r, nothing); err != nil {
 		return err
 	}
 	s.wroteLeftovers(r, files, report)

@@ -76,7 +76,7 @@ func openFiles(dir string) (tables *tableLog, newest []swoosh.Record, err error)
 			}
 			newest = append(newest, swoosh.FindRecords(b)...)
 			files++
-		case ".sst":
+		case ".sst", ".unnamed":
 			files++
 		}
 		if e.Name() == badgerlog.Manifest {

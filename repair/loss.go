@@ -2,11 +2,14 @@ package repair
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"iter"
+	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
@@ -19,21 +22,36 @@ func (s *site) writeLost(c *rescue, report *Report) error {
 	if err := s.home.MakeLost(); err != nil {
 		return err
 	}
-	for rec := range c.passed() {
-		if err := s.writeEntries(rec.Index, c.trail.view.Index(), c.passed(), report); err != nil {
+	if first, _, n := span(c.passed()); n > 0 {
+		if err := s.writeEntries(first, c.trail.view.Index(), c.passed(), report); err != nil {
 			return err
 		}
-		break
 	}
-	lost := c.unproven()
-	if len(lost) == 0 {
-		return nil
+	if first, last, n := span(c.unproven()); n > 0 {
+		return s.writeEntries(first, last, c.unproven(), report)
 	}
-	return s.writeEntries(lost[0].Index, lost[len(lost)-1].Index, slices.Values(lost), report)
+	return nil
 }
 
+// writeEntries writes a file of its own, whatever repairs before wrote. One that
+// a repair that was broken off wrote is used again.
 func (s *site) writeEntries(from, to uint64, entries iter.Seq[swoosh.Record], report *Report) error {
-	name := s.home.Path(fmt.Sprintf("lost/entries-%d-%d.ndjson", from, to))
+	base := s.home.Path(fmt.Sprintf("lost/entries-%d-%d", from, to))
+	name := base + ".ndjson"
+	for n := 2; ; n++ {
+		same, err := s.holds(name, entries)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if same {
+			report.wrote("%s", name)
+			return nil
+		}
+		name = fmt.Sprintf("%s-%d.ndjson", base, n)
+	}
 	err := durable.Replace(s.o.FS, name, func(f durable.File) error {
 		w := bufio.NewWriter(f)
 		for r := range entries {
@@ -45,6 +63,27 @@ func (s *site) writeEntries(from, to uint64, entries iter.Seq[swoosh.Record], re
 		report.wrote("%s", name)
 	}
 	return err
+}
+
+// holds reports whether a file holds these entries and nothing else.
+func (s *site) holds(name string, entries iter.Seq[swoosh.Record]) (bool, error) {
+	f, err := s.o.FS.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() // It was only read.
+	r := bufio.NewReader(f)
+	for rec := range entries {
+		line, err := r.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return false, err
+		}
+		if !bytes.Equal(line, append(rec.AppendJSON(nil), '\n')) {
+			return false, nil
+		}
+	}
+	_, err = r.ReadByte()
+	return err == io.EOF, nil
 }
 
 // replaceLog puts the mended log in the old one's place. It ends with a loss
@@ -64,16 +103,12 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 		return err
 	}
 	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: append(leftovers, "unclean")}
-	dir, err := s.home.Prepare()
-	if err == nil {
-		err = s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, c.log) }, own...)
-	}
-	if err == nil {
-		err = s.copyFiles("snapshots", dir, c.contradicting())
-	}
-	if err == nil {
-		err = s.replace(r)
-	}
+	err = s.replace(r, func(dir string) error {
+		if err := s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, c.log) }, own...); err != nil {
+			return err
+		}
+		return s.copyFiles("snapshots", dir, c.contradicting())
+	}, "log", "snapshots")
 	if err != nil {
 		return err
 	}
@@ -111,16 +146,25 @@ func (s *site) build(dir string, r *home.Replacement, fill func(log swoosh.WAL) 
 	return m.Close(false)
 }
 
-// replace commits a replacement and finishes it. The log is closed then.
-func (s *site) replace(r *home.Replacement) error {
-	if err := s.closeLog(); err != nil {
-		return err
+// replace builds a replacement, which may take the room of a copy of folders,
+// decides for it, and finishes it. The log is closed then. What an error before
+// the decision leaves is removed, since it may have filled the disk.
+func (s *site) replace(r *home.Replacement, build func(dir string) error, folders ...string) error {
+	dir, err := s.home.Prepare(folders...)
+	if err == nil {
+		err = build(dir)
 	}
-	if err := s.home.Commit(r); err != nil {
-		return err
+	if err = errors.Join(err, s.closeLog()); err == nil {
+		err = s.home.Commit(r)
+	}
+	if err != nil {
+		return errors.Join(err, s.home.Discard())
 	}
 	return s.home.Finish(r)
 }
+
+// nothing builds a replacement of which no file is new.
+func nothing(string) error { return nil }
 
 // lost names where the log went that a replacement replaced.
 func (s *site) lost(r *home.Replacement) string { return s.home.Path(home.Lost(r.Number, "log")) }

@@ -89,6 +89,9 @@ func (s *site) reduceAnew(ctx context.Context, p *swoosh.Replay, from *anchor, r
 		if err != nil {
 			return nil, err
 		}
+		if x.Command == swoosh.ReducerCommand {
+			report.say("Snapshot %d, which the log rested on, is missing. Put it back before you accept anything: look for it in %s and in your backups.", x.Index, s.home.Path("aside"))
+		}
 		refused, err := p.NextAnew(rec)
 		if err != nil {
 			return nil, err
@@ -147,25 +150,22 @@ func (s *site) replaceReducer(p *swoosh.Replay, report *Report) error {
 	}
 	rec := p.SealReducer(node)
 	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: append(leftovers, "unclean", "made_by")}
-	dir, err := s.home.Prepare()
-	if err == nil {
-		err = s.closeLog()
-	}
-	if err == nil {
-		err = s.copyFiles("log", dir, nil)
-	}
-	if err == nil {
-		err = s.build(dir, r, func(swoosh.WAL) error { return nil }, rec)
-	}
-	if err == nil {
-		_, err = p.NextAnew(rec)
-	}
-	if err == nil {
-		_, err = p.Save(store.NewFiles(dir, s.o.FS))
-	}
-	if err == nil {
-		err = s.replace(r)
-	}
+	err = s.replace(r, func(dir string) error {
+		if err := s.closeLog(); err != nil {
+			return err
+		}
+		if err := s.copyFiles("log", dir, nil); err != nil {
+			return err
+		}
+		if err := s.build(dir, r, func(swoosh.WAL) error { return nil }, rec); err != nil {
+			return err
+		}
+		if _, err := p.NextAnew(rec); err != nil {
+			return err
+		}
+		_, err := p.Save(store.NewFiles(dir, s.o.FS))
+		return err
+	}, "log", "snapshots")
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ type relics struct {
 	log     swoosh.WAL
 	tables  *tableLog              // log, if Badger cannot open it
 	sound   uint64                 // the log is readable and chained up to here
-	loose   []swoosh.Record        // by index: readable after sound, or in the copy; their chain tells whether they are true
+	loose   []swoosh.Record        // by index: of damaged blocks and of the copy; their chain tells whether they are true
 	proof   map[uint64]swoosh.Hash // chains that entries had, as mark or snapshots say
 	anchors []*anchor              // ascending
 	to      uint64                 // the last entry that ever was
@@ -53,19 +53,55 @@ func (s *site) gather(p *swoosh.Replay) (*relics, error) {
 	}
 	for _, a := range l.anchors {
 		if a.view.Index() < max(first, 1) {
-			l.sound = max(l.sound, l.walk(a).end)
+			l.sound = max(l.sound, l.walkLog(a).end)
 		}
 	}
-	var err error
-	if l.loose, err = findInMemtables(s.home); err != nil {
+	if err := s.home.EachPreserved(func(b []byte) { l.loose = append(l.loose, swoosh.FindRecords(b)...) }); err != nil {
 		return nil, err
 	}
 	if l.tables, _ = s.log.(*tableLog); l.tables != nil {
 		l.loose = append(l.tables.loose, l.loose...)
 	}
-	l.loose = append(slices.Collect(readable(s.log, l.sound+1, last)), l.loose...)
 	slices.SortStableFunc(l.loose, func(a, b swoosh.Record) int { return cmp.Compare(a.Index, b.Index) })
+	if l.sound < l.to {
+		l.reachOn()
+	}
 	return l, nil
+}
+
+// reachOn finds the end of a damaged log, which may lie after the mark and the
+// last snapshot: the indexes of its entries must not be given out again. An entry
+// counts if it is the next, or follows another.
+func (l *relics) reachOn() {
+	var before swoosh.Record
+	for rec := range l.rest() {
+		_, err := swoosh.Follow(before.Index, before.Chain, rec)
+		if rec.Index <= l.to+1 || err == nil {
+			l.reached(rec.Index, rec.Chain)
+		}
+		before = rec
+	}
+}
+
+// rest returns what is left after the sound part of the log, by index: what can be
+// read of the log itself, and the loose entries.
+func (l *relics) rest() iter.Seq[swoosh.Record] {
+	return func(yield func(swoosh.Record) bool) {
+		loose := l.loose
+		_, last := l.log.Bounds()
+		for rec := range readable(l.log, l.sound+1, last) {
+			for len(loose) > 0 && loose[0].Index < rec.Index {
+				if !yield(loose[0]) {
+					return
+				}
+				loose = loose[1:]
+			}
+			if !yield(rec) {
+				return
+			}
+		}
+		slices.Values(loose)(yield)
+	}
 }
 
 // read reads one record; fs.ErrNotExist if it is not there.
@@ -131,46 +167,73 @@ func readable(w swoosh.WAL, from, to uint64) iter.Seq[swoosh.Record] {
 // trail is how far the entries behind an anchor can be followed by their chain.
 type trail struct {
 	*anchor
-	index uint64          // of the last entry; never inside an atomic batch
-	chain swoosh.Hash     // of it
-	end   uint64          // the last entry that the log itself has
-	found []swoosh.Record // entries after end, from elsewhere
-
-	next  uint64 // as index and chain, and perhaps inside a batch
-	after swoosh.Hash
+	index uint64 // of the last entry; never inside an atomic batch
+	end   uint64 // the last entry that the log itself has
+	found uint64 // the first entry after it, from elsewhere; 0: none
+	turn  cursor // where the log's own entries end, perhaps inside a batch
 }
 
-// walk follows the entries behind an anchor, first in the log, then among the
-// loose ones.
-func (l *relics) walk(a *anchor) *trail {
-	index, chain := a.view.Index(), a.view.Chain()
-	p := &trail{anchor: a, index: index, chain: chain, next: index, after: chain}
-	for rec, err := range l.log.Read(index+1, a.limit) {
-		if err != nil || !l.step(p, rec) {
+// cursor is a place in a log.
+type cursor struct {
+	index uint64
+	chain swoosh.Hash
+}
+
+// walkLog follows the entries behind an anchor in the log.
+func (l *relics) walkLog(a *anchor) *trail {
+	at := cursor{a.view.Index(), a.view.Chain()}
+	p := &trail{anchor: a, index: at.index}
+	for rec, err := range l.log.Read(at.index+1, a.limit) {
+		if err != nil || !l.step(&at, rec, &p.index) {
 			break
 		}
 	}
-	p.end = p.next
-	for _, rec := range l.loose {
-		if rec.Index <= a.limit && l.step(p, rec) {
-			p.found = append(p.found, rec)
-		}
-	}
-	p.end = min(p.end, p.index)
-	p.found = slices.DeleteFunc(p.found, func(r swoosh.Record) bool { return r.Index > p.index })
+	p.end, p.turn = p.index, at
 	return p
 }
 
-// step goes on to a record if it is the next one and nothing speaks against
-// it.
-func (l *relics) step(p *trail, rec swoosh.Record) bool {
-	x, err := swoosh.Follow(p.next, p.after, rec)
+// walk follows the entries behind an anchor, first in the log, then in the rest.
+func (l *relics) walk(a *anchor) *trail {
+	p := l.walkLog(a)
+	inLog := p.turn.index
+	for rec := range l.after(p.turn, a.limit, &p.index) {
+		if p.found == 0 {
+			p.found = rec.Index
+		}
+	}
+	switch {
+	case p.index <= inLog:
+		p.found = 0 // What was found ends no batch.
+	default:
+		p.end = inLog
+	}
+	return p
+}
+
+// after returns the entries of the rest that continue a place in the log, up to an
+// index. whole is set to the last one that ends a batch.
+func (l *relics) after(at cursor, to uint64, whole *uint64) iter.Seq[swoosh.Record] {
+	return func(yield func(swoosh.Record) bool) {
+		for rec := range l.rest() {
+			if rec.Index > to {
+				return
+			}
+			if l.step(&at, rec, whole) && !yield(rec) {
+				return
+			}
+		}
+	}
+}
+
+// step goes on to a record if it is the next one and nothing speaks against it.
+func (l *relics) step(at *cursor, rec swoosh.Record, whole *uint64) bool {
+	x, err := swoosh.Follow(at.index, at.chain, rec)
 	if proof, ok := l.proof[rec.Index]; err != nil || ok && proof != rec.Chain {
 		return false
 	}
-	p.next, p.after = rec.Index, rec.Chain
+	*at = cursor{rec.Index, rec.Chain}
 	if x.BatchEnd() == rec.Index {
-		p.index, p.chain = rec.Index, rec.Chain
+		*whole = rec.Index
 	}
 	return true
 }

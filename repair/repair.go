@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/home"
 )
 
 // Accept is what the operator agrees to.
@@ -57,7 +58,7 @@ func (r *Report) wrote(format string, args ...any) {
 }
 
 func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
-	if err := s.finish(report); err != nil {
+	if _, err := s.finish(report); err != nil {
 		return err
 	}
 	opened, err := s.openOldLog(report)
@@ -89,7 +90,7 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 		return err
 	}
 	first, last := s.log.Bounds()
-	c.replace = !opened || c.trail.index < c.to || len(c.trail.found) > 0 || c.trail.index > last || c.log.first != first || c.log.last != last
+	c.replace = !opened || c.trail.index < c.to || c.trail.found > 0 || c.trail.index > last || c.log.first != first || c.log.last != last
 	c.contradict(p)
 	switch {
 	case c.replace || len(c.wrong) > 0:
@@ -100,17 +101,22 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	return s.clearImports(report)
 }
 
-// finish ends a repair that was broken off.
-func (s *site) finish(report *Report) error {
+// finish ends a repair that was broken off, and returns what it did; nil if there
+// was none.
+func (s *site) finish(report *Report) (*home.Replacement, error) {
 	r, err := s.home.Replacement()
 	if err != nil || r == nil {
-		return err
+		return nil, err
 	}
 	if err := s.home.Finish(r); err != nil {
-		return err
+		return nil, err
 	}
-	report.wrote("a repair that was broken off is finished: the log goes up to entry %d; what it replaced is %s", r.Last, s.lost(r))
-	return s.home.ReadAgain(s.o.Logger)
+	what := fmt.Sprintf("a repair that was broken off is finished: the log goes up to entry %d", r.Last)
+	if r.Undo != 0 {
+		what = fmt.Sprintf("the undoing of repair %d, which was broken off, is finished", r.Undo)
+	}
+	report.wrote("%s; what it replaced is %s", what, s.lost(r))
+	return r, s.home.ReadAgain(s.o.Logger)
 }
 
 // openOldLog opens the log. A missing one counts as empty; of a damaged one the
@@ -118,11 +124,11 @@ func (s *site) finish(report *Report) error {
 func (s *site) openOldLog(report *Report) (opened bool, err error) {
 	if !s.home.HasLog() {
 		s.log = swoosh.NewMemWAL()
-		if m := s.home.Mark; m == nil || m.Index == 0 {
-			return true, nil
+		missing := s.home.MissingLog()
+		if missing != nil {
+			report.say("%s.", missing.Detail)
 		}
-		report.say("%s is missing.", s.home.Path("log"))
-		return false, nil
+		return missing == nil, nil
 	}
 	if s.home.Mark == nil {
 		report.say("The mark is missing or damaged, so a loss at the end of the log could not be noticed. The server writes it anew when it starts.")

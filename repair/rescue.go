@@ -30,7 +30,7 @@ func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue
 	base, _ := p.Base()
 	for {
 		t := l.best()
-		c := &rescue{relics: l, trail: t, log: splice(l.log, t)}
+		c := &rescue{relics: l, trail: t, log: splice(l, t)}
 		start := l.start(t, base)
 		if start.foreign != nil {
 			c.differs = start.foreign
@@ -94,17 +94,17 @@ func (s *site) replayTrail(ctx context.Context, p *swoosh.Replay, log swoosh.WAL
 	return p, differs
 }
 
-// spliced is a log to read: a stretch of another one, and records from
-// elsewhere after it.
+// spliced is a log to read: a stretch of another one, and entries from elsewhere
+// after it.
 type spliced struct {
 	swoosh.WAL
-	after, end  uint64 // the stretch: after the one, up to the other
-	found       []swoosh.Record
+	relics      *relics
+	trail       *trail
 	first, last uint64
 }
 
-func splice(w swoosh.WAL, p *trail) *spliced {
-	s := &spliced{WAL: w, after: p.view.Index(), end: p.end, found: p.found}
+func splice(l *relics, p *trail) *spliced {
+	s := &spliced{WAL: l.log, relics: l, trail: p}
 	for rec := range s.Read(0, math.MaxUint64) {
 		s.first, s.last = rec.Index, p.index
 		break
@@ -116,15 +116,20 @@ func (s *spliced) Bounds() (first, last uint64) { return s.first, s.last }
 
 func (s *spliced) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 	return func(yield func(swoosh.Record, error) bool) {
-		if s.end > s.after {
-			for rec, err := range s.WAL.Read(max(from, s.after+1), min(to, s.end)) {
+		p := s.trail
+		if start := p.view.Index(); p.end > start {
+			for rec, err := range s.WAL.Read(max(from, start+1), min(to, p.end)) {
 				if !yield(rec, err) {
 					return
 				}
 			}
 		}
-		for _, rec := range s.found {
-			if rec.Index >= from && rec.Index <= to && !yield(rec, nil) {
+		if p.found == 0 || to <= p.end {
+			return
+		}
+		var whole uint64
+		for rec := range s.relics.after(p.turn, min(to, p.index), &whole) {
+			if rec.Index >= from && !yield(rec, nil) {
 				return
 			}
 		}
@@ -169,65 +174,81 @@ func (c *rescue) explain(report *Report) {
 	if c.tables != nil && p.view.Index() > 0 {
 		report.say("Entries up to it that can still be read are written to a file.")
 	}
-	if n := len(p.found); n > 0 {
-		report.say("Entries %d to %d were found after the damage; their chain proves them. They come back.", p.found[0].Index, p.index)
+	if p.found > 0 {
+		report.say("Entries %d to %d were found after the damage; their chain proves them. They come back.", p.found, p.index)
 	}
 	if p.index < c.to {
 		report.say("What entries %d to %d did is lost.", p.index+1, c.to)
 	} else {
 		report.say("Nothing that an entry did is lost.")
 	}
-	if lost := c.unproven(); len(lost) > 0 {
-		report.say("%d entries after that can still be read; the first is %d. No chain from the sound ones proves them, so they are not applied. They are written to a file: look at each before you post its command again.", len(lost), lost[0].Index)
+	if first, _, n := span(c.unproven()); n > 0 {
+		report.say("%d entries after that can still be read; the first is %d. No chain from the sound ones proves them, so they are not applied. They are written to a file: look at each before you post its command again.", n, first)
 	}
 	for _, i := range c.wrong {
 		report.say("%s contradicts the log. It is set aside.", swoosh.SnapshotName(i))
 	}
 }
 
-// unproven are the entries that were found and cannot be applied.
-func (c *rescue) unproven() []swoosh.Record {
-	var all []swoosh.Record
-	for _, rec := range c.loose {
-		if rec.Index > c.trail.index {
-			all = appendNew(all, rec)
+// unproven returns the entries that were found and cannot be applied.
+func (c *rescue) unproven() iter.Seq[swoosh.Record] {
+	return distinct(func(yield func(swoosh.Record) bool) {
+		for rec := range c.rest() {
+			if rec.Index > c.trail.index && !yield(rec) {
+				return
+			}
 		}
-	}
-	return all
+	})
 }
 
-// appendNew appends a record to others, which are sorted, if it is not there.
-func appendNew(all []swoosh.Record, rec swoosh.Record) []swoosh.Record {
-	for _, r := range slices.Backward(all) {
-		if r.Index != rec.Index {
-			break
-		}
-		if bytes.Equal(r.JSON, rec.JSON) {
-			return all
-		}
-	}
-	return append(all, rec)
-}
-
-// passed are the entries up to the state that the mended log goes on from, if
+// passed returns the entries up to the state that the mended log goes on from, if
 // Badger cannot open the log any more in which they stay.
 func (c *rescue) passed() iter.Seq[swoosh.Record] {
-	return func(yield func(swoosh.Record) bool) {
+	to := c.trail.view.Index()
+	return distinct(func(yield func(swoosh.Record) bool) {
 		if c.tables == nil {
 			return
 		}
-		to := c.trail.view.Index()
 		for rec := range readable(c.tables, 1, min(c.sound, to)) {
 			if !yield(rec) {
 				return
 			}
 		}
-		var rest []swoosh.Record
-		for _, rec := range c.loose {
-			if c.sound < rec.Index && rec.Index <= to {
-				rest = appendNew(rest, rec)
+		for rec := range c.rest() {
+			if rec.Index > to || rec.Index > c.sound && !yield(rec) {
+				return
 			}
 		}
-		slices.Values(rest)(yield)
+	})
+}
+
+// distinct leaves out records that are there more than once. Equal indexes follow
+// each other.
+func distinct(all iter.Seq[swoosh.Record]) iter.Seq[swoosh.Record] {
+	return func(yield func(swoosh.Record) bool) {
+		var same []swoosh.Record // as the last index
+		for rec := range all {
+			if len(same) > 0 && same[0].Index != rec.Index {
+				same = nil
+			}
+			if slices.ContainsFunc(same, func(r swoosh.Record) bool { return bytes.Equal(r.JSON, rec.JSON) }) {
+				continue
+			}
+			same = append(same, rec)
+			if !yield(rec) {
+				return
+			}
+		}
 	}
+}
+
+// span returns the first and the last index, and how many there are.
+func span(all iter.Seq[swoosh.Record]) (first, last uint64, n int) {
+	for rec := range all {
+		if n++; n == 1 {
+			first = rec.Index
+		}
+		last = rec.Index
+	}
+	return first, last, n
 }

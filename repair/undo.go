@@ -23,8 +23,9 @@ func Undo(o swoosh.Options, a Accept) (Report, error) {
 }
 
 func (s *site) undo(a Accept, report *Report) error {
-	if err := s.finish(report); err != nil {
-		return err
+	finished, err := s.finish(report)
+	if err != nil || finished != nil && finished.Undo != 0 {
+		return err // That was it.
 	}
 	last, err := s.home.LastReplacement()
 	if err != nil {
@@ -42,25 +43,29 @@ func (s *site) undo(a Accept, report *Report) error {
 			return err
 		}
 	}
-	if _, err := s.home.Prepare(); err != nil {
+	if err := s.replace(r, nothing); err != nil {
 		return err
 	}
-	if err := s.replace(r); err != nil {
-		return err
+	if len(r.Fresh) > 0 {
+		report.wrote("%s, as before the repair", strings.Join(r.Fresh, ", "))
 	}
-	report.wrote("%s, as before the repair", strings.Join(r.Fresh, ", "))
 	if len(r.Replaced) > 0 {
 		report.wrote("what the repair made, %s", s.lost(r))
 	}
 	return nil
 }
 
-// accountForNew refuses if the log has entries after last.
+// accountForNew refuses if there were entries after last, even if they cannot be
+// read any more.
 func (s *site) accountForNew(last uint64) error {
 	if err := s.openLog(); err != nil {
 		return err
 	}
-	if _, end := s.log.Bounds(); end > last {
+	_, end := s.log.Bounds()
+	if m := s.home.Mark; m != nil {
+		end = max(end, m.Index)
+	}
+	if end > last {
 		return fmt.Errorf("entries %d to %d were accepted after the repair; taking it back moves them to lost/: to accept that, run: %s", last+1, end, s.command("repair", "--undo", "--accept-loss"))
 	}
 	return nil

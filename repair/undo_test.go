@@ -1,8 +1,6 @@
 package repair_test
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -199,54 +197,4 @@ func stateOf(t *testing.T, dir string, programs [2]swoosh.Part, was, becomes swo
 	}
 	require.Equal(t, map[swoosh.Hash]bool{becomes: true}, hashes)
 	return "finished"
-}
-
-// dyingFS fails each operation that changes something after the first few, as
-// a kill would.
-type dyingFS struct {
-	durable.FS
-	left int
-}
-
-var errDead = errors.New("the test ended this process")
-
-// step does an operation, unless the process is dead.
-func (d *dyingFS) step(do func() error) error {
-	if d.left--; d.left < 0 {
-		return errDead
-	}
-	return do()
-}
-
-func (d *dyingFS) OpenFile(name string, flag int, perm fs.FileMode) (f durable.File, err error) {
-	open := func() error {
-		f, err = d.FS.OpenFile(name, flag, perm)
-		return err
-	}
-	if flag == os.O_RDONLY {
-		err = open()
-	} else {
-		err = d.step(open)
-	}
-	return f, err
-}
-
-func (d *dyingFS) Rename(from, to string) error {
-	return d.step(func() error { return d.FS.Rename(from, to) })
-}
-
-func (d *dyingFS) MkdirAll(name string, perm fs.FileMode) error {
-	return d.step(func() error { return d.FS.MkdirAll(name, perm) })
-}
-
-func (d *dyingFS) RemoveAll(name string) error {
-	return d.step(func() error { return d.FS.RemoveAll(name) })
-}
-
-func (d *dyingFS) Remove(name string) error {
-	return d.step(func() error { return d.FS.Remove(name) })
-}
-
-func (d *dyingFS) SyncDir(name string) error {
-	return d.step(func() error { return d.FS.SyncDir(name) })
 }

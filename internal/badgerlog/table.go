@@ -99,6 +99,9 @@ func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
 		if b, err = t.bytes(at, least); err != nil {
 			return nil, 0, err
 		}
+		if len(b) > 0 && b[0] == 0 {
+			return nil, 0, errTable // Quick, since damage may be many megabytes of zeros.
+		}
 		if len(b) > had {
 			compressed, decoded = snappyBlock(b)
 		}

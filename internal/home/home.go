@@ -131,12 +131,17 @@ func (h *Home) MarkProblem() error {
 	return damage
 }
 
-// MissingLog returns the damage of a directory whose log is gone; Next is empty.
+// MissingLog returns the damage of a directory whose log is gone; Next is empty. If
+// the mark is gone too, made_by shows that there was a log: it is written later.
 func (h *Home) MissingLog() *Damage {
-	if h.HasLog() || h.Mark == nil || h.Mark.Index == 0 {
-		return nil
+	switch {
+	case h.HasLog():
+	case h.Mark != nil && h.Mark.Index > 0:
+		return &Damage{Detail: fmt.Sprintf("%s is missing, it held entries up to %d", h.Path("log"), h.Mark.Index)}
+	case h.Mark == nil && h.ReadMadeBy() != nil:
+		return &Damage{Detail: fmt.Sprintf("%s and the mark are missing", h.Path("log"))}
 	}
-	return &Damage{Detail: fmt.Sprintf("%s is missing, it held entries up to %d", h.Path("log"), h.Mark.Index)}
+	return nil
 }
 
 // Compare holds a log that ends at last against the mark. entry returns the
@@ -286,10 +291,15 @@ func (h *Home) LogBytes() int64 {
 	if h == nil {
 		return 0
 	}
+	return h.bytesOf("log")
+}
+
+// bytesOf returns the disk space of a folder's files; 0 if they cannot be listed.
+func (h *Home) bytesOf(folder string) int64 {
 	var sum int64
-	entries, _ := h.FS.ReadDir(h.Path("log")) // A scrape cannot report an error.
+	entries, _ := h.FS.ReadDir(h.Path(folder)) // A scrape cannot report an error.
 	for _, e := range entries {
-		info, err := h.FS.Stat(filepath.Join(h.Path("log"), e.Name()))
+		info, err := h.FS.Stat(filepath.Join(h.Path(folder), e.Name()))
 		if err != nil {
 			continue // It was removed meanwhile.
 		}

@@ -7,9 +7,15 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
@@ -42,16 +48,33 @@ func Lost(number int, name string) string {
 func flat(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
 // Prepare makes the empty directory new.tmp, in which a replacement is built,
-// and returns its path. A replacement that was broken off is finished before.
-func (h *Home) Prepare() (string, error) {
-	temp := h.Path(fresh + durable.TempSuffix)
-	for _, left := range []string{temp, h.Path(fresh)} {
-		if err := h.FS.RemoveAll(left); err != nil {
+// and returns its path. It fails if the disk has no room for a copy of folders.
+func (h *Home) Prepare(folders ...string) (string, error) {
+	if err := h.Discard(); err != nil {
+		return "", err
+	}
+	var need uint64
+	for _, folder := range folders {
+		need += uint64(h.bytesOf(folder))
+	}
+	if need += badgerlog.RoomBytes; len(folders) > 0 {
+		free, err := h.FS.Free(h.Dir)
+		if err == nil && free < need {
+			err = fmt.Errorf("a repair writes the log anew: %d bytes are needed in %s, %d are free: free some space; nothing has been changed", need, h.Dir, free)
+		}
+		if err != nil {
 			return "", err
 		}
 	}
+	if err := h.removeNew(); err != nil {
+		return "", err
+	}
+	temp := h.Path(fresh + durable.TempSuffix)
 	return temp, h.FS.MkdirAll(temp, 0o700)
 }
+
+// Discard removes a replacement that was not decided for.
+func (h *Home) Discard() error { return h.FS.RemoveAll(h.Path(fresh + durable.TempSuffix)) }
 
 // Commit decides for a replacement that was built in new.tmp: from now on no
 // engine starts until Finish has put it in place.
@@ -59,12 +82,21 @@ func (h *Home) Commit(r *Replacement) error {
 	if err := h.MakeLost(); err != nil {
 		return err
 	}
-	var err error
-	if r.Number, err = h.nextLost(); err != nil {
+	if err := h.checkMovable("lost"); err != nil {
 		return err
+	}
+	all, err := h.inLost()
+	if err != nil {
+		return err
+	}
+	if r.Number = 1; len(all) > 0 {
+		r.Number = all[0] + 1
 	}
 	for _, name := range slices.Concat(r.Fresh, r.Gone) {
 		there, err := h.Has(name)
+		if err == nil {
+			err = h.checkMovable(name)
+		}
 		if err != nil {
 			return err
 		}
@@ -93,47 +125,99 @@ func (h *Home) Commit(r *Replacement) error {
 	return h.FS.SyncDir(h.Dir)
 }
 
-// nextLost returns the first number under which nothing is in lost/.
-func (h *Home) nextLost() (int, error) {
-	for n := 1; ; n++ {
-		log, err := h.Has(Lost(n, "log"))
-		record, err2 := h.Has(Lost(n, replacementRecord))
-		if err = errors.Join(err, err2); err != nil || !log && !record {
-			return n, err
+// checkMovable refuses what cannot be renamed within the directory, or would be
+// another thing elsewhere.
+func (h *Home) checkMovable(name string) error {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, h.Path(name), unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &st)
+	what := ""
+	switch {
+	case err != nil: // It is not there, or moving it will fail likewise.
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+		what = "a symbolic link"
+	case st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0:
+		what = "a mount point"
+	}
+	if what == "" {
+		return nil
+	}
+	return fmt.Errorf("%s is %s, which a repair cannot move: put the directory itself there; nothing has been changed", h.Path(name), what)
+}
+
+var lostName = regexp.MustCompile(`^log-([1-9][0-9]{0,8})(-.*)?$`)
+
+// inLost returns the numbers of the repairs that left anything in lost/, the last
+// one first. A number is never used again while any of its files is there.
+func (h *Home) inLost() ([]int, error) {
+	entries, err := h.FS.ReadDir(h.Path("lost"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	var all []int
+	for _, e := range entries {
+		if m := lostName.FindStringSubmatch(e.Name()); m != nil {
+			n, _ := strconv.Atoi(m[1]) // Digits.
+			all = append(all, n)
 		}
 	}
+	slices.Sort(all)
+	slices.Reverse(all)
+	return slices.Compact(all), err
 }
 
 // MakeLost makes the folder lost/.
-func (h *Home) MakeLost() error {
-	if err := h.FS.MkdirAll(h.Path("lost"), 0o700); err != nil {
+func (h *Home) MakeLost() error { return h.makeFolder("lost") }
+
+// makeFolder makes a folder durably, if it is missing: imports/ may be.
+func (h *Home) makeFolder(name string) error {
+	if info, err := h.FS.Stat(h.Path(name)); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := h.FS.MkdirAll(h.Path(name), 0o700); err != nil {
 		return err
 	}
 	return h.FS.SyncDir(h.Dir)
 }
 
 // Replacement returns the replacement that was decided for and is not finished;
-// nil if there is none.
+// nil if there is none. It is an error if there is one and its record is gone.
 func (h *Home) Replacement() (*Replacement, error) {
-	return h.readReplacement(path.Join(fresh, replacementRecord))
+	r, err := h.readReplacement(path.Join(fresh, replacementRecord))
+	if r != nil || err != nil {
+		return r, err
+	}
+	left, err := h.FS.ReadDir(h.Path(fresh))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("%s holds %s, and no %s that says of which repair: move %[1]s elsewhere if it is yours; else restore the directory from a backup", h.Path(fresh), left[0].Name(), replacementRecord)
+	}
+	return nil, err
 }
 
 // LastReplacement returns the newest replacement that was finished and not taken
 // back; nil if there is none.
 func (h *Home) LastReplacement() (*Replacement, error) {
-	next, err := h.nextLost()
+	all, err := h.inLost()
+	if err != nil {
+		return nil, err
+	}
 	undone := map[int]bool{}
-	for n := next - 1; n >= 1 && err == nil; n-- {
-		var r *Replacement
-		if r, err = h.readReplacement(Lost(n, replacementRecord)); r == nil || undone[n] {
+	for _, n := range all {
+		r, err := h.readReplacement(Lost(n, replacementRecord))
+		if err != nil {
+			return nil, err
+		}
+		if r == nil || undone[n] {
 			continue
 		}
 		if r.Undo == 0 {
-			return r, err
+			return r, nil
 		}
 		undone[r.Undo] = true
 	}
-	return nil, err
+	return nil, nil
 }
 
 func (h *Home) readReplacement(name string) (*Replacement, error) {
@@ -203,14 +287,23 @@ func (h *Home) Finish(r *Replacement) error {
 	if err := h.move(path.Join(fresh, replacementRecord), Lost(r.Number, replacementRecord)); err != nil {
 		return err
 	}
-	if err := h.FS.RemoveAll(h.Path(fresh)); err != nil {
+	return h.removeNew()
+}
+
+// removeNew removes the directory new/, which must be empty, if it is there.
+func (h *Home) removeNew() error {
+	if there, err := h.Has(fresh); err != nil || !there {
+		return err
+	}
+	if err := h.FS.Remove(h.Path(fresh)); err != nil {
 		return err
 	}
 	return h.FS.SyncDir(h.Dir)
 }
 
 // move renames a file or directory durably, if it is there. The new name must be
-// free.
+// free. It relies on a file system that journals: one that may leave both names
+// after a power cut stops here.
 func (h *Home) move(from, to string) error {
 	there, err := h.Has(from)
 	if err != nil || !there {
@@ -219,6 +312,9 @@ func (h *Home) move(from, to string) error {
 	taken, err := h.Has(to)
 	if err == nil && taken {
 		err = fmt.Errorf("%s is in the way of %s: %w", h.Path(to), h.Path(from), fs.ErrExist)
+	}
+	if err == nil {
+		err = h.makeFolder(path.Dir(to))
 	}
 	if err == nil {
 		err = h.FS.Rename(h.Path(from), h.Path(to))

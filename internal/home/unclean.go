@@ -1,6 +1,7 @@
 package home
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,19 +55,58 @@ func (h *Home) memtables() ([]string, error) {
 	return names, err
 }
 
-// Forget removes the copy of the log's newest files: log and mark agree.
-func (h *Home) Forget() error {
-	for _, name := range []string{"unclean", "unclean" + durable.TempSuffix} {
-		if err := h.FS.RemoveAll(h.Path(name)); err != nil {
+// EachPreserved calls do for every stretch of the copy of the log's newest files,
+// even after damage that Badger cannot read past. After a stop that was in order
+// there is no copy.
+func (h *Home) EachPreserved(do func(b []byte)) error {
+	dir := h.Path("unclean")
+	entries, err := h.FS.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if err == nil && badgerlog.IsMemtable(e.Name()) {
+			err = durable.EachStretch(h.FS, filepath.Join(dir, e.Name()), do)
+		}
+	}
+	return err
+}
+
+// Forget removes the copy of the log's newest files, since log and mark agree. If
+// it may hold what the log does not, as keep says of any stretch, it moves to lost/,
+// and Forget returns its name there: a mark that a power cut took back, or that
+// was damaged, agrees with a log that lost its end.
+func (h *Home) Forget(keep func(b []byte) bool) (kept string, err error) {
+	more := false
+	if err := h.EachPreserved(func(b []byte) { more = more || keep(b) }); err != nil {
+		return "", err
+	}
+	if !more {
+		if err := h.FS.RemoveAll(h.Path("unclean")); err != nil {
+			return "", err
+		}
+		return "", h.FS.SyncDir(h.Dir)
+	}
+	if err := h.MakeLost(); err != nil {
+		return "", err
+	}
+	for n := 1; ; n++ {
+		kept := fmt.Sprintf("lost/unclean-%d", n)
+		if there, err := h.Has(kept); err != nil || !there {
+			return kept, cmp.Or(err, h.move("unclean", kept))
+		}
+	}
+}
+
+// Tidy removes what a crash left that is not complete. In the directory itself it
+// knows only what is written there so: other files are their owner's.
+func (h *Home) Tidy() error {
+	for _, name := range []string{"node", "made_by", "mark", "unclean", fresh} {
+		if err := h.FS.RemoveAll(h.Path(name + durable.TempSuffix)); err != nil {
 			return err
 		}
 	}
-	return h.FS.SyncDir(h.Dir)
-}
-
-// Tidy removes temporary files that a crash left.
-func (h *Home) Tidy() error {
-	for _, folder := range []string{".", "snapshots", "imports", "aside"} {
+	for _, folder := range []string{"snapshots", "imports", "aside"} {
 		entries, err := h.FS.ReadDir(h.Path(folder))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
