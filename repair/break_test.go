@@ -27,7 +27,7 @@ import (
 // takes, SWOOSH_BREAK_SEED the first one's seed, SWOOSH_BREAK_KEEP a folder for the
 // directories of rounds that failed.
 func TestBreak(t *testing.T) {
-	rounds, seed := fromEnv(t, "SWOOSH_BREAK_ROUNDS", 6), fromEnv(t, "SWOOSH_BREAK_SEED", 1)
+	rounds, seed := fromEnv(t, "SWOOSH_BREAK_ROUNDS", 3), fromEnv(t, "SWOOSH_BREAK_SEED", 1)
 	for n := range rounds {
 		t.Run(fmt.Sprintf("seed-%d", seed+n), func(t *testing.T) { newBreaker(t, uint64(seed+n)).run() })
 	}
@@ -58,14 +58,14 @@ type breaker struct {
 	acked   map[place]bool
 	numbers int
 
-	destroyed map[place]bool // by the damage
-	blind     bool           // the mark was damaged, so that a loss at the log's end may go unnoticed
+	blind  bool // the mark was damaged or taken back, so that a loss at the log's end may go unnoticed
+	undone bool // a repair was taken back, so that its indexes are free again
 }
 
 func newBreaker(t *testing.T, seed uint64) *breaker {
 	b := &breaker{
 		T: t, Rand: rand.New(rand.NewPCG(seed, seed)), dir: filepath.Join(t.TempDir(), "data"),
-		acked: map[place]bool{}, destroyed: map[place]bool{},
+		acked: map[place]bool{},
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -171,6 +171,8 @@ func (b *breaker) serve(name string, parts []swoosh.Part, disk durable.FS) {
 		return
 	}
 	b.noticed(e)
+	mark, err := os.ReadFile(filepath.Join(b.dir, "mark"))
+	require.NoError(b, err)
 	for range b.IntN(12) {
 		b.submit(e)
 	}
@@ -179,6 +181,11 @@ func (b *breaker) serve(name string, parts []swoosh.Part, disk durable.FS) {
 		to := filepath.Join(b.TempDir(), "data")
 		clone(b, b.dir, to)
 		b.say("killed at entry %d", e.View().Index())
+		if b.IntN(4) == 0 {
+			require.NoError(b, os.WriteFile(filepath.Join(to, "mark"), mark, 0o600))
+			b.blind = true
+			b.say("and a power cut took the mark back")
+		}
 		defer func() { b.dir = to }()
 	}
 	if err := e.Close(context.Background()); err != nil {
@@ -206,6 +213,9 @@ func (b *breaker) submit(e *swoosh.Engine) {
 	}
 	for r, err := range e.Records(before+1, e.View().Index()) {
 		require.NoError(b, err)
+		for p := range b.acked {
+			require.True(b, p.index != r.Index || b.blind || b.undone, "index %d is given out again", p.index)
+		}
 		b.acked[place{r.Index, r.Chain}] = true
 	}
 }
@@ -266,6 +276,7 @@ func (b *breaker) repair(name string, parts []swoosh.Part, a repair.Accept, disk
 func (b *breaker) undo(name string, a repair.Accept, disk durable.FS) {
 	report, err := repair.Undo(b.options(name, disk), a)
 	b.say("undo %s %+v: %v %+v", name, a, err, report)
+	b.undone = b.undone || err == nil
 	b.known(err)
 }
 

@@ -164,7 +164,7 @@ func readable(w swoosh.WAL, from, to uint64) iter.Seq[swoosh.Record] {
 	}
 }
 
-// trail is how far the entries behind an anchor can be followed by their chain.
+// trail is how far the entries after an anchor can be followed by their chain.
 type trail struct {
 	*anchor
 	index uint64 // of the last entry; never inside an atomic batch
@@ -179,7 +179,7 @@ type cursor struct {
 	chain swoosh.Hash
 }
 
-// walkLog follows the entries behind an anchor in the log.
+// walkLog follows the entries after an anchor in the log.
 func (l *relics) walkLog(a *anchor) *trail {
 	at := cursor{a.view.Index(), a.view.Chain()}
 	p := &trail{anchor: a, index: at.index}
@@ -192,7 +192,7 @@ func (l *relics) walkLog(a *anchor) *trail {
 	return p
 }
 
-// walk follows the entries behind an anchor, first in the log, then in the rest.
+// walk follows the entries after an anchor, first in the log, then in the rest.
 func (l *relics) walk(a *anchor) *trail {
 	p := l.walkLog(a)
 	inLog := p.turn.index
@@ -201,11 +201,10 @@ func (l *relics) walk(a *anchor) *trail {
 			p.found = rec.Index
 		}
 	}
-	switch {
-	case p.index <= inLog:
-		p.found = 0 // What was found ends no batch.
-	default:
+	if p.index > inLog {
 		p.end = inLog
+	} else {
+		p.found = 0 // What was found ends no batch.
 	}
 	return p
 }

@@ -126,8 +126,11 @@ func (h *Home) Commit(r *Replacement) error {
 }
 
 // checkMovable refuses what cannot be renamed within the directory, or would be
-// another thing elsewhere.
+// another thing elsewhere, and what is in such a folder.
 func (h *Home) checkMovable(name string) error {
+	if folder := path.Dir(name); folder != "." {
+		return h.checkMovable(folder)
+	}
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, h.Path(name), unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &st)
 	what := ""

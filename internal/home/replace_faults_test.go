@@ -60,9 +60,10 @@ func TestNewWithoutARecord(t *testing.T) {
 // not be finished.
 func TestReplacementRefusesWhatItCannotMove(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
-		"log is a symbolic link":  func(dir string) error { return os.Symlink("elsewhere", filepath.Join(dir, "log")) },
-		"lost is a symbolic link": func(dir string) error { return os.Symlink(t.TempDir(), filepath.Join(dir, "lost")) },
-		"lost: not a directory":   func(dir string) error { return os.WriteFile(filepath.Join(dir, "lost"), nil, 0o600) },
+		"log is a symbolic link":     func(dir string) error { return os.Symlink("elsewhere", filepath.Join(dir, "log")) },
+		"lost is a symbolic link":    func(dir string) error { return os.Symlink(t.TempDir(), filepath.Join(dir, "lost")) },
+		"imports is a symbolic link": func(dir string) error { return os.Symlink("elsewhere", filepath.Join(dir, "imports")) },
+		"lost: not a directory":      func(dir string) error { return os.WriteFile(filepath.Join(dir, "lost"), nil, 0o600) },
 	} {
 		dir := t.TempDir()
 		require.NoError(t, os.Mkdir(filepath.Join(dir, "elsewhere"), 0o700))
@@ -70,7 +71,7 @@ func TestReplacementRefusesWhatItCannotMove(t *testing.T) {
 		h := At(dir, durable.OS())
 		_, err := h.Prepare()
 		require.NoError(t, err)
-		require.ErrorContains(t, h.Commit(&Replacement{Fresh: []string{"log"}}), name)
+		require.ErrorContains(t, h.Commit(&Replacement{Fresh: []string{"log"}, Gone: []string{"imports/a.json"}}), name)
 		require.NoDirExists(t, filepath.Join(dir, "new"))
 	}
 }
