@@ -17,7 +17,7 @@ import (
 // Changes is what accepting another reducer changes. The newest sound snapshot is
 // kept as it is, so only what entries after it did can change.
 type Changes struct {
-	Entry   uint64      `json:"entry"`   // the first entry that these domains reduce to another state; 0: none
+	Entry   uint64      `json:"entry"`   // the first entry that these domains reduce to another state, or the first of its batch; 0: none
 	Was     swoosh.Hash `json:"was"`     // the state hash at the log's end, as the log says
 	Becomes swoosh.Hash `json:"becomes"` // as it will be
 	Refused uint64      `json:"refused"` // entries that have no effect any more, since these domains refuse them or others of their batch
@@ -40,7 +40,7 @@ func (s *site) mendReducer(ctx context.Context, p *swoosh.Replay, c *rescue, a A
 	report.say("%s", strings.TrimPrefix(c.differs.Error(), "swoosh: "))
 	newest := c.anchors[len(c.anchors)-1]
 	if newest.foreign != nil {
-		report.say("What of snapshot %d does not fit the domains begins at zero.", newest.view.Index())
+		report.say("Snapshot %d does not fit the domains. What does not fit is left out; those rows and fields begin at zero.", newest.view.Index())
 	}
 	end, err := s.reduceAnew(ctx, p.Over(s.log), newest, report)
 	if err != nil {
@@ -102,6 +102,9 @@ func (s *site) reduceAnew(ctx context.Context, p *swoosh.Replay, from *anchor, r
 		differs := from.foreign == nil && x.Index == x.BatchEnd() && p.Check() != nil
 		if ch.Entry == 0 && (refused != nil || differs) {
 			ch.Entry = x.Index
+			if refused == nil && x.Batch.Count > 0 {
+				ch.Entry = x.Batch.First // Which of the batch differs first cannot be told: it stands or falls as one.
+			}
 		}
 		if ch.Exact {
 			if ch.Exact = follow(old, rec); ch.Exact {
