@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/project"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
@@ -300,7 +301,7 @@ func (d *description) hold(t *testing.T) {
 // TestAnswersAreAsDescribed runs the tests with the most requests again, and
 // every scenario of the domains, and checks each answer against the document.
 func TestAnswersAreAsDescribed(t *testing.T) {
-	skipUnderRace(t)
+	testrun.SkipUnderRace(t)
 	d := describe(whole(t))
 	d.hold(t)
 	for name, test := range map[string]func(*testing.T){

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/project"
 	"github.com/chorus-services/swoosh/system"
 )
@@ -141,7 +142,7 @@ func TestOpenAPIHasEveryCommand(t *testing.T) {
 // TestCommandsAreTakenAsDescribed changes the example of every command in many
 // ways: the server refuses what does not fit the document, and nothing else.
 func TestCommandsAreTakenAsDescribed(t *testing.T) {
-	skipUnderRace(t)
+	testrun.SkipUnderRace(t)
 	s := whole(t)
 	d := describe(s)
 	examples := envelopes

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -162,7 +163,7 @@ func TestDamageInBadgersFiles(t *testing.T) {
 		{crash, "*.mem", 5, 3, 40},
 	} {
 		for _, h := range hits(tc.flips) {
-			if n++; leaveOut(n) {
+			if n++; testrun.LeaveOut(n) {
 				continue
 			}
 			name := fmt.Sprintf("D6/%s %s", strings.Trim(tc.file, "*."), h.name)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 func TestEachReplayedEntryIsChecked(t *testing.T) {
@@ -142,7 +143,7 @@ func TestOneFlippedBitIsNeverSilent(t *testing.T) {
 			{"import, no snapshot after it", open, open.importFile, 4},
 		} {
 			for seed := range tc.rounds {
-				if n++; leaveOut(n) {
+				if n++; testrun.LeaveOut(n) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/%d", tc.name, seed), func(t *testing.T) {

@@ -39,6 +39,7 @@ func TestImportArrows(t *testing.T) {
 		"internal/meter":     {},
 		"internal/openapi":   {"internal/canon"},
 		"internal/store":     {"internal/durable"},
+		"internal/testrun":   {"internal/durable"},
 		"noun":               {"internal/canon"},
 		"":                   append([]string{"noun", "internal/badgerlog"}, internal...),
 		"repair":             append([]string{"", "internal/badgerlog"}, internal...),
