@@ -429,7 +429,7 @@ func TestImport(t *testing.T) {
 			r.snapshot()
 		}
 		r.stop()
-		report, err := repair.Repair(context.Background(), r.o, repair.Accept{}, ledger)
+		report, err := repair.Repair(context.Background(), r.o, acceptLoss, ledger)
 		require.NoError(t, err)
 		require.Len(t, report.Wrote, 1, "what a crash left is repair's")
 		require.NoFileExists(t, filepath.Join(r.o.Dir, left))

@@ -32,11 +32,18 @@ func (s *site) leftovers(log swoosh.WAL) ([]string, error) {
 	return files, nil
 }
 
-// clearImports moves what a crash left in imports/ to lost/. Nothing else is wrong.
-func (s *site) clearImports(report *Report) error {
+// clearImports names what a crash left in imports/, and moves it to lost/ if
+// anything is accepted. Nothing else is wrong.
+func (s *site) clearImports(a Accept, report *Report) error {
 	files, err := s.leftovers(s.log)
 	if err != nil || len(files) == 0 {
 		return err
+	}
+	if !a.Loss && !a.Reducer {
+		for _, name := range files {
+			report.say("No entry names %s: a crash left it. It does no harm; --accept-loss moves it to lost/.", name)
+		}
+		return nil
 	}
 	_, last := s.log.Bounds()
 	r := &home.Replacement{Gone: files, Last: last}

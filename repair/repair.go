@@ -30,7 +30,7 @@ type Report struct {
 
 // Repair explains what keeps an engine in o.Dir from starting, and mends what is
 // accepted. It destroys nothing: what it replaces moves to lost/, and Undo puts
-// it back. If nothing is wrong it moves imported states there that no entry names.
+// it back. Imported states that no entry names move there with any acceptance.
 // A repair that was broken off is finished by the next one. It refuses a log with
 // commands or domains that parts lack: their entries would be reduced to nothing.
 //
@@ -98,7 +98,7 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	case c.differs != nil:
 		return s.mendReducer(ctx, p, c, a, report)
 	}
-	return s.clearImports(report)
+	return s.clearImports(a, report)
 }
 
 // finish ends a repair that was broken off, and returns what it did; nil if there
