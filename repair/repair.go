@@ -30,9 +30,10 @@ type Report struct {
 
 // Repair explains what keeps an engine in o.Dir from starting, and mends what is
 // accepted. It destroys nothing: what it replaces moves to lost/, and Undo puts
-// it back. Imported states that no entry names move there with any acceptance.
-// A repair that was broken off is finished by the next one. It refuses a log with
-// commands or domains that parts lack: their entries would be reduced to nothing.
+// it back. Imported states that no entry names move there too if anything is
+// accepted. A repair that was broken off is finished by the next one. It refuses
+// a log with commands or domains that parts lack: their entries would be reduced
+// to nothing.
 //
 // The report is complete also with an error of Confirm.
 func Repair(ctx context.Context, o swoosh.Options, a Accept, parts ...swoosh.Part) (Report, error) {
