@@ -3,9 +3,7 @@ package swoosh_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -312,73 +310,13 @@ func TestRepairOfADamagedImport(t *testing.T) {
 	}
 }
 
-// dyingFS fails each operation that changes something after the first few, as
-// a kill would.
-type dyingFS struct {
-	durable.FS
-	left int
-}
-
-var errDead = errors.New("the test ended this process")
-
-func (d *dyingFS) step() error {
-	if d.left--; d.left < 0 {
-		return errDead
-	}
-	return nil
-}
-
-func (d *dyingFS) OpenFile(name string, flag int, perm fs.FileMode) (durable.File, error) {
-	if flag != os.O_RDONLY {
-		if err := d.step(); err != nil {
-			return nil, err
-		}
-	}
-	return d.FS.OpenFile(name, flag, perm)
-}
-
-func (d *dyingFS) Rename(from, to string) error {
-	if err := d.step(); err != nil {
-		return err
-	}
-	return d.FS.Rename(from, to)
-}
-
-func (d *dyingFS) MkdirAll(name string, perm fs.FileMode) error {
-	if err := d.step(); err != nil {
-		return err
-	}
-	return d.FS.MkdirAll(name, perm)
-}
-
-func (d *dyingFS) RemoveAll(name string) error {
-	if err := d.step(); err != nil {
-		return err
-	}
-	return d.FS.RemoveAll(name)
-}
-
-func (d *dyingFS) Remove(name string) error {
-	if err := d.step(); err != nil {
-		return err
-	}
-	return d.FS.Remove(name)
-}
-
-func (d *dyingFS) SyncDir(name string) error {
-	if err := d.step(); err != nil {
-		return err
-	}
-	return d.FS.SyncDir(name)
-}
-
 // breakOff runs a repair that dies after some steps, and gives those left.
 func breakOff(t *testing.T, dir string, steps int) (left int, err error) {
-	dying := &dyingFS{FS: durable.OS(), left: steps}
+	dying := &durable.Dying{FS: durable.OS(), Left: steps}
 	o := vault(dir)
 	o.FS = dying
 	_, err = repair.Repair(t.Context(), o, acceptLoss, ledger)
-	return dying.left, err
+	return dying.Left, err
 }
 
 func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
@@ -396,7 +334,7 @@ func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
 			t.Parallel()
 			dir := crashed(t, l.dir)
 			_, err := breakOff(t, dir, steps)
-			require.ErrorIs(t, err, errDead)
+			require.ErrorIs(t, err, durable.ErrDead)
 			if e, err := swoosh.Open(t.Context(), vault(dir), ledger); err == nil {
 				closeEngine(t, e)
 			} else {

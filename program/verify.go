@@ -19,7 +19,7 @@ func newVerify(a *app) *cobra.Command {
 snapshot and the mark against it. It mends and moves nothing, and refuses a
 directory that a server is using. Damage ends it with exit code 3, naming the
 first entry that is wrong and what differs.`,
-		Args: takes("DIR"),
+		Args: takes("DIR"), ValidArgsFunction: completeDirectory,
 	}
 	out := newOutput(cmd, a.out)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

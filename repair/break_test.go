@@ -339,9 +339,9 @@ func (b *breaker) options(name string, disk durable.FS) swoosh.Options {
 func (b *breaker) disk() durable.FS {
 	switch b.IntN(3) {
 	case 0:
-		return &dyingFS{FS: durable.OS(), writes: true, left: b.IntN(100)}
+		return &durable.Dying{FS: durable.OS(), Writes: true, Left: b.IntN(100)}
 	case 1:
-		return &dyingFS{FS: durable.OS(), writes: true, left: b.IntN(100), once: syscall.ENOSPC}
+		return &durable.Dying{FS: durable.OS(), Writes: true, Left: b.IntN(100), Once: syscall.ENOSPC}
 	}
 	return durable.OS()
 }

@@ -110,7 +110,7 @@ func TestUndoThatIsBrokenOffTakesBackOneRepair(t *testing.T) {
 	for steps := 0; ; steps += 5 {
 		dir := copied(t, a.dir)
 		o := by("later", "2.0.0", dir)
-		o.FS = &dyingFS{FS: durable.OS(), left: steps}
+		o.FS = &durable.Dying{FS: durable.OS(), Left: steps}
 		_, err := repair.Undo(o, repair.Accept{})
 		if err == nil {
 			break
@@ -135,11 +135,11 @@ func TestFullDiskAtEveryStep(t *testing.T) {
 	failed := 0
 	for steps := 0; ; steps += 7 {
 		dir := copied(t, original)
-		full := &dyingFS{FS: durable.OS(), left: steps, writes: true, once: syscall.ENOSPC}
+		full := &durable.Dying{FS: durable.OS(), Left: steps, Writes: true, Once: syscall.ENOSPC}
 		o := at(dir)
 		o.FS = full
 		_, err := repair.Repair(t.Context(), o, acceptReducer, strict)
-		if full.left >= 0 {
+		if full.Left >= 0 {
 			require.NoError(t, err)
 			break
 		}

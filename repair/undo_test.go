@@ -147,13 +147,13 @@ func TestKilledAtEveryStep(t *testing.T) {
 			for steps := 0; ; steps += every {
 				dir := copied(t, tc.dir)
 				o := at(dir)
-				o.FS = &dyingFS{FS: durable.OS(), left: steps}
+				o.FS = &durable.Dying{FS: durable.OS(), Left: steps}
 				err := tc.do(o)
 				if err == nil {
 					require.Greater(t, steps, 20, "it has steps")
 					break
 				}
-				require.ErrorIs(t, err, errDead, "step %d", steps)
+				require.ErrorIs(t, err, durable.ErrDead, "step %d", steps)
 				state := stateOf(t, copied(t, dir), [2]swoosh.Part{strict, first}, tc.was, tc.becomes)
 				seen[state]++
 				if state == "as before" {
