@@ -103,10 +103,13 @@ func TestStreamThatFailsTakesNoMore(t *testing.T) {
 func TestLineOfWhatCannotBeSent(t *testing.T) {
 	wrong := withSince(client.Command{Name: "tally.add", Payload: func() {}})
 	c, s := scripted(t, client.Retry{}, talks(new([]string)))
+	var lines []int
 	for a, err := range c.Stream(t.Context(), func(yield func(client.Command) bool) { _ = yield(wrong) && yield(wrong) }) {
 		require.NoError(t, err)
+		lines = append(lines, a.Line)
 		require.Equal(t, a.Line, a.Refused.Line)
 	}
+	require.Equal(t, []int{1, 2}, lines)
 	require.LessOrEqual(t, len(s.asked), 1)
 }
 

@@ -196,15 +196,6 @@ func (c *cutter) cutSoFar() int {
 	return c.cuts
 }
 
-// cutNow ends every connection.
-func (c *cutter) cutNow() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.conns {
-		_ = conn.Close()
-	}
-}
-
 // randomCuts returns limits for both directions, each at most so many bytes.
 func randomCuts(seed uint64, up, down int64) func() (int64, int64) {
 	r := rand.New(rand.NewPCG(seed, 1))
