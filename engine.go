@@ -63,7 +63,6 @@ type Engine struct {
 
 	// Owned by commit.
 	wal     WAL
-	mark    *home.MarkFile // nil in memory
 	commits chan *group
 }
 
@@ -305,8 +304,8 @@ func (e *Engine) append(x *Entry) (Record, *Error) {
 	return rec, nil
 }
 
-// commit makes a group durable, marks it, publishes it, and answers it. After a
-// failed append, run answers it.
+// commit makes a group durable, publishes it, and answers it. After a failed
+// append, run answers it.
 func (e *Engine) commit(g *group) landing {
 	start := time.Now()
 	e.syncing.Store(start.UnixNano())
@@ -318,14 +317,9 @@ func (e *Engine) commit(g *group) landing {
 	if err != nil {
 		return landing{false, fmt.Errorf("the log could not be written: %w", err)}
 	}
-	if e.mark != nil {
-		if err = e.mark.Write(markOf(g.fork.state)); err != nil {
-			err = fmt.Errorf("the mark could not be written: %w", err)
-		}
-	}
 	e.publish(g)
 	release(g.pending...)
-	return landing{true, err}
+	return landing{durable: true}
 }
 
 // publish shows the group to readers and watchers.
@@ -335,7 +329,8 @@ func (e *Engine) publish(g *group) {
 	fresh := make(chan struct{})
 	close(*e.advanced.Swap(&fresh))
 	e.tail.publish(g.records)
-	if cost := e.replayCost.Add(int64(g.cost)); cost > int64(e.o.MaxRecovery) {
+	e.replayCost.Add(int64(g.cost))
+	if e.snapshotIsDue() {
 		select {
 		case e.snapshotDue <- struct{}{}:
 		default:

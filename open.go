@@ -1,7 +1,6 @@
 package swoosh
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -30,7 +29,7 @@ func Open(ctx context.Context, o Options, parts ...Part) (*Engine, error) {
 		return nil, err
 	}
 	if err := e.open(ctx); err != nil {
-		return nil, errors.Join(err, e.closeFiles(false))
+		return nil, errors.Join(err, e.closeFiles())
 	}
 	return e, nil
 }
@@ -48,7 +47,7 @@ func prepareEngine(o Options, parts []Part) (*Engine, error) {
 	return e, nil
 }
 
-// open is the boot: directory, log, mark, state, goroutines.
+// open is the boot: directory, log, state, goroutines.
 func (e *Engine) open(ctx context.Context) error {
 	if err := e.openLog(); err != nil {
 		return err
@@ -63,7 +62,7 @@ func (e *Engine) open(ctx context.Context) error {
 		return err
 	}
 	if e.home != nil {
-		if err := e.agreeWithMark(start.state); err != nil {
+		if err := e.takeOver(); err != nil {
 			return err
 		}
 	}
@@ -77,7 +76,7 @@ func (e *Engine) openLog() (err error) {
 		e.wal, err = e.o.OpenWAL("")
 		return err
 	}
-	if e.home, err = home.Open(e.o.Dir, e.o.FS, e.log); err != nil {
+	if e.home, err = home.Open(e.o.Dir, e.o.FS); err != nil {
 		return fmt.Errorf("swoosh: %w", err)
 	}
 	if e.o.Node == "" {
@@ -94,7 +93,7 @@ func (e *Engine) openLog() (err error) {
 	if d := e.home.MissingLog(); d != nil {
 		return &DamageError{Index: 1, Detail: d.Detail, Next: "restore it from a backup, or " + e.o.run("repair", e.o.Dir)}
 	}
-	e.wal, err = e.o.OpenWAL(e.home.Path("log"))
+	e.wal, err = e.o.OpenWAL(e.o.Dir)
 	var damage *DamageError
 	if errors.As(err, &damage) {
 		return &DamageError{Index: damage.Index, Detail: damage.Detail, Next: e.o.run("repair", e.o.Dir)}
@@ -142,44 +141,14 @@ func (e *Engine) setFileAside(f *brokenFile) error {
 	return nil
 }
 
-// agreeWithMark writes the mark of the recovered state, not clean from now on,
-// and removes the copy of the log's files.
-func (e *Engine) agreeWithMark(s *state) error {
-	if m := e.home.Mark; m != nil && m.Index == s.index && m.StateHash != s.hash {
-		return &DamageError{Index: s.index, Detail: fmt.Sprintf("the state has hash %s, the mark says %x", s.hash, m.StateHash), Next: e.o.run("verify", e.o.Dir)}
-	}
-	clean := e.home.Clean()
-	var err error
-	e.mark, err = home.CreateMark(e.home.FS, e.home.Path("mark"), markOf(s))
-	if err != nil {
-		return fmt.Errorf("swoosh: the mark cannot be written: %w", err)
-	}
+// takeOver writes which program runs here from now on. Of a directory without a
+// journal it removes what the journal replaces.
+func (e *Engine) takeOver() error {
 	if err := e.home.WriteMadeBy(e.madeBy.encode()); err != nil {
 		return fmt.Errorf("swoosh: made_by cannot be written: %w", err)
 	}
-	if clean {
-		return nil
-	}
-	kept, err := e.home.Forget(func(copied []byte) bool { return mentions(copied, s.index+1) })
-	if kept != "" {
-		e.log.Warn("the log's newest files, as the last stop left them, hold entries after the log's end, which may never have been acknowledged", "kept", e.home.Path(kept), "last", s.index)
-	}
-	return err
+	return e.home.TakeOver()
 }
-
-// mentions reports whether bytes hold an entry with an index, or one of the next
-// two: it may be damaged itself.
-func mentions(b []byte, index uint64) bool {
-	for i := range uint64(3) {
-		if bytes.Contains(b, fmt.Appendf(nil, `"index":%d,`, index+i)) {
-			return true
-		}
-	}
-	return false
-}
-
-// markOf returns the mark of a state that is durable.
-func markOf(s *state) home.Mark { return home.Mark{Index: s.index, Chain: s.chain, StateHash: s.hash} }
 
 // start makes the engine live from a recovered state.
 func (e *Engine) start(from *Replay) error {
@@ -215,24 +184,12 @@ func (e *Engine) start(from *Replay) error {
 	return nil
 }
 
-// markSyncEvery is how often the mark is synced; until then a power cut may
-// take it back to an earlier group's, which is no damage.
-const markSyncEvery = time.Second
-
-// keep syncs the mark and saves snapshots when they are due, beside the writer.
+// keep saves snapshots when they are due, beside the writer.
 func (e *Engine) keep() {
-	tick := time.NewTicker(markSyncEvery)
-	defer tick.Stop()
 	for {
 		select {
 		case <-e.ran:
 			return
-		case <-tick.C:
-			if e.mark != nil {
-				if err := e.mark.Sync(); err != nil {
-					e.trip(fmt.Sprintf("the mark could not be synced: %v", err))
-				}
-			}
 		case <-e.snapshotDue:
 			if _, err := e.Snapshot(context.Background()); err != nil && !ShuttingDown.Is(err) {
 				e.log.Error("a snapshot could not be saved; the log holds everything, restarts take longer", "why", err)
@@ -241,7 +198,20 @@ func (e *Engine) keep() {
 	}
 }
 
-func (e *Engine) snapshotIsDue() bool { return e.replayCost.Load() > int64(e.o.MaxRecovery) }
+// loadBytesPerSecond is how fast a snapshot is assumed to load that no start has
+// loaded yet.
+const loadBytesPerSecond = 100 << 20
+
+// snapshotIsDue reports whether replaying the entries after the last snapshot
+// would take longer than the limit, and longer than loading the snapshot: so the
+// work spent on snapshots is a constant share, however large the state is.
+func (e *Engine) snapshotIsDue() bool {
+	load := int64(0)
+	if last := e.lastSaved.Load(); last != nil {
+		load = last.Bytes * int64(time.Second) / loadBytesPerSecond
+	}
+	return e.replayCost.Load() > max(int64(e.o.MaxRecovery), load)
+}
 
 // Snapshot saves a snapshot of the durable state and returns once it is
 // durable. A second caller joins the first.
@@ -304,11 +274,16 @@ func (e *Engine) savedAt(index uint64) {
 	} else if err != nil {
 		return
 	}
-	e.lastSaved.Store(&SnapshotInfo{Index: index, HLC: x.HLC, StateHash: x.StateHash})
+	info := &SnapshotInfo{Index: index, HLC: x.HLC, StateHash: x.StateHash}
+	if f, size, err := e.store.Open(SnapshotName(index)); err == nil {
+		info.Bytes = size
+		_ = f.Close() // It was not read.
+	}
+	e.lastSaved.Store(info)
 }
 
-// Close takes no more commands, finishes those it has, saves a snapshot if one
-// is due, and closes the log. It returns ctx's error if that takes longer than
+// Close takes no more commands, finishes those it has, saves a snapshot unless
+// nothing has changed since the last one, and closes the log. It returns ctx's error if that takes longer than
 // ctx lasts, and then goes on by itself: nothing acknowledged is lost if the
 // process ends first, but the next start has more to check. Another call waits
 // for the same end.
@@ -333,15 +308,18 @@ func (e *Engine) shut() error {
 	<-e.ran
 	e.keepers.Wait()
 	e.imports <- struct{}{} // No import is under way, and none begins: the intake is closed.
-	err := e.lastSnapshot()
-	return errors.Join(err, e.closeFiles(err == nil && e.fault.Load() == nil))
+	return errors.Join(e.lastSnapshot(), e.closeFiles())
 }
 
-// lastSnapshot waits for a snapshot that is being written, and saves one if
-// that is due.
+// lastSnapshot waits for a snapshot that is being written, and saves one of the
+// log's end, so that the next start has nothing to replay.
 func (e *Engine) lastSnapshot() error {
 	_, _, _ = e.snapshots.Do("", func() (any, error) { return nil, nil })
-	if e.fault.Load() != nil || !e.snapshotIsDue() {
+	saved := uint64(0)
+	if info := e.lastSaved.Load(); info != nil {
+		saved = info.Index
+	}
+	if e.fault.Load() != nil || saved == e.View().Index() {
 		return nil
 	}
 	_, err := e.saveSnapshot()
@@ -351,16 +329,12 @@ func (e *Engine) lastSnapshot() error {
 	return err
 }
 
-// closeFiles closes the log, then the mark, which says clean only of a log that
-// was closed well, and then lets go of the directory.
-func (e *Engine) closeFiles(clean bool) error {
+// closeFiles closes the log and lets go of the directory.
+func (e *Engine) closeFiles() error {
 	e.meters.Unregister()
 	var err error
 	if e.wal != nil {
 		err = e.wal.Close()
-	}
-	if e.mark != nil {
-		err = errors.Join(err, e.mark.Close(clean && err == nil))
 	}
 	if e.home != nil {
 		err = errors.Join(err, e.home.Close())

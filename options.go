@@ -49,7 +49,7 @@ type Options struct {
 	Now       func() int64                  // the wall clock, Unix ms; nil: the machine's
 	OpenWAL   func(dir string) (WAL, error) // nil: OpenBadgerWAL in Dir, NewMemWAL without one
 	Snapshots SnapshotStore                 // nil: files in Dir, in memory without one
-	FS        durable.FS                    // for mark, snapshots and imports; nil: the machine's
+	FS        durable.FS                    // for journal, snapshots and imports; nil: the machine's
 
 	// Assert checks after each command that it ended in a phase that it
 	// declares. A command that did not fails with Internal. For tests.
@@ -104,7 +104,7 @@ func (o Options) Complete() (Options, error) {
 		o.Published = func(View) {}
 	}
 	if o.OpenWAL == nil {
-		o.OpenWAL = func(dir string) (WAL, error) { return OpenBadgerWAL(dir, o.Logger) }
+		o.OpenWAL = func(dir string) (WAL, error) { return openBadgerWAL(dir, o.FS, o.Logger) }
 		if o.Dir == "" {
 			o.OpenWAL = func(string) (WAL, error) { return NewMemWAL(), nil }
 		}

@@ -2,8 +2,6 @@ package swoosh
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -13,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/noun"
 )
 
@@ -68,99 +67,10 @@ func seal(before Hash, x *Entry) Record {
 }
 
 // link returns the chain after a record: SHA-256(before ‖ its canonical JSON).
-func link(before Hash, json []byte) Hash {
-	h := sha256.New()
-	h.Write(before[:])
-	h.Write(json)
-	var out Hash
-	h.Sum(out[:0])
-	return out
-}
+func link(before Hash, json []byte) Hash { return record.Link(before, json) }
 
-// recordFormat is the first byte after a record's length.
-const recordFormat = 1
-
-// appendTo encodes a record: the length (uvarint) of the rest, format, chain,
-// JSON.
-func (r Record) appendTo(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(1+len(r.Chain)+len(r.JSON)))
-	b = append(b, recordFormat)
-	b = append(b, r.Chain[:]...)
-	return append(b, r.JSON...)
-}
-
-// size returns an upper bound of the bytes that appendTo adds.
-func (r Record) size() int { return binary.MaxVarintLen32 + 1 + len(r.Chain) + len(r.JSON) }
-
-// CutRecords yields the records in b; the first one has the given index. The
-// records share b's bytes. If one cannot be read, it ends with an error.
-func CutRecords(b []byte, index uint64) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		for rest := b; len(rest) > 0; index++ {
-			var r Record
-			var err error
-			if r, rest, err = cutRecord(rest, index); err != nil {
-				yield(Record{}, fmt.Errorf("log: %w", err))
-				return
-			}
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}
-}
-
-// cutRecord decodes the first record of b, which has the given index, and
-// returns the rest.
-func cutRecord(b []byte, index uint64) (r Record, rest []byte, err error) {
-	n, k := binary.Uvarint(b)
-	if k <= 0 || n < 1+uint64(len(r.Chain)) || n > uint64(len(b)-k) {
-		return r, nil, fmt.Errorf("entry %d has a damaged length", index)
-	}
-	body, rest := b[k:k+int(n)], b[k+int(n):]
-	if body[0] != recordFormat {
-		return r, nil, fmt.Errorf("entry %d has format %d, but this program reads %d: use the newer program", index, body[0], recordFormat)
-	}
-	r = Record{Index: index, JSON: body[1+len(r.Chain):]}
-	copy(r.Chain[:], body[1:])
-	return r, rest, nil
-}
-
-// FindRecords returns every readable record in b, whatever surrounds it. It
-// needs no lengths, since JSON marks its own end. Only the chain can prove that
-// a record is genuine.
-func FindRecords(b []byte) []Record {
-	var all []Record
-	head := len(Hash{}) + 1
-	for at := 0; ; {
-		next := bytes.Index(b[at:], []byte(`{"`))
-		if next < 0 {
-			return all
-		}
-		at += next
-		// JSON text never holds the format's byte, so a payload cannot fake a
-		// record.
-		if at >= head && b[at-head] == recordFormat {
-			if r, ok := recordAt(b[at:]); ok {
-				copy(r.Chain[:], b[at-len(r.Chain):])
-				all = append(all, r)
-				at += len(r.JSON)
-				continue
-			}
-		}
-		at++
-	}
-}
-
-// recordAt decodes the JSON of an entry at the start of b.
-func recordAt(b []byte) (Record, bool) {
-	json, err := jsontext.NewDecoder(bytes.NewBuffer(b[:min(len(b), maxEntryBytes)])).ReadValue()
-	if err != nil {
-		return Record{}, false
-	}
-	x, err := decodeAny(json)
-	return Record{Index: x.Index, JSON: bytes.Clone(json)}, err == nil
-}
+// size returns an upper bound of the bytes that the record takes in the log.
+func (r Record) size() int { return record.Size(len(r.JSON)) }
 
 // AppendJSON appends the entry's canonical JSON with the member chain.
 func (r Record) AppendJSON(b []byte) []byte {

@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"iter"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -150,11 +148,7 @@ func (r *entryRows) layout() string {
 // a log that a repair set aside. It changes nothing there.
 func (a *app) storedEntries(dir string, from uint64) iter.Seq2[client.Entry, error] {
 	return func(yield func(client.Entry, error) bool) {
-		at := dir
-		if info, err := os.Stat(filepath.Join(dir, "log")); err == nil && info.IsDir() {
-			at = filepath.Join(dir, "log")
-		}
-		for record, err := range repair.ReadLog(at, from) {
+		for record, err := range repair.ReadLog(dir, from) {
 			var e client.Entry
 			if err != nil {
 				err = a.notStored(dir, err)

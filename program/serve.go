@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -75,21 +74,11 @@ precedence over the environment, and the environment over the file.`,
 			}
 			server.hangups = hangups
 			syscall.Umask(0o077)
-			boundGarbage()
 			return server.run(cmd.Context())
 		},
 	}
 	f.register(cmd, "./"+a.name()+"-data")
 	return cmd
-}
-
-// boundGarbage makes the collector run more than six times as often as by default:
-// most of the heap is Badger's large buffers, which cost nothing to scan. GOGC takes
-// precedence.
-func boundGarbage() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(15)
-	}
 }
 
 func (f *serveFlags) register(cmd *cobra.Command, dir string) {

@@ -9,11 +9,11 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/home"
+	"github.com/chorus-services/swoosh/internal/twin"
 )
 
 // writeLost writes the entries that do not go into the new log to files, a line
@@ -102,13 +102,13 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 	if err != nil {
 		return err
 	}
-	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: append(leftovers, "unclean")}
+	r := &home.Replacement{Fresh: append(copies, "snapshots"), Gone: append(leftovers, "mark", "unclean")}
 	err = s.replace(r, func(dir string) error {
 		if err := s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, c.log) }, own...); err != nil {
 			return err
 		}
 		return s.copyFiles("snapshots", dir, c.contradicting())
-	}, "log", "snapshots")
+	}, append(copies, "snapshots")...)
 	if err != nil {
 		return err
 	}
@@ -117,10 +117,13 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 	return nil
 }
 
-// build makes log and mark of a replacement in a directory: what fill puts into
-// the log, and perhaps an entry of the repair's own after it.
+// copies are the folders of the log's copies.
+var copies = []string{twin.JournalDir, twin.BadgerDir}
+
+// build makes the log of a replacement in a directory: what fill puts into it, and
+// perhaps an entry of the repair's own after it.
 func (s *site) build(dir string, r *home.Replacement, fill func(log swoosh.WAL) error, own ...swoosh.Record) error {
-	log, err := s.o.OpenWAL(filepath.Join(dir, "log"))
+	log, err := s.o.OpenWAL(dir)
 	if err != nil {
 		return err
 	}
@@ -128,22 +131,8 @@ func (s *site) build(dir string, r *home.Replacement, fill func(log swoosh.WAL) 
 	if err == nil && len(own) > 0 {
 		err = log.Append(own)
 	}
-	var rec swoosh.Record
-	var end *swoosh.Entry
-	if err == nil {
-		_, r.Last = log.Bounds()
-		if rec, err = read(log, r.Last); err == nil {
-			end, err = swoosh.DecodeEntry(rec)
-		}
-	}
-	if err = errors.Join(err, log.Close()); err != nil {
-		return err
-	}
-	m, err := home.CreateMark(s.o.FS, filepath.Join(dir, "mark"), home.Mark{Index: end.Index, Chain: rec.Chain, StateHash: end.StateHash})
-	if err != nil {
-		return err
-	}
-	return m.Close(false)
+	_, r.Last = log.Bounds()
+	return errors.Join(err, log.Close())
 }
 
 // replace builds a replacement, which may take the room of a copy of folders,

@@ -152,15 +152,9 @@ func (s *site) replaceReducer(p *swoosh.Replay, report *Report) error {
 		return err
 	}
 	rec := p.SealReducer(node)
-	r := &home.Replacement{Fresh: []string{"log", "mark", "snapshots"}, Gone: append(leftovers, "unclean", "made_by")}
+	r := &home.Replacement{Fresh: append(copies, "snapshots"), Gone: append(leftovers, "mark", "unclean", "made_by")}
 	err = s.replace(r, func(dir string) error {
-		if err := s.closeLog(); err != nil {
-			return err
-		}
-		if err := s.copyFiles("log", dir, nil); err != nil {
-			return err
-		}
-		if err := s.build(dir, r, func(swoosh.WAL) error { return nil }, rec); err != nil {
+		if err := s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, s.log) }, rec); err != nil {
 			return err
 		}
 		if _, err := p.NextAnew(rec); err != nil {
@@ -168,7 +162,7 @@ func (s *site) replaceReducer(p *swoosh.Replay, report *Report) error {
 		}
 		_, err := p.Save(store.NewFiles(dir, s.o.FS))
 		return err
-	}, "log", "snapshots")
+	}, append(copies, "snapshots")...)
 	if err != nil {
 		return err
 	}

@@ -1,24 +1,20 @@
 package repair
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"iter"
 	"math"
-	"slices"
 
 	"github.com/chorus-services/swoosh"
 )
 
-// relics is all that is left of a log: what can still be read of it, what lies
-// in the copy of its files, and what the mark and the snapshots say of it.
+// relics is all that is left of a log: what one of its copies still has, and what
+// the snapshots say of it.
 type relics struct {
 	log     swoosh.WAL
-	tables  *tableLog              // log, if Badger cannot open it
 	sound   uint64                 // the log is readable and chained up to here
-	loose   []swoosh.Record        // by index: of damaged blocks and of the copy; their chain tells whether they are true
-	proof   map[uint64]swoosh.Hash // chains that entries had, as mark or snapshots say
+	proof   map[uint64]swoosh.Hash // chains that entries had, as snapshots say, or the mark of old
 	anchors []*anchor              // ascending
 	to      uint64                 // the last entry that ever was
 	chain   swoosh.Hash            // of entry to
@@ -56,13 +52,6 @@ func (s *site) gather(p *swoosh.Replay) (*relics, error) {
 			l.sound = max(l.sound, l.walkLog(a).end)
 		}
 	}
-	if err := s.home.EachPreserved(func(b []byte) { l.loose = append(l.loose, swoosh.FindRecords(b)...) }); err != nil {
-		return nil, err
-	}
-	if l.tables, _ = s.log.(*tableLog); l.tables != nil {
-		l.loose = append(l.tables.loose, l.loose...)
-	}
-	slices.SortStableFunc(l.loose, func(a, b swoosh.Record) int { return cmp.Compare(a.Index, b.Index) })
 	if l.sound < l.to {
 		l.reachOn()
 	}
@@ -83,25 +72,10 @@ func (l *relics) reachOn() {
 	}
 }
 
-// rest returns what is left after the sound part of the log, by index: what can be
-// read of the log itself, and the loose entries.
+// rest returns what can be read after the sound part of the log.
 func (l *relics) rest() iter.Seq[swoosh.Record] {
-	return func(yield func(swoosh.Record) bool) {
-		loose := l.loose
-		_, last := l.log.Bounds()
-		for rec := range readable(l.log, l.sound+1, last) {
-			for len(loose) > 0 && loose[0].Index < rec.Index {
-				if !yield(loose[0]) {
-					return
-				}
-				loose = loose[1:]
-			}
-			if !yield(rec) {
-				return
-			}
-		}
-		slices.Values(loose)(yield)
-	}
+	_, last := l.log.Bounds()
+	return readable(l.log, l.sound+1, last)
 }
 
 // read reads one record; fs.ErrNotExist if it is not there.

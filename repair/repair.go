@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/home"
@@ -62,8 +61,7 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	if _, err := s.finish(report); err != nil {
 		return err
 	}
-	opened, err := s.openOldLog(report)
-	if err != nil {
+	if err := s.openOldLog(report); err != nil {
 		return err
 	}
 	s.o.ForceReplay = true // What holds only with the newest snapshot is wrong already.
@@ -91,7 +89,7 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 		return err
 	}
 	first, last := s.log.Bounds()
-	c.replace = !opened || c.trail.index < c.to || c.trail.found > 0 || c.trail.index > last || c.log.first != first || c.log.last != last
+	c.replace = s.home.MissingLog() != nil || c.trail.index < c.to || c.trail.found > 0 || c.trail.index > last || c.log.first != first || c.log.last != last
 	c.contradict(p)
 	switch {
 	case c.replace || len(c.wrong) > 0:
@@ -117,38 +115,22 @@ func (s *site) finish(report *Report) (*home.Replacement, error) {
 		what = fmt.Sprintf("the undoing of repair %d, which was broken off, is finished", r.Undo)
 	}
 	report.wrote("%s; what it replaced is %s", what, s.lost(r))
-	return r, s.home.ReadAgain(s.o.Logger)
+	return r, nil
 }
 
-// openOldLog opens the log. A missing one counts as empty; of a damaged one the
-// sound blocks of its tables are taken.
-func (s *site) openOldLog(report *Report) (opened bool, err error) {
-	if !s.home.HasLog() {
-		s.log = swoosh.NewMemWAL()
-		missing := s.home.MissingLog()
-		if missing != nil {
-			report.say("%s.", missing.Detail)
-		}
-		return missing == nil, nil
+// openOldLog opens the log, and says what is wrong with its copies. A missing one
+// counts as empty.
+func (s *site) openOldLog(report *Report) error {
+	if missing := s.home.MissingLog(); missing != nil {
+		report.say("%s.", missing.Detail)
 	}
-	if s.home.Mark == nil {
-		report.say("The mark is missing or damaged, so a loss at the end of the log could not be noticed. The server writes it anew when it starts.")
+	if err := s.openLog(); err != nil || s.twins == nil {
+		return err
 	}
-	err = s.openLog()
-	var damage *swoosh.DamageError
-	if !errors.As(err, &damage) {
-		return err == nil, err
+	for _, fault := range s.twins.Faults() {
+		report.say("%s. What the other copy of the log has, the server writes anew when it starts.", fault)
 	}
-	report.say("%s.", damage.Detail)
-	tables, err := salvageTables(s.home.Path("log"))
-	if err != nil {
-		return false, err
-	}
-	if n := len(tables.Broken); n > 0 {
-		report.say("%d of its %d table files are damaged: %s. What is sound in them is kept.", n, len(tables.Files), strings.Join(tables.Broken, ", "))
-	}
-	s.log = tables
-	return false, nil
+	return nil
 }
 
 // mendLog writes a new log: the sound entries, those found, and the entry that

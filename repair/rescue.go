@@ -171,7 +171,7 @@ func (c *rescue) explain(report *Report) {
 	if at := p.view.Index(); at > c.sound {
 		report.say("The state goes on from snapshot %d: what the entries up to it did is kept, the entries themselves are not.", at)
 	}
-	if c.tables != nil && p.view.Index() > 0 {
+	if p.view.Index() > 0 {
 		report.say("Entries up to it that can still be read are written to a file.")
 	}
 	if p.found > 0 {
@@ -201,25 +201,12 @@ func (c *rescue) unproven() iter.Seq[swoosh.Record] {
 	})
 }
 
-// passed returns the entries up to the state that the mended log goes on from, if
-// Badger cannot open the log any more in which they stay.
+// passed returns the entries up to the state that the mended log goes on from.
 func (c *rescue) passed() iter.Seq[swoosh.Record] {
-	to := c.trail.view.Index()
-	return distinct(func(yield func(swoosh.Record) bool) {
-		if c.tables == nil {
-			return
-		}
-		for rec := range readable(c.tables, 1, min(c.sound, to)) {
-			if !yield(rec) {
-				return
-			}
-		}
-		for rec := range c.rest() {
-			if rec.Index > to || rec.Index > c.sound && !yield(rec) {
-				return
-			}
-		}
-	})
+	if !c.replace {
+		return func(func(swoosh.Record) bool) {}
+	}
+	return readable(c.relics.log, 1, c.trail.view.Index())
 }
 
 // distinct leaves out records that are there more than once. Equal indexes follow

@@ -9,10 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/home"
+	"github.com/chorus-services/swoosh/internal/record"
+	"github.com/chorus-services/swoosh/internal/twin"
 )
 
 // site is a data directory under examination.
@@ -22,6 +25,7 @@ type site struct {
 	home  *home.Home
 	node  string     // the id kept in the directory; empty: none yet
 	log   swoosh.WAL // nil while it is not open
+	twins *twin.Log  // the copies that log reads; nil if it is empty or not open
 }
 
 // enter locks a directory, which must be there and be one of ours.
@@ -33,7 +37,7 @@ func enter(o swoosh.Options, parts []swoosh.Part) (*site, error) {
 	if err := home.At(o.Dir, o.FS).Inspect(); err != nil {
 		return nil, err
 	}
-	h, err := home.Open(o.Dir, o.FS, o.Logger)
+	h, err := home.Open(o.Dir, o.FS)
 	if err != nil {
 		return nil, err
 	}
@@ -62,24 +66,51 @@ func (s *site) leave() error {
 
 func (s *site) closeLog() error {
 	log := s.log
-	if s.log = nil; log == nil {
+	s.log, s.twins = nil, nil
+	if log == nil {
 		return nil
 	}
 	return log.Close()
 }
 
-// openLog opens the log as an engine does; a missing one is empty.
+// openLog opens both copies of the log to read them; a missing log is empty. What
+// neither copy has is left out of what log reads.
 func (s *site) openLog() (err error) {
 	if !s.home.HasLog() {
 		s.log = swoosh.NewMemWAL()
 		return nil
 	}
-	s.log, err = s.o.OpenWAL(s.home.Path("log"))
-	var damage *swoosh.DamageError
-	if err != nil && !errors.As(err, &damage) {
-		err = fmt.Errorf("the log cannot be opened: %w: see to that", err)
+	s.twins, err = twin.OpenToRead(s.home.Dir, twin.Options{FS: s.o.FS, Log: s.o.Logger, Lawful: isLoss})
+	if err != nil {
+		return fmt.Errorf("the log cannot be opened: %w: see to that", err)
 	}
-	return err
+	s.log = readLog{s.twins}
+	return nil
+}
+
+// isLoss reports whether a record may follow a gap.
+func isLoss(r record.Record) bool {
+	x, err := swoosh.DecodeEntry(recordOf(r))
+	return err == nil && x.Command == swoosh.LossCommand
+}
+
+func recordOf(r record.Record) swoosh.Record {
+	return swoosh.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON}
+}
+
+// readLog is a WAL that is only read.
+type readLog struct{ *twin.Log }
+
+func (l readLog) Append([]swoosh.Record) error { return errors.ErrUnsupported }
+
+func (l readLog) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
+	return func(yield func(swoosh.Record, error) bool) {
+		for r, err := range l.Log.Read(from, to) {
+			if !yield(recordOf(r), err) {
+				return
+			}
+		}
+	}
 }
 
 // replay returns a replay over the log.

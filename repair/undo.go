@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/twin"
 )
 
 // Undo puts back what the last repair replaced, and what the repair made moves to
@@ -38,7 +39,7 @@ func (s *site) undo(a Accept, report *Report) error {
 	if err != nil {
 		return err
 	}
-	if slices.Contains(last.Fresh, "log") && !a.Loss {
+	if slices.Contains(last.Fresh, twin.BadgerDir) && !a.Loss {
 		if err := s.accountForNew(last.Last); err != nil {
 			return err
 		}

@@ -24,11 +24,11 @@ type VerifyReport struct {
 	Chain     swoosh.Hash  `json:"chain"`
 }
 
-// Verify checks everything in o.Dir, which no engine may have open: the mark,
-// each link of the chain, each entry's state hash by replaying it, each snapshot
-// and each key window. A *swoosh.DamageError names the first thing that is
-// wrong, entries first. Nothing is mended or moved. After a stop that was not
-// in order the log's newest files are copied, as at a start.
+// Verify checks everything in o.Dir, which no engine may have open: each link of
+// the chain, each entry's state hash by replaying it, each snapshot and each key
+// window, and that both copies of the log have every entry. A
+// *swoosh.DamageError names the first thing that is wrong, entries first. Nothing
+// is mended or moved.
 func Verify(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (VerifyReport, error) {
 	s, err := enter(o, parts)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 		return VerifyReport{}, err
 	}
 	end := p.View()
-	for _, check := range []func() error{s.verifyMark, func() error { return verifySnapshots(p) }, func() error { return keys }, s.verifyMarkFile} {
+	for _, check := range []func() error{s.verifyMark, func() error { return verifySnapshots(p) }, func() error { return keys }, func() error { return s.verifyCopies(ctx) }} {
 		if err := check(); err != nil {
 			return VerifyReport{}, err
 		}
@@ -82,12 +82,7 @@ func (s *site) openToVerify() error {
 	if d := s.home.MissingLog(); d != nil {
 		return &swoosh.DamageError{Index: 1, Detail: d.Detail, Next: "restore it from a backup, or " + s.run("repair")}
 	}
-	err := s.openLog()
-	var damage *swoosh.DamageError
-	if errors.As(err, &damage) {
-		damage.Next = s.run("repair")
-	}
-	return err
+	return s.openLog()
 }
 
 // goTo loads the snapshot that the log rests on, or the empty state.
@@ -180,7 +175,7 @@ func (s *site) verifyBelow(ctx context.Context, p *swoosh.Replay, base uint64) (
 	return n, nil
 }
 
-// verifyMark holds the log against the mark.
+// verifyMark holds the log against the mark of a directory without a journal.
 func (s *site) verifyMark() error {
 	_, last := s.log.Bounds()
 	index, detail := s.home.Compare(last, func(index uint64) (chain, stateHash [32]byte, err error) {
@@ -200,14 +195,16 @@ func (s *site) verifyMark() error {
 	return &swoosh.DamageError{Index: index, Detail: detail, Next: s.run("repair")}
 }
 
-// verifyMarkFile reports a mark that cannot be read: an engine would start
-// without it.
-func (s *site) verifyMarkFile() error {
-	damage := s.home.MarkProblem()
-	if damage == nil {
+// verifyCopies holds the copies of the log against each other.
+func (s *site) verifyCopies(ctx context.Context) error {
+	if s.twins == nil {
 		return nil
 	}
-	return &swoosh.DamageError{Detail: fmt.Sprintf("the mark cannot be read, a loss at the end of the log would not be noticed: %v", damage), Next: "serve writes it anew"}
+	fault, err := s.twins.Check(ctx)
+	if err == nil && fault != "" {
+		err = &swoosh.DamageError{Detail: fault + ", and the other copy of the log has it", Next: "serve writes it anew"}
+	}
+	return err
 }
 
 // verifySnapshots loads every snapshot and every key window.

@@ -1,5 +1,5 @@
 // Package home keeps the data directory of an engine: who uses it, the node's
-// id, the mark, and which file stands where. It knows the names of the log's
+// id, and which file stands where. It knows the names of the log's
 // files and nothing of what they hold.
 package home
 
@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/journal"
 )
 
 // Home is a data directory:
@@ -26,18 +26,17 @@ import (
 //	lock        held while a process uses the directory
 //	node        the node's id, made once
 //	made_by     the program that last ran here
-//	mark        how far the log has come
-//	log/        Badger's
+//	journal/    the log, as groups were made durable
+//	log/        the log once more, in Badger
 //	snapshots/  snapshots, and the key windows beside them
 //	imports/    imported states that entries name
 //	aside/      files that were found damaged
-//	unclean/    the log's newest files as they were before the boot after a crash
 //	lost/       what repairs replaced, and entries that they could not keep
 //	new/        a repair that was broken off
 type Home struct {
 	Dir  string
 	FS   durable.FS
-	Mark *Mark // as Open found it; nil if there is none, or none that can be read
+	Mark *Mark // of a directory without a journal; nil if there is none, or none that can be read
 
 	unlock func() error
 }
@@ -56,11 +55,10 @@ func At(dir string, fsys durable.FS) *Home { return &Home{Dir: dir, FS: fsys} }
 // Path returns the path of a name in the directory.
 func (h *Home) Path(name string) string { return filepath.Join(h.Dir, name) }
 
-// Open makes the directory if it is missing, locks it, and reads the mark. After
-// a stop that was not in order it first copies the log's newest files. It
-// refuses a directory that holds other things, one that is in use, and one
-// without room, and leaves them untouched.
-func Open(dir string, fsys durable.FS, log *slog.Logger) (*Home, error) {
+// Open makes the directory if it is missing, and locks it. It refuses a directory
+// that holds other things, one that is in use, and one without room, and leaves
+// them untouched.
+func Open(dir string, fsys durable.FS) (*Home, error) {
 	if err := makeDir(fsys, dir); err != nil {
 		return nil, fmt.Errorf("directory %s cannot be used: %w", dir, err)
 	}
@@ -79,7 +77,7 @@ func Open(dir string, fsys durable.FS, log *slog.Logger) (*Home, error) {
 		return nil, fmt.Errorf("directory %s cannot be locked: %w: it must be writable, even to look at it", dir, err)
 	}
 	h.unlock = unlock
-	if err := h.ReadAgain(log); err != nil {
+	if h.Mark, err = readMark(fsys, h.Path("mark")); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
@@ -88,97 +86,17 @@ func Open(dir string, fsys durable.FS, log *slog.Logger) (*Home, error) {
 // Close unlocks the directory.
 func (h *Home) Close() error { return h.unlock() }
 
-// ReadAgain reads the mark, before the log is opened. After a stop that was not
-// in order it copies the log's newest files.
-func (h *Home) ReadAgain(log *slog.Logger) error {
-	h.Mark = nil
-	rec, found, damage := ReadMark(h.FS, h.Path("mark"))
-	switch {
-	case errors.Is(damage, ErrNewerMark), errors.Is(damage, fs.ErrPermission):
-		return damage
-	case damage != nil:
-		log.Warn("the mark cannot be read; the next start writes it anew", "file", h.Path("mark"), "why", damage)
-	case found:
-		h.Mark = &rec
-	case h.HasLog():
-		log.Warn("the mark is missing; the next start writes it anew", "file", h.Path("mark"))
-	}
-	if h.Clean() {
-		return nil
-	}
-	if broken, err := h.Replacement(); err != nil || broken != nil {
-		return err // Its files are not all in place: Finish comes first.
-	}
-	return h.preserve()
-}
-
-// Clean reports whether the last stop was in order, or nothing has run here yet.
-func (h *Home) Clean() bool {
-	if h.Mark != nil {
-		return h.Mark.Clean
-	}
-	there, err := h.Has("mark")
-	return err == nil && !there && !h.HasLog()
-}
-
-// MarkProblem returns what is wrong with the mark, or nil: an engine would start
-// without it, and could not notice a loss at the end of the log.
-func (h *Home) MarkProblem() error {
-	_, found, damage := ReadMark(h.FS, h.Path("mark"))
-	if damage == nil && !found && h.HasLog() {
-		return errors.New("it is missing")
-	}
-	return damage
-}
-
-// MissingLog returns the damage of a directory whose log is gone; Next is empty. If
-// the mark is gone too, made_by shows that there was a log: it is written later.
+// MissingLog returns the damage of a directory whose log is gone, both copies of
+// it; Next is empty. made_by, which is written later, shows that there was one.
 func (h *Home) MissingLog() *Damage {
 	switch {
 	case h.HasLog():
 	case h.Mark != nil && h.Mark.Index > 0:
 		return &Damage{Detail: fmt.Sprintf("%s is missing, it held entries up to %d", h.Path("log"), h.Mark.Index)}
-	case h.Mark == nil && h.ReadMadeBy() != nil:
-		return &Damage{Detail: fmt.Sprintf("%s and the mark are missing", h.Path("log"))}
+	case h.ReadMadeBy() != nil:
+		return &Damage{Detail: fmt.Sprintf("%s and %s are missing", h.Path("journal"), h.Path("log"))}
 	}
 	return nil
-}
-
-// Compare holds a log that ends at last against the mark. entry returns the
-// chain and the state hash of an entry. It returns the first index that is
-// wrong and why; an empty detail says that log and mark agree.
-func (h *Home) Compare(last uint64, entry func(index uint64) (chain, stateHash [32]byte, err error)) (index uint64, detail string) {
-	m := h.Mark
-	if m == nil || m.Index == 0 {
-		return 0, ""
-	}
-	if last < m.Index {
-		kept := ""
-		if there, err := h.Has("unclean"); err == nil && there {
-			kept = fmt.Sprintf("; %s holds the log's files as they were", h.Path("unclean"))
-		}
-		return last + 1, fmt.Sprintf("entries %d to %d were durable and are missing from the log%s", last+1, m.Index, kept)
-	}
-	chain, stateHash, err := entry(m.Index)
-	switch {
-	case err != nil:
-		return m.Index, err.Error()
-	case chain != m.Chain:
-		return m.Index, fmt.Sprintf("its chain is %x, the mark's is %x", chain, m.Chain)
-	case stateHash != m.StateHash:
-		return m.Index, fmt.Sprintf("it says state_hash %x, the mark says %x", stateHash, m.StateHash)
-	}
-	return 0, ""
-}
-
-// WriteMark makes an unclean mark durable and closes it.
-func (h *Home) WriteMark(m Mark) error {
-	f, err := CreateMark(h.FS, h.Path("mark"), m)
-	if err != nil {
-		return err
-	}
-	h.Mark = &m
-	return f.Close(false)
 }
 
 // makeDir makes the directory durably if it is missing.
@@ -199,7 +117,8 @@ func makeDir(fsys durable.FS, dir string) error {
 // ours are the names that a directory may hold. A file system's own is among
 // them, since a volume of its own is a good place.
 var ours = []string{
-	"lock", "node", "made_by", "mark", "log", "new", "snapshots", "imports", "aside", "unclean", "lost", "lost+found",
+	"lock", "node", "made_by", "journal", "log", "log.tmp", "new", "snapshots", "imports", "aside", "lost", "lost+found",
+	"mark", "unclean", // of directories without a journal
 }
 
 // Recognise refuses a directory that holds other things than ours, unless what
@@ -217,10 +136,10 @@ func (h *Home) Recognise() error {
 	} else if _, foreign, err = h.lookIntoLog(); err != nil || foreign == "" {
 		return err
 	}
-	if info, err := h.FS.Stat(h.Path("mark")); err == nil && info.Mode().IsRegular() && info.Size() == 2*markSlotBytes {
+	if _, err := h.FS.Stat(h.Path("log/MANIFEST")); err == nil {
 		return nil
 	}
-	if _, err := h.FS.Stat(h.Path("log/MANIFEST")); err == nil {
+	if there, _, err := h.lookInto("journal", journal.IsFile); err == nil && there {
 		return nil
 	}
 	return fmt.Errorf("%s is not empty and not a swoosh directory (it holds %s): name another one", h.Dir, foreign)
@@ -237,7 +156,7 @@ func (h *Home) Inspect() error {
 		return err
 	}
 	there, _, err := h.lookIntoLog()
-	for _, name := range []string{"mark", "snapshots", "new"} {
+	for _, name := range []string{"snapshots", "new"} {
 		if err == nil && !there {
 			there, err = h.Has(name)
 		}
@@ -248,23 +167,34 @@ func (h *Home) Inspect() error {
 	if there {
 		return h.Recognise()
 	}
-	return fmt.Errorf("%s is not a swoosh directory, it has neither a log nor a mark: name the directory that serve was given by --dir", h.Dir)
+	return fmt.Errorf("%s is not a swoosh directory, it has no log: name the directory that serve was given by --dir", h.Dir)
 }
 
-// lookIntoLog reports whether files of a log are in log/, and what else is.
+// lookIntoLog reports whether files of a log are in journal/ or log/, and what
+// else is.
 func (h *Home) lookIntoLog() (there bool, foreign string, err error) {
-	entries, err := h.FS.ReadDir(h.Path("log"))
+	there, foreign, err = h.lookInto("log", badgerlog.IsFile)
+	if err != nil || foreign != "" {
+		return there, foreign, err
+	}
+	also, foreign, err := h.lookInto("journal", journal.IsFile)
+	return there || also, foreign, err
+}
+
+// lookInto reports whether there are files of ours in a folder, and what else is.
+func (h *Home) lookInto(folder string, ours func(name string) bool) (there bool, foreign string, err error) {
+	entries, err := h.FS.ReadDir(h.Path(folder))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, "", nil
 	case errors.Is(err, syscall.ENOTDIR):
-		return false, "a file log", nil
+		return false, "a file " + folder, nil
 	}
 	for _, e := range entries {
-		if badgerlog.IsFile(e.Name()) {
+		if ours(e.Name()) {
 			there = true
 		} else {
-			foreign = "log/" + e.Name()
+			foreign = folder + "/" + e.Name()
 		}
 	}
 	return there, foreign, err
@@ -279,19 +209,23 @@ func (h *Home) Has(name string) (bool, error) {
 	return err == nil, err
 }
 
-// HasLog reports whether a log was ever made here.
+// HasLog reports whether there is a copy of a log.
 func (h *Home) HasLog() bool {
-	_, err := h.FS.Stat(h.Path("log"))
-	return !errors.Is(err, os.ErrNotExist)
+	for _, name := range []string{"journal", "log"} {
+		if _, err := h.FS.Stat(h.Path(name)); !errors.Is(err, os.ErrNotExist) {
+			return true
+		}
+	}
+	return false
 }
 
-// LogBytes returns the disk space of the log's files; 0 for a nil Home, and if
-// they cannot be listed.
+// LogBytes returns the disk space of both copies of the log; 0 for a nil Home, and
+// if they cannot be listed.
 func (h *Home) LogBytes() int64 {
 	if h == nil {
 		return 0
 	}
-	return h.bytesOf("log")
+	return h.bytesOf("journal") + h.bytesOf("log")
 }
 
 // bytesOf returns the disk space of a folder's files; 0 if they cannot be listed.
@@ -359,4 +293,31 @@ func (h *Home) replace(name string, content []byte) error {
 		_, err := f.Write(content)
 		return err
 	})
+}
+
+// Tidy removes what a crash left that is not complete. In the directory itself it
+// knows only what is written there so: other files are their owner's.
+func (h *Home) Tidy() error {
+	for _, name := range []string{"node", "made_by", "log", "mark", "unclean", fresh} {
+		if err := h.FS.RemoveAll(h.Path(name + durable.TempSuffix)); err != nil {
+			return err
+		}
+	}
+	for _, folder := range []string{"snapshots", "imports", "aside"} {
+		entries, err := h.FS.ReadDir(h.Path(folder))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), durable.TempSuffix) && !e.IsDir() {
+				if err := h.FS.Remove(filepath.Join(h.Path(folder), e.Name())); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }

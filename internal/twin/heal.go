@@ -1,0 +1,167 @@
+package twin
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/record"
+)
+
+// errAgain is why Badger's copy is built anew after that has failed.
+var errAgain = errors.New("it could not be built anew before")
+
+// wrong asks for Badger's copy to be built anew.
+func (l *Log) wrong(why error) {
+	select {
+	case l.wrongs <- why:
+	default: // It is asked for already.
+	}
+}
+
+// rebuild builds Badger's copy anew from the journal, and sets the damaged files
+// of the old one aside. Until that is done reads go to the journal. What fails is
+// tried again.
+func (l *Log) rebuild(why error) {
+	l.degrade("Badger's copy is built anew from the journal: " + why.Error())
+	if b := l.badger.Swap(nil); b != nil {
+		if err := b.Close(); err != nil {
+			l.o.Log.Warn("the damaged Badger does not close", "why", err)
+		}
+	}
+	if err := l.buildBadger(why); err != nil {
+		l.degrade(fmt.Sprintf("Badger's copy cannot be built anew: %v", err))
+		l.o.Log.Error("Badger's copy of the log cannot be built anew; the journal holds everything", "why", err)
+	}
+}
+
+func (l *Log) buildBadger(why error) error {
+	dir, fresh := l.path(BadgerDir), l.path(freshDir)
+	if err := l.o.FS.RemoveAll(fresh); err != nil {
+		return err
+	}
+	if err := badgerlog.Build(fresh, l.values()); err != nil {
+		return err
+	}
+	if why != errAgain {
+		aside, err := l.setBadgerAside()
+		if err != nil {
+			return err
+		}
+		l.healed(cmp.Or(aside, BadgerDir), why.Error())
+	}
+	if err := l.o.FS.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := l.o.FS.Rename(fresh, dir); err != nil {
+		return err
+	}
+	if err := l.o.FS.SyncDir(l.dir); err != nil {
+		return err
+	}
+	b, err := badgerlog.Open(dir, l.o.FS, l.o.Log)
+	if err != nil {
+		return err
+	}
+	indexed, err := lastOf(b)
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	l.indexed.Store(indexed)
+	l.badger.Store(b)
+	return nil
+}
+
+// values returns all of the journal as Badger's values.
+func (l *Log) values() iter.Seq2[badgerlog.Value, error] {
+	return func(yield func(badgerlog.Value, error) bool) {
+		var v valueMaker
+		for r, err := range l.fromJournal(1, math.MaxUint64) {
+			if err != nil {
+				yield(badgerlog.Value{}, err)
+				return
+			}
+			if v.add(r); len(v.all) == 2 {
+				if !yield(v.all[0], nil) {
+					return
+				}
+				v.all = v.all[1:]
+			}
+		}
+		if len(v.all) > 0 {
+			yield(v.all[0], nil)
+		}
+	}
+}
+
+// lastOf returns the last entry that Badger has.
+func lastOf(b *badgerlog.Log) (last uint64, err error) {
+	_, end, err := b.Ends()
+	for r, cutErr := range record.All(end.Bytes, end.Key) {
+		last, err = r.Index, cmp.Or(err, cutErr)
+	}
+	return last, err
+}
+
+// setBadgerAside moves the files of Badger's copy to the folder aside: damaged
+// tables, and all that are not tables. It returns the folder's name there; empty
+// if there was nothing. The sound tables hold nothing that the journal has not.
+func (l *Log) setBadgerAside() (aside string, err error) {
+	dir := l.path(BadgerDir)
+	entries, err := l.o.FS.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	broken, err := badgerlog.Broken(dir)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".sst" || slices.Contains(broken, e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return "", nil
+	}
+	return l.moveAside(names)
+}
+
+func (l *Log) moveAside(names []string) (aside string, err error) {
+	for n := 1; ; n++ {
+		aside = filepath.Join(asideDir, fmt.Sprintf("log-%d", n))
+		if _, err := l.o.FS.Stat(l.path(aside)); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return "", err
+		}
+	}
+	if err := l.o.FS.MkdirAll(l.path(aside), 0o700); err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		if strings.EqualFold(name, "LOCK") {
+			continue
+		}
+		if err := l.o.FS.Rename(filepath.Join(l.path(BadgerDir), name), filepath.Join(l.path(aside), name)); err != nil {
+			return "", err
+		}
+	}
+	for _, dir := range []string{l.path(aside), l.path(asideDir), l.dir} {
+		if err := l.o.FS.SyncDir(dir); err != nil {
+			return "", err
+		}
+	}
+	return aside, nil
+}

@@ -1,0 +1,205 @@
+package twin
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/journal"
+	"github.com/chorus-services/swoosh/internal/record"
+)
+
+// indexedReads is how many records a read takes from Badger, which finds an
+// index faster, before it goes on in the journal, which is faster in sequence.
+const indexedReads = 128
+
+// turnReads is how many records a read takes from the second copy before it
+// tries the first one again.
+const turnReads = 1024
+
+// source is a copy as a reader sees it. It yields the records from one index to
+// another. It may leave records out, and it may end with an error.
+type source func(from, to uint64) iter.Seq2[record.Record, error]
+
+// Read yields the records from index from to index to, inclusive, in order. What
+// one copy cannot give comes from the other one. At entries that neither has it
+// ends with a *Damage, unless the record after them is lawful there. If from is
+// in such a gap, it begins at the next record. It never waits for an Append.
+func (l *Log) Read(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		first, last := l.Bounds()
+		if last == 0 {
+			return
+		}
+		r := reader{log: l, next: max(from, first), to: min(to, last), yield: yield}
+		r.run()
+	}
+}
+
+// reader is a read under way.
+type reader struct {
+	log      *Log
+	next, to uint64
+	yield    func(record.Record, error) bool
+	ended    bool // by the caller
+}
+
+// run reads in turns from both copies.
+func (r *reader) run() {
+	if r.next > r.to {
+		return
+	}
+	r.turn(r.log.fromBadger, indexedReads)
+	for !r.done() {
+		a := r.turn(r.log.fromJournal, 0)
+		if r.done() {
+			return
+		}
+		b := r.turn(r.log.fromBadger, turnReads)
+		if r.done() || b.got > 0 {
+			continue
+		}
+		if !r.jump(a, b) {
+			r.fail(a, b)
+			return
+		}
+	}
+}
+
+func (r *reader) done() bool { return r.ended || r.next > r.to }
+
+// turned is how a turn ended.
+type turned struct {
+	got  int
+	err  error          // why the copy could not go on
+	jump *record.Record // the record after those that the copy lacks
+}
+
+// turn takes up to most records from a copy, 0 for all, until one is missing.
+func (r *reader) turn(from source, most int) (t turned) {
+	if r.done() {
+		return t
+	}
+	for rec, err := range from(r.next, r.to) {
+		if err != nil {
+			t.err = err
+			return t
+		}
+		if rec.Index != r.next {
+			t.jump = &rec
+			return t
+		}
+		t.got++
+		r.next++
+		if r.ended = !r.yield(rec, nil); r.done() || t.got == most {
+			return t
+		}
+	}
+	return t
+}
+
+// jump passes over entries that are missing, if the record after them is lawful
+// there, or if the reader steps over everything.
+func (r *reader) jump(a, b turned) bool {
+	var hole *journal.Damage
+	if errors.As(a.err, &hole) && hole.Last >= r.next && (r.log.stepOver || r.log.lawful(*hole)) {
+		r.next = hole.Last + 1
+		return true
+	}
+	to := b.jump
+	if to == nil || a.jump != nil && a.jump.Index < to.Index {
+		to = a.jump
+	}
+	if to == nil || !r.log.stepOver && !r.log.o.Lawful(*to) {
+		return false
+	}
+	r.next = to.Index
+	return true
+}
+
+func (r *reader) fail(a, b turned) {
+	d := &Damage{From: r.next, To: r.to}
+	for _, t := range []turned{a, b} {
+		if t.jump != nil {
+			d.To = min(d.To, t.jump.Index-1)
+		}
+	}
+	d.Detail = fmt.Sprintf("in the journal: %s; in Badger: %s", a, b)
+	r.yield(record.Record{}, d)
+}
+
+func (t turned) String() string {
+	switch {
+	case t.err != nil:
+		return t.err.Error()
+	case t.jump != nil:
+		return fmt.Sprintf("missing before entry %d", t.jump.Index)
+	}
+	return "missing"
+}
+
+// fromJournal reads the journal.
+func (l *Log) fromJournal(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		for g, err := range l.journal.Read(from, to) {
+			if err != nil {
+				l.suspectNow()
+				yield(record.Record{}, err)
+				return
+			}
+			if !pass(g.Body, g.First, from, to, yield) {
+				return
+			}
+		}
+	}
+}
+
+// errRebuilding stands for a Badger that is being built anew.
+var errRebuilding = errors.New("it is being built anew")
+
+// fromBadger reads Badger's copy, as far as it has followed.
+func (l *Log) fromBadger(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		values, err := l.badgerValues(from, &to)
+		if err != nil {
+			yield(record.Record{}, err)
+			return
+		}
+		for v, err := range values {
+			if err != nil {
+				yield(record.Record{}, err)
+				return
+			}
+			if !pass(v.Bytes, v.Key, from, to, yield) {
+				return
+			}
+		}
+	}
+}
+
+// badgerValues returns the values from an index on, of Badger or, if it does not
+// open, of what is sound of it. It lowers to to the last entry that it has.
+func (l *Log) badgerValues(from uint64, to *uint64) (iter.Seq2[badgerlog.Value, error], error) {
+	if b := l.badger.Load(); b != nil {
+		*to = min(*to, l.indexed.Load())
+		return b.Read(from, *to), nil
+	}
+	if l.relics != nil {
+		return l.relics.Read(from), nil
+	}
+	return nil, errRebuilding
+}
+
+// pass yields the records of b that are wanted, and reports whether to go on.
+func pass(b []byte, first, from, to uint64, yield func(record.Record, error) bool) bool {
+	for r, err := range record.All(b, first) {
+		if err == nil && r.Index < from {
+			continue
+		}
+		if err == nil && r.Index > to || !yield(r, err) || err != nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,299 @@
+package twin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/journal"
+	"github.com/chorus-services/swoosh/internal/record"
+)
+
+// How often the copies are held against each other.
+const (
+	newTablesEvery = 2 * time.Second // tables that Badger has written since
+	suspectEvery   = time.Minute     // everything, if a reader met damage
+	scrubEvery     = 24 * time.Hour  // everything
+)
+
+// scrubShare is the part of the time that a scrub in the background works.
+const scrubShare = 0.2
+
+// span is a stretch of entries.
+type span struct{ first, last uint64 }
+
+// keepScrubbing holds both copies against each other, slowly, and heals them:
+// after the start, each day, and when a reader met damage. Tables that Badger has
+// compacted or flushed are checked soon: where it meets damage it drops what it
+// cannot read, without an error.
+func (l *Log) keepScrubbing() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	l.done.Go(func() {
+		<-l.stop
+		cancel()
+	})
+	tick := time.NewTicker(newTablesEvery)
+	defer tick.Stop()
+	seen := map[uint64]span{}
+	var full time.Time // when everything was begun
+	suspect := false
+	for {
+		select {
+		case <-tick.C:
+		case <-l.suspect:
+			suspect = true
+			continue
+		case <-l.stop:
+			return
+		}
+		if since := time.Since(full); since > scrubEvery || suspect && since > suspectEvery {
+			clear(seen)
+			full, suspect = time.Now(), false
+		}
+		if err := l.scrub(ctx, seen, pace(ctx)); err != nil && ctx.Err() == nil {
+			l.degrade(err.Error())
+			l.o.Log.Error("the copies of the log cannot be held against each other", "why", err)
+		}
+	}
+}
+
+// pace returns a function that rests after a piece of work.
+func pace(ctx context.Context) func() {
+	began := time.Now()
+	return func() {
+		worked := time.Since(began)
+		select {
+		case <-time.After(time.Duration(float64(worked) * (1 - scrubShare) / scrubShare)):
+		case <-ctx.Done():
+		}
+		began = time.Now()
+	}
+}
+
+// Scrub holds all of both copies against each other now, and heals them. The
+// error is a *Damage if entries are in neither.
+func (l *Log) Scrub(ctx context.Context) error {
+	return l.scrub(ctx, map[uint64]span{}, func() {})
+}
+
+// scrub checks Badger's tables but for those seen, entry by entry against the
+// journal, and that together they have every entry. rest is called after each
+// table.
+func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) error {
+	b := l.badger.Load()
+	if b == nil {
+		return nil
+	}
+	tables, err := b.Tables()
+	if err != nil {
+		return err
+	}
+	fresh := 0
+	for _, t := range tables {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, ok := seen[t.ID]; ok {
+			continue
+		}
+		s, wrong, err := l.scrubTable(b, t.ID)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, badgerlog.ErrClosed):
+			return nil // It was compacted meanwhile, or Badger is built anew. The next tick looks again.
+		case err != nil:
+			return err
+		case wrong != nil:
+			l.wrong(wrong)
+			return nil
+		}
+		seen[t.ID] = s
+		fresh++
+		rest()
+	}
+	if fresh == 0 && !l.health.scrubbed.IsZero() {
+		return nil
+	}
+	maps.DeleteFunc(seen, func(id uint64, _ span) bool {
+		return !slices.ContainsFunc(tables, func(t badgerlog.Table) bool { return t.ID == id })
+	})
+	wrong, err := l.scrubSpans(slices.Collect(maps.Values(seen)), b.Flushed())
+	if err == nil && wrong == nil {
+		err = l.scrubJournalEnd(b.Flushed())
+	}
+	if err == nil && wrong == nil {
+		l.scrubbed()
+	}
+	if wrong != nil {
+		l.wrong(wrong)
+	}
+	return err
+}
+
+func (l *Log) scrubbed() {
+	l.health.mu.Lock()
+	defer l.health.mu.Unlock()
+	l.health.scrubbed = time.Now()
+}
+
+// scrubTable reads a table and holds its entries against the journal's. Where the
+// journal is damaged it is given what Badger has.
+func (l *Log) scrubTable(b *badgerlog.Log, id uint64) (s span, wrong, err error) {
+	var all []record.Record // without their JSON
+	err = b.CheckTable(id, func(values iter.Seq[badgerlog.Value]) {
+		for v := range values {
+			for r, err := range record.All(v.Bytes, v.Key) {
+				if err != nil {
+					wrong = cmp.Or(wrong, err)
+					return
+				}
+				all = append(all, record.Record{Index: r.Index, Chain: r.Chain})
+			}
+		}
+	})
+	var damage *badgerlog.Damage
+	if errors.As(err, &damage) {
+		return span{}, damage, nil
+	}
+	if err != nil || wrong != nil || len(all) == 0 {
+		return span{}, wrong, err
+	}
+	s = span{all[0].Index, all[len(all)-1].Index}
+	inTable := func(from, to uint64) iter.Seq2[record.Record, error] {
+		return func(yield func(record.Record, error) bool) {
+			for _, r := range all {
+				if r.Index >= from && r.Index <= to && !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+	wrong, err = l.compareHealing(inTable, s.first, s.last)
+	return s, wrong, err
+}
+
+// compareHealing is compare. Where the journal is damaged it is given what Badger
+// has, and compare goes on after that.
+func (l *Log) compareHealing(badger source, from, to uint64) (wrong, err error) {
+	for {
+		wrong, err = l.compare(badger, from, to)
+		var damage *journal.Damage
+		if !errors.As(err, &damage) {
+			return wrong, err
+		}
+		if l.stepOver {
+			return damage, nil
+		}
+		if err := l.fill(damage.First, damage.Last, damage); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// scrubSpans finds an entry up to flushed that the tables lack and the journal has.
+func (l *Log) scrubSpans(spans []span, flushed uint64) (wrong, err error) {
+	slices.SortFunc(spans, func(x, y span) int { return cmp.Compare(x.first, y.first) })
+	next := l.first.Load()
+	for _, s := range append(spans, span{flushed + 1, flushed}) {
+		if s.first > next {
+			for r, err := range l.lawfulJournal(next, s.first-1) {
+				if err != nil {
+					return nil, err
+				}
+				return fmt.Errorf("its tables lack entry %d", r.Index), nil
+			}
+		}
+		next = max(next, s.last+1)
+	}
+	return nil, nil
+}
+
+// scrubJournalEnd reads the entries of the journal that Badger's tables do not
+// have yet.
+func (l *Log) scrubJournalEnd(flushed uint64) error {
+	for {
+		var damage *journal.Damage
+		for _, err := range l.lawfulJournal(flushed+1, math.MaxUint64) {
+			if err != nil && !errors.As(err, &damage) {
+				return err
+			}
+		}
+		if damage == nil {
+			return nil
+		}
+		if err := l.fill(damage.First, damage.Last, damage); err != nil {
+			return err
+		}
+	}
+}
+
+// Check holds all of both copies against each other, heals nothing, and returns
+// what is wrong with one of them; empty: nothing.
+func (l *Log) Check(ctx context.Context) (fault string, err error) {
+	if all := l.Faults(); len(all) > 0 {
+		return all[0], nil
+	}
+	if _, err = l.journal.Check(ctx, func(int) {}); err != nil {
+		return "", err
+	}
+	if all := l.Faults(); len(all) > 0 {
+		return all[0], nil
+	}
+	b := l.badger.Load()
+	if b == nil {
+		return "", nil
+	}
+	tables, err := b.Tables()
+	var spans []span
+	for _, t := range tables {
+		if err := cmp.Or(err, ctx.Err()); err != nil {
+			return "", err
+		}
+		s, wrong, err := l.scrubTable(b, t.ID)
+		if err != nil || wrong != nil {
+			return errText(wrong), err
+		}
+		spans = append(spans, s)
+	}
+	wrong, err := l.scrubSpans(spans, b.Flushed())
+	if err == nil && wrong == nil {
+		wrong, err = l.compare(l.fromBadger, b.Flushed()+1, l.last.Load())
+	}
+	return errText(wrong), err
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// Faults returns what was found wrong with the copies so far.
+func (l *Log) Faults() (all []string) {
+	if l.badgerFault != nil {
+		all = append(all, l.badgerFault.Error())
+	}
+	for _, d := range l.journal.Damage() {
+		if !l.lawful(d) {
+			all = append(all, d.Error())
+		}
+	}
+	return all
+}
+
+// suspectNow asks for a scrub, since a reader met damage.
+func (l *Log) suspectNow() {
+	select {
+	case l.suspect <- struct{}{}:
+	default:
+	}
+}

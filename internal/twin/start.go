@@ -1,0 +1,255 @@
+package twin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"math"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/journal"
+	"github.com/chorus-services/swoosh/internal/record"
+)
+
+// OpenToRead opens the log in a directory for a look: it heals nothing, and Read
+// steps over entries that neither copy has. Faults says what is wrong. Append
+// must not be called.
+func OpenToRead(dir string, o Options) (*Log, error) {
+	l := newLog(dir, o)
+	l.stepOver = true
+	if err := l.openCopies(); err != nil {
+		return nil, errors.Join(err, l.closeCopies())
+	}
+	l.findBounds()
+	return l, nil
+}
+
+// openCopies opens the journal and Badger's copy. If that is damaged, wrong says
+// how, and relics is what can be read of it.
+func (l *Log) openCopies() (err error) {
+	if l.journal, err = journal.Open(l.path(JournalDir), l.o.FS, l.o.Log); err != nil {
+		return err
+	}
+	dir := l.path(BadgerDir)
+	_, err = l.o.FS.Stat(dir)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if !missing && err != nil {
+		return err
+	}
+	if _, last := l.journal.Bounds(); missing && last > 0 {
+		l.badgerFault = fmt.Errorf("%s is missing", dir)
+		return nil
+	}
+	b, err := badgerlog.Open(dir, l.o.FS, l.o.Log)
+	var damage *badgerlog.Damage
+	if errors.As(err, &damage) {
+		l.badgerFault = damage
+		l.relics, err = badgerlog.OpenSorted(dir)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	l.badger.Store(b)
+	indexed, err := lastOf(b)
+	l.indexed.Store(indexed)
+	return err
+}
+
+// open opens both copies and gives the journal what it lacks. Badger catches up
+// later.
+func (l *Log) open() error {
+	if err := l.openCopies(); err != nil {
+		return err
+	}
+	if err := l.fillJournal(); err != nil {
+		return err
+	}
+	if l.badgerFault == nil {
+		if err := l.compareNewest(); err != nil {
+			return err
+		}
+	}
+	l.findBounds()
+	last := l.last.Load()
+	for r, err := range l.Read(last, last) {
+		if err != nil {
+			return err
+		}
+		l.chain = r.Chain
+	}
+	return nil
+}
+
+// findBounds finds the first and the last entry that a copy has.
+func (l *Log) findBounds() {
+	first, last := l.journal.Bounds()
+	for r, err := range l.fromBadger(0, math.MaxUint64) {
+		if err == nil && (first == 0 || r.Index < first) {
+			first = r.Index
+		}
+		break
+	}
+	l.first.Store(first)
+	l.last.Store(max(last, l.indexed.Load(), l.relics.Last()))
+}
+
+// fromRelics reads what is sound of a Badger that does not open.
+func (l *Log) fromRelics(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		for v, err := range l.relics.Read(from) {
+			if err != nil {
+				yield(record.Record{}, err)
+				return
+			}
+			if !pass(v.Bytes, v.Key, from, to, yield) {
+				return
+			}
+		}
+	}
+}
+
+// fillJournal gives the journal what it lacks and Badger has: its holes, and what
+// comes before its first entry and after its last.
+func (l *Log) fillJournal() error {
+	first, last := l.journal.Bounds()
+	damage := l.journal.Damage()
+	if first > 1 {
+		if err := l.fill(1, first-1, nil); err != nil {
+			return err
+		}
+	}
+	for _, d := range damage {
+		if err := l.fill(d.First, d.Last, &d); err != nil {
+			return err
+		}
+	}
+	return l.fill(last+1, math.MaxUint64, nil)
+}
+
+// fill writes entries that Badger has into the journal: those that a damage cost,
+// which must all be there, or without one those that there are in a range.
+func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
+	if damage != nil && l.lawful(*damage) {
+		return nil
+	}
+	next := from
+	records := func(yield func(record.Record, error) bool) {
+		for r, err := range l.fromBadger(from, to) {
+			if err == nil && r.Index != next && (damage != nil || next > from) && !l.o.Lawful(r) {
+				err = &Damage{From: next, To: r.Index - 1, Detail: "missing in the journal and in Badger"}
+			}
+			if err != nil && damage == nil {
+				return
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+			next = r.Index + 1
+		}
+		if damage != nil && next <= to {
+			yield(record.Record{}, &Damage{From: next, To: to, Detail: fmt.Sprintf("%v; Badger has none of them", damage)})
+		}
+	}
+	if err := l.journal.Fill(groupsOf(records)); err != nil || next == from {
+		return err
+	}
+	if damage != nil {
+		l.healed(damage.File, damage.Why)
+		return nil
+	}
+	l.o.Log.Warn("the journal lacked entries; they are written into it from Badger's copy", "first", from, "last", next-1)
+	return nil
+}
+
+// lawful reports whether the journal's hole is no damage: the record after it
+// names the entries as lost.
+func (l *Log) lawful(hole journal.Damage) bool {
+	for r, err := range l.fromJournal(hole.Last+1, hole.Last+1) {
+		return err == nil && l.o.Lawful(r)
+	}
+	return false
+}
+
+// fillGroupBytes is the size of the groups that fill makes.
+const fillGroupBytes = 256 << 10
+
+// groupsOf joins records to groups.
+func groupsOf(records iter.Seq2[record.Record, error]) iter.Seq2[journal.Group, error] {
+	return func(yield func(journal.Group, error) bool) {
+		var g journal.Group
+		for r, err := range records {
+			if err != nil {
+				yield(journal.Group{}, err)
+				return
+			}
+			if len(g.Body) > 0 && (r.Index != g.Last+1 || len(g.Body)+r.Size() > fillGroupBytes) {
+				if !yield(g, nil) {
+					return
+				}
+				g = journal.Group{Before: g.After}
+			}
+			if len(g.Body) == 0 {
+				g.First = r.Index
+			}
+			g.Last, g.After, g.Body = r.Index, r.Chain, r.Append(g.Body)
+		}
+		if len(g.Body) > 0 {
+			yield(g, nil)
+		}
+	}
+}
+
+// compareNewest holds the entries against the journal's that Badger had not in its
+// tables when it stopped, and the last one of its tables. The others are the
+// scrub's.
+func (l *Log) compareNewest() (err error) {
+	b := l.badger.Load()
+	l.badgerFault, err = l.compare(l.fromBadger, max(b.Flushed(), 1), l.indexed.Load())
+	return err
+}
+
+// compare holds a stretch of Badger's copy against the journal's. wrong says what
+// Badger's lacks; the error is a *Damage if the copies have different entries, and
+// a *journal.Damage if the journal lacks some.
+func (l *Log) compare(badger source, from, to uint64) (wrong, err error) {
+	next, stop := iter.Pull2(badger(from, to))
+	defer stop()
+	for want, err := range l.lawfulJournal(from, to) {
+		if err != nil {
+			return nil, err
+		}
+		got, err, more := next()
+		switch {
+		case err != nil:
+			return err, nil
+		case !more || got.Index != want.Index:
+			return fmt.Errorf("Badger lacks entry %d", want.Index), nil
+		case got.Chain != want.Chain:
+			return nil, &Damage{From: want.Index, To: want.Index, Detail: "the journal and Badger have different entries there: restore the directory from a backup, journal/ and log/ from the same one"}
+		}
+	}
+	return nil, nil
+}
+
+// lawfulJournal reads the journal and steps over lawful gaps.
+func (l *Log) lawfulJournal(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		for from <= to {
+			var hole *journal.Damage
+			for r, err := range l.fromJournal(from, to) {
+				if errors.As(err, &hole) && l.lawful(*hole) {
+					break
+				}
+				if !yield(r, err) || err != nil {
+					return
+				}
+			}
+			if hole == nil {
+				return
+			}
+			from = hole.Last + 1
+		}
+	}
+}
