@@ -1,18 +1,20 @@
 package badgerlog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	badgertable "github.com/dgraph-io/badger/v4/table"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/chorus-services/swoosh/internal/durable"
 )
@@ -120,24 +122,48 @@ func readManifest(dir string, names []string) (named map[uint64]badger.TableMani
 	return m.Tables, nil
 }
 
-// checkTables reads and checks all tables.
+// checkTables checks what Badger reads of each table when it opens it, and all
+// of those that it may compact at once: a table of the first level, and the
+// newest of the last level, which each compaction extends. Damage there would end
+// the process, or be lost together with what lies after it.
 func checkTables(dir string, named map[uint64]badger.TableManifest) error {
-	var all errgroup.Group
-	all.SetLimit(2) // Each takes a few MiB.
-	for id := range named {
-		all.Go(func() error {
-			name := badgertable.NewFilename(id, dir)
-			err := checkTable(name)
-			if errors.Is(err, fs.ErrNotExist) {
-				return missing(name)
-			}
-			if errors.Is(err, errTable) {
-				return &Damage{fmt.Sprintf("%s %v", name, err)}
-			}
-			return err
-		})
+	var newest uint64
+	var greatest []byte
+	var compacted []string
+	for id, t := range named {
+		name := badgertable.NewFilename(id, dir)
+		first, err := checkEnds(name)
+		if err != nil {
+			return tableError(name, err)
+		}
+		switch {
+		case t.Level == 0:
+			compacted = append(compacted, name)
+		case bytes.Compare(first, greatest) > 0:
+			newest, greatest = id, first
+		}
 	}
-	return all.Wait()
+	if newest > 0 {
+		compacted = append(compacted, badgertable.NewFilename(newest, dir))
+	}
+	for _, name := range compacted {
+		if err := checkTable(name, func(iter.Seq[Value]) {}); err != nil {
+			return tableError(name, err)
+		}
+	}
+	return nil
+}
+
+// tableError makes a *Damage of an error about a table file, unless it is the
+// machine's.
+func tableError(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return missing(name)
+	case errors.Is(err, errTable):
+		return &Damage{fmt.Sprintf("%s %v", name, err)}
+	}
+	return err
 }
 
 // keepUnnamed renames the tables that the manifest does not name.
@@ -166,6 +192,7 @@ func keepUnnamed(dir string, names []string, named map[uint64]badger.TableManife
 // openChecked opens files that have been checked. Anything that Badger still
 // finds wrong is damage, unless the operating system refused something.
 func openChecked(dir string, logger badger.Logger) (db *badger.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			db, err = nil, damaged(dir, r)
@@ -226,14 +253,12 @@ func (l *Log) notIn(name string) (key uint64, err error) {
 		return 0, err
 	}
 	defer t.Close() // It was only read.
-	txn := l.db.NewTransactionAt(^uint64(0), false)
-	defer txn.Discard()
 	_, err = t.scan(func(_ int64, content []byte) {
 		for v := range valuesOf(content) {
 			if key > 0 {
 				return
 			}
-			if _, err := txn.Get(keyOf(v.Key)); err != nil {
+			if has, err := l.has(keyOf(v.Key)); err != nil || !has {
 				key = v.Key
 			}
 		}

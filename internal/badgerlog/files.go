@@ -1,6 +1,7 @@
 package badgerlog
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,4 +50,13 @@ func removeEmptyFiles(dir string) error {
 		}
 	}
 	return nil
+}
+
+// syncFile makes the content of a file durable.
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

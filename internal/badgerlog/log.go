@@ -1,19 +1,25 @@
-// Package badgerlog keeps values in Badger so that a crash loses nothing that
-// was appended and damage is always noticed. It owns Badger's files: it opens
-// and checks them, and can read them without Badger.
+// Package badgerlog keeps the second copy of a log in Badger, which finds a value
+// by its number. A commit is not synced: another copy makes it durable, and has it
+// until Flushed says that the tables here have it too. The package owns Badger's
+// files: it opens and checks them, reads them without Badger, and builds them
+// anew.
 //
 // A key is a number that increases from value to value. The caller decides what
 // a value holds.
+//
+// No damage ends the process while Badger opens a log or reads it. Two faults can,
+// since Badger runs goroutines of its own and maps its files: a table that shrinks
+// or becomes unreadable while a compaction reads it, and a disk that is filled at
+// the moment in which Badger writes a table (SIGBUS). The next Open finds what is
+// damaged, and the other copy has all of it.
 package badgerlog
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"iter"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -30,9 +36,10 @@ type Value struct {
 	Bytes []byte
 }
 
-// Log is an open log. One goroutine appends and closes; any may read. It uses
-// Badger's managed mode, in which each commit has a version. A reader names a
-// version and sees all commits up to it, so it never waits for a commit.
+// Log is an open log. One goroutine appends and closes; any may call the other
+// methods. It uses Badger's managed mode, in which each commit has a version. A
+// reader names a version and sees all commits up to it, so it never waits for a
+// commit.
 type Log struct {
 	db     *badger.DB
 	dir    string
@@ -40,7 +47,13 @@ type Log struct {
 	disk   Disk
 	fault  *logger
 	unlock func() error // of the directory
-	fresh  int          // bytes appended since the tables were paged out; used by Append
+
+	// Owned by Append.
+	fresh int  // bytes appended since the tables were paged out
+	tail  bool // the log has the tail key
+
+	flushing sync.Mutex
+	flushed  uint64 // what Flushed last returned
 
 	// Badger unmaps its files when it closes, so all readers must be done by
 	// then.
@@ -50,9 +63,11 @@ type Log struct {
 }
 
 // Open opens the log in dir, and creates dir if it is missing. Only one process
-// at a time can have it open; others get durable.ErrLocked. Open reads every
-// table first and returns a *Damage for a file that is not as Badger wrote it.
-// Close checks the free space of disk, as CheckRoom does.
+// at a time can have it open; others get durable.ErrLocked. Open returns a
+// *Damage for a file that is not as Badger wrote it, as far as Badger reads it at
+// once: it leaves most blocks of the tables to CheckTable, so that it is quick
+// however long the log is. Close checks the free space of disk, as CheckRoom
+// does.
 func Open(dir string, disk Disk, log *slog.Logger) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -78,17 +93,29 @@ func (l *Log) open() (err error) {
 	if l.db, err = openChecked(l.dir, l.fault); err != nil {
 		return err
 	}
-	if err := l.dropUnnamed(); err != nil {
+	if err := l.ready(); err != nil {
 		return errors.Join(err, l.db.Close())
 	}
-	l.pageOut() // Opening has read all tables.
 	return nil
 }
 
-// Append writes values in one commit, which is durable when Append returns.
-// Keys and version must be greater than those of the previous commit, and no
-// key may be greater than version. An error means that the outcome is unknown.
-// After Badger has logged an error, every Append fails.
+// ready does what is left once Badger is open. A process that was killed may not
+// have synced the manifest, on which Flushed relies.
+func (l *Log) ready() (err error) {
+	if err := l.dropUnnamed(); err != nil {
+		return err
+	}
+	if err := syncFile(filepath.Join(l.dir, badger.ManifestFilename)); err != nil {
+		return err
+	}
+	l.tail, err = l.has(tailKey)
+	return err
+}
+
+// Append writes values in one commit. A kill of the process does not lose it, a
+// power cut may: see Flushed. Keys and version must be greater than those of the
+// previous commit, and no key may be greater than version. An error means that
+// the outcome is unknown. After Badger has logged an error, every Append fails.
 func (l *Log) Append(version uint64, values []Value) error {
 	if err := l.fault.tripped(); err != nil {
 		return err
@@ -101,9 +128,15 @@ func (l *Log) Append(version uint64, values []Value) error {
 		}
 		l.fresh += len(v.Bytes)
 	}
+	if !l.tail {
+		if err := txn.Set(tailKey, tailValue); err != nil {
+			return err
+		}
+	}
 	if err := cmp.Or(txn.CommitAt(version, nil), l.fault.tripped()); err != nil {
 		return err
 	}
+	l.tail = true
 	if l.fresh >= pageOutBytes && l.enter() {
 		l.fresh = 0
 		go func() {
@@ -112,70 +145,6 @@ func (l *Log) Append(version uint64, values []Value) error {
 		}()
 	}
 	return nil
-}
-
-// Read yields the values of the commits up to version, ordered by key: the one
-// with the greatest key up to from, if there is one, and all after it. If from
-// is greater than version, it yields none. The caller owns the bytes. If a
-// value cannot be read, it ends with an error.
-func (l *Log) Read(from, version uint64) iter.Seq2[Value, error] {
-	return func(yield func(Value, error) bool) {
-		if !l.enter() {
-			yield(Value{}, ErrClosed)
-			return
-		}
-		defer l.readers.Done()
-		if from > version {
-			return
-		}
-		txn := l.db.NewTransactionAt(version, false)
-		defer txn.Discard()
-		it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: true, PrefetchSize: 4})
-		defer it.Close()
-		for it.Seek(startOf(txn, from)); it.Valid(); it.Next() {
-			v, err := valueOf(it.Item())
-			if !yield(v, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// startOf returns the greatest key up to from, or from if there is none.
-func startOf(txn *badger.Txn, from uint64) []byte {
-	it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
-	defer it.Close()
-	if it.Seek(keyOf(from)); it.Valid() {
-		return it.Item().KeyCopy(nil)
-	}
-	return keyOf(from)
-}
-
-// Ends returns the first key and the last value, or zeros if the log is empty.
-func (l *Log) Ends() (first uint64, last Value, err error) {
-	txn := l.db.NewTransactionAt(^uint64(0), false)
-	defer txn.Discard()
-	forward := txn.NewIterator(badger.IteratorOptions{})
-	defer forward.Close()
-	if forward.Rewind(); !forward.Valid() {
-		return 0, Value{}, nil
-	}
-	backward := txn.NewIterator(badger.IteratorOptions{Reverse: true})
-	defer backward.Close()
-	backward.Rewind()
-	last, err = valueOf(backward.Item())
-	return binary.BigEndian.Uint64(forward.Item().Key()), last, err
-}
-
-func keyOf(key uint64) []byte { return binary.BigEndian.AppendUint64(nil, key) }
-
-func valueOf(item *badger.Item) (Value, error) {
-	v := Value{Key: binary.BigEndian.Uint64(item.Key())}
-	var err error
-	if v.Bytes, err = item.ValueCopy(nil); err != nil {
-		return Value{}, fmt.Errorf("log: the entries from index %d cannot be read: %w", v.Key, err)
-	}
-	return v, nil
 }
 
 // enter registers a reader. It returns false once Close has begun.

@@ -35,13 +35,13 @@ const (
 // allocates a block's size for each block, and several times that for a value
 // that does not fit; a pool of builders keeps the largest buffers. So a value
 // fits in a block, tables are small, and a table is compacted only once, into
-// the last level, which works because keys only grow.
+// the last level, which works because keys only grow: see tailKey.
 func badgerOptions(dir string) badger.Options {
 	o := badger.DefaultOptions(dir).
-		WithSyncWrites(true).
-		WithDetectConflicts(false).                        // There is one writer.
-		WithChecksumVerificationMode(options.OnBlockRead). // Open checks whole tables.
-		WithCompression(options.Snappy).                   // tableFile can read it.
+		WithSyncWrites(false).
+		WithDetectConflicts(false). // There is one writer.
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithCompression(options.Snappy). // tableFile can read it.
 		WithValueThreshold(MaxValueBytes + 1).
 		WithValueLogFileSize(16 << 20).
 		WithNumVersionsToKeep(1).

@@ -260,53 +260,36 @@ const (
 	valueElsewhere = 2 // in the value log, which Log does not use
 )
 
-// checkTable reads and checks a whole table file. The error wraps errTable if
-// it is not as Badger wrote it.
-func checkTable(name string) error {
+// checkTable reads and checks a whole table file, and calls visit with the
+// values of each block, valid until it returns. The error wraps errTable if the
+// file is not as Badger wrote it.
+func checkTable(name string, visit func(iter.Seq[Value])) error {
 	t, err := openTable(name)
 	if err != nil {
 		return err
 	}
 	defer t.Close() // It was only read.
-	end, err := t.checkIndex()
+	x, err := t.index()
 	if err != nil {
 		return err
 	}
-	for at := int64(0); at != end; {
-		if _, at, err = t.block(at); err != nil {
+	keys := 0
+	for at := int64(0); at != x.at; {
+		var content []byte
+		if content, at, err = t.block(at); err != nil {
 			return err
 		}
-		if at > end {
+		if at > x.at {
 			return fmt.Errorf("%w: its last block overlaps its index", errTable)
 		}
+		_, offsets, _ := cutOffsets(content)
+		keys += len(offsets)
+		visit(valuesOf(content))
+	}
+	if want := int(x.table.KeyCount()); keys != want {
+		return fmt.Errorf("%w: it has %d keys instead of %d", errTable, keys, want)
 	}
 	return nil
-}
-
-// checkIndex checks the index against its checksum and returns its place.
-func (t *tableFile) checkIndex() (int64, error) {
-	const most = 64 // bytes for length, checksum and checksum length
-	tail := make([]byte, min(most, t.size))
-	if _, err := t.f.ReadAt(tail, t.size-int64(len(tail))); err != nil {
-		return 0, err
-	}
-	rest, sum, ok := cutChecksum(tail)
-	if !ok || len(rest) < 4 {
-		return 0, fmt.Errorf("%w: it does not end as a table does", errTable)
-	}
-	length := int64(binary.BigEndian.Uint32(rest[len(rest)-4:]))
-	end := t.size - int64(len(tail)) + int64(len(rest)) - 4
-	if length == 0 || length >= end {
-		return 0, fmt.Errorf("%w: it does not end as a table does", errTable)
-	}
-	index := make([]byte, length)
-	if _, err := t.f.ReadAt(index, end-length); err != nil {
-		return 0, err
-	}
-	if !sound(index, sum) {
-		return 0, fmt.Errorf("%w: the checksum of its index does not match", errTable)
-	}
-	return end - length, nil
 }
 
 // scan calls good with the place and content of every sound block of a table
@@ -314,7 +297,8 @@ func (t *tableFile) checkIndex() (int64, error) {
 // that are well formed but have a wrong checksum. whole reports whether there
 // is no damage.
 func (t *tableFile) scan(good func(at int64, content []byte), harmed func(content []byte)) (whole bool, err error) {
-	end, err := t.checkIndex()
+	x, err := t.index()
+	end := x.at
 	if whole = err == nil; !whole {
 		if end = t.size; !errors.Is(err, errTable) {
 			return false, err

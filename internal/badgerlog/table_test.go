@@ -72,7 +72,7 @@ func TestTablesAreReadAsBadgerWroteThem(t *testing.T) {
 	}
 	want = append(want, large, Value{large.Key + 1, bytes.Repeat([]byte("same"), MaxValueBytes/4)})
 	dir, name := tableOf(t, want...)
-	require.NoError(t, checkTable(name))
+	require.NoError(t, checkTable(name, func(iter.Seq[Value]) {}))
 	blocks, whole := scanned(t, dir)
 	require.True(t, whole)
 	tables, err := Salvage(dir, func(Place, iter.Seq[Value]) {}, func([]byte) { require.Fail(t, "harmed") })
@@ -164,8 +164,9 @@ func TestEveryBlockThatWasNotHitIsFound(t *testing.T) {
 	require.NoError(t, err)
 	table, err := openTable(name)
 	require.NoError(t, err)
-	end, err := table.checkIndex()
+	x, err := table.index()
 	require.NoError(t, err)
+	end := x.at
 	require.NoError(t, table.Close())
 	// untouched returns the blocks outside a range of the file.
 	untouched := func(from, to int64) (all []found) {
@@ -201,7 +202,7 @@ func TestEveryBlockThatWasNotHitIsFound(t *testing.T) {
 			continue
 		}
 		require.NoError(t, os.WriteFile(broken, b, 0o600))
-		require.ErrorIs(t, checkTable(broken), errTable, "seed %d", seed)
+		require.ErrorIs(t, checkTable(broken, func(iter.Seq[Value]) {}), errTable, "seed %d", seed)
 		got, whole := scanned(t, filepath.Dir(broken))
 		require.False(t, whole, "seed %d", seed)
 		require.Equal(t, untouched(from, to), got, "seed %d: bytes %d to %d", seed, from, to)
@@ -253,7 +254,7 @@ func TestGarbageIsNoTable(t *testing.T) {
 			garbage[i] = byte(random.Uint32() >> (24 + random.IntN(8)))
 		}
 		require.NoError(t, os.WriteFile(broken, garbage, 0o600))
-		require.ErrorIs(t, checkTable(broken), errTable)
+		require.ErrorIs(t, checkTable(broken, func(iter.Seq[Value]) {}), errTable)
 		scanned(t, filepath.Dir(broken))
 	}
 }

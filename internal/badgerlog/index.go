@@ -1,0 +1,99 @@
+package badgerlog
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4/fb"
+)
+
+// tableIndex is the index of a table, whose checksum matches.
+type tableIndex struct {
+	at    int64 // in the file; the blocks end there
+	table *fb.TableIndex
+}
+
+// index reads the index. The error wraps errTable if it is not as Badger wrote
+// it.
+func (t *tableFile) index() (tableIndex, error) {
+	const most = 64 // bytes for length, checksum and checksum length
+	tail := make([]byte, min(most, t.size))
+	if _, err := t.f.ReadAt(tail, t.size-int64(len(tail))); err != nil {
+		return tableIndex{}, err
+	}
+	rest, sum, ok := cutChecksum(tail)
+	if !ok || len(rest) < 4 {
+		return tableIndex{}, fmt.Errorf("%w: it does not end as a table does", errTable)
+	}
+	length := int64(binary.BigEndian.Uint32(rest[len(rest)-4:]))
+	end := t.size - int64(len(tail)) + int64(len(rest)) - 4
+	if length == 0 || length >= end {
+		return tableIndex{}, fmt.Errorf("%w: it does not end as a table does", errTable)
+	}
+	b := make([]byte, length)
+	if _, err := t.f.ReadAt(b, end-length); err != nil {
+		return tableIndex{}, err
+	}
+	if !sound(b, sum) {
+		return tableIndex{}, fmt.Errorf("%w: the checksum of its index does not match", errTable)
+	}
+	return tableIndex{end - length, fb.GetRootAsTableIndex(b, 0)}, nil
+}
+
+// blocks returns the number of blocks, at least 1 in a table that Badger wrote.
+func (x tableIndex) blocks() int { return x.table.OffsetsLength() }
+
+// place returns where a block begins and what its first key is.
+func (x tableIndex) place(block int) (at int64, key []byte) {
+	var o fb.BlockOffset
+	if !x.table.Offsets(&o, block) {
+		return 0, nil
+	}
+	return int64(o.Offset()), o.KeyBytes()
+}
+
+// checkEnds checks what Badger reads when it opens a table: the index and the
+// last block. It returns the table's first key.
+func checkEnds(name string) (first []byte, err error) {
+	t, err := openTable(name)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close() // It was only read.
+	x, err := t.index()
+	if err != nil {
+		return nil, err
+	}
+	at, _ := x.place(x.blocks() - 1)
+	if _, next, err := t.block(at); err != nil {
+		return nil, err
+	} else if next != x.at {
+		return nil, fmt.Errorf("%w: its last block does not end at its index", errTable)
+	}
+	_, first = x.place(0)
+	return first, nil
+}
+
+// lastValue returns the greatest key of a table, or 0 if it has no value.
+func lastValue(name string) (last uint64, err error) {
+	t, err := openTable(name)
+	if err != nil {
+		return 0, err
+	}
+	defer t.Close() // It was only read.
+	x, err := t.index()
+	if err != nil {
+		return 0, err
+	}
+	for i := x.blocks() - 1; i >= 0 && last == 0; i-- {
+		at, _ := x.place(i)
+		content, _, err := t.block(at)
+		if err != nil {
+			return 0, err
+		}
+		for v := range valuesOf(content) {
+			last = v.Key
+		}
+	}
+	return last, nil
+}
