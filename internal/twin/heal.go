@@ -47,7 +47,7 @@ func (l *Log) buildBadger(why error) error {
 	if err := l.o.FS.RemoveAll(fresh); err != nil {
 		return err
 	}
-	if err := badgerlog.Build(fresh, l.values()); err != nil {
+	if err := badgerlog.Build(fresh, l.last.Load(), l.values()); err != nil {
 		return err
 	}
 	if why != errAgain {

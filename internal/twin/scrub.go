@@ -27,6 +27,12 @@ const (
 // scrubShare is the part of the time that a scrub in the background works.
 const scrubShare = 0.2
 
+// mostFaults is how many holes a scrub gives the journal what it lacks for, in one
+// stretch.
+const mostFaults = 1000
+
+var errStays = errors.New("the journal stays damaged although it was given what it lacks")
+
 // span is a stretch of entries.
 type span struct{ first, last uint64 }
 
@@ -183,7 +189,7 @@ func (l *Log) scrubTable(b *badgerlog.Log, id uint64) (s span, wrong, err error)
 // compareHealing is compare. Where the journal is damaged it is given what Badger
 // has, and compare goes on after that.
 func (l *Log) compareHealing(badger source, from, to uint64) (wrong, err error) {
-	for {
+	for range mostFaults {
 		wrong, err = l.compare(badger, from, to)
 		var damage *journal.Damage
 		if !errors.As(err, &damage) {
@@ -196,6 +202,7 @@ func (l *Log) compareHealing(badger source, from, to uint64) (wrong, err error) 
 			return nil, err
 		}
 	}
+	return nil, errStays
 }
 
 // scrubSpans finds an entry up to flushed that the tables lack and the journal has.
@@ -219,7 +226,7 @@ func (l *Log) scrubSpans(spans []span, flushed uint64) (wrong, err error) {
 // scrubJournalEnd reads the entries of the journal that Badger's tables do not
 // have yet.
 func (l *Log) scrubJournalEnd(flushed uint64) error {
-	for {
+	for range mostFaults {
 		var damage *journal.Damage
 		for _, err := range l.lawfulJournal(flushed+1, math.MaxUint64) {
 			if err != nil && !errors.As(err, &damage) {
@@ -233,6 +240,7 @@ func (l *Log) scrubJournalEnd(flushed uint64) error {
 			return err
 		}
 	}
+	return errStays
 }
 
 // Check holds all of both copies against each other, heals nothing, and returns

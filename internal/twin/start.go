@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"math"
+	"path/filepath"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/journal"
@@ -136,6 +137,9 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 	}
 	next := from
 	records := func(yield func(record.Record, error) bool) {
+		if from == 0 || from > to { // No entry is lost.
+			return
+		}
 		for r, err := range l.fromBadger(from, to) {
 			if err == nil && r.Index != next && (damage != nil || next > from) && !l.o.Lawful(r) {
 				err = &Damage{From: next, To: r.Index - 1, Detail: "missing in the journal and in Badger"}
@@ -152,20 +156,44 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 			yield(record.Record{}, &Damage{From: next, To: to, Detail: fmt.Sprintf("%v; Badger has none of them", damage)})
 		}
 	}
-	if err := l.journal.Fill(groupsOf(records)); err != nil || next == from {
+	if err := l.journal.Heal(groupsOf(l.chainBefore(from), records), l.path(asideDir)); err != nil {
 		return err
 	}
 	if damage != nil {
-		l.healed(damage.File, damage.Why)
-		return nil
+		file := JournalDir
+		if damage.File != "" {
+			file = filepath.Join(asideDir, damage.File)
+		}
+		l.healed(file, damage.Error())
+	} else if next > from {
+		l.o.Log.Warn("the journal lacked entries; they are written into it from Badger's copy", "first", from, "last", next-1)
 	}
-	l.o.Log.Warn("the journal lacked entries; they are written into it from Badger's copy", "first", from, "last", next-1)
 	return nil
+}
+
+// chainBefore returns the chain of the entry before an index; zeros if no copy has
+// it.
+func (l *Log) chainBefore(index uint64) (chain [32]byte) {
+	if index < 2 {
+		return chain
+	}
+	for _, from := range []source{l.fromBadger, l.fromJournal} {
+		for r, err := range from(index-1, index-1) {
+			if err == nil && r.Index == index-1 {
+				return r.Chain
+			}
+			break
+		}
+	}
+	return chain
 }
 
 // lawful reports whether the journal's hole is no damage: the record after it
 // names the entries as lost.
 func (l *Log) lawful(hole journal.Damage) bool {
+	if hole.First == 0 {
+		return false
+	}
 	for r, err := range l.fromJournal(hole.Last+1, hole.Last+1) {
 		return err == nil && l.o.Lawful(r)
 	}
@@ -175,10 +203,10 @@ func (l *Log) lawful(hole journal.Damage) bool {
 // fillGroupBytes is the size of the groups that fill makes.
 const fillGroupBytes = 256 << 10
 
-// groupsOf joins records to groups.
-func groupsOf(records iter.Seq2[record.Record, error]) iter.Seq2[journal.Group, error] {
+// groupsOf joins records to groups. before is the chain before the first one.
+func groupsOf(before [32]byte, records iter.Seq2[record.Record, error]) iter.Seq2[journal.Group, error] {
 	return func(yield func(journal.Group, error) bool) {
-		var g journal.Group
+		g := journal.Group{Before: before}
 		for r, err := range records {
 			if err != nil {
 				yield(journal.Group{}, err)
