@@ -32,6 +32,7 @@ func TestImportArrows(t *testing.T) {
 		"internal/canon":     {},
 		"internal/durable":   {},
 		"internal/badgerlog": {"internal/durable"},
+		"internal/journal":   {"internal/durable"},
 		"internal/home":      {"internal/durable", "internal/badgerlog"},
 		"internal/statehash": {"internal/canon"},
 		"internal/keywindow": {},

@@ -95,3 +95,5 @@ func (f *dyingFile) WriteAt(b []byte, at int64) (n int, err error) {
 }
 
 func (f *dyingFile) Sync() error { return f.fs.step(f.File.Sync) }
+
+func (f *dyingFile) Datasync() error { return f.fs.step(f.File.Datasync) }

@@ -58,6 +58,9 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Sync() error
+	// Datasync is Sync without what a later read does not need, such as times. After
+	// a write into blocks that the file has already, it writes only data.
+	Datasync() error
 	Truncate(size int64) error // added bytes are zeros and take no room
 	Stat() (fs.FileInfo, error)
 }
@@ -67,12 +70,14 @@ func OS() FS { return osFS{} }
 
 type osFS struct{}
 
+type osFile struct{ *os.File }
+
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	f, err := os.OpenFile(name, flag, perm)
 	if err != nil {
 		return nil, err // not f: a nil *os.File in a File is not nil
 	}
-	return f, nil
+	return &osFile{f}, nil
 }
 
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error)   { return os.ReadDir(name) }

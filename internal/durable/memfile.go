@@ -112,6 +112,8 @@ func (f *memFile) Sync() error {
 	})
 }
 
+func (f *memFile) Datasync() error { return f.Sync() }
+
 func (f *memFile) Truncate(size int64) error {
 	return f.do("truncate", os.O_RDONLY, func() error {
 		if size < 0 {

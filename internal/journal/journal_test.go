@@ -1,0 +1,219 @@
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const dir, aside = "/hub/journal", "/hub/aside"
+
+// chainOf is the chain after an entry. A test's chain depends on its index alone.
+func chainOf(index uint64) (c [32]byte) {
+	if index > 0 {
+		c = sha256.Sum256(binary.BigEndian.AppendUint64(nil, index))
+	}
+	return c
+}
+
+// entry is the body of an entry: its index, its length, and bytes that compress
+// as text does.
+func entry(index uint64, size int) []byte {
+	b := binary.BigEndian.AppendUint64(nil, index)
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
+	r := rand.New(rand.NewPCG(index, 0))
+	for range size {
+		b = append(b, "aaaaaaaaetoin0123"[r.IntN(17)])
+	}
+	return b
+}
+
+// groupOf is a group of entries of the same size each.
+func groupOf(first, last uint64, size int) Group {
+	g := Group{First: first, Last: last, Before: chainOf(first - 1), After: chainOf(last)}
+	for i := first; i <= last; i++ {
+		g.Body = append(g.Body, entry(i, size)...)
+	}
+	return g
+}
+
+// check requires that a group is as groupOf made it, or such groups joined.
+func check(t testing.TB, g Group) {
+	t.Helper()
+	require.Equal(t, chainOf(g.First-1), g.Before)
+	require.Equal(t, chainOf(g.Last), g.After)
+	b := g.Body
+	for i := g.First; i <= g.Last; i++ {
+		require.GreaterOrEqual(t, len(b), 12)
+		require.Equal(t, i, binary.BigEndian.Uint64(b))
+		n := 12 + int(binary.BigEndian.Uint32(b[8:]))
+		require.Equal(t, entry(i, n-12), b[:n])
+		b = b[n:]
+	}
+	require.Empty(t, b)
+}
+
+// open opens the journal of a test, and closes it at the end.
+func open(t testing.TB, fsys durable.FS, dir string) *Journal {
+	t.Helper()
+	j, err := Open(dir, fsys, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = j.Close() })
+	return j
+}
+
+// span is a range of indexes.
+type span struct{ first, last uint64 }
+
+// readable reads everything, and returns the ranges that are there. It requires
+// that Damage has exactly the others.
+func readable(t testing.TB, j *Journal) (all []span) {
+	t.Helper()
+	first, last := j.Bounds()
+	var holes []span
+	for next := first; next <= last && last > 0; {
+		for g, err := range j.Read(next, last) {
+			var d *Damage
+			if errors.As(err, &d) {
+				require.Equal(t, next, d.First)
+				holes = append(holes, span{d.First, d.Last})
+				next = d.Last + 1
+				break
+			}
+			require.NoError(t, err)
+			require.Equal(t, next, g.First)
+			check(t, g)
+			if n := len(all); n > 0 && all[n-1].last+1 == g.First {
+				all[n-1].last = g.Last
+			} else {
+				all = append(all, span{g.First, g.Last})
+			}
+			next = g.Last + 1
+		}
+	}
+	var said []span
+	for _, d := range j.Damage() {
+		if d.First > 0 {
+			said = append(said, span{d.First, d.Last})
+		}
+	}
+	require.Equal(t, holes, said)
+	return all
+}
+
+// other yields the groups of a range, as the other copy of a log does.
+func other(spans ...span) iter.Seq2[Group, error] {
+	return func(yield func(Group, error) bool) {
+		for _, s := range spans {
+			for i := s.first; i <= s.last; i += 7 {
+				if !yield(groupOf(i, min(i+6, s.last), 100), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// heal fills every hole from another copy, and requires that no damage is left.
+func heal(t testing.TB, j *Journal) {
+	t.Helper()
+	var holes []span
+	for _, d := range j.Damage() {
+		if d.First > 0 {
+			holes = append(holes, span{d.First, d.Last})
+		}
+	}
+	require.NoError(t, j.Heal(other(holes...), aside))
+	require.Empty(t, j.Damage())
+}
+
+// fill appends groups of n entries of a size up to an index.
+func fill(t testing.TB, j *Journal, to, n uint64, size int) {
+	t.Helper()
+	_, last := j.Bounds()
+	for last < to {
+		require.NoError(t, j.Append(groupOf(last+1, min(last+n, to), size)))
+		last = min(last+n, to)
+	}
+}
+
+func names(t testing.TB, fsys durable.FS, dir string) (all []string) {
+	list, err := fsys.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range list {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+func TestAppendAndRead(t *testing.T) {
+	for name, fsys := range map[string]durable.FS{"memory": durable.NewMem(), "disk": durable.OS()} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "journal")
+			j := open(t, fsys, dir)
+			first, last := j.Bounds()
+			require.Zero(t, first+last)
+			for range j.Read(0, 10) {
+				require.Fail(t, "an empty journal has no groups")
+			}
+			require.NoError(t, j.Room())
+			fill(t, j, 500, 5, 40<<10)
+			require.Equal(t, []span{{1, 500}}, readable(t, j))
+			require.NoError(t, j.Seal(context.Background()))
+			require.Equal(t, []span{{1, 500}}, readable(t, j))
+			for _, from := range []uint64{1, 3, 250, 499, 500} {
+				var got []uint64
+				for g, err := range j.Read(from, from) {
+					require.NoError(t, err)
+					check(t, g)
+					require.True(t, g.First <= from && from <= g.Last)
+					got = append(got, g.First)
+				}
+				require.Len(t, got, 1)
+			}
+			require.NoError(t, j.Close())
+			require.Error(t, j.Append(groupOf(501, 501, 1)))
+			j = open(t, fsys, dir)
+			require.Equal(t, []span{{1, 500}}, readable(t, j))
+			fill(t, j, 700, 3, 10<<10)
+			damage, err := j.Check(context.Background(), func(int) {})
+			require.NoError(t, err)
+			require.Empty(t, damage)
+			require.NoError(t, j.Seal(context.Background()))
+			j.Release(700)
+			require.NoError(t, j.recycle())
+			require.LessOrEqual(t, len(slices.DeleteFunc(names(t, fsys, dir), func(n string) bool { return !strings.HasSuffix(n, ".raw") })), 4)
+			require.NoError(t, j.Close())
+			j = open(t, fsys, dir)
+			require.Equal(t, []span{{1, 700}}, readable(t, j))
+		})
+	}
+}
+
+func TestAppendRefuses(t *testing.T) {
+	j := open(t, durable.NewMem(), dir)
+	fill(t, j, 10, 5, 10)
+	for _, g := range []Group{groupOf(10, 11, 1), groupOf(0, 0, 1), {First: 12, Last: 11}, {First: 11, Last: 11, Before: chainOf(3)}, {First: 11, Last: 11, Before: chainOf(10), Body: make([]byte, BodyMax+1)}} {
+		require.Error(t, j.Append(g), fmt.Sprint(g.First, g.Last))
+	}
+	require.NoError(t, j.Append(groupOf(11, 11, BodyMax-12)))
+	require.Equal(t, []span{{1, 11}}, readable(t, j))
+	require.NoError(t, j.Append(groupOf(15, 15, 1)), "leaves a hole")
+	require.Equal(t, []span{{1, 11}, {15, 15}}, readable(t, j))
+}

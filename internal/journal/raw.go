@@ -1,0 +1,215 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+// sparesMost is how many spares are kept. More raw files than that are removed
+// when their entries are safe.
+const sparesMost = 2
+
+// zeros are what a new raw file is filled with, a piece at a time.
+var zeros [256 << 10]byte
+
+func spareName(n int) string { return fmt.Sprintf("spare-%d.raw", n) }
+
+func spareNumber(name string) (int, bool) {
+	base, ok := strings.CutPrefix(strings.TrimSuffix(name, ".raw"), "spare-")
+	n, err := strconv.Atoi(base)
+	return n, ok && err == nil && name == spareName(n)
+}
+
+// adoptSpare takes a spare that Open has found.
+func (j *Journal) adoptSpare(name string, n int) error {
+	j.spares.made = max(j.spares.made, n)
+	info, err := j.fs.Stat(j.path(name))
+	if err != nil {
+		return err
+	}
+	if info.Size() != rawBytes {
+		return j.fs.Remove(j.path(name))
+	}
+	j.spares.names = append(j.spares.names, name)
+	return nil
+}
+
+// needSpare makes a spare if there is none.
+func (j *Journal) needSpare() error {
+	j.spares.Lock()
+	defer j.spares.Unlock()
+	return j.makeSpare()
+}
+
+// makeSpare is needSpare under the lock of the spares. A spare has all its
+// blocks once it has its name.
+func (j *Journal) makeSpare() error {
+	s := &j.spares
+	if len(s.names) > 0 {
+		return nil
+	}
+	name := spareName(s.made + 1)
+	err := durable.Replace(j.fs, j.path(name), func(f durable.File) error {
+		for at := int64(0); at < rawBytes; at += int64(len(zeros)) {
+			if _, err := f.WriteAt(zeros[:], at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.made++
+	s.names = append(s.names, name)
+	return nil
+}
+
+// rotate makes a spare the raw file that begins with an entry. If it fails before
+// the spare has its new name, nothing has changed.
+func (j *Journal) rotate(first uint64) error {
+	w, s, name := &j.writer, &j.spares, rawName(first)
+	if _, err := j.fs.Stat(j.path(name)); err == nil {
+		return fmt.Errorf("%s is there already: %w", name, fs.ErrExist)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.Lock()
+	defer s.Unlock()
+	if err := j.makeSpare(); err != nil {
+		return err
+	}
+	spare := s.names[0]
+	file, err := j.openRaw(spare)
+	if err != nil {
+		return err
+	}
+	if err := j.fs.Rename(j.path(spare), j.path(name)); err != nil {
+		_ = file.Close() // Nothing was written.
+		return err
+	}
+	s.names = s.names[1:]
+	if w.file != nil {
+		_ = w.file.Close() // All in it is synced.
+	}
+	w.file, w.at = file, 0
+	j.mu.Lock()
+	w.active = parseName(name)
+	j.insert(w.active)
+	j.mu.Unlock()
+	j.nudge()
+	if w.failed = j.fs.SyncDir(j.dir); w.failed != nil {
+		return w.failed
+	}
+	return nil
+}
+
+func (j *Journal) openRaw(name string) (durable.File, error) {
+	return j.fs.OpenFile(j.path(name), os.O_RDWR, 0)
+}
+
+// Room reports whether a group of the largest size is sure to find room, and
+// makes a file for it if need be. errors.Is(err, syscall.ENOSPC) if the disk is
+// full.
+func (j *Journal) Room() error {
+	w := &j.writer
+	w.Lock()
+	fits := w.active != nil && w.at+int64(roundUp(headerBytes+BodyMax, blockBytes)) <= rawBytes
+	w.Unlock()
+	if fits {
+		return nil
+	}
+	if err := j.needSpare(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// insert adds a file to the list, in place of one of the same name.
+func (j *Journal) insert(f *file) {
+	j.drop(f.name)
+	i, _ := slices.BinarySearchFunc(j.files, f, compare)
+	j.files = slices.Insert(slices.Clone(j.files), i, f)
+	j.last = max(j.last, f.last)
+}
+
+// drop takes a file from the list.
+func (j *Journal) drop(name string) {
+	j.files = slices.DeleteFunc(slices.Clone(j.files), func(f *file) bool {
+		if f.name == name {
+			f.gone = true
+		}
+		return f.name == name
+	})
+}
+
+// Release says that the log's other copy holds everything up to an index in files
+// that are durable. Raw files that are sealed and end there or before are used
+// again.
+func (j *Journal) Release(index uint64) {
+	for {
+		old := j.released.Load()
+		if index <= old {
+			return
+		}
+		if j.released.CompareAndSwap(old, index) {
+			j.nudge()
+			return
+		}
+	}
+}
+
+// recycle makes spares of the raw files that are sealed and released.
+func (j *Journal) recycle() error {
+	for _, f := range j.spent() {
+		j.mu.Lock()
+		j.drop(f.name) // Readers who lose the race see that it is gone.
+		j.mu.Unlock()
+		if err := j.reuse(f.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spent returns the raw files that are needed no longer.
+func (j *Journal) spent() (all []*file) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	released := j.released.Load()
+	for _, f := range j.files {
+		if f.raw && f.sealed && f.last <= released && j.holds(f.first, f.last) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// reuse makes a spare of a raw file, or removes it. A crash may bring the name
+// back, which is an overlap and harmless.
+func (j *Journal) reuse(name string) error {
+	s := &j.spares
+	s.Lock()
+	defer s.Unlock()
+	info, err := j.fs.Stat(j.path(name))
+	if err != nil {
+		return err
+	}
+	if len(s.names) >= sparesMost || info.Size() != rawBytes {
+		return j.fs.Remove(j.path(name))
+	}
+	spare := spareName(s.made + 1)
+	if err := j.fs.Rename(j.path(name), j.path(spare)); err != nil {
+		return err
+	}
+	s.made++
+	s.names = append(s.names, spare)
+	return nil
+}
