@@ -1,7 +1,6 @@
 package swoosh
 
 import (
-	"context"
 	"errors"
 	"iter"
 	"log/slog"

@@ -54,20 +54,29 @@ func (l *Log) release() {
 
 // take appends a group to Badger, and those that wait after it.
 func (l *Log) take(g group) {
-	b := l.badger.Load()
-	if b == nil || g.Last <= l.indexed.Load() {
-		return
+	for again := true; again; {
+		again = false
+		b := l.badger.Load()
+		if b == nil || g.Last <= l.indexed.Load() {
+			return
+		}
+		if g.prev != l.indexed.Load() {
+			l.catchUp()
+			return
+		}
+		values, bytes, last := appendValues(nil, g.Body, g.First, g.at), len(g.Body), g.Last
+		for len(l.feed) > 0 {
+			next := <-l.feed
+			if again = next.prev != last || bytes+len(next.Body) > badgerlog.MaxAppendBytes; again {
+				g = next
+				break
+			}
+			values, bytes, last = appendValues(values, next.Body, next.First, next.at), bytes+len(next.Body), next.Last
+		}
+		if !l.put(b, last, values) {
+			return
+		}
 	}
-	if g.prev != l.indexed.Load() {
-		l.catchUp()
-		return
-	}
-	values, bytes := appendValues(nil, g.Body, g.First, g.at), len(g.Body)
-	for len(l.feed) > 0 && bytes < badgerlog.MaxAppendBytes-maxGroupBytes {
-		g = <-l.feed
-		values, bytes = appendValues(values, g.Body, g.First, g.at), bytes+len(g.Body)
-	}
-	l.put(b, g.Last, values)
 }
 
 // catchUp appends to Badger what it lacks at its end, from the journal.

@@ -122,13 +122,13 @@ func (l *Log) setBadgerAside() (aside string, err error) {
 	if err != nil {
 		return "", err
 	}
-	broken, err := badgerlog.Broken(dir)
+	remains, err := badgerlog.ReadRemains(dir, func([]byte) {})
 	if err != nil {
 		return "", err
 	}
 	var names []string
 	for _, e := range entries {
-		if filepath.Ext(e.Name()) != ".sst" || slices.Contains(broken, e.Name()) {
+		if filepath.Ext(e.Name()) != ".sst" || slices.Contains(remains.Broken, filepath.Join(dir, e.Name())) {
 			names = append(names, e.Name())
 		}
 	}

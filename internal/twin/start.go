@@ -46,7 +46,7 @@ func (l *Log) openCopies() (err error) {
 	var damage *badgerlog.Damage
 	if errors.As(err, &damage) {
 		l.badgerFault = damage
-		l.relics, err = badgerlog.OpenSorted(dir)
+		l.relics, err = badgerlog.ReadRemains(dir, func([]byte) {})
 		return err
 	}
 	if err != nil {
@@ -86,6 +86,13 @@ func (l *Log) open() error {
 // findBounds finds the first and the last entry that a copy has.
 func (l *Log) findBounds() {
 	first, last := l.journal.Bounds()
+	last = max(last, l.indexed.Load())
+	if l.relics != nil {
+		_, key := l.relics.Bounds()
+		for r := range l.fromBadger(key, math.MaxUint64) {
+			last = max(last, r.Index)
+		}
+	}
 	for r, err := range l.fromBadger(0, math.MaxUint64) {
 		if err == nil && (first == 0 || r.Index < first) {
 			first = r.Index
@@ -93,7 +100,7 @@ func (l *Log) findBounds() {
 		break
 	}
 	l.first.Store(first)
-	l.last.Store(max(last, l.indexed.Load(), l.relics.Last()))
+	l.last.Store(last)
 }
 
 // fromRelics reads what is sound of a Badger that does not open.

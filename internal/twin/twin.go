@@ -62,7 +62,7 @@ type Log struct {
 
 	stepOver    bool              // over entries that neither copy has: nothing is healed
 	badgerFault error             // what was wrong with Badger's copy when it was opened; nil: nothing
-	relics      *badgerlog.Sorted // what is sound of a Badger that does not open
+	relics      *badgerlog.Remains // what is sound of a Badger that is not open
 }
 
 // group is a group as both copies take it: its records' bytes, and where each

@@ -1,0 +1,14 @@
+package journal
+
+import (
+	"strings"
+
+	"github.com/chorus-services/swoosh/internal/durable"
+)
+
+// IsFile reports whether a name is that of a file that a journal makes.
+func IsFile(name string) bool {
+	name = strings.TrimSuffix(name, durable.TempSuffix)
+	_, spare := spareNumber(name)
+	return spare || parseName(name) != nil
+}
