@@ -60,8 +60,8 @@ type Log struct {
 	done    sync.WaitGroup // follow and scrub
 	health  health
 
-	stepOver    bool              // over entries that neither copy has: nothing is healed
-	badgerFault error             // what was wrong with Badger's copy when it was opened; nil: nothing
+	stepOver    bool               // over entries that neither copy has: nothing is healed
+	badgerFault error              // what was wrong with Badger's copy when it was opened; nil: nothing
 	relics      *badgerlog.Remains // what is sound of a Badger that is not open
 }
 
