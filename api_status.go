@@ -79,11 +79,13 @@ func (p Progress) sentence() string {
 	return "Opening the log."
 }
 
-// startingHealth is the Health of a server that is starting, whose state hash
-// is not known yet.
+// startingHealth is the Health of a server that is starting, whose state and log
+// are not known yet.
 type startingHealth struct {
 	Health
 	StateHash Hash `json:"state_hash,omitzero"`
+	Chain     Hash `json:"chain,omitzero"`
+	Hub       Hash `json:"hub,omitzero"`
 }
 
 func (x *exchange) getHealth() error {
@@ -97,6 +99,7 @@ func (x *exchange) getHealth() error {
 		Index:   p.Index, HLC: p.HLC, Node: x.node(),
 		SetAside: []Aside{},
 	}}
+	h.Log.Copies = 1
 	h.Snapshot.HLC = Stamp{Node: x.node()}
 	return x.json(http.StatusOK, h)
 }

@@ -32,13 +32,20 @@ type Health struct {
 	Index     uint64   `json:"index"`
 	HLC       Stamp    `json:"hlc"`
 	StateHash Hash     `json:"state_hash"`
+	Chain     Hash     `json:"chain"` // of the last entry
+	Hub       Hash     `json:"hub"`   // the log's identity: the chain of entry 1; zeros while the log is empty
 	Node      string   `json:"node"`
 	Snapshot  struct { // the newest good one; index 0 and a zero stamp: there is none
 		Index uint64 `json:"index"`
 		HLC   Stamp  `json:"hlc"`
 	} `json:"snapshot"`
-	SetAside []Aside  `json:"set_aside"`
-	Disk     struct { // in bytes; zeros for an engine in memory
+	SetAside []Aside `json:"set_aside"` // damaged files; what they held is written anew
+	Log      struct {
+		Copies  int    `json:"copies"`            // 2, or 1 while one is written anew; in memory 1
+		Why     string `json:"why,omitempty"`     // why there is one only
+		Checked string `json:"checked,omitempty"` // when both copies were last found equal (RFC 3339); empty: not since the start
+	} `json:"log"`
+	Disk struct { // in bytes; zeros for an engine in memory
 		Free    uint64 `json:"free"`
 		Reserve uint64 `json:"reserve"`
 	} `json:"disk"`
@@ -81,7 +88,7 @@ func (e *Engine) Health() Health {
 	p := e.published.Load()
 	h := Health{
 		Mode: "ready", Reasons: []string{},
-		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Node: e.o.Node,
+		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Chain: p.state.chain, Node: e.o.Node,
 		SetAside: e.setAside.all(),
 	}
 	h.Clock.AheadMS = max(0, int64(p.state.stamp.WallMS)-e.o.Now())
@@ -97,7 +104,25 @@ func (e *Engine) Health() Health {
 		h.Keys.Since = since.String()
 	}
 	h.Disk.Free, h.Disk.Reserve = e.disk()
+	h.Log.Copies = 1
+	if w, ok := e.wal.(*badgerWAL); ok {
+		w.report(&h)
+	}
 	return h
+}
+
+// report adds the condition of the log's copies.
+func (w *badgerWAL) report(h *Health) {
+	log := w.log.Health()
+	for _, f := range log.Healed {
+		h.SetAside = append(h.SetAside, Aside{f.File, f.Why})
+	}
+	if h.Log.Why = log.Degraded; h.Log.Why == "" {
+		h.Log.Copies = 2
+	}
+	if !log.Scrubbed.IsZero() {
+		h.Log.Checked = log.Scrubbed.UTC().Format(time.RFC3339)
+	}
 }
 
 func (e *Engine) explain(reason string) string {
@@ -264,7 +289,8 @@ var standings = []struct {
 		}
 		return float64(max(0, e.o.Now()-int64(at))) / 1000
 	}},
-	{describe("swoosh_set_aside_files", "Damaged files set aside by this boot."), func(e *Engine, _ *published) float64 { return float64(len(e.setAside.all())) }},
+	{describe("swoosh_set_aside_files", "Damaged files set aside by this boot."), func(e *Engine, _ *published) float64 { return float64(len(e.Health().SetAside)) }},
+	{describe("swoosh_log_copies", "Copies of the log that are whole: 2, or 1 while one is written anew."), func(e *Engine, _ *published) float64 { return float64(e.Health().Log.Copies) }},
 	{describe("swoosh_log_bytes", "Disk space of the log."), func(e *Engine, _ *published) float64 { return float64(e.home.LogBytes()) }},
 	{describe("swoosh_disk_free_bytes", "Free space of the directory's disk; 0 in memory."), func(e *Engine, _ *published) float64 {
 		free, _ := e.disk()

@@ -30,6 +30,8 @@ type Health struct {
 	Index     uint64   `json:"index"`
 	HLC       string   `json:"hlc"`
 	StateHash string   `json:"state_hash,omitzero"` // empty while the server starts
+	Chain     string   `json:"chain,omitzero"`      // of the last entry; likewise
+	Hub       string   `json:"hub,omitzero"`        // the log's identity: the chain of entry 1; likewise
 	Node      string   `json:"node"`
 	Snapshot  struct { // the newest good snapshot; index 0: none
 		Index uint64 `json:"index"`
@@ -39,6 +41,11 @@ type Health struct {
 		File string `json:"file"`
 		Why  string `json:"why"`
 	} `json:"set_aside"`
+	Log struct {
+		Copies  int    `json:"copies"`           // 2, or 1 while one is written anew from the other
+		Why     string `json:"why,omitzero"`     // why there is one only
+		Checked string `json:"checked,omitzero"` // when both were last found equal (RFC 3339)
+	} `json:"log"`
 	Disk struct { // in bytes
 		Free    uint64 `json:"free"`
 		Reserve uint64 `json:"reserve"`

@@ -55,6 +55,9 @@ func healthFields(out *output, h client.Health) []string {
 	if h.Clock.AheadMS > 0 {
 		fields = append(fields, "clock", fmt.Sprintf("stamps are %d ms ahead", h.Clock.AheadMS))
 	}
+	if h.Log.Why != "" {
+		fields = append(fields, "log", printable(h.Log.Why))
+	}
 	for _, a := range h.SetAside {
 		fields = append(fields, "set aside", printable(a.File+": "+a.Why))
 	}
