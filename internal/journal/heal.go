@@ -48,7 +48,7 @@ func (j *Journal) lacking(groups iter.Seq2[Group, error]) iter.Seq2[Group, error
 func (j *Journal) lacks(g Group) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if g.First == 0 || g.Last < g.First || len(g.Body) > BodyMax {
+	if g.First == 0 || g.Last < g.First || len(g.Body) > j.bodyMax() {
 		return fmt.Errorf("entries %d to %d of %d bytes cannot be a group", g.First, g.Last, len(g.Body))
 	}
 	_, _, first := j.cover(g.First)
