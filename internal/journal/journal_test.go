@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"iter"
 	"log/slog"
 	"math/rand/v2"
@@ -98,6 +99,15 @@ func newMem(t testing.TB) *durable.Mem {
 	return m
 }
 
+// join adds a range to others, to the last one if it continues that.
+func join(all []span, s span) []span {
+	if n := len(all); n > 0 && all[n-1].last+1 == s.first {
+		all[n-1].last = s.last
+		return all
+	}
+	return append(all, s)
+}
+
 // readable reads everything, and returns the ranges that are there. It requires
 // that Damage has exactly the others.
 func readable(t testing.TB, j *Journal) (all []span) {
@@ -109,25 +119,21 @@ func readable(t testing.TB, j *Journal) (all []span) {
 			var d *Damage
 			if errors.As(err, &d) {
 				require.Equal(t, next, d.First)
-				holes = append(holes, span{d.First, d.Last})
+				holes = join(holes, span{d.First, d.Last})
 				next = d.Last + 1
 				break
 			}
 			require.NoError(t, err)
 			require.Equal(t, next, g.First)
 			check(t, g)
-			if n := len(all); n > 0 && all[n-1].last+1 == g.First {
-				all[n-1].last = g.Last
-			} else {
-				all = append(all, span{g.First, g.Last})
-			}
+			all = join(all, span{g.First, g.Last})
 			next = g.Last + 1
 		}
 	}
 	var said []span
 	for _, d := range j.Damage() {
 		if d.First > 0 {
-			said = append(said, span{d.First, d.Last})
+			said = join(said, span{d.First, d.Last})
 		}
 	}
 	require.Equal(t, holes, said)
@@ -233,4 +239,10 @@ func TestAppendRefuses(t *testing.T) {
 	require.Equal(t, []span{{1, 11}}, readable(t, j))
 	require.NoError(t, j.Append(groupOf(15, 15, 1)), "leaves a hole")
 	require.Equal(t, []span{{1, 11}, {15, 15}}, readable(t, j))
+}
+
+// sum makes the CRC of a record right.
+func sum(record []byte) {
+	c := crc32.Update(crc32.Checksum(record[:sumAt], castagnoli), castagnoli, record[headerBytes:])
+	binary.BigEndian.PutUint32(record[sumAt:], c)
 }
