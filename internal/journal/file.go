@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +15,7 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// rawBytes is the size of a raw file.
+// rawBytes is the size of a raw file. Tests have smaller ones.
 const rawBytes = 8 << 20
 
 // readMost limits what is read of a damaged file. No file of this package is
@@ -102,8 +101,8 @@ func find(pieces []piece, index uint64) (int, bool) {
 
 // load reads what of a file is needed to find its records: a sealed one's table,
 // all of a raw one. A damaged file is no error; f.bad says what is wrong.
-func (f *file) load(fsys durable.FS, dir string) error {
-	in, err := fsys.OpenFile(filepath.Join(dir, f.name), os.O_RDONLY, 0)
+func (j *Journal) load(f *file) error {
+	in, err := j.fs.OpenFile(j.path(f.name), os.O_RDONLY, 0)
 	if err != nil {
 		if ofMachine(err) {
 			return err
@@ -113,7 +112,7 @@ func (f *file) load(fsys durable.FS, dir string) error {
 	}
 	defer in.Close() // It was only read.
 	if f.raw {
-		return f.loadRaw(in)
+		return f.loadRaw(in, j.size)
 	}
 	err = f.loadTable(in)
 	if err != nil && !errors.Is(err, ErrNewer) {
@@ -145,7 +144,7 @@ func ofMachine(err error) bool {
 
 // loadRaw scans a raw file, after making sure that what it finds is durable: a
 // process that was killed may not have synced its last record.
-func (f *file) loadRaw(in durable.File) error {
+func (f *file) loadRaw(in durable.File, size int) error {
 	if err := in.Datasync(); err != nil {
 		f.bad = err
 	}
@@ -157,8 +156,8 @@ func (f *file) loadRaw(in durable.File) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
-	if len(data) != rawBytes && f.bad == nil {
-		f.bad = fmt.Errorf("its size is %d, not %d", len(data), rawBytes)
+	if len(data) != size && f.bad == nil {
+		f.bad = fmt.Errorf("its size is %d, not %d", len(data), size)
 	}
 	f.adopt(all, plain)
 	return nil

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,24 +12,38 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// Heal writes entries that the journal lacks, durably, and rewrites what is sound
-// in damaged files, which it moves to the folder aside. The entries are those of a
-// hole, or before the first or after the last; whole holes need not be filled.
-// Consecutive groups share files.
+// Heal writes entries that the journal lacks, and writes what is sound in damaged
+// files into new ones; it copies the damaged files to the folder aside, and
+// removes them. All is durable once it has returned nil. The entries are those of
+// holes, before the first or after the last; they need not fill a hole.
 //
 // Heal may run beside Append, and again after an error.
 func (j *Journal) Heal(groups iter.Seq2[Group, error], aside string) error {
 	j.work.Lock()
 	defer j.work.Unlock()
-	if err := j.pack(j.lacking(groups)); err != nil {
+	if err := j.heal(groups, aside); err != nil {
 		return fmt.Errorf("journal: heal: %w", err)
 	}
-	for _, f := range j.damaged() {
-		if err := j.replace(f, aside); err != nil {
-			return fmt.Errorf("journal: heal %s: %w", f.name, err)
+	return nil
+}
+
+func (j *Journal) heal(groups iter.Seq2[Group, error], aside string) error {
+	damaged := j.damaged()
+	if err := j.keep(damaged, aside); err != nil { // A new file may have the name of an old one.
+		return err
+	}
+	if err := j.pack(j.lacking(groups)); err != nil {
+		return err
+	}
+	for _, f := range damaged {
+		if err := j.pack(j.groups(f)); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		if err := j.discard(f); err != nil {
+			return err
 		}
 	}
-	return nil
+	return j.fs.SyncDir(j.dir)
 }
 
 // lacking passes on the groups that the journal has nothing of.
@@ -48,7 +63,7 @@ func (j *Journal) lacking(groups iter.Seq2[Group, error]) iter.Seq2[Group, error
 func (j *Journal) lacks(g Group) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if g.First == 0 || g.Last < g.First || len(g.Body) > BodyMax {
+	if g.First == 0 || g.Last < g.First || len(g.Body) > j.bodyMax() {
 		return fmt.Errorf("entries %d to %d of %d bytes cannot be a group", g.First, g.Last, len(g.Body))
 	}
 	_, _, first := j.cover(g.First)
@@ -78,76 +93,63 @@ func (j *Journal) damaged() (all []*file) {
 	return all
 }
 
-// replace writes what a damaged file holds into new ones, and moves it aside.
-func (j *Journal) replace(f *file, aside string) error {
+// keep copies damaged files to a folder. What cannot be read is zeros there.
+func (j *Journal) keep(files []*file, aside string) error {
+	if len(files) == 0 {
+		return nil
+	}
 	if err := j.fs.MkdirAll(aside, 0o700); err != nil {
 		return err
 	}
 	if err := j.fs.SyncDir(filepath.Dir(aside)); err != nil {
 		return err
 	}
-	to, err := j.unused(filepath.Join(aside, f.name))
-	if err != nil {
-		return err
-	}
-	if f.whole() { // The new file has the name of the old one.
-		if err := j.copy(f.name, to); err != nil {
+	for _, f := range files {
+		in, err := j.fs.OpenFile(j.path(f.name), os.O_RDONLY, 0)
+		if err != nil {
+			j.log.Warn("a damaged file of the journal cannot be kept", "file", f.name, "err", err)
+			continue
+		}
+		data, _ := readAll(in)
+		_ = in.Close() // It was only read.
+		if err := j.store(filepath.Join(aside, f.name), data); err != nil {
 			return err
 		}
 	}
-	if err := j.pack(j.groups(f)); err != nil {
-		return err
-	}
-	j.mu.Lock()
-	done := f.gone
-	j.drop(f.name)
-	j.mu.Unlock()
-	if !done {
-		err = j.fs.Rename(j.path(f.name), to)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := j.fs.SyncDir(aside); err != nil {
-		return err
-	}
-	return j.fs.SyncDir(j.dir)
+	return nil
 }
 
-// whole reports whether only the table of a sealed file is damaged.
-func (f *file) whole() bool {
-	next := f.first
-	for _, p := range f.pieces {
-		if p.first != next {
-			return false
-		}
-		next = p.last + 1
-	}
-	return !f.raw && next == f.last+1
-}
-
-// unused returns the name, with a number if there is a file of that name.
-func (j *Journal) unused(name string) (string, error) {
+// store writes a file, unless it is there. One of another content keeps the name,
+// and the new one has a number added.
+func (j *Journal) store(name string, data []byte) error {
 	for n, try := 1, name; ; n++ {
-		if _, err := j.fs.Stat(try); errors.Is(err, fs.ErrNotExist) {
-			return try, nil
-		} else if err != nil {
-			return "", err
+		there, err := durable.ReadFile(j.fs, try)
+		if errors.Is(err, fs.ErrNotExist) {
+			return durable.Replace(j.fs, try, func(out durable.File) error {
+				_, err := out.Write(data)
+				return err
+			})
+		}
+		if err == nil && bytes.Equal(there, data) {
+			return nil
 		}
 		try = fmt.Sprintf("%s.%d", name, n)
 	}
 }
 
-// copy copies a file. What cannot be read is zeros in the copy.
-func (j *Journal) copy(name, to string) error {
-	in, err := j.fs.OpenFile(j.path(name), os.O_RDONLY, 0)
-	if err != nil {
+// discard removes a damaged file, unless a new one has replaced it.
+func (j *Journal) discard(f *file) error {
+	j.mu.Lock()
+	replaced := f.gone
+	if !replaced {
+		j.drop(f.name)
+	}
+	j.mu.Unlock()
+	if replaced {
+		return nil
+	}
+	if err := j.fs.Remove(j.path(f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer in.Close() // It was only read.
-	data, _ := readAll(in)
-	return durable.Replace(j.fs, to, func(out durable.File) error {
-		_, err := out.Write(data)
-		return err
-	})
+	return nil
 }

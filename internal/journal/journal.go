@@ -23,6 +23,8 @@ type Journal struct {
 	fs  durable.FS
 	log *slog.Logger
 
+	size int // of a raw file; decides the other sizes too
+
 	mu    sync.Mutex
 	files []*file // sorted by compare; copied before it changes
 	last  uint64  // that the journal has, or should have
@@ -48,14 +50,19 @@ type Journal struct {
 	done     chan struct{}
 }
 
-// Open opens the journal in dir, and creates dir if it is missing. It reads the
+// Open opens the journal in dir, and creates dir if it is missing; the folder that
+// holds dir is durable already. It reads the
 // tables of sealed files, and all of the raw files that are not sealed. Damaged
 // files are no error: Damage returns them. Nothing is written before the first
 // call of a method that writes, but incomplete files are removed.
 //
 // The error is ErrNewer if a file is of a later format.
 func Open(dir string, fsys durable.FS, log *slog.Logger) (*Journal, error) {
-	j := &Journal{dir: dir, fs: fsys, log: log, poke: make(chan struct{}, 1), done: make(chan struct{})}
+	return openSized(dir, fsys, log, rawBytes)
+}
+
+func openSized(dir string, fsys durable.FS, log *slog.Logger, size int) (*Journal, error) {
+	j := &Journal{dir: dir, fs: fsys, log: log, size: size, poke: make(chan struct{}, 1), done: make(chan struct{})}
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
@@ -66,13 +73,14 @@ func Open(dir string, fsys durable.FS, log *slog.Logger) (*Journal, error) {
 }
 
 func (j *Journal) open() error {
+	if err := j.fs.MkdirAll(j.dir, 0o700); err != nil {
+		return err
+	}
+	if err := j.fs.SyncDir(filepath.Dir(j.dir)); err != nil { // The kill of a process may have come before it.
+		return err
+	}
 	list, err := j.fs.ReadDir(j.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := j.fs.MkdirAll(j.dir, 0o700); err != nil {
-			return err
-		}
-		return j.fs.SyncDir(filepath.Dir(j.dir))
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	for _, entry := range list {
@@ -89,10 +97,13 @@ func (j *Journal) open() error {
 			j.files = append(j.files, f)
 		}
 	}
+	if err := j.fs.SyncDir(j.dir); err != nil { // The names that were found count from now on.
+		return err
+	}
 	slices.SortFunc(j.files, compare)
 	for _, f := range j.files {
 		if !f.raw {
-			if err := f.load(j.fs, j.dir); err != nil {
+			if err := j.load(f); err != nil {
 				return err
 			}
 		}
@@ -122,7 +133,7 @@ func (j *Journal) loadRaws() error {
 				continue
 			}
 		}
-		if err := f.load(j.fs, j.dir); err != nil {
+		if err := j.load(f); err != nil {
 			return err
 		}
 		f.sealed = f.bad == nil && len(f.pieces) > 0 && j.holds(f.first, f.last)
@@ -179,6 +190,8 @@ func (j *Journal) resume() error {
 	return nil
 }
 
+func (j *Journal) bodyMax() int { return j.size / 2 }
+
 func (j *Journal) path(name string) string { return filepath.Join(j.dir, name) }
 
 // Bounds returns the first and the last index that the journal holds, or should
@@ -214,7 +227,7 @@ func (j *Journal) Append(g Group) error {
 		return err
 	}
 	size := roundUp(headerBytes+len(g.Body), blockBytes)
-	if w.active == nil || g.First != w.active.last+1 || w.at+int64(size) > rawBytes {
+	if w.active == nil || g.First != w.active.last+1 || w.at+int64(size) > int64(j.size) {
 		if err := j.rotate(g.First); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
@@ -241,7 +254,7 @@ func (j *Journal) follows(g Group) error {
 	defer j.mu.Unlock()
 	active := j.writer.active
 	switch {
-	case g.First == 0 || g.Last < g.First || g.Last-g.First >= math.MaxUint32 || len(g.Body) > BodyMax:
+	case g.First == 0 || g.Last < g.First || g.Last-g.First >= math.MaxUint32 || len(g.Body) > j.bodyMax():
 		return fmt.Errorf("journal: entries %d to %d of %d bytes cannot be a group", g.First, g.Last, len(g.Body))
 	case g.First <= j.last:
 		return fmt.Errorf("journal: entry %d is not after the last one, %d", g.First, j.last)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"iter"
 	"log/slog"
 	"math/rand/v2"
@@ -21,6 +22,8 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var discard = slog.New(slog.DiscardHandler)
 
 const dir, aside = "/hub/journal", "/hub/aside"
 
@@ -38,10 +41,10 @@ func entry(index uint64, size int) []byte {
 	b := binary.BigEndian.AppendUint64(nil, index)
 	b = binary.BigEndian.AppendUint32(b, uint32(size))
 	r := rand.New(rand.NewPCG(index, 0))
-	for range size {
-		b = append(b, "aaaaaaaaetoin0123"[r.IntN(17)])
+	for len(b) < 12+size {
+		b = append(b, fmt.Sprintf(`{"word":"%x"}`, r.Uint32())...)
 	}
-	return b
+	return b[:12+size]
 }
 
 // groupOf is a group of entries of the same size each.
@@ -69,10 +72,15 @@ func check(t testing.TB, g Group) {
 	require.Empty(t, b)
 }
 
-// open opens the journal of a test, and closes it at the end.
-func open(t testing.TB, fsys durable.FS, dir string) *Journal {
+// small is the size of raw files in tests that need many.
+const small = 64 << 10
+
+// open opens a journal with small files, and closes it at the end.
+func open(t testing.TB, fsys durable.FS, dir string) *Journal { return sized(t, fsys, dir, small) }
+
+func sized(t testing.TB, fsys durable.FS, dir string, size int) *Journal {
 	t.Helper()
-	j, err := Open(dir, fsys, slog.New(slog.DiscardHandler))
+	j, err := openSized(dir, fsys, discard, size)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = j.Close() })
 	return j
@@ -80,6 +88,25 @@ func open(t testing.TB, fsys durable.FS, dir string) *Journal {
 
 // span is a range of indexes.
 type span struct{ first, last uint64 }
+
+// newMem returns a file system in which the folder that holds the journal's is
+// durable.
+func newMem(t testing.TB) *durable.Mem {
+	m := durable.NewMem()
+	require.NoError(t, m.MkdirAll(dir, 0o700))
+	require.NoError(t, m.SyncDir("/"))
+	require.NoError(t, m.SyncDir("/hub"))
+	return m
+}
+
+// join adds a range to others, to the last one if it continues that.
+func join(all []span, s span) []span {
+	if n := len(all); n > 0 && all[n-1].last+1 == s.first {
+		all[n-1].last = s.last
+		return all
+	}
+	return append(all, s)
+}
 
 // readable reads everything, and returns the ranges that are there. It requires
 // that Damage has exactly the others.
@@ -92,25 +119,21 @@ func readable(t testing.TB, j *Journal) (all []span) {
 			var d *Damage
 			if errors.As(err, &d) {
 				require.Equal(t, next, d.First)
-				holes = append(holes, span{d.First, d.Last})
+				holes = join(holes, span{d.First, d.Last})
 				next = d.Last + 1
 				break
 			}
 			require.NoError(t, err)
 			require.Equal(t, next, g.First)
 			check(t, g)
-			if n := len(all); n > 0 && all[n-1].last+1 == g.First {
-				all[n-1].last = g.Last
-			} else {
-				all = append(all, span{g.First, g.Last})
-			}
+			all = join(all, span{g.First, g.Last})
 			next = g.Last + 1
 		}
 	}
 	var said []span
 	for _, d := range j.Damage() {
 		if d.First > 0 {
-			said = append(said, span{d.First, d.Last})
+			said = join(said, span{d.First, d.Last})
 		}
 	}
 	require.Equal(t, holes, said)
@@ -163,10 +186,10 @@ func names(t testing.TB, fsys durable.FS, dir string) (all []string) {
 }
 
 func TestAppendAndRead(t *testing.T) {
-	for name, fsys := range map[string]durable.FS{"memory": durable.NewMem(), "disk": durable.OS()} {
+	for name, fsys := range map[string]durable.FS{"memory": newMem(t), "disk": durable.OS()} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "journal")
-			j := open(t, fsys, dir)
+			j := sized(t, fsys, dir, rawBytes)
 			first, last := j.Bounds()
 			require.Zero(t, first+last)
 			for range j.Read(0, 10) {
@@ -189,7 +212,7 @@ func TestAppendAndRead(t *testing.T) {
 			}
 			require.NoError(t, j.Close())
 			require.Error(t, j.Append(groupOf(501, 501, 1)))
-			j = open(t, fsys, dir)
+			j = sized(t, fsys, dir, rawBytes)
 			require.Equal(t, []span{{1, 500}}, readable(t, j))
 			fill(t, j, 700, 3, 10<<10)
 			damage, err := j.Check(context.Background(), func(int) {})
@@ -200,14 +223,14 @@ func TestAppendAndRead(t *testing.T) {
 			require.NoError(t, j.recycle())
 			require.LessOrEqual(t, len(slices.DeleteFunc(names(t, fsys, dir), func(n string) bool { return !strings.HasSuffix(n, ".raw") })), 4)
 			require.NoError(t, j.Close())
-			j = open(t, fsys, dir)
+			j = sized(t, fsys, dir, rawBytes)
 			require.Equal(t, []span{{1, 700}}, readable(t, j))
 		})
 	}
 }
 
 func TestAppendRefuses(t *testing.T) {
-	j := open(t, durable.NewMem(), dir)
+	j := sized(t, newMem(t), dir, rawBytes)
 	fill(t, j, 10, 5, 10)
 	for _, g := range []Group{groupOf(10, 11, 1), groupOf(0, 0, 1), {First: 12, Last: 11}, {First: 11, Last: 11, Before: chainOf(3)}, {First: 11, Last: 11, Before: chainOf(10), Body: make([]byte, BodyMax+1)}} {
 		require.Error(t, j.Append(g), fmt.Sprint(g.First, g.Last))
@@ -216,4 +239,10 @@ func TestAppendRefuses(t *testing.T) {
 	require.Equal(t, []span{{1, 11}}, readable(t, j))
 	require.NoError(t, j.Append(groupOf(15, 15, 1)), "leaves a hole")
 	require.Equal(t, []span{{1, 11}, {15, 15}}, readable(t, j))
+}
+
+// sum makes the CRC of a record right.
+func sum(record []byte) {
+	c := crc32.Update(crc32.Checksum(record[:sumAt], castagnoli), castagnoli, record[headerBytes:])
+	binary.BigEndian.PutUint32(record[sumAt:], c)
 }

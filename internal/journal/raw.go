@@ -34,7 +34,7 @@ func (j *Journal) adoptSpare(name string, n int) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() != rawBytes {
+	if info.Size() != int64(j.size) {
 		return j.fs.Remove(j.path(name))
 	}
 	j.spares.names = append(j.spares.names, name)
@@ -57,8 +57,8 @@ func (j *Journal) makeSpare() error {
 	}
 	name := spareName(s.made + 1)
 	err := durable.Replace(j.fs, j.path(name), func(f durable.File) error {
-		for at := int64(0); at < rawBytes; at += int64(len(zeros)) {
-			if _, err := f.WriteAt(zeros[:], at); err != nil {
+		for at := 0; at < j.size; at += len(zeros) {
+			if _, err := f.WriteAt(zeros[:min(len(zeros), j.size-at)], int64(at)); err != nil {
 				return err
 			}
 		}
@@ -121,7 +121,7 @@ func (j *Journal) openRaw(name string) (durable.File, error) {
 func (j *Journal) Room() error {
 	w := &j.writer
 	w.Lock()
-	fits := w.active != nil && w.at+int64(roundUp(headerBytes+BodyMax, blockBytes)) <= rawBytes
+	fits := w.active != nil && w.at+int64(roundUp(headerBytes+j.bodyMax(), blockBytes)) <= int64(j.size)
 	w.Unlock()
 	if fits {
 		return nil
@@ -202,7 +202,7 @@ func (j *Journal) reuse(name string) error {
 	if err != nil {
 		return err
 	}
-	if len(s.names) >= sparesMost || info.Size() != rawBytes {
+	if len(s.names) >= sparesMost || info.Size() != int64(j.size) {
 		return j.fs.Remove(j.path(name))
 	}
 	spare := spareName(s.made + 1)

@@ -275,7 +275,7 @@ func (j *Journal) checkTables() error {
 			continue
 		}
 		again := &file{name: f.name, first: f.first, last: f.last}
-		if err := again.load(j.fs, j.dir); err != nil {
+		if err := j.load(again); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 		j.mu.Lock()

@@ -24,7 +24,7 @@ type Group struct {
 }
 
 // BodyMax is the size of the largest body in bytes.
-const BodyMax = 4 << 20
+const BodyMax = rawBytes / 2
 
 // ErrNewer is the error if a file was written by a later version of the program.
 var ErrNewer = errors.New("written by a newer program: use that one")

@@ -104,7 +104,7 @@ func (j *Journal) groups(f *file) iter.Seq2[Group, error] {
 // pack writes groups into sealed files, a new one where they do not continue each
 // other, and lists the files.
 func (j *Journal) pack(groups iter.Seq2[Group, error]) error {
-	p := &pack{}
+	p := &pack{size: j.size}
 	for g, err := range groups {
 		if err != nil {
 			return err
@@ -113,7 +113,7 @@ func (j *Journal) pack(groups iter.Seq2[Group, error]) error {
 			if err := j.write(p); err != nil {
 				return err
 			}
-			p = &pack{}
+			p = &pack{size: j.size}
 		}
 		p.add(g)
 	}

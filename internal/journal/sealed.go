@@ -8,17 +8,16 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// The sizes of sealed files, in bytes of bodies.
-const (
-	frameBodies  = 256 << 10 // of a record; a larger group has one of its own
-	sealedBodies = 8 << 20   // of a file
-)
+// framesMost is how many records of full size a sealed file has. A record is
+// larger only if it holds a single group that is.
+const framesMost = 32
 
 // tailBytes is what is read first of a sealed file: its table, mostly.
 const tailBytes = 4096
 
 // pack is a sealed file in the making.
 type pack struct {
+	size   int    // bytes of bodies of a full file
 	data   []byte // finished records
 	body   int    // bytes of bodies in all
 	table  []byte
@@ -31,14 +30,14 @@ type pack struct {
 
 // takes reports whether the group continues the file, which is not full yet.
 func (p *pack) takes(g Group) bool {
-	return p.last == 0 || g.First == p.last+1 && g.Before == p.after && p.body < sealedBodies
+	return p.last == 0 || g.First == p.last+1 && g.Before == p.after && p.body < p.size
 }
 
 func (p *pack) add(g Group) {
 	if p.last == 0 {
 		p.first, p.before = g.First, g.Before
 	}
-	if p.joined.Last != 0 && len(p.joined.Body)+len(g.Body) > frameBodies {
+	if p.joined.Last != 0 && len(p.joined.Body)+len(g.Body) > p.size/framesMost {
 		p.flush()
 	}
 	if p.joined.Last == 0 {
