@@ -214,7 +214,7 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	case err == nil:
 		return s, head, nil
 	case head.index == index && !errors.Is(err, errChecksum) && (head.madeBy.Domains != r.madeBy.Domains || errors.As(err, &misfitError{})):
-		s.index, s.stamp, s.chain = head.index, head.hlc, head.chain
+		s.position = head.position
 		s.flush()
 		return s, head, &foreignSnapshot{index, err, r.lacks(name, "state")}
 	}
@@ -384,7 +384,7 @@ func (p *Replay) importState(x *Entry) error {
 		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
 	}
 	s.flush()
-	s.index, s.stamp, s.chain = p.state.index, p.state.stamp, p.state.chain
+	s.position = p.state.position
 	p.state = s
 	return nil
 }

@@ -107,29 +107,29 @@ func (d *documentWriter) domain(p *domainState) {
 	for len(fields)+len(tables) > 0 {
 		i, k := len(p.plain)-len(fields), len(p.tables)-len(tables)
 		if len(tables) == 0 || len(fields) > 0 && p.def.fields[i].name < p.def.tables[k].name {
-			if fields[0].json != nil {
+			if fields[0] != "" {
 				member(p.def.fields[i].name)
-				d.b = append(d.b, fields[0].json...)
+				d.b = append(d.b, fields[0]...)
 			}
 			fields = fields[1:]
 			continue
 		}
 		if tables[0].length() > 0 {
 			member(p.def.tables[k].name)
-			d.table(tables[0], &p.def.tables[k])
+			d.table(tables[0])
 		}
 		tables = tables[1:]
 	}
 	d.b = append(d.b, '}')
 }
 
-func (d *documentWriter) table(t table, f *field) { d.rows(t, f, "", t.length()) }
+func (d *documentWriter) table(t table) { d.rows(t, "", t.length()) }
 
 // rows writes an object with up to most rows, starting after the key after.
-func (d *documentWriter) rows(t table, f *field, after string, most int) {
+func (d *documentWriter) rows(t table, after string, most int) {
 	d.b = append(d.b, '{')
 	written := 0
-	t.ascend(after, func(key string, value reflect.Value) bool {
+	t.ascend(after, func(key, json string) bool {
 		if written == most || d.err != nil {
 			return false
 		}
@@ -141,7 +141,7 @@ func (d *documentWriter) rows(t table, f *field, after string, most int) {
 		}
 		written++
 		d.b = append(canon.AppendString(d.b, key), ':')
-		d.b = f.codec.Append(d.b, value, canon.Sparse)
+		d.b = append(d.b, json...)
 		d.flush(documentBuffer)
 		return true
 	})
@@ -261,7 +261,7 @@ func (r *documentReader) row(t table, f *field, table, key string) error {
 		r.fail(at, FieldError{Detail: err.Error()})
 		return r.in.SkipValue()
 	}
-	_ = t.load(key, func(v reflect.Value) error {
+	_ = t.decode(key, func(v reflect.Value) error {
 		faults := r.value(f.codec, v)
 		if faults == nil {
 			return nil

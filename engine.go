@@ -220,7 +220,7 @@ func (e *Engine) admit(p *pending, g *group) bool {
 		p.results = nil
 		return false
 	}
-	e.work.journal().clear()
+	e.work.undo().clear()
 	e.window.Add(p.key, records[0].Index, keywindow.Stamp(p.results[0].HLC))
 	e.window.Expire(keywindow.Stamp(e.work.stamp))
 	g.records, g.bytes = append(g.records, records...), g.bytes+bytes
@@ -299,7 +299,7 @@ func (e *Engine) append(x *Entry) (Record, *Error) {
 	if rec.size() > maxEntryBytes {
 		return Record{}, entryTooLarge(x.Command, rec.size())
 	}
-	s.index, s.stamp, s.chain = x.Index, x.HLC, rec.Chain
+	s.follow(x.Index, x.HLC, rec.Chain)
 	e.clock.Use(x.HLC)
 	return rec, nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"reflect"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,11 +18,9 @@ type Value struct {
 	view View
 	kind valueKind
 
-	state *domainState  // of a domain
-	table table         // of a table
-	field *field        // of a table, or of a row's table
-	row   reflect.Value // of a row
-	json  []byte        // of any other value: canonical
+	state *domainState // of a domain
+	table table        // of a table
+	json  string       // of a row, or of a value inside one or inside a plain field: canonical
 }
 
 type valueKind uint8
@@ -97,17 +94,17 @@ func (v Value) child(token string) (Value, bool) {
 	case domainValue:
 		return v.member(token)
 	case tableValue:
-		row, ok := v.table.get(token)
-		return Value{view: v.view, kind: rowValue, field: v.field, row: row}, ok
+		json, ok := v.table.get(token)
+		return Value{view: v.view, kind: rowValue, json: json}, ok
 	}
-	json, ok := descend(v.encode(), token)
+	json, ok := descend(v.json, token)
 	return Value{view: v.view, kind: innerValue, json: json}, ok
 }
 
 func (v Value) domain(name string) (Value, bool) {
 	if name == "meta" {
 		// appendMeta appends name and value: inside braces, an object to descend into.
-		json, ok := descend(append(v.view.appendMeta([]byte{'{'}), '}'), name)
+		json, ok := descend(string(append(v.view.appendMeta([]byte{'{'}), '}')), name)
 		return Value{view: v.view, kind: innerValue, json: json}, ok
 	}
 	for _, p := range v.view.state.domains {
@@ -122,72 +119,64 @@ func (v Value) domain(name string) (Value, bool) {
 func (v Value) member(name string) (Value, bool) {
 	p := v.state
 	for i := range p.def.tables {
-		if f := &p.def.tables[i]; f.name == name {
-			return Value{view: v.view, kind: tableValue, table: p.tables[i], field: f}, true
+		if p.def.tables[i].name == name {
+			return Value{view: v.view, kind: tableValue, table: p.tables[i]}, true
 		}
 	}
 	for i := range p.def.fields {
-		if p.def.fields[i].name == name && p.plain[i].json != nil {
-			return Value{view: v.view, kind: innerValue, json: p.plain[i].json}, true
+		if p.def.fields[i].name == name && p.plain[i] != "" {
+			return Value{view: v.view, kind: innerValue, json: p.plain[i]}, true
 		}
 	}
 	return Value{}, false
 }
 
 // descend returns a member or an element of a value in canonical JSON.
-func descend(json []byte, token string) ([]byte, bool) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(json))
+func descend(json, token string) (string, bool) {
+	d := jsontext.NewDecoder(bytes.NewBufferString(json))
 	open, err := d.ReadToken()
 	switch {
 	case err != nil:
-		return nil, false
+		return "", false
 	case open.Kind() == jsontext.KindBeginObject:
 		return memberOf(d, token)
 	case open.Kind() == jsontext.KindBeginArray:
 		return elementOf(d, token)
 	}
-	return nil, false
+	return "", false
 }
 
-func memberOf(d *jsontext.Decoder, name string) ([]byte, bool) {
+func memberOf(d *jsontext.Decoder, name string) (string, bool) {
 	for d.PeekKind() == jsontext.KindString {
 		token, err := d.ReadToken()
 		if err != nil {
-			return nil, false
+			return "", false
 		}
 		if token.String() == name {
 			value, err := d.ReadValue()
-			return bytes.Clone(value), err == nil
+			return string(value), err == nil
 		}
 		if err := d.SkipValue(); err != nil {
-			return nil, false
+			return "", false
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // elementOf returns the element at an index in the form of RFC 6901: no sign
 // and no leading zeros. "-", the element after the last, is never found.
-func elementOf(d *jsontext.Decoder, index string) ([]byte, bool) {
+func elementOf(d *jsontext.Decoder, index string) (string, bool) {
 	i, err := strconv.ParseUint(index, 10, 31)
 	if err != nil || len(index) > 1 && index[0] == '0' {
-		return nil, false
+		return "", false
 	}
 	for ; d.PeekKind() != jsontext.KindEndArray; i-- {
 		value, err := d.ReadValue()
 		if err != nil || i == 0 {
-			return bytes.Clone(value), err == nil
+			return string(value), err == nil
 		}
 	}
-	return nil, false
-}
-
-// encode returns the canonical JSON of a row or of a value inside one.
-func (v Value) encode() []byte {
-	if v.kind == rowValue {
-		return v.field.codec.Append(nil, v.row, canon.Sparse)
-	}
-	return v.json
+	return "", false
 }
 
 // WriteTo writes the value as canonical JSON, without a trailing newline. It
@@ -200,9 +189,9 @@ func (v Value) WriteTo(w io.Writer) (int64, error) {
 	case domainValue:
 		d.domain(v.state)
 	case tableValue:
-		d.table(v.table, v.field)
+		d.table(v.table)
 	default:
-		d.b = append(d.b, v.encode()...)
+		d.b = append(d.b, v.json...)
 	}
 	d.flush(0)
 	return d.n, d.err
@@ -218,7 +207,7 @@ func (v Value) IsTable() bool { return v.kind == tableValue }
 // otherwise the state hash.
 func (v Value) Hash() Hash {
 	if v.kind == rowValue {
-		return sha256.Sum256(v.encode())
+		return sha256.Sum256([]byte(v.json))
 	}
 	return v.view.StateHash()
 }
@@ -244,7 +233,7 @@ func (v Value) Page(w io.Writer, after string, limit int) error {
 		d.b = append(canon.AppendString(append(d.b, `"next":`...), next), ',')
 	}
 	d.b = append(d.b, `"rows":`...)
-	d.rows(v.table, v.field, after, limit)
+	d.rows(v.table, after, limit)
 	d.b = append(d.b, '}')
 	d.flush(0)
 	return d.err
@@ -253,7 +242,7 @@ func (v Value) Page(w io.Writer, after string, limit int) error {
 // pageEnd returns the last key of a page, or "" if no row follows the page.
 func (v Value) pageEnd(after string, limit int) (end string) {
 	more := false
-	v.table.ascend(after, func(key string, _ reflect.Value) bool {
+	v.table.ascend(after, func(key, _ string) bool {
 		switch {
 		case key == after:
 		case limit == 0:

@@ -142,7 +142,7 @@ func FuzzSnapshot(f *testing.F) {
 	b := snapshotOf(f, s, fingerprintOf(defs, &Options{}))
 	f.Add(b)
 	f.Add(bytes.Replace(b, []byte(`"fuzz":{}`), []byte(`"fuzz":{"count":3,"rows":{"a":{"at":"019b76daa800-0000-test","note":"n","on":true}}}`), 1))
-	f.Add(bytes.Replace(b, []byte(`"format":1`), []byte(`"format":2`), 1))
+	f.Add(bytes.Replace(b, []byte(`"format":2`), []byte(`"format":3`), 1))
 	f.Add(wireFile(f, "snapshots/snapshot-00000000000000000005.json"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= checksumAt+checksumLen {

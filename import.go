@@ -263,7 +263,7 @@ func (e *Engine) reduceImport(p *pending) (Record, *Error) {
 	}
 	before := e.work
 	changed := before.hash != in.state.hash
-	in.state.index, in.state.stamp, in.state.chain = before.index, before.stamp, before.chain
+	in.state.position = before.position
 	e.work = in.state
 	rec, err := e.append(&Entry{
 		HLC: at, Command: ImportCommand, Changed: changed, Actor: in.actor,

@@ -178,25 +178,24 @@ func (s *state) checkExpect(x Expect) *Error {
 }
 
 // checkpoint holds what a rollback restores besides the rows and plain fields,
-// which the journal restores.
+// which the undo log restores.
 type checkpoint struct {
-	state       *state
-	index       uint64
-	stamp       Stamp
-	chain, hash Hash
-	sum         statehash.Sum
+	state *state
+	position
+	hash Hash
+	sum  statehash.Sum
 }
 
 func (s *state) checkpoint() checkpoint {
-	return checkpoint{s, s.index, s.stamp, s.chain, s.hash, s.sum}
+	return checkpoint{s, s.position, s.hash, s.sum}
 }
 
 // restore undoes everything reduced since the checkpoint, and returns the
 // state.
 func (c checkpoint) restore() *state {
 	s := c.state
-	s.journal().undo()
-	s.index, s.stamp, s.chain, s.hash, s.sum = c.index, c.stamp, c.chain, c.hash, c.sum
+	s.undo().revert()
+	s.position, s.hash, s.sum = c.position, c.hash, c.sum
 	return s
 }
 

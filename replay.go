@@ -154,7 +154,7 @@ func (p *Replay) NextAnew(rec Record) (refused, err error) {
 			if !errors.As(err, &d) || d.Cause != CauseReducer {
 				return nil, err
 			}
-			p.state.journal().undo()
+			p.state.undo().revert()
 			p.refused, refused = x.BatchEnd(), d
 		}
 	}
@@ -352,7 +352,7 @@ func (p *Replay) step(rec Record) (*Entry, error) {
 // at goes on to an entry that was reduced.
 func (p *Replay) at(x *Entry, rec Record) {
 	p.last = x
-	p.state.index, p.state.stamp, p.state.chain = x.Index, x.HLC, rec.Chain
+	p.state.follow(x.Index, x.HLC, rec.Chain)
 }
 
 // reduce does what the entry did. The engine's own entries come first.

@@ -49,7 +49,7 @@ func NewInMemorySnapshotStore() SnapshotStore { return store.NewMemory() }
 type fingerprint struct {
 	Commands Hash   `json:"commands"` // of the commands' names, moves and schemas, in the order of the parts
 	Domains  Hash   `json:"domains"`  // of the types of the domains' states
-	Format   uint32 `json:"format"`   // of state, entries and snapshots
+	Format   uint32 `json:"format"`   // of states and entries
 	Reducer  string `json:"reducer"`  // Options.ReducerVersion
 
 	Program string `json:"program,omitzero"` // the program's name; recorded, not compared
@@ -67,7 +67,7 @@ func fingerprintOf(defs []*definition, o *Options) fingerprint {
 		}
 	}
 	return fingerprint{
-		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: snapshotFormat,
+		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: stateFormat,
 		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
 	}
 }
@@ -79,7 +79,10 @@ func (f fingerprint) sameReducer(g fingerprint) bool {
 
 func (f fingerprint) encode() []byte { return canon.Of[fingerprint]().Append(nil, &f, canon.Full) }
 
-const snapshotFormat = 1
+const (
+	stateFormat    = 1 // of states and entries; see fingerprint
+	snapshotFormat = 2 // of the file; 1 had no hub
+)
 
 // reducerChange is the payload of log.reducer: it says which reducer goes on
 // from here, from a snapshot with the entry's index.
@@ -89,9 +92,7 @@ type reducerChange struct {
 
 // snapshotHead is a snapshot's members but for checksum and state.
 type snapshotHead struct {
-	chain     Hash
-	hlc       Stamp
-	index     uint64
+	position
 	madeBy    fingerprint
 	stateHash Hash
 }
@@ -141,8 +142,8 @@ const (
 func writeSnapshot(f SnapshotFile, s *state, by fingerprint) (int64, error) {
 	sum := sha256.New()
 	count := &countingWriter{w: io.MultiWriter(f, sum)}
-	fmt.Fprintf(count, `{"chain":"%s","checksum":"%s","format":%d,"last_applied_hlc":"%s","last_applied_index":%d,"made_by":%s,"state":`,
-		s.chain, strings.Repeat("0", checksumLen), snapshotFormat, s.stamp, s.index,
+	fmt.Fprintf(count, `{"chain":"%s","checksum":"%s","format":%d,"hub":"%s","last_applied_hlc":"%s","last_applied_index":%d,"made_by":%s,"state":`,
+		s.chain, strings.Repeat("0", checksumLen), snapshotFormat, s.hub, s.stamp, s.index,
 		by.encode())
 	if _, err := viewOf(s).WriteTo(count); err != nil {
 		return 0, err
@@ -227,10 +228,10 @@ func readSnapshot(r io.Reader, s *state) (snapshotHead, error) {
 	if err != nil {
 		return head, err
 	}
-	if head.hlc == (Stamp{}) {
+	if head.stamp == (Stamp{}) {
 		return head, errors.New("it has no last_applied_hlc")
 	}
-	s.index, s.stamp, s.chain = head.index, head.hlc, head.chain
+	s.position = head.position
 	s.flush()
 	if s.hash != head.stateHash {
 		return head, fmt.Errorf("its state has hash %s, it says %s", s.hash, head.stateHash)
@@ -266,10 +267,12 @@ func (h *snapshotHead) set(member string, value jsontext.Value) error {
 	switch member {
 	case "chain":
 		h.chain, err = ParseHash(text)
+	case "hub":
+		h.hub, err = ParseHash(text)
 	case "state_hash":
 		h.stateHash, err = ParseHash(text)
 	case "last_applied_hlc":
-		h.hlc, err = ParseStamp(text)
+		h.stamp, err = ParseStamp(text)
 	case "last_applied_index":
 		h.index, err = strconv.ParseUint(text, 10, 53)
 	case "format":

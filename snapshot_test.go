@@ -23,7 +23,7 @@ func TestFlippedFormatIsDamage(t *testing.T) {
 	newest := r.snapshots()[1]
 	b, err := os.ReadFile(newest)
 	require.NoError(t, err)
-	flipped := bytes.Replace(b, []byte(`"format":1`), []byte(`"format":3`), 1)
+	flipped := bytes.Replace(b, []byte(`"format":2`), []byte(`"format":3`), 1)
 	require.NotEqual(t, b, flipped)
 	require.NoError(t, os.WriteFile(newest, flipped, 0o600))
 	r.boot()

@@ -17,12 +17,25 @@ import (
 // concurrent use.
 type state struct {
 	domains []*domainState // in the order given to Open
+	position
+	sum  statehash.Sum
+	hash Hash // as of the last settle
+}
 
+// position is a place in a log.
+type position struct {
 	index uint64 // of the last entry
 	stamp Stamp  // of the last entry
 	chain Hash   // of the last entry
-	sum   statehash.Sum
-	hash  Hash // as of the last settle
+	hub   Hash   // chain of entry 1, the log's identity; zero for an empty log, or if it is not known
+}
+
+// follow goes on to the next entry.
+func (p *position) follow(index uint64, at Stamp, chain Hash) {
+	p.index, p.stamp, p.chain = index, at, chain
+	if index == 1 {
+		p.hub = chain
+	}
 }
 
 // domainState is one domain's part of a state.
@@ -31,29 +44,22 @@ type domainState struct {
 	state  any           // *S
 	value  reflect.Value // of S
 	tables []table       // in the order of def.tables
-	plain  []plain       // in the order of def.fields; replaced as a whole, never modified
+	plain  []string      // JSON of the plain fields, "" if zero, in the order of def.fields; replaced as a whole
 
-	journal *journal // nil in a fork
-	open    bool     // its tables may change now
-	noted   bool     // its plain fields are in the journal, not settled
+	undo  *undoLog // nil in a fork
+	open  bool     // its tables may change now
+	noted bool     // its plain fields are in the undo log, not settled
 
 	copyState func() any // S, by value
 	setState  func(any)
 }
 
-// plain is the JSON of a plain field and its digest, which is part of the sum.
-// Both are zero if the field is.
-type plain struct {
-	json   []byte
-	digest Hash
-}
-
 // newDomainState returns the part that s is. Its tables cannot change until it
-// has a journal and is open.
+// has an undo log and is open.
 func newDomainState[S any](def *definition, s *S) *domainState {
 	p := &domainState{
 		def: def, state: s, value: reflect.ValueOf(s).Elem(),
-		plain:     make([]plain, len(def.fields)),
+		plain:     make([]string, len(def.fields)),
 		copyState: func() any { return *s },
 		setState:  func(v any) { *s = v.(S) },
 	}
@@ -67,11 +73,11 @@ func newDomainState[S any](def *definition, s *S) *domainState {
 
 // newState returns the state of an empty log: every domain at zero.
 func newState(defs []*definition, node string) *state {
-	s := &state{stamp: Stamp{Node: node}}
-	j := new(journal)
+	s := &state{position: position{stamp: Stamp{Node: node}}}
+	undo := new(undoLog)
 	for _, d := range defs {
 		p := d.newDomainState()
-		p.journal = j
+		p.undo = undo
 		s.domains = append(s.domains, p)
 	}
 	s.hash = s.sum.Hash()
@@ -90,7 +96,7 @@ func (s *state) domain(domain string) *domainState {
 
 // fork returns an immutable copy of s.
 func (s *state) fork() *state {
-	f := &state{index: s.index, stamp: s.stamp, chain: s.chain, sum: s.sum, hash: s.hash}
+	f := &state{position: s.position, sum: s.sum, hash: s.hash}
 	for _, p := range s.domains {
 		q := p.def.newDomainState()
 		for i := range p.def.fields {
@@ -106,37 +112,35 @@ func (s *state) fork() *state {
 	return f
 }
 
-// thaw returns a mutable copy of s with its own journal.
+// thaw returns a mutable copy of s with its own undo log.
 func (s *state) thaw() *state {
 	f := s.fork()
-	j := new(journal)
+	undo := new(undoLog)
 	for _, p := range f.domains {
-		p.journal = j
+		p.undo = undo
 	}
 	return f
 }
 
-func (s *state) journal() *journal { return s.domains[0].journal }
+func (s *state) undo() *undoLog { return s.domains[0].undo }
 
 // settle updates sum and hash with all changes.
 func (s *state) settle() {
-	before := s.sum
-	s.journal().settle(&s.sum)
-	if s.sum != before {
-		s.hash = s.sum.Hash()
+	if sum := s.undo().settle(s.sum); sum != s.sum {
+		s.sum, s.hash = sum, sum.Hash()
 	}
 }
 
 // flush settles the state and forgets what was noted: no undo reaches behind it.
 func (s *state) flush() {
 	s.settle()
-	s.journal().clear()
+	s.undo().clear()
 }
 
 // write runs f with the tables open for changes.
 func (p *domainState) write(f func()) {
 	if len(p.def.fields) > 0 && !p.noted {
-		p.journal.add(note{p, "", savedPart{p.copyState(), p.plain}})
+		p.undo.add(note{p, "", savedPart{p.copyState(), p.plain}})
 		p.noted = true
 	}
 	p.open = true
@@ -146,7 +150,7 @@ func (p *domainState) write(f func()) {
 
 type savedPart struct {
 	state any
-	plain []plain
+	plain []string
 }
 
 // restore restores the plain fields. It leaves the tables alone: their rows
@@ -166,28 +170,33 @@ func (p *domainState) restore(_ string, old any) {
 }
 
 // settle updates the digests of the plain fields.
-func (p *domainState) settle(_ note, sum *statehash.Sum) {
+func (p *domainState) settle(_ note, h *statehash.Hasher) {
 	p.noted = false
 	fresh := slices.Clone(p.plain)
 	for i := range p.def.fields {
-		f, was := &p.def.fields[i], &fresh[i]
-		var json []byte
-		if v := p.value.Field(f.at); !f.codec.IsZero(v) {
-			json = f.codec.Append(nil, v, canon.Sparse)
-		}
-		if string(json) == string(was.json) {
+		f, was := &p.def.fields[i], p.plain[i]
+		json := p.encode(f)
+		if json == was {
 			continue
 		}
-		if was.json != nil {
-			sum.Sub(&was.digest)
+		if was != "" {
+			h.Sub(append(h.Place(p.def.name, "", f.name), was...))
 		}
-		*was = plain{json: json}
-		if json != nil {
-			was.digest = statehash.Digest(append(statehash.Prefix(p.def.name, "", f.name), json...))
-			sum.Add(&was.digest)
+		if json != "" {
+			h.Add(append(h.Place(p.def.name, "", f.name), json...))
 		}
+		fresh[i] = json
 	}
 	p.plain = fresh
+}
+
+// encode returns the JSON of a plain field, or "" if it is zero.
+func (p *domainState) encode(f *field) string {
+	v := p.value.Field(f.at)
+	if f.codec.IsZero(v) {
+		return ""
+	}
+	return string(f.codec.Append(nil, v, canon.Sparse))
 }
 
 // View is a read-only state: as of the last durable entry or, in a Check, as of
@@ -221,7 +230,7 @@ func (v View) Changed(since View) iter.Seq[string] {
 			q := since.state.domains[i]
 			at := "/" + p.def.name
 			for k := range p.def.fields {
-				if string(p.plain[k].json) != string(q.plain[k].json) && !yield(canon.AppendPointer(at, p.def.fields[k].name)) {
+				if p.plain[k] != q.plain[k] && !yield(canon.AppendPointer(at, p.def.fields[k].name)) {
 					return
 				}
 			}
@@ -235,6 +244,26 @@ func (v View) Changed(since View) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// CheckRows returns an error that names the first row or plain field that was
+// modified in place since the view was published. Only faulty domains do that;
+// swooshtest finds them.
+func (v View) CheckRows() error {
+	for _, p := range v.state.domains {
+		at := "/" + p.def.name
+		for i := range p.def.fields {
+			if f := &p.def.fields[i]; p.encode(f) != p.plain[i] {
+				return FieldError{Pointer: canon.AppendPointer(at, f.name), Detail: "was modified in place"}
+			}
+		}
+		for i := range p.def.tables {
+			if key, altered := p.tables[i].altered(); altered {
+				return FieldError{Pointer: canon.AppendPointer(canon.AppendPointer(at, p.def.tables[i].name), key), Detail: "was modified in place"}
+			}
+		}
+	}
+	return nil
 }
 
 func (s *state) defs() []*definition {

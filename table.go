@@ -6,6 +6,7 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"sync/atomic"
 
 	"github.com/tidwall/btree"
 
@@ -30,19 +31,54 @@ type Table[K ~string, V any] struct {
 // small nodes are cheaper to copy, large ones cheaper to search.
 const tableDegree = 16
 
-// row is immutable once its state has been published.
+// row is a row in two forms. It begins with a value, and settle adds the JSON; or
+// it is loaded as JSON, and the first read adds the value. Published copies share
+// it: then its JSON is fixed, and readers may add the value at the same time.
 type row[V any] struct {
-	value   V
-	digest  statehash.Hash
-	counted bool // whether digest is in the state's sum
+	value atomic.Pointer[V]
+	json  string // canonical; "" until the digest of the row is in the state's sum
+}
+
+// newRow returns a row of a value.
+func newRow[V any](value V) *row[V] {
+	both := new(struct { // One allocation for both.
+		row   row[V]
+		value V
+	})
+	both.value = value
+	both.row.value.Store(&both.value)
+	return &both.row
+}
+
+// read returns the value. The JSON is what a settle wrote, so it is not validated
+// again.
+func (r *row[V]) read() *V {
+	if v := r.value.Load(); v != nil {
+		return v
+	}
+	v := new(V)
+	if faults := canon.Of[V]().Decode([]byte(r.json), v, canon.Stored); faults != nil {
+		panic(fmt.Sprintf("swoosh: a row does not have the form that its schema says: %v", fieldsError(faults)))
+	}
+	r.value.CompareAndSwap(nil, v)
+	return r.value.Load()
+}
+
+// encode returns the JSON of the value.
+func (r *row[V]) encode(b []byte) []byte { return canon.Of[V]().Append(b, r.read(), canon.Sparse) }
+
+// text returns the JSON, also of a row that is not settled.
+func (r *row[V]) text() string {
+	if r.json == "" {
+		return string(r.encode(nil))
+	}
+	return r.json
 }
 
 // Get returns the row of a key.
 func (t Table[K, V]) Get(key K) (V, bool) {
-	if t.rows != nil {
-		if r, ok := t.rows.Get(key); ok {
-			return r.value, true
-		}
+	if r, ok := t.row(key); ok {
+		return *r.read(), true
 	}
 	var none V
 	return none, false
@@ -62,7 +98,7 @@ func (t Table[K, V]) From(key K) iter.Seq2[K, V] {
 		if t.own != nil && t.own.domain.open {
 			rows = rows.Copy() // Apply may change the table in the loop.
 		}
-		rows.Ascend(key, func(k K, r *row[V]) bool { return yield(k, r.value) })
+		rows.Ascend(key, func(k K, r *row[V]) bool { return yield(k, *r.read()) })
 	}
 }
 
@@ -80,7 +116,7 @@ func (t *Table[K, V]) Put(key K, value V) {
 	if err := checkTableKey(string(key)); err != nil {
 		panic(fmt.Sprintf("swoosh: %q %v", key, err))
 	}
-	t.change(key, &row[V]{value: value})
+	t.change(key, newRow(value))
 }
 
 // checkTableKey returns an error if a key is empty or not printable ASCII. The
@@ -115,7 +151,7 @@ func (t *Table[K, V]) change(key K, r *row[V]) {
 	}
 	old := t.set(key, r)
 	if t.own != nil {
-		t.own.domain.journal.add(note{t, string(key), old})
+		t.own.domain.undo.add(note{t, string(key), old})
 	}
 }
 
@@ -138,16 +174,17 @@ type owner struct {
 
 // table is a Table of any types.
 type table interface {
-	journaled
+	undoable
 	keyType() reflect.Type
 	rowType() reflect.Type
 	bind(*owner)
 	fork(from table)
 	length() int
 	changed(since table) []string
-	ascend(from string, yield func(key string, value reflect.Value) bool)
-	get(key string) (reflect.Value, bool)
-	load(key string, decode func(reflect.Value) error) error
+	ascend(from string, yield func(key, json string) bool)
+	get(key string) (json string, ok bool)
+	decode(key string, decode func(reflect.Value) error) error
+	altered() (key string, altered bool)
 }
 
 func (t *Table[K, V]) keyType() reflect.Type { return reflect.TypeFor[K]() }
@@ -163,27 +200,33 @@ func (t *Table[K, V]) fork(from table) {
 	}
 }
 
-func (t *Table[K, V]) ascend(from string, yield func(string, reflect.Value) bool) {
+func (t *Table[K, V]) ascend(from string, yield func(key, json string) bool) {
 	if t.rows != nil {
-		t.rows.Ascend(K(from), func(k K, r *row[V]) bool {
-			return yield(string(k), reflect.ValueOf(&r.value).Elem())
-		})
+		t.rows.Ascend(K(from), func(k K, r *row[V]) bool { return yield(string(k), r.text()) })
 	}
 }
 
-func (t *Table[K, V]) get(key string) (reflect.Value, bool) {
-	if t.rows == nil {
-		return reflect.Value{}, false
-	}
-	r, ok := t.rows.Get(K(key))
+func (t *Table[K, V]) get(key string) (json string, ok bool) {
+	r, ok := t.row(K(key))
 	if !ok {
-		return reflect.Value{}, false
+		return "", false
 	}
-	return reflect.ValueOf(&r.value).Elem(), true
+	return r.text(), true
 }
 
-// load puts a row that decode fills in.
-func (t *Table[K, V]) load(key string, decode func(reflect.Value) error) error {
+// altered returns the first row whose value no longer has the row's JSON.
+func (t *Table[K, V]) altered() (key string, altered bool) {
+	var b []byte
+	for k, r := range t.all() {
+		if b = r.encode(b[:0]); string(b) != r.json {
+			return string(k), true
+		}
+	}
+	return "", false
+}
+
+// decode puts a row that decode fills in.
+func (t *Table[K, V]) decode(key string, decode func(reflect.Value) error) error {
 	var value V
 	if err := decode(reflect.ValueOf(&value).Elem()); err != nil {
 		return err
@@ -196,62 +239,66 @@ func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])
 
 // settle updates the sum with the row of a note. If several notes are about one
 // key, the first old row and the last new one count.
-func (t *Table[K, V]) settle(n note, sum *statehash.Sum) {
-	if old := n.old.(*row[V]); old != nil && old.counted {
-		sum.Sub(&old.digest)
+func (t *Table[K, V]) settle(n note, h *statehash.Hasher) {
+	domain, table := t.own.domain.def.name, t.own.field.name
+	if old := n.old.(*row[V]); old != nil && old.json != "" {
+		h.Sub(append(h.Place(domain, table, n.key), old.json...))
 	}
 	now, ok := t.rows.Get(K(n.key))
-	if !ok || now.counted {
+	if !ok || now.json != "" {
 		return
 	}
-	place := statehash.Prefix(t.own.domain.def.name, t.own.field.name, n.key)
-	now.digest = statehash.Digest(t.own.field.codec.Append(place, reflect.ValueOf(&now.value).Elem(), canon.Sparse))
-	now.counted = true
-	sum.Add(&now.digest)
+	place := h.Place(domain, table, n.key)
+	b := now.encode(place)
+	now.json = string(b[len(place):])
+	h.Add(b)
 }
 
-// journal lists the changes of a submission, in order. It serves to undo them,
-// and to update the digests.
-type journal struct {
+// undoLog lists the changes of a submission, in order. It serves to revert them,
+// and to update the sum.
+type undoLog struct {
 	notes   []note
 	settled int // the sum includes the notes before this one
+	hasher  statehash.Hasher
 }
 
 // note is one change: what changed, and its old value.
 type note struct {
-	thing journaled
+	thing undoable
 	key   string
 	old   any
 }
 
-// journaled is a thing that changes: a table's row, or a domain's plain fields.
-type journaled interface {
+// undoable is a thing that changes: a table's row, or a domain's plain fields.
+type undoable interface {
 	restore(key string, old any)
-	settle(note, *statehash.Sum)
+	settle(note, *statehash.Hasher)
 }
 
-func (j *journal) add(n note) { j.notes = append(j.notes, n) }
+func (u *undoLog) add(n note) { u.notes = append(u.notes, n) }
 
-// settle updates the sum with all notes.
-func (j *journal) settle(sum *statehash.Sum) {
-	for _, n := range j.notes[j.settled:] {
-		n.thing.settle(n, sum)
+// settle returns the sum with all notes.
+func (u *undoLog) settle(sum statehash.Sum) statehash.Sum {
+	u.hasher.Sum = sum
+	for _, n := range u.notes[u.settled:] {
+		n.thing.settle(n, &u.hasher)
 	}
-	j.settled = len(j.notes)
+	u.settled = len(u.notes)
+	return u.hasher.Sum
 }
 
-// undo reverts all changes, the newest first. The caller restores the sum.
-func (j *journal) undo() {
-	for i := len(j.notes) - 1; i >= 0; i-- {
-		n := j.notes[i]
+// revert reverts all changes, the newest first. The caller restores the sum.
+func (u *undoLog) revert() {
+	for i := len(u.notes) - 1; i >= 0; i-- {
+		n := u.notes[i]
 		n.thing.restore(n.key, n.old)
 	}
-	j.clear()
+	u.clear()
 }
 
-func (j *journal) clear() {
-	clear(j.notes) // Let old rows be collected.
-	j.notes, j.settled = j.notes[:0], 0
+func (u *undoLog) clear() {
+	clear(u.notes) // Let old rows be collected.
+	u.notes, u.settled = u.notes[:0], 0
 }
 
 // changed returns, in order, the keys of the rows that differ from those of
@@ -260,7 +307,7 @@ func (t *Table[K, V]) changed(since table) []string {
 	other := since.(*Table[K, V])
 	var keys []string
 	for k, mine := range t.all() {
-		if theirs, ok := other.row(k); !ok || mine != theirs && mine.digest != theirs.digest {
+		if theirs, ok := other.row(k); !ok || mine != theirs && mine.json != theirs.json {
 			keys = append(keys, string(k))
 		}
 	}

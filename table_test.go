@@ -39,12 +39,12 @@ func TestTable(t *testing.T) {
 			case 6:
 				s.settle() // between the commands of a batch
 			case 7:
-				s.journal().undo()
+				s.undo().revert()
 				s.sum, s.hash = sum, hash // The engine's part of a rollback.
 				model = maps.Clone(checkpoint)
 			case 8:
 				s.settle()
-				s.journal().clear()
+				s.undo().clear()
 				checkpoint, sum, hash = maps.Clone(model), s.sum, s.hash
 				forks = append(forks, fork{s.fork(), maps.Clone(model)})
 			case 9:

@@ -65,7 +65,7 @@ type watched struct {
 func newWatched(next uint64) watched {
 	log := &keptLog{WAL: NewMemWAL()}
 	e := &Engine{o: new(Options), meters: meter.New(), wal: log, tail: newTail(next), intake: newIntake()}
-	e.published.Store(&published{state: &state{index: next - 1}})
+	e.published.Store(&published{state: &state{position: position{index: next - 1}}})
 	return watched{e, log}
 }
 
@@ -81,7 +81,7 @@ func watchGroup(from uint64, count, bytes int) []Record {
 // commit treats a group as the engine does, in the same order.
 func (w watched) commit(group []Record) {
 	_ = w.wal.Append(group)
-	w.published.Store(&published{state: &state{index: group[len(group)-1].Index}})
+	w.published.Store(&published{state: &state{position: position{index: group[len(group)-1].Index}}})
 	w.tail.publish(group)
 }
 

@@ -20,10 +20,12 @@ import (
 
 var update = flag.Bool("update", false, "write the files of the newest format in testdata/wire anew")
 
-// wireDir has the files that the first released format wrote. They are never
-// written again: a later format gets its own folder, and this one must remain
-// readable forever.
-const wireDir = "testdata/wire/v1"
+// wireDirs have the files that each format wrote, the newest last. Those of a
+// released format are never written again: a later format gets its own folder, and
+// the others must remain readable forever. The first has snapshots without hub.
+var wireDirs = []string{"testdata/wire/v1", newestWire}
+
+const newestWire = "testdata/wire/v2"
 
 // wire is everything that an engine wrote: its log as stored and as served, and
 // the files beside it.
@@ -95,24 +97,24 @@ func (wireGuard) Judge(context.Context, swoosh.Request, swoosh.View) (bool, stri
 }
 
 func (w wire) save(t *testing.T) {
-	require.NoError(t, os.RemoveAll(wireDir))
+	require.NoError(t, os.RemoveAll(newestWire))
 	w.files["entries"], w.files["entries.ndjson"], w.files["hashes.txt"] = w.records, w.lines, []byte(w.hashes)
 	for name, b := range w.files {
-		name = filepath.Join(wireDir, name)
+		name = filepath.Join(newestWire, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
 		require.NoError(t, os.WriteFile(name, b, 0o644))
 	}
 }
 
-func loadWire(t *testing.T) wire {
+func loadWire(t *testing.T, dir string) wire {
 	read := func(name string) []byte {
-		b, err := os.ReadFile(filepath.Join(wireDir, name))
+		b, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		return b
 	}
 	w := wire{records: read("entries"), lines: read("entries.ndjson"), hashes: string(read("hashes.txt")), files: map[string][]byte{}}
 	for _, folder := range []string{"snapshots", "imports"} {
-		entries, err := os.ReadDir(filepath.Join(wireDir, folder))
+		entries, err := os.ReadDir(filepath.Join(dir, folder))
 		require.NoError(t, err)
 		for _, x := range entries {
 			name := folder + "/" + x.Name()
@@ -147,13 +149,18 @@ func (w wire) boot(t *testing.T, force bool) *swoosh.Engine {
 	return e
 }
 
-// TestWhatWasOnceWrittenIsReadForEver replays entries and a snapshot of the
-// released format.
+// TestWhatWasOnceWrittenIsReadForEver replays entries and a snapshot of each
+// format.
 func TestWhatWasOnceWrittenIsReadForEver(t *testing.T) {
 	if *update {
 		writeWire(t).save(t)
 	}
-	w := loadWire(t)
+	for _, dir := range wireDirs {
+		t.Run(filepath.Base(dir), func(t *testing.T) { requireReadable(t, loadWire(t, dir)) })
+	}
+}
+
+func requireReadable(t *testing.T, w wire) {
 	for _, force := range []bool{true, false} {
 		e := w.boot(t, force)
 		v := e.View()
@@ -174,7 +181,7 @@ func TestWhatWasOnceWrittenIsReadForEver(t *testing.T) {
 // TestTheFormatIsStillTheSame writes the history again. A change of the format
 // must be deliberate, with a folder for the new format.
 func TestTheFormatIsStillTheSame(t *testing.T) {
-	was, now := loadWire(t), writeWire(t)
+	was, now := loadWire(t, newestWire), writeWire(t)
 	require.Equal(t, string(was.lines), string(now.lines))
 	require.True(t, bytes.Equal(was.records, now.records), "how a record is stored")
 	require.Equal(t, was.hashes, now.hashes)

@@ -102,8 +102,9 @@ func (p *published) rehash(t testing.TB) {
 	step := max(1, len(p.views)/rehashMost)
 	for i := 0; i < len(p.views); i += step {
 		v := p.views[i]
+		require.NoError(t, v.CheckRows(), "the state of entry %d: replace rows and slices, never modify them in place", v.Index())
 		require.Equal(t, v.StateHash().String(), rehash(t, v).String(),
-			"the state of entry %d was modified after it was published: replace rows and slices, never modify them in place", v.Index())
+			"the state of entry %d is not what its hash says", v.Index())
 	}
 }
 

@@ -36,6 +36,9 @@ const (
 	// Full, for payloads and entries, leaves out only zero members tagged
 	// omitzero. Decode requires all other members, even if they are zero.
 	Full
+	// Stored, for decoding only, is Sparse for what Append wrote in this mode
+	// before: Validate was asked then, and is not asked again.
+	Stored
 )
 
 // Codec encodes and decodes one Go type. It is safe for concurrent use.

@@ -98,7 +98,7 @@ func (s *decoding) value(p *plan, v reflect.Value) error {
 	if err := s.decode(p, v); err != nil {
 		return err
 	}
-	if !p.validates || s.failed > failed || s.mode == Sparse && p.isZero(v) {
+	if !p.validates || s.mode == Stored || s.failed > failed || s.mode == Sparse && p.isZero(v) {
 		return nil
 	}
 	var part FieldError
@@ -355,7 +355,7 @@ func (p *plan) hint(name string) string {
 
 // missing records the absent members that Full requires.
 func (s *decoding) missing(p *plan, seen []bool) {
-	if s.mode == Sparse {
+	if s.mode != Full {
 		return
 	}
 	for i := range p.fields {

@@ -22,7 +22,7 @@ func OfDocument(document []byte) (Hash, error) {
 	if err := h.document(); err != nil {
 		return Hash{}, err
 	}
-	return h.sum.Hash(), nil
+	return h.sum.Sum.Hash(), nil
 }
 
 // tablesOf returns the tables listed in meta.tables.
@@ -74,7 +74,7 @@ func readTables(raw []byte) (map[string]bool, error) {
 type hasher struct {
 	in     *jsontext.Decoder
 	tables map[string]bool // by JSON Pointer
-	sum    Sum
+	sum    Hasher
 }
 
 func (h *hasher) document() error {
@@ -128,7 +128,6 @@ func (h *hasher) add(at, domain, table, key string) error {
 	if table == "" && canon.IsZero(value) {
 		return nil
 	}
-	d := Digest(append(Prefix(domain, table, key), value...))
-	h.sum.Add(&d)
+	h.sum.Add(append(h.sum.Place(domain, table, key), value...))
 	return nil
 }

@@ -8,20 +8,40 @@ import (
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
-// Prefix returns the start of the JSON array [domain, table, key, value]. The
-// caller appends value as canonical JSON, and Digest closes the array. For a
-// plain field, table is "" and key is the field's name.
-func Prefix(domain, table, key string) []byte {
-	b := append(make([]byte, 0, 512), '[')
-	for _, s := range [...]string{domain, table, key} {
-		b = append(canon.AppendString(b, s), ',')
-	}
-	return b
+// Hasher adds and subtracts the digests of rows and plain fields, each given as
+// what Place returns followed by its canonical JSON. It keeps a buffer, so it is
+// for one goroutine.
+type Hasher struct {
+	Sum Sum
+	b   []byte
 }
 
-// Digest returns the digest of a row or a plain field, where b is Prefix
-// followed by the value.
-func Digest(b []byte) Hash { return sha256.Sum256(append(b, ']')) }
+// Place returns the start of the JSON array [domain, table, key, value], valid
+// until the next call. For a plain field, table is "" and key is its name.
+func (h *Hasher) Place(domain, table, key string) []byte {
+	b := append(h.b[:0], '[')
+	b = append(canon.AppendString(b, domain), ',')
+	b = append(canon.AppendString(b, table), ',')
+	return append(canon.AppendString(b, key), ',')
+}
+
+// Add adds a digest.
+func (h *Hasher) Add(b []byte) {
+	d := h.digest(b)
+	h.Sum.Add(&d)
+}
+
+// Sub subtracts a digest that was added.
+func (h *Hasher) Sub(b []byte) {
+	d := h.digest(b)
+	h.Sum.Sub(&d)
+}
+
+func (h *Hasher) digest(b []byte) Hash {
+	b = append(b, ']')
+	h.b = b
+	return sha256.Sum256(b)
+}
 
 // Sum is a sum of digests as big-endian integers, mod 2^256. The least
 // significant limb comes first. The zero value is the sum of an empty state.

@@ -1,0 +1,113 @@
+package swoosh_test
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/project"
+	"github.com/chorus-services/swoosh/system"
+)
+
+// rowsOf returns a state of n rows, as project.create makes them.
+func rowsOf(n int) *swoosh.Rows {
+	rows := emptyRows()
+	for i := range n / 5 {
+		createProject(rows, i)
+		if i%1000 == 0 {
+			rows.Settle()
+		}
+	}
+	rows.Settle()
+	return rows
+}
+
+func emptyRows() *swoosh.Rows {
+	return swoosh.NewRows(system.Boot, system.Policy, system.Control, project.Domain)
+}
+
+func createProject(rows *swoosh.Rows, i int) {
+	swoosh.Apply(rows, "project", project.Create{
+		Project: noun.ID(fmt.Sprintf("project-%07d", i)), Name: noun.Name(fmt.Sprintf("Project number %d", i)),
+	}, swoosh.Stamp{WallMS: 1767225600000 + uint64(i), Node: "node-1"})
+}
+
+// memFile is a snapshot's file in memory.
+type memFile struct{ bytes.Buffer }
+
+func (m *memFile) WriteAt(b []byte, at int64) (int, error) { return copy(m.Bytes()[at:], b), nil }
+
+var rowCounts = []int{100_000, 1_000_000}
+
+// BenchmarkLoadSnapshot also reports what a loaded row keeps in memory, and how
+// much that is beside the snapshot's bytes.
+func BenchmarkLoadSnapshot(b *testing.B) {
+	for _, n := range rowCounts {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var f memFile
+			require.NoError(b, rowsOf(n).Save(&f))
+			b.SetBytes(int64(f.Len()))
+			b.ReportAllocs()
+			before, rows := heap(), (*swoosh.Rows)(nil)
+			for b.Loop() {
+				rows = nil
+				loaded := emptyRows()
+				require.NoError(b, loaded.Load(bytes.NewReader(f.Bytes())))
+				rows = loaded
+			}
+			kept := float64(heap() - before)
+			b.ReportMetric(kept/float64(n), "B/row")
+			b.ReportMetric(kept/float64(f.Len()), "×snapshot")
+			runtime.KeepAlive(rows)
+		})
+	}
+}
+
+func BenchmarkWriteSnapshot(b *testing.B) {
+	for _, n := range rowCounts {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			rows := rowsOf(n)
+			var f memFile
+			for b.Loop() {
+				f.Reset()
+				require.NoError(b, rows.Save(&f))
+			}
+			b.SetBytes(int64(f.Len()))
+		})
+	}
+}
+
+// BenchmarkSettle is what the five rows of a project.create cost: the tables,
+// the encoding, the digests and the sum.
+func BenchmarkSettle(b *testing.B) {
+	for _, n := range append([]int{10}, rowCounts...) {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			before := heap()
+			rows := rowsOf(n)
+			kept := float64(heap()-before) / float64(n)
+			b.ReportAllocs()
+			i := n
+			for b.Loop() {
+				createProject(rows, i)
+				rows.Settle()
+				i++
+			}
+			b.ReportMetric(kept, "B/row")
+			runtime.KeepAlive(rows)
+		})
+	}
+}
+
+// heap returns the bytes in use, after a collection.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
