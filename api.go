@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
@@ -27,6 +28,7 @@ import (
 // the boot.
 type API struct {
 	service
+	fixed    map[string][]route // by path; the router has the paths with variables
 	router   *mux.Router
 	stopOnce sync.Once
 }
@@ -62,7 +64,7 @@ func NewAPI(o APIOptions) *API {
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
-	a := &API{router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
+	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
 		access: access{o, door.NewRates(o.Rate)}, routes: routes(), refusals: newRefusals(), stopping: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
 		heartbeat: 15 * time.Second, askEvery: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
@@ -76,10 +78,18 @@ func NewAPI(o APIOptions) *API {
 		byPath[r.path] = append(byPath[r.path], r)
 	}
 	for path, methods := range byPath {
-		a.router.Path(path).HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.dispatch(methods, w.(*answer), r) })
+		if !strings.Contains(path, "{") {
+			a.fixed[path] = methods
+			continue
+		}
+		a.router.Path(path).HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x := w.(*answer).exchange
+			x.r = r // has the variables
+			x.dispatch(methods)
+		})
 	}
 	a.router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.exchange(w.(*answer), r).refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; spell the path exactly as listed, without a trailing slash", canon.Quote(r.URL.EscapedPath())))
+		w.(*answer).exchange.refuse(Errorf(NotFound, "there is no route %s: GET / lists the routes; spell the path exactly as listed, without a trailing slash", canon.Quote(r.URL.EscapedPath())))
 	})
 	return a
 }
@@ -87,17 +97,17 @@ func NewAPI(o APIOptions) *API {
 // ServeHTTP checks a request in a fixed order: starting, Host and Origin,
 // route, method, caller, rate. The handler's own checks come last.
 func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := &answer{ResponseWriter: rw, service: &a.service}
 	if r.Header.Get("Traceparent") != "" { // The engine's spans continue the caller's trace (W3C Trace Context).
 		r = r.WithContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
 	}
-	x := a.exchange(w, r)
+	x := a.exchange(rw, r)
 	defer x.recoverPanic()
-	w.Header().Set("Cache-Control", "no-store")
+	h := rw.Header()
+	h["Cache-Control"] = noStore
 	if r.URL.Path == "/state" {
-		w.Header().Set("Cache-Control", "no-cache")
+		h.Set("Cache-Control", "no-cache")
 	}
-	door.Origins(a.o.Origins).Share(w.Header(), r)
+	door.Origins(a.o.Origins).Share(h, r)
 	err := x.checkStarted()
 	if err == nil {
 		err = a.checkPage(r)
@@ -106,12 +116,16 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		x.refuse(err)
 		return
 	}
-	a.router.ServeHTTP(w, r)
+	if methods, ok := a.fixed[r.URL.EscapedPath()]; ok {
+		x.dispatch(methods)
+		return
+	}
+	a.router.ServeHTTP(x.w, r)
 }
 
 // dispatch passes a request to the route of its method.
-func (a *API) dispatch(methods []route, w *answer, r *http.Request) {
-	x := a.exchange(w, r)
+func (x *exchange) dispatch(methods []route) {
+	w, r := x.w, x.r
 	for i := range methods {
 		if m := &methods[i]; r.Method == m.method || r.Method == http.MethodHead && m.hasHead() {
 			x.route = m
@@ -238,7 +252,7 @@ func (x *exchange) headerKey() (string, error) {
 
 // command applies one command.
 func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
-	r, err := DecodeRequest(raw)
+	r, err := decodeCommand(raw)
 	if err != nil {
 		return err
 	}
@@ -250,7 +264,7 @@ func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	x.accepted(append(appendResult(nil, result), '\n'))
+	x.accepted(append(appendResult(make([]byte, 0, 256), result), '\n'))
 	return nil
 }
 
@@ -258,7 +272,7 @@ func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
 func appendResult(b []byte, r Result) []byte {
 	b = strconv.AppendUint(append(b, `{"index":`...), r.Index, 10)
 	b = r.HLC.append(append(b, `,"hlc":"`...))
-	b = append(append(b, `","state_hash":"`...), r.StateHash.String()...)
+	b = hex.AppendEncode(append(b, `","state_hash":"`...), r.StateHash[:])
 	b = strconv.AppendBool(append(b, `","changed":`...), r.Changed)
 	b = strconv.AppendBool(append(b, `,"duplicate":`...), r.Duplicate)
 	return append(b, '}')

@@ -90,7 +90,7 @@ type pendingLine struct {
 	number   int
 	bytes    int64
 	deadline time.Time
-	wait     func(context.Context) (Result, error)
+	ticket   ticket
 	err      error // set if the line was refused at once
 }
 
@@ -197,7 +197,7 @@ func (s *stream) submit(raw []byte) bool {
 	if !s.pace() || s.window.Acquire(s.ctx, line.bytes) != nil {
 		return false
 	}
-	line.wait, line.err = s.submitCommand(raw)
+	line.ticket, line.err = s.submitCommand(raw)
 	if s.ctx.Err() != nil && line.err != nil || ShuttingDown.Is(line.err) {
 		s.window.Release(line.bytes)
 		s.halt(errShuttingDown())
@@ -228,22 +228,22 @@ func (s *stream) pace() bool {
 }
 
 // submitCommand submits the command of a line. A panic fails this line only.
-func (s *stream) submitCommand(raw []byte) (wait func(context.Context) (Result, error), err error) {
+func (s *stream) submitCommand(raw []byte) (t ticket, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = s.x.panicked(p)
 		}
 	}()
 	if bytes.TrimLeft(raw, blanks)[0] == '[' {
-		return nil, Errorf(MalformedRequest, "a line is one command, not an array: send an atomic batch in its own request, as %s", typeJSON)
+		return ticket{}, Errorf(MalformedRequest, "a line is one command, not an array: send an atomic batch in its own request, as %s", typeJSON)
 	}
-	r, err := DecodeRequest(raw)
+	r, err := decodeCommand(raw)
 	if err != nil {
-		return nil, err
+		return ticket{}, err
 	}
 	caller := s.caller.Load()
 	r.Actor = caller.Name
-	return s.x.engine.submitWaiting(s.ctx, r, caller.mayCommand)
+	return s.x.engine.submit(s.ctx, r, caller.mayCommand, true)
 }
 
 // enqueue passes the last line read to settle.
@@ -295,7 +295,7 @@ func (s *stream) result(line pendingLine) (r Result, err error) {
 	}()
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(s.ctx), line.deadline)
 	defer cancel()
-	return line.wait(ctx)
+	return line.ticket.wait(ctx)
 }
 
 // write sends the answers until all are sent, or the connection fails.

@@ -37,8 +37,11 @@ type exchange struct {
 	bodyRead bool // the body was read to its end
 }
 
-func (s *service) exchange(w *answer, r *http.Request) *exchange {
-	return &exchange{service: s, engine: s.attached.Load(), w: w, r: r, rc: http.NewResponseController(w), bodyRead: r.ContentLength == 0}
+func (s *service) exchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{service: s, engine: s.attached.Load(), r: r, bodyRead: r.ContentLength == 0}
+	x.w = &answer{ResponseWriter: w, exchange: x}
+	x.rc = http.NewResponseController(x.w)
+	return x
 }
 
 // service is what all exchanges of an API share.
@@ -64,6 +67,12 @@ const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
 	typeEvents = "text/event-stream"
+)
+
+// Header values that most answers share. Nothing may change them.
+var (
+	noStore  = []string{"no-store"}
+	onlyJSON = []string{typeJSON}
 )
 
 // route is a method and a path of the contract.
@@ -132,8 +141,8 @@ func (s *service) node() string {
 // answer is a response whose headers say where the log stands.
 type answer struct {
 	http.ResponseWriter
-	service *service
-	status  int // 0 until the header is written
+	exchange *exchange
+	status   int // 0 until the header is written
 }
 
 // WriteHeader adds the headers of every answer. It reads the position as late
@@ -141,16 +150,16 @@ type answer struct {
 func (w *answer) WriteHeader(status int) {
 	if status >= 200 && w.status == 0 {
 		w.status = status
-		if w.Header().Get("Swoosh-Index") == "" {
-			w.position(w.service.position())
+		if _, given := w.Header()["Swoosh-Index"]; !given {
+			w.position(w.exchange.position())
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *answer) position(index uint64, hlc Stamp) {
-	w.Header().Set("Swoosh-Index", strconv.FormatUint(index, 10))
-	w.Header().Set("Swoosh-HLC", hlc.String())
+	values := []string{strconv.FormatUint(index, 10), hlc.String()}
+	w.Header()["Swoosh-Index"], w.Header()["Swoosh-Hlc"] = values[:1:1], values[1:]
 }
 
 // Write implements http.ResponseWriter.
@@ -167,6 +176,9 @@ func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // parseQuery parses the query strictly: each parameter must be one of the
 // route's and occur once.
 func (x *exchange) parseQuery() (map[string]string, error) {
+	if x.r.URL.RawQuery == "" {
+		return map[string]string{}, nil
+	}
 	values, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil {
 		return nil, Errorf(MalformedRequest, "the query cannot be parsed: %w", err)
@@ -211,8 +223,11 @@ func (x *exchange) isHead() bool { return x.r.Method == http.MethodHead }
 // route does not accept it. It refuses encoded bodies, because hashes cover the
 // bytes as they were sent.
 func (x *exchange) mediaType() (string, error) {
-	accepted := x.route.media
-	given := strings.Join(x.r.Header.Values("Content-Type"), ", ")
+	accepted, types := x.route.media, x.r.Header["Content-Type"]
+	if _, encoded := x.r.Header["Content-Encoding"]; !encoded && len(types) == 1 && slices.Contains(accepted, types[0]) {
+		return types[0], nil
+	}
+	given := strings.Join(types, ", ")
 	encoding := strings.Join(x.r.Header.Values("Content-Encoding"), ", ")
 	kind, parameters, err := mime.ParseMediaType(given)
 	charset, hasCharset := parameters["charset"]
@@ -224,7 +239,7 @@ func (x *exchange) mediaType() (string, error) {
 	x.w.Header().Set("Accept-Post", strings.Join(accepted, ", "))
 	what := "the Content-Type " + canon.Quote(given)
 	switch {
-	case len(x.r.Header.Values("Content-Type")) == 0:
+	case len(types) == 0:
 		what = "a body without Content-Type"
 	case encoding != "":
 		what = "the Content-Encoding " + canon.Quote(encoding)
@@ -366,7 +381,7 @@ func (x *exchange) json(status int, v any) error {
 
 // accepted answers with the JSON of results.
 func (x *exchange) accepted(b []byte) {
-	x.w.Header().Set("Content-Type", typeJSON)
+	x.w.Header()["Content-Type"] = onlyJSON
 	x.w.WriteHeader(http.StatusOK)
 	x.write(b)
 }

@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -284,6 +285,10 @@ func rawPayload(cmd *command, payload any) (jsontext.Value, error) {
 	switch p := payload.(type) {
 	case nil:
 		raw = []byte("{}")
+	case canonical:
+		if len(p) > 0 {
+			return jsontext.Value(p), nil
+		}
 	case jsontext.Value:
 		raw = p
 	case []byte:
@@ -302,32 +307,24 @@ func rawPayload(cmd *command, payload any) (jsontext.Value, error) {
 	if len(raw) == 0 {
 		raw = []byte("{}")
 	}
-	canonical, err := canon.Canonicalize(raw)
+	strict, err := canon.Canonicalize(raw)
 	if err != nil {
 		return nil, Errorf(MalformedRequest, "the payload is not strict JSON: %w", err)
 	}
-	return canonical, nil
+	return strict, nil
 }
 
 // checkForms checks the members of a request that was made in Go, as decoding
 // checks those of JSON.
 func (r Request) checkForms() error {
-	for _, f := range []struct {
-		name  string
-		given bool
-		noun  Validator
-	}{
-		{"idempotency_key", r.IdempotencyKey != "", Key(r.IdempotencyKey)},
-		{"signer", r.Signer != "", Key(r.Signer)},
-		{"signature", r.Signature != "", base64Text(r.Signature)},
-		{"window_id", r.WindowID != "", Key(r.WindowID)},
-		{"evidence", len(r.Evidence) > 0, r.Evidence},
-	} {
-		if f.given {
-			if err := f.noun.Validate(); err != nil {
-				return malformed([]FieldError{{Pointer: "/" + f.name, Detail: err.Error()}}, "")
-			}
-		}
+	if err := cmp.Or(
+		checkForm("idempotency_key", r.IdempotencyKey != "", Key(r.IdempotencyKey)),
+		checkForm("signer", r.Signer != "", Key(r.Signer)),
+		checkForm("signature", r.Signature != "", base64Text(r.Signature)),
+		checkForm("window_id", r.WindowID != "", Key(r.WindowID)),
+		checkForm("evidence", len(r.Evidence) > 0, r.Evidence),
+	); err != nil {
+		return err
 	}
 	for i, ref := range r.Evidence {
 		if err := ref.Validate(); err != nil {
@@ -345,6 +342,15 @@ func (r Request) checkForms() error {
 			if _, err := ParseStamp(t.stamp.String()); err != nil || t.stamp.WallMS > maxWallMS {
 				return malformed([]FieldError{{Pointer: "/" + t.name, Detail: "must be an hlc"}}, "")
 			}
+		}
+	}
+	return nil
+}
+
+func checkForm[N Validator](name string, given bool, noun N) error {
+	if given {
+		if err := noun.Validate(); err != nil {
+			return malformed([]FieldError{{Pointer: "/" + name, Detail: err.Error()}}, "")
 		}
 	}
 	return nil

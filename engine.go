@@ -204,26 +204,18 @@ func (e *Engine) admit(p *pending, g *group) bool {
 	if p.err = e.writable(len(g.records) == 0); p.err != nil {
 		return true
 	}
-	before := e.work.checkpoint()
-	records, err := e.reduceAll(p)
-	if err != nil {
+	before, others := e.work.checkpoint(), len(g.records)
+	bytes, err := e.reduceAll(p, g)
+	fits := others == 0 || g.bytes+bytes <= groupMaxBytes
+	if err != nil || !fits {
 		e.rollBack(before)
-		p.results, p.err = nil, err
-		return true
-	}
-	bytes := 0
-	for _, r := range records {
-		bytes += r.size()
-	}
-	if len(g.records) > 0 && g.bytes+bytes > groupMaxBytes {
-		e.rollBack(before)
-		p.results = nil
-		return false
+		g.records, p.results, p.err = g.records[:others], p.results[:0], err
+		return err != nil
 	}
 	e.work.undo().clear()
-	e.window.Add(p.key, records[0].Index, keywindow.Stamp(p.results[0].HLC))
+	e.window.Add(p.key, g.records[others].Index, keywindow.Stamp(p.results[0].HLC))
 	e.window.Expire(keywindow.Stamp(e.work.stamp))
-	g.records, g.bytes = append(g.records, records...), g.bytes+bytes
+	g.bytes += bytes
 	return true
 }
 
@@ -233,14 +225,15 @@ func (e *Engine) rollBack(before checkpoint) {
 	e.clock.Use(e.work.stamp)
 }
 
-// reduceAll reduces every command of a submission; one refusal refuses all.
-func (e *Engine) reduceAll(p *pending) ([]Record, *Error) {
+// reduceAll reduces every command of a submission into g, and returns the bytes
+// of its records; one refusal refuses all.
+func (e *Engine) reduceAll(p *pending, g *group) (bytes int, err *Error) {
 	if p.imported != nil {
 		r, err := e.reduceImport(p)
-		return []Record{r}, err
+		g.records = append(g.records, r)
+		return r.size(), err
 	}
-	records := make([]Record, 0, len(p.calls))
-	batch, bytes := Batch{}, 0
+	batch := Batch{}
 	if p.batch {
 		batch = Batch{First: e.work.index + 1, Count: uint64(len(p.calls))}
 	}
@@ -255,12 +248,12 @@ func (e *Engine) reduceAll(p *pending) ([]Record, *Error) {
 			if p.batch {
 				err = batchError(i, err)
 			}
-			return nil, err
+			return 0, err
 		}
-		records = append(records, r)
+		g.records = append(g.records, r)
 		p.results = append(p.results, Result{e.work.index, e.work.stamp, e.work.hash, c.changed, false})
 	}
-	return records, nil
+	return bytes, nil
 }
 
 // reduceCall reduces one command and makes its entry.

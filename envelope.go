@@ -46,11 +46,34 @@ type expectEnvelope struct {
 // MalformedRequest, whose pointers are relative to the root of raw. The payload
 // becomes canonical, but is not yet checked against the command.
 func DecodeRequest(raw []byte) (Request, error) {
+	if isShallow(raw) {
+		if r, err := decodeEnvelope(raw); err == nil {
+			return r, nil
+		}
+	}
+	// Bad syntax is refused before bad members, wherever it is.
 	canonical, err := canon.Canonicalize(raw)
 	if err != nil {
 		return Request{}, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
 	}
 	return decodeEnvelope(canonical)
+}
+
+// isShallow reports whether raw has so few brackets that it is not too deep.
+func isShallow(raw []byte) bool {
+	return bytes.Count(raw, []byte("{"))+bytes.Count(raw, []byte("[")) <= canon.MaxDepth
+}
+
+// canonical is a payload that DecodeRequest has made canonical.
+type canonical jsontext.Value
+
+// decodeCommand is DecodeRequest, but marks the payload as canonical.
+func decodeCommand(raw []byte) (Request, error) {
+	r, err := DecodeRequest(raw)
+	if err == nil {
+		r.Payload = canonical(r.Payload.(jsontext.Value))
+	}
+	return r, err
 }
 
 // DecodeBatch decodes the JSON array of an atomic batch, each element like
@@ -115,9 +138,9 @@ func elements(array []byte) iter.Seq2[int, jsontext.Value] {
 	}
 }
 
-func decodeEnvelope(canonical []byte) (Request, error) {
+func decodeEnvelope(raw []byte) (Request, error) {
 	var e envelope
-	if errs := canon.Of[envelope]().Decode(canonical, &e, canon.Full); errs != nil {
+	if errs := canon.Of[envelope]().Decode(raw, &e, canon.Full); errs != nil {
 		return Request{}, malformed(errs, "")
 	}
 	r := Request{

@@ -53,7 +53,8 @@ func (e *Engine) enqueued(p *pending, err error) (Answer, error) {
 
 // SubmitWaiting is Submit for streams.
 func (e *Engine) SubmitWaiting(ctx context.Context, r Request) (func(context.Context) (Result, error), error) {
-	return e.submitWaiting(ctx, r, nil)
+	t, err := e.submit(ctx, r, nil, true)
+	return t.wait, err
 }
 
 // Queued counts the submissions that the writer has not taken.

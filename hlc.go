@@ -26,15 +26,15 @@ func (t Stamp) String() string { return string(t.append(make([]byte, 0, 32))) }
 
 func (t Stamp) append(b []byte) []byte {
 	const digits = "0123456789abcdef"
-	for shift := 44; shift >= 0; shift -= 4 {
-		b = append(b, digits[t.WallMS>>shift&15])
+	var head [12 + 1 + 4 + 1]byte
+	for i := range 12 {
+		head[i] = digits[t.WallMS>>(44-4*i)&15]
 	}
-	b = append(b, '-')
-	for shift := 12; shift >= 0; shift -= 4 {
-		b = append(b, digits[t.Counter>>shift&15])
+	for i := range 4 {
+		head[13+i] = digits[t.Counter>>(12-4*i)&15]
 	}
-	b = append(b, '-')
-	return append(b, t.Node...)
+	head[12], head[17] = '-', '-'
+	return append(append(b, head[:]...), t.Node...)
 }
 
 // ParseStamp parses the form that String returns, and no other.
@@ -87,6 +87,9 @@ func (t Stamp) IsZero() bool { return t.WallMS == 0 && t.Counter == 0 }
 
 // Time returns the milliseconds as a time in UTC.
 func (t Stamp) Time() time.Time { return time.UnixMilli(int64(t.WallMS)).UTC() }
+
+// AppendText appends the form that String returns.
+func (t Stamp) AppendText(b []byte) ([]byte, error) { return t.append(b), nil }
 
 // MarshalText returns the form that String returns.
 func (t Stamp) MarshalText() ([]byte, error) { return t.append(nil), nil }

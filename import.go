@@ -26,10 +26,10 @@ func (e *Engine) Import(ctx context.Context, ifMatch *Hash, body io.Reader) (Res
 
 // importFor is Import, with who asks for it.
 func (e *Engine) importFor(ctx context.Context, actor string, ifMatch *Hash, body io.Reader) (result Result, err error) {
-	ctx, end := e.span(ctx, "swoosh.import")
+	ctx, span := e.span(ctx, "swoosh.import")
 	defer func() {
 		e.count(ImportCommand, result, err)
-		end(result.Index, err)
+		span.end(result.Index, err)
 	}()
 	if err := e.writable(true); err != nil {
 		return Result{}, err

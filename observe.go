@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // diskReserve is the free space, in bytes, below which commands are refused.
@@ -343,29 +343,42 @@ func (e *Engine) snapshotInfo() SnapshotInfo {
 	return SnapshotInfo{}
 }
 
-// newTracer returns p's tracer. If p is nil, nothing is traced.
+// newTracer returns p's tracer, or nil if p is nil.
 func newTracer(p trace.TracerProvider) trace.Tracer {
 	if p == nil {
-		p = noop.NewTracerProvider()
+		return nil
 	}
 	return p.Tracer("github.com/chorus-services/swoosh")
 }
 
-// span starts a span of a submission; the caller ends it with the outcome. The
-// span lasts until the answer, so it is mostly time spent waiting for the disk.
-func (e *Engine) span(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, func(index uint64, err error)) {
-	ctx, span := e.tracer.Start(ctx, name, trace.WithAttributes(about...))
-	return ctx, func(index uint64, err error) {
-		defer span.End()
-		if err == nil {
-			span.SetAttributes(attribute.Int64("swoosh.index", int64(index)))
-			return
-		}
-		refusal := asError(err, Internal)
-		span.SetAttributes(attribute.String("swoosh.code", refusal.Kind.Code()), attribute.Bool("swoosh.unknown", refusal.Unknown))
-		if refusal.Kind.Status() >= 500 {
-			span.RecordError(err)
-			span.SetStatus(codes.Error, refusal.Kind.Code())
-		}
+// span is the span of a submission. It lasts until the answer, so it is mostly
+// time spent waiting for the disk.
+type span struct {
+	of trace.Span // nil: nothing is traced
+}
+
+// span starts a span; the caller ends it with the outcome.
+func (e *Engine) span(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, span) {
+	if e.tracer == nil {
+		return ctx, span{}
+	}
+	ctx, s := e.tracer.Start(ctx, name, trace.WithAttributes(slices.Clone(about)...)) // A clone lets about stay on the stack.
+	return ctx, span{s}
+}
+
+func (s span) end(index uint64, err error) {
+	if s.of == nil {
+		return
+	}
+	defer s.of.End()
+	if err == nil {
+		s.of.SetAttributes(attribute.Int64("swoosh.index", int64(index)))
+		return
+	}
+	refusal := asError(err, Internal)
+	s.of.SetAttributes(attribute.String("swoosh.code", refusal.Kind.Code()), attribute.Bool("swoosh.unknown", refusal.Unknown))
+	if refusal.Kind.Status() >= 500 {
+		s.of.RecordError(err)
+		s.of.SetStatus(codes.Error, refusal.Kind.Code())
 	}
 }

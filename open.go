@@ -216,8 +216,8 @@ func (e *Engine) snapshotIsDue() bool {
 // Snapshot saves a snapshot of the durable state and returns once it is
 // durable. A second caller joins the first.
 func (e *Engine) Snapshot(ctx context.Context) (info SnapshotInfo, err error) {
-	ctx, end := e.span(ctx, "swoosh.snapshot")
-	defer func() { end(info.Index, err) }()
+	ctx, span := e.span(ctx, "swoosh.snapshot")
+	defer func() { span.end(info.Index, err) }()
 	var ch <-chan singleflight.Result
 	if !e.intake.unlessClosed(func() { // Close waits for those that have begun.
 		ch = e.snapshots.DoChan("", func() (any, error) { return e.saveSnapshot() })

@@ -23,31 +23,41 @@ func (e *Engine) Submit(ctx context.Context, r Request) (Result, error) {
 
 // submitFor is Submit for a caller that may not send every command.
 func (e *Engine) submitFor(ctx context.Context, r Request, may permit) (Result, error) {
-	wait, err := e.submit(ctx, r, may, false)
+	t, err := e.submit(ctx, r, may, false)
 	if err != nil {
 		return Result{}, err
 	}
-	return wait(ctx)
+	return t.wait(ctx)
 }
 
-// submit enqueues a command, and returns a function that waits for the answer:
-// call it once.
-func (e *Engine) submit(ctx context.Context, r Request, may permit, wait bool) (func(context.Context) (Result, error), error) {
-	ctx, end := e.span(ctx, "swoosh.submit", attribute.String("swoosh.command", r.Command))
-	ended := func(result Result, err error) (Result, error) {
-		e.count(r.Command, result, err)
-		end(result.Index, err)
-		return result, err
-	}
+// ticket stands for a command in the queue.
+type ticket struct {
+	engine  *Engine
+	pending *pending
+	span    span
+}
+
+// submit enqueues a command. With wait, as for streams, it waits for room.
+func (e *Engine) submit(ctx context.Context, r Request, may permit, wait bool) (ticket, error) {
+	ctx, span := e.span(ctx, "swoosh.submit", attribute.String("swoosh.command", r.Command))
 	p, err := e.prepare(r, may)
 	if err == nil {
 		err = e.enqueue(ctx, p, wait)
 	}
 	if err != nil {
-		_, err = ended(Result{}, err)
-		return nil, err
+		e.count(r.Command, Result{}, err)
+		span.end(0, err)
+		return ticket{}, err
 	}
-	return func(ctx context.Context) (Result, error) { return ended(one(e.wait(ctx, p))) }, nil
+	return ticket{e, p, span}, nil
+}
+
+// wait returns the answer. It must be called once.
+func (t ticket) wait(ctx context.Context) (Result, error) {
+	result, err := one(t.engine.wait(ctx, t.pending))
+	t.engine.count(t.pending.calls[0].cmd.Name, result, err)
+	t.span.end(result.Index, err)
+	return result, err
 }
 
 // one returns the result of a submission of one command.
@@ -63,7 +73,7 @@ func (e *Engine) prepare(r Request, may permit) (*pending, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newPending([]*call{c}, false), nil
+	return newPending(false, c), nil
 }
 
 // prepareCall decodes a request. Code of domains runs here: its panic is this
@@ -163,14 +173,14 @@ func (e *Engine) SubmitBatch(ctx context.Context, key string, rs []Request) ([]R
 
 // submitBatchFor is SubmitBatch for a caller that may not send every command.
 func (e *Engine) submitBatchFor(ctx context.Context, key string, rs []Request, may permit) (results []Result, err error) {
-	ctx, end := e.span(ctx, "swoosh.submit_batch", attribute.Int("swoosh.commands", len(rs)))
+	ctx, span := e.span(ctx, "swoosh.submit_batch", attribute.Int("swoosh.commands", len(rs)))
 	defer func() {
 		e.countBatch(rs, results, err)
 		if err != nil {
-			end(0, err)
+			span.end(0, err)
 			return
 		}
-		end(results[len(results)-1].Index, nil)
+		span.end(results[len(results)-1].Index, nil)
 	}()
 	p, err := e.prepareBatch(key, rs, may)
 	if err == nil {
@@ -202,13 +212,7 @@ func (e *Engine) prepareBatch(key string, rs []Request, may permit) (*pending, e
 			return nil, batchError(i, asError(err, Internal))
 		}
 	}
-	return newPending(calls, true), nil
-}
-
-// submitWaiting is submitFor for streams: it waits for room in the queue, and
-// returns a function that waits for the answer.
-func (e *Engine) submitWaiting(ctx context.Context, r Request, may permit) (func(context.Context) (Result, error), error) {
-	return e.submit(ctx, r, may, true)
+	return newPending(true, calls...), nil
 }
 
 // pending is a submission: one command, an atomic batch, or an import.
@@ -226,11 +230,15 @@ type pending struct {
 	results []Result
 	err     *Error
 	hit     uint64 // the entry that carried the key before; the caller compares
+
+	only   [1]*call  // where calls is if there is one
+	answer [1]Result // where results is if there is one
 }
 
-func newPending(calls []*call, batch bool) *pending {
-	first := calls[0].req
-	p := &pending{calls: calls, batch: batch, key: first.IdempotencyKey, keySince: first.KeySince, done: make(chan struct{})}
+func newPending(batch bool, calls ...*call) *pending {
+	first := &calls[0].req
+	p := &pending{batch: batch, key: first.IdempotencyKey, keySince: first.KeySince, done: make(chan struct{})}
+	p.calls, p.results = append(p.only[:0], calls...), p.answer[:0]
 	for _, c := range calls {
 		p.bytes += int64(c.size)
 	}

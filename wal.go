@@ -61,7 +61,7 @@ const (
 // seal returns the record of an entry, where before is the chain of the entry
 // before it.
 func seal(before Hash, x *Entry) Record {
-	r := Record{Index: x.Index, JSON: x.appendTo(nil)}
+	r := Record{Index: x.Index, JSON: x.appendTo(make([]byte, 0, len(x.Payload)+512))}
 	r.Chain = link(before, r.JSON)
 	return r
 }

@@ -35,9 +35,8 @@ func StripZero(raw []byte) ([]byte, error) { return rewrite(raw, true) }
 func rewrite(raw []byte, strip bool) ([]byte, error) {
 	in := openReader(raw)
 	defer in.close()
-	w := writer{in: &in.dec, strip: strip, out: make([]byte, 0, len(raw)), members: in.members[:0]}
+	w := writer{in: &in.dec, strip: strip, out: make([]byte, 0, len(raw)), kept: &in.kept}
 	err := w.value(0)
-	in.members = w.members
 	if err == nil {
 		err = in.end()
 	}
@@ -52,9 +51,16 @@ func rewrite(raw []byte, strip bool) ([]byte, error) {
 
 // reader is a reusable decoder over bytes.
 type reader struct {
-	buf     bytes.Buffer
-	dec     jsontext.Decoder
-	members []member
+	buf  bytes.Buffer
+	dec  jsontext.Decoder
+	kept kept
+}
+
+// kept is memory that serves one document after another.
+type kept struct {
+	value   []byte // the raw JSON being read
+	scratch []byte
+	members []member // of the open objects
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
@@ -66,14 +72,14 @@ func openReader(raw []byte) *reader {
 	return r
 }
 
-// close releases the bytes, and the member list if a large document made it
-// long.
+// close releases the bytes, and what a large document made large.
 func (r *reader) close() {
-	const keep = 256 // members, 10 KiB
-	if cap(r.members) > keep {
-		r.members = nil
+	const keepMembers, keepBytes = 256, 16 << 10
+	if k := &r.kept; cap(k.members) > keepMembers || cap(k.value) > keepBytes || cap(k.scratch) > keepBytes {
+		*k = kept{}
 	}
-	clear(r.members[:cap(r.members)])
+	r.kept.members = r.kept.members[:0]
+	clear(r.kept.members[:cap(r.kept.members)])
 	r.buf = bytes.Buffer{}
 	r.dec.Reset(&r.buf)
 	readers.Put(r)
@@ -101,9 +107,8 @@ type writer struct {
 	base    int // depth of in at the value
 	strip   bool
 	out     []byte
-	scratch []byte
-	members []member    // of the open objects
 	refused *FieldError // the first value that is JSON but not allowed
+	*kept
 }
 
 // member is a member that has been written: its place in out.

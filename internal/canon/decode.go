@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,7 +26,7 @@ const maxErrors = 32
 func (c *Codec) Decode(raw []byte, v reflect.Value, m Mode) []FieldError {
 	in := openReader(raw)
 	defer in.close()
-	s := decoding{in: &in.dec, mode: m}
+	s := decoding{in: &in.dec, mode: m, kept: &in.kept}
 	err := s.top(c.root, v)
 	if err == nil {
 		err = in.end()
@@ -40,18 +39,18 @@ func (c *Codec) Decode(raw []byte, v reflect.Value, m Mode) []FieldError {
 // or an error of d's reader, the next read of d returns that error again.
 // Duplicate names are refused unless d's options allow them.
 func (c *Codec) DecodeFrom(d *jsontext.Decoder, v reflect.Value, m Mode) []FieldError {
-	s := decoding{in: d, mode: m}
+	s := decoding{in: d, mode: m, kept: new(kept)}
 	return s.result(s.top(c.root, v))
 }
 
 // decoding is one run of Decode. Its methods return an error only for bad
 // syntax, after which nothing more can be read.
 type decoding struct {
-	in      *jsontext.Decoder
-	mode    Mode
-	faults  []FieldError
-	failed  int // faults found, including those beyond maxErrors
-	scratch []byte
+	in     *jsontext.Decoder
+	mode   Mode
+	faults []FieldError
+	failed int // faults found, including those beyond maxErrors
+	*kept
 }
 
 func (s *decoding) result(err error) []FieldError {
@@ -373,14 +372,16 @@ func (s *decoding) raw(v reflect.Value) error {
 		s.fail("must be a value, not null")
 		return s.in.SkipValue()
 	}
-	w := writer{in: s.in, base: s.in.StackDepth()}
-	if err := w.value(0); err != nil {
+	w := writer{in: s.in, base: s.in.StackDepth(), out: s.kept.value[:0], kept: s.kept}
+	err := w.value(0)
+	s.kept.value = w.out[:0]
+	if err != nil {
 		return err
 	}
 	if w.refused != nil {
 		s.failAt(*w.refused)
 		return nil
 	}
-	v.SetBytes(slices.Clip(w.out))
+	v.SetBytes(bytes.Clone(w.out))
 	return nil
 }

@@ -42,6 +42,9 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // chain before the first entry.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
+// AppendText appends the form that String returns.
+func (h Hash) AppendText(b []byte) ([]byte, error) { return hex.AppendEncode(b, h[:]), nil }
+
 // MarshalText returns the form that String returns.
 func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
 
