@@ -63,6 +63,9 @@ func (r *recovery) boot(ctx context.Context) (*Replay, error) {
 	if err := start.loadKeys(); err != nil {
 		return nil, err
 	}
+	if x, rec, err := readEntry(r.log, 1); err == nil && x.Index == 1 && start.state.index > 0 {
+		start.state.hub = rec.Chain // A snapshot of the first format does not say it.
+	}
 	start.progress, start.saved = r.o.Progress, start.state.index
 	if err := start.run(ctx, r.last, checkEvery); err != nil {
 		return nil, r.explain(err, same)
@@ -160,6 +163,11 @@ func (r *recovery) explain(err error, same bool) error {
 	d.Detail += " (the newest snapshot was made by another version of the domains)"
 	d.Next = r.acceptReducer() + " to go on from the state as it was"
 	return d
+}
+
+// other is the error of an entry of which these domains make another state.
+func (r *recovery) other(index uint64, format string, args ...any) *DamageError {
+	return &DamageError{Index: index, Detail: "the state differs: " + fmt.Sprintf(format, args...), Next: r.acceptReducer(), Cause: CauseReducer}
 }
 
 // foreignSnapshot is a snapshot that is sound, but of domains that were changed

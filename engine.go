@@ -47,9 +47,10 @@ type Engine struct {
 	snapshotDue chan struct{} // asks the keeper
 	keepers     sync.WaitGroup
 	setAside    asides
-	base        uint64        // of the log: what is below cannot be replayed
-	travels     chan struct{} // holds a token while a state of the past is made: one takes memory
-	imports     chan struct{} // holds a token while a state is imported
+	base        uint64                // of the log: what is below cannot be replayed
+	travels     chan struct{}         // holds a token while a state of the past is made: one takes memory
+	past        atomic.Pointer[state] // the last one that was made; nil: none is kept
+	imports     chan struct{}         // holds a token while a state is imported
 
 	// Owned by run.
 	clock   *clock

@@ -88,7 +88,7 @@ func (e *Engine) Health() Health {
 	p := e.published.Load()
 	h := Health{
 		Mode: "ready", Reasons: []string{},
-		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Chain: p.state.chain, Node: e.o.Node,
+		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Chain: p.state.chain, Hub: p.state.hub, Node: e.o.Node,
 		SetAside: e.setAside.all(),
 	}
 	h.Clock.AheadMS = max(0, int64(p.state.stamp.WallMS)-e.o.Now())

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
 )
 
 // View returns the newest durable state.
@@ -99,9 +100,6 @@ type tail struct {
 	next    uint64        // the index after the newest record
 	more    chan struct{} // closed by the next publish; nil: no watcher waits
 }
-
-// newTail returns an empty tail for a log whose next entry is next.
-func newTail(next uint64) *tail { return &tail{next: next} }
 
 // publish appends a group and wakes the watchers. It never waits for them.
 func (t *tail) publish(records []Record) {
@@ -279,6 +277,9 @@ func (e *Engine) submission(index uint64) ([]*Entry, error) {
 	return nil, fmt.Errorf("entry %d %w", index+uint64(len(all)), errNoEntry)
 }
 
+// pastFor is how long the last state of the past is kept for the next callers.
+const pastFor = time.Minute
+
 // ViewAt returns the state as it was after an entry. It replays the log from
 // the newest snapshot before that entry, for one caller at a time. It fails
 // with NotFound if the log ends before the entry, with Compacted if the state
@@ -291,6 +292,9 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 	}
 	if index > now.Index() {
 		return View{}, Errorf(NotFound, "entry %d does not exist yet: the log ends at %d", index, now.Index())
+	}
+	if past := e.past.Load(); past != nil && past.index == index {
+		return viewOf(past), nil
 	}
 	select {
 	case e.travels <- struct{}{}:
@@ -316,7 +320,7 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 		return View{}, err
 	}
 	r.snapshots = slices.DeleteFunc(r.snapshots, func(i uint64) bool { return i > index })
-	start, _, err := r.newestGood()
+	start, err := r.nearest(e.past.Load(), index)
 	if err != nil {
 		return View{}, err
 	}
@@ -324,7 +328,20 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 		return View{}, err
 	}
 	start.state.settle()
-	return viewOf(start.state.fork()), nil
+	past := start.state.fork()
+	e.past.Store(past)
+	time.AfterFunc(pastFor, func() { e.past.CompareAndSwap(past, nil) })
+	return viewOf(past), nil
+}
+
+// nearest returns a replay from a state of the past, if it is not after an index
+// and no snapshot is nearer, else from the newest good snapshot.
+func (r *recovery) nearest(past *state, index uint64) (*Replay, error) {
+	if n := len(r.snapshots); past != nil && past.index <= index && (n == 0 || past.index >= r.snapshots[n-1]) {
+		return r.from(past.thaw()), nil
+	}
+	start, _, err := r.newestGood()
+	return start, err
 }
 
 // checkStandsAlone returns an error if the index is inside an atomic batch or

@@ -236,3 +236,51 @@ func (c *command) assertPhase(value any, v View, from string) {
 		panic(fmt.Sprintf("%s: Phase, called again after Apply, returns %s, but the command is declared to end in %s: correct its Move or its Apply", c.Name, list(now), list(ends...)))
 	}
 }
+
+// logged is a record of the log, decoded and ready to be reduced again.
+type logged struct {
+	Record
+	x       *Entry // nil if err is set
+	err     error  // why it cannot be read, or cannot follow the record before it
+	call    *call  // nil for the engine's own commands, and if foreign or refused is set
+	foreign bool   // whether no domain has the command
+	refused *Error // why the payload does not fit the command
+}
+
+// knows reports whether a domain, or the engine itself, has a command.
+func (c *catalogue) knows(command string) bool {
+	return c.byName[command] != nil || (&Entry{Command: command}).isEngines()
+}
+
+// ready decodes records of the log. before is the record before them.
+func (c *catalogue) ready(before Record, batch []Record) []logged {
+	all := make([]logged, len(batch))
+	for i, rec := range batch {
+		all[i] = c.readyOne(before, rec)
+		before = rec
+	}
+	return all
+}
+
+func (c *catalogue) readyOne(before, rec Record) logged {
+	l := logged{Record: rec}
+	if l.x, l.err = Follow(before.Index, before.Chain, rec); l.err != nil || l.x.isEngines() {
+		return l
+	}
+	cmd, err := c.find(l.x.Command)
+	if l.foreign = err != nil; l.foreign {
+		return l
+	}
+	value, refused := cmd.decode(l.x.Payload)
+	if l.refused = refused; refused == nil {
+		l.call = &call{cmd: cmd, value: value, payload: l.x.Payload, verdicts: l.x.Guards}
+	}
+	return l
+}
+
+// ownEntry returns an entry of the engine's own that leaves the state as it is.
+func (s *state) ownEntry(now func() int64, node string, index uint64, command string, payload []byte) *Entry {
+	s.flush()
+	at := newClock(now, node, s.stamp).Next(Stamp{})
+	return &Entry{Index: index, HLC: at, Command: command, Payload: payload, StateHash: s.hash}
+}

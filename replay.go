@@ -1,11 +1,14 @@
 package swoosh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
+	"github.com/chorus-services/swoosh/internal/ahead"
 	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/keywindow"
 )
@@ -68,9 +71,7 @@ func (p *Replay) Snapshots() []uint64 { return p.r.snapshots }
 func (p *Replay) Base() (uint64, error) { return p.r.base, p.r.checkBase() }
 
 // Knows reports whether a domain, or the engine itself, has a command.
-func (p *Replay) Knows(command string) bool {
-	return p.r.cat.byName[command] != nil || command == ImportCommand || command == LossCommand || command == ReducerCommand
-}
+func (p *Replay) Knows(command string) bool { return p.r.cat.knows(command) }
 
 // Writer returns name and version of the program that last ran on the directory.
 // Both are empty if nothing there names one.
@@ -133,23 +134,60 @@ func (p *Replay) View() View {
 // cannot follow the one before, if its idempotency key was used before, and, with
 // CauseReducer, if these domains refuse it.
 func (p *Replay) Next(rec Record) (*Entry, error) {
-	if p.window == nil {
+	if err := p.loadKeys(); err != nil {
+		return nil, err
+	}
+	l := p.r.cat.readyOne(p.place(), rec)
+	return l.x, p.step(l)
+}
+
+// place returns where in the log the state is.
+func (p *Replay) place() Record { return Record{Index: p.state.index, Chain: p.state.chain} }
+
+// Through reduces the entries after the state, up to an index or the log's end,
+// and yields each when it was reduced. Errors are those of Next, of ctx, and a
+// *DamageError for entries that cannot be read.
+func (p *Replay) Through(ctx context.Context, to uint64) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
 		if err := p.loadKeys(); err != nil {
-			return nil, err
+			yield(nil, err)
+			return
+		}
+		p.through(ctx, to)(yield)
+	}
+}
+
+// readyBatch is how many records are decoded at a time, ahead of the reducer.
+const readyBatch = 128
+
+// through is Through without the keys, if they are not loaded.
+func (p *Replay) through(ctx context.Context, to uint64) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		for l, err := range ahead.Map(p.r.log.Read(p.state.index+1, to), p.place(), readyBatch, p.r.cat.ready) {
+			if err != nil {
+				err = &DamageError{Index: p.state.index + 1, Detail: err.Error(), Next: p.r.mend("--accept-loss")}
+			} else {
+				err = ctx.Err()
+			}
+			if err == nil {
+				err = p.step(l)
+			}
+			if !yield(l.x, err) || err != nil {
+				return
+			}
 		}
 	}
-	return p.step(rec)
 }
 
 // NextAnew is Next for domains that would have made another state: a submission
 // that they refuse has no effect, all of its batch included. refused says why.
 func (p *Replay) NextAnew(rec Record) (refused, err error) {
-	x, err := DecodeEntry(rec)
-	if err != nil {
-		return nil, err
+	l := p.r.cat.readyOne(p.place(), rec)
+	if l.x == nil {
+		return nil, l.err
 	}
-	if x.Index > p.refused {
-		if err := p.reduce(x); err != nil {
+	if x := l.x; x.Index > p.refused {
+		if err := p.reduce(l); err != nil {
 			var d *DamageError
 			if !errors.As(err, &d) || d.Cause != CauseReducer {
 				return nil, err
@@ -158,10 +196,10 @@ func (p *Replay) NextAnew(rec Record) (refused, err error) {
 			p.refused, refused = x.BatchEnd(), d
 		}
 	}
-	if x.Index == x.BatchEnd() {
+	if l.x.Index == l.x.BatchEnd() {
 		p.state.flush()
 	}
-	p.at(x, rec)
+	p.at(l)
 	return refused, nil
 }
 
@@ -203,24 +241,17 @@ func (r *recovery) fits(s *state) error {
 // from one index to another are lost, and the last of them had this chain. node
 // is for its stamp.
 func (p *Replay) SealLoss(node string, from, to uint64, chain Hash) Record {
-	payload := canon.Of[loss]().Append(nil, &loss{chain, from, to}, canon.Full)
-	return seal(chain, p.own(node, to+1, LossCommand, payload))
+	payload := canon.Of[loss]().Append(nil, &loss{chain, from, p.state.hub, to}, canon.Full)
+	return seal(chain, p.state.ownEntry(p.r.o.Now, node, to+1, LossCommand, payload))
 }
 
 // SealReducer returns an entry log.reducer after the state: these domains go on
 // from it.
 func (p *Replay) SealReducer(node string) Record {
 	payload := canon.Of[reducerChange]().Append(nil, &reducerChange{p.r.madeBy}, canon.Full)
-	x := p.own(node, p.state.index+1, ReducerCommand, payload)
+	x := p.state.ownEntry(p.r.o.Now, node, p.state.index+1, ReducerCommand, payload)
 	x.Changed = true
 	return seal(p.state.chain, x)
-}
-
-// own returns an entry of the engine's own that leaves the state as it is.
-func (p *Replay) own(node string, index uint64, command string, payload []byte) *Entry {
-	p.state.flush()
-	at := newClock(p.r.o.Now, node, p.state.stamp).Next(Stamp{})
-	return &Entry{Index: index, HLC: at, Command: command, Payload: payload, StateHash: p.state.hash}
 }
 
 // Save writes a snapshot of the state to a store.
@@ -241,7 +272,9 @@ const checkEvery = 4096
 func (r *recovery) from(s *state) *Replay { return &Replay{r: r, state: s} }
 
 func (p *Replay) loadKeys() (err error) {
-	p.window, err = p.r.keysAt(p.state.index, p.state.stamp)
+	if p.window == nil {
+		p.window, err = p.r.keysAt(p.state.index, p.state.stamp)
+	}
 	return err
 }
 
@@ -252,53 +285,42 @@ func (p *Replay) loadKeys() (err error) {
 func (p *Replay) run(ctx context.Context, to uint64, n uint64) error {
 	start := time.Now()
 	defer func() { p.cost += time.Since(start) }()
-	good := p.state.thaw()
-	told := start
-	var last *Entry
-	for rec, err := range p.r.log.Read(p.state.index+1, to) {
-		if err != nil {
-			return &DamageError{Index: p.state.index + 1, Detail: err.Error(), Next: p.r.mend("--accept-loss")}
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		x, err := p.step(rec)
+	good, told := p.state.thaw(), start
+	for x, err := range p.through(ctx, to) {
 		if err != nil {
 			return err
 		}
-		last = x
-		if x.Index%n == 0 || n == 1 {
+		if x.Index%n == 0 {
 			if err := p.check(ctx, x, good, n); err != nil {
 				return err
 			}
-			if n > 1 {
-				good = p.state.thaw()
-			}
+			good = p.state.thaw()
 		}
-		if p.progress != nil && time.Since(told) > tellEvery {
+		if time.Since(told) > tellEvery {
 			told = time.Now()
 			p.tell(to)
 		}
 	}
+	last := p.last
 	if last != nil {
 		if err := p.check(ctx, last, good, n); err != nil {
 			return err
 		}
 	}
-	if p.state.index < to {
-		return &DamageError{Index: p.state.index + 1, Detail: fmt.Sprintf("entries %d to %d are missing", p.state.index+1, to), Next: p.r.mend("--accept-loss")}
+	if next := p.state.index + 1; next <= to {
+		return &DamageError{Index: next, Detail: fmt.Sprintf("entries %d to %d are missing", next, to), Next: p.r.mend("--accept-loss")}
 	}
 	if last != nil && to == p.r.last && last.BatchEnd() > to {
 		return &DamageError{Index: to + 1, Detail: fmt.Sprintf("the batch of entries %d to %d is cut off", last.Batch.First, last.BatchEnd()), Next: p.r.mend("--accept-loss")}
 	}
-	if p.progress != nil {
-		p.tell(to)
-	}
+	p.tell(to)
 	return nil
 }
 
 func (p *Replay) tell(to uint64) {
-	p.progress(Progress{Applied: p.state.index - p.saved, Target: to - p.saved, Index: p.state.index, HLC: p.state.stamp})
+	if p.progress != nil {
+		p.progress(Progress{Applied: p.state.index - p.saved, Target: to - p.saved, Index: p.state.index, HLC: p.state.stamp})
+	}
 }
 
 // check holds the state hash against the entry's.
@@ -321,69 +343,58 @@ func (p *Replay) differs(x *Entry) *DamageError {
 	return p.r.other(x.Index, "%s says state_hash %s, replay gives %s", x.Command, x.StateHash, p.state.hash)
 }
 
-// other is the error of an entry of which these domains make another state.
-func (r *recovery) other(index uint64, format string, args ...any) *DamageError {
-	return &DamageError{Index: index, Detail: "the state differs: " + fmt.Sprintf(format, args...), Next: r.acceptReducer(), Cause: CauseReducer}
-}
-
 // step checks an entry's place in the log and reduces it.
-func (p *Replay) step(rec Record) (*Entry, error) {
-	damage := func(format string, args ...any) error {
-		return &DamageError{Index: rec.Index, Detail: fmt.Sprintf(format, args...), Next: p.r.mend("--accept-loss")}
+func (p *Replay) step(l logged) error {
+	damage := func(index uint64, format string, args ...any) error {
+		return &DamageError{Index: index, Detail: fmt.Sprintf(format, args...), Next: p.r.mend("--accept-loss")}
 	}
-	s := p.state
-	x, err := Follow(s.index, s.chain, rec)
-	if err != nil {
-		return nil, &DamageError{Index: s.index + 1, Detail: err.Error(), Next: p.r.mend("--accept-loss")}
+	if l.err != nil {
+		return damage(p.state.index+1, "%v", l.err)
 	}
-	if s.index > 0 && !x.HLC.After(s.stamp) {
-		return nil, damage("its stamp %s is not after %s", x.HLC, s.stamp)
+	x := l.x
+	if p.state.index > 0 && !x.HLC.After(p.state.stamp) {
+		return damage(x.Index, "its stamp %s is not after %s", x.HLC, p.state.stamp)
 	}
-	if err := p.reduce(x); err != nil {
-		return nil, err
+	if err := p.reduce(l); err != nil {
+		return err
 	}
-	p.at(x, rec)
+	p.at(l)
 	if p.window != nil && p.window.Add(x.IdempotencyKey, x.Index, keywindow.Stamp(x.HLC)) {
-		return nil, damage("its idempotency key was used before")
+		return damage(x.Index, "its idempotency key was used before")
 	}
-	return x, nil
+	return nil
 }
 
 // at goes on to an entry that was reduced.
-func (p *Replay) at(x *Entry, rec Record) {
-	p.last = x
-	p.state.follow(x.Index, x.HLC, rec.Chain)
+func (p *Replay) at(l logged) {
+	p.last = l.x
+	p.state.follow(l.x.Index, l.x.HLC, l.Chain)
 }
 
 // reduce does what the entry did. The engine's own entries come first.
-func (p *Replay) reduce(x *Entry) error {
-	switch x.Command {
-	case LossCommand, ReducerCommand:
-		return nil
-	case ImportCommand:
-		return p.importState(x)
-	}
+func (p *Replay) reduce(l logged) error {
+	x := l.x
 	refused := func(err error) error {
 		return p.r.other(x.Index, "%s was accepted, replay refuses it: %v", x.Command, err)
 	}
-	cmd, err := p.r.cat.find(x.Command)
-	if err != nil {
+	switch {
+	case x.Command == ImportCommand:
+		return p.importState(x)
+	case x.isEngines():
+		return nil
+	case l.foreign:
 		return p.r.foreign(x.Index, "the log has "+nameAll("command", []string{x.Command}))
+	case l.refused != nil:
+		return refused(l.refused)
 	}
-	value, decodeErr := cmd.decode(x.Payload)
-	if decodeErr != nil {
-		return refused(decodeErr)
-	}
-	c := &call{cmd: cmd, value: value, payload: x.Payload, verdicts: x.Guards}
-	run := func() *Error { return p.state.reduce(c, x.HLC, p.r.o.Assert) }
+	var err *Error
 	if p.trusting {
-		run = func() *Error { return p.state.force(c, x.HLC) }
+		err = p.state.force(l.call, x.HLC)
+	} else {
+		err = p.state.reduce(l.call, x.HLC, p.r.o.Assert)
 	}
-	if err := run(); err != nil {
-		if cause := errors.Unwrap(err); cause != nil {
-			return refused(cause)
-		}
-		return refused(err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return refused(cmp.Or(errors.Unwrap(err), error(err)))
 }

@@ -311,34 +311,63 @@ func (c *checksumReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// generations is how many snapshots are kept, beside the base.
-const generations = 3
+// How many snapshots are kept beside the base. The newest ones are for starts. The
+// older ones are spread over the log, so that every state of the past is near one.
+const (
+	generations = 3
+	olderMost   = 8
+	olderShare  = 4 // together they may be so many times as large as the newest one
+)
 
-// prune keeps the newest snapshots and the base, each with its key window. A
-// kill between a key window and its snapshot leaves one alone: it goes too.
-func prune(store SnapshotStore, base uint64) error {
-	all, err := listSnapshots(store)
+// prune keeps the newest snapshots and the base, each with its key window, and a
+// few older ones. A kill between a key window and its snapshot leaves one alone:
+// it goes too.
+func prune(files SnapshotStore, base uint64) error {
+	all, err := listSnapshots(files)
 	if err != nil {
 		return err
 	}
+	older, newest := all[:max(0, len(all)-generations)], all[max(0, len(all)-generations):]
 	var kept, snapshots []string
-	for n, i := range all {
-		snapshots = append(snapshots, SnapshotName(i))
-		if i == base || n >= len(all)-generations {
-			kept = append(kept, SnapshotName(i), KeysName(i))
-		}
+	for _, i := range append(newest, base) {
+		kept = append(kept, SnapshotName(i), KeysName(i))
 	}
-	files, err := store.List("snapshots")
+	for _, i := range spread(files, older, newest) {
+		kept = append(kept, SnapshotName(i))
+	}
+	for _, i := range all {
+		snapshots = append(snapshots, SnapshotName(i))
+	}
+	names, err := files.List("snapshots")
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
+	for _, f := range names {
 		ours := slices.Contains(snapshots, f) || strings.HasPrefix(f, "snapshots/keys-")
 		if ours && !slices.Contains(kept, f) {
-			err = errors.Join(err, store.Remove(f))
+			err = errors.Join(err, files.Remove(f))
 		}
 	}
 	return err
+}
+
+// spread chooses the older snapshots that stay.
+func spread(files SnapshotStore, older, newest []uint64) []uint64 {
+	if len(older) == 0 {
+		return nil
+	}
+	size := func(index uint64) int64 {
+		f, bytes, err := files.Open(SnapshotName(index))
+		if err == nil {
+			_ = f.Close() // It was not read.
+		}
+		return bytes
+	}
+	var sizes []int64
+	for _, i := range older {
+		sizes = append(sizes, size(i))
+	}
+	return store.Spread(older, sizes, newest[0], olderMost, olderShare*size(newest[len(newest)-1]))
 }
 
 // brokenFile is a snapshot or a key window that fails its checks.

@@ -26,14 +26,18 @@ const module = "github.com/chorus-services/swoosh"
 // TestImportArrows checks that every package imports only the packages of this
 // module that it may. Arrows point down only.
 func TestImportArrows(t *testing.T) {
-	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home", "internal/door", "internal/meter", "internal/openapi", "internal/store"}
+	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home", "internal/door", "internal/meter", "internal/openapi", "internal/store", "internal/record", "internal/twin", "internal/ahead"}
 	engine := append([]string{"", "noun", "repair"}, internal...)
 	allowed := map[string][]string{
 		"internal/canon":     {},
 		"internal/durable":   {},
 		"internal/badgerlog": {"internal/durable"},
 		"internal/journal":   {"internal/durable"},
-		"internal/home":      {"internal/durable", "internal/badgerlog"},
+		"internal/journal":   {"internal/durable"},
+		"internal/record":    {},
+		"internal/twin":      {"internal/durable", "internal/badgerlog", "internal/journal", "internal/record"},
+		"internal/ahead":     {},
+		"internal/home":      {"internal/durable", "internal/badgerlog", "internal/journal"},
 		"internal/statehash": {"internal/canon"},
 		"internal/keywindow": {},
 		"internal/door":      {},

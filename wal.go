@@ -153,11 +153,17 @@ const (
 	ReducerCommand = "log.reducer"  // continues with domains whose code has changed
 )
 
+// isEngines reports whether an entry's command is one of the engine's own.
+func (e *Entry) isEngines() bool {
+	return e.Command == ImportCommand || e.Command == LossCommand || e.Command == ReducerCommand
+}
+
 // loss is the payload of log.loss. It names the entries whose effects are
 // accepted as lost, and is the only gap that a log may have.
 type loss struct {
-	Chain Hash   `json:"chain"` // of entry To; the loss entry continues it
-	From  uint64 `json:"from"`  // To+1 if a snapshot holds the effects of all missing entries
+	Chain Hash   `json:"chain"`        // of entry To; the loss entry continues it
+	From  uint64 `json:"from"`         // To+1 if a snapshot holds the effects of all missing entries
+	Hub   Hash   `json:"hub,omitzero"` // the log's identity, if it is known
 	To    uint64 `json:"to"`
 }
 

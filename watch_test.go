@@ -64,7 +64,7 @@ type watched struct {
 
 func newWatched(next uint64) watched {
 	log := &keptLog{WAL: NewMemWAL()}
-	e := &Engine{o: new(Options), meters: meter.New(), wal: log, tail: newTail(next), intake: newIntake()}
+	e := &Engine{o: new(Options), meters: meter.New(), wal: log, tail: &tail{next: next}, intake: newIntake()}
 	e.published.Store(&published{state: &state{position: position{index: next - 1}}})
 	return watched{e, log}
 }
@@ -109,7 +109,7 @@ func TestTail(t *testing.T) {
 	t.Run("holds the newest records, and knows what is older", func(t *testing.T) {
 		rapid.Check(t, func(r *rapid.T) {
 			first := rapid.Uint64Range(1, 9).Draw(r, "first")
-			tl, next := newTail(first), first
+			tl, next := &tail{next: first}, first
 			for range rapid.IntRange(0, 12).Draw(r, "groups") {
 				group := watchGroup(next, rapid.IntRange(1, 5).Draw(r, "count"), rapid.SampledFrom([]int{10, 200 << 10, 600 << 10, 1 << 20}).Draw(r, "bytes"))
 				tl.publish(group)
@@ -138,7 +138,7 @@ func TestTail(t *testing.T) {
 		})
 	})
 	t.Run("what was read stays when the tail moves on", func(t *testing.T) {
-		tl := newTail(1)
+		tl := &tail{next: 1}
 		tl.publish(watchGroup(1, 3, 10))
 		records, _, _ := tl.read(1, 3)
 		tl.publish(watchGroup(4, 3, 1<<20))
@@ -147,7 +147,7 @@ func TestTail(t *testing.T) {
 		require.True(t, behind)
 	})
 	t.Run("wakes everybody once there is more", func(t *testing.T) {
-		tl := newTail(1)
+		tl := &tail{next: 1}
 		_, _, one := tl.read(1, 1)
 		_, _, two := tl.read(7, 1)
 		tl.publish(nil)

@@ -36,7 +36,7 @@ func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue
 			c.differs = start.foreign
 			return c, nil
 		}
-		end, err := s.replayTrail(ctx, p.Over(c.log), c.log, start.view, t.index)
+		end, err := s.replayTrail(ctx, p.Over(c.log), start.view, t.index)
 		var d *swoosh.DamageError
 		switch {
 		case err == nil:
@@ -66,21 +66,12 @@ func (l *relics) start(p *trail, base uint64) *anchor {
 
 // replayTrail replays the entries after a state up to an index. Where an entry
 // is damaged that counts more than that the state differs before it.
-func (s *site) replayTrail(ctx context.Context, p *swoosh.Replay, log swoosh.WAL, start swoosh.View, to uint64) (*swoosh.Replay, error) {
+func (s *site) replayTrail(ctx context.Context, p *swoosh.Replay, start swoosh.View, to uint64) (*swoosh.Replay, error) {
 	p.From(start)
 	tell := newTicker(s.o.Progress, start.Index(), to)
 	at := start.Index()
 	var differs error
-	for rec, err := range log.Read(at+1, to) {
-		if err == nil {
-			err = ctx.Err()
-		} else {
-			err = &swoosh.DamageError{Index: at + 1, Detail: err.Error()}
-		}
-		var x *swoosh.Entry
-		if err == nil {
-			x, err = p.Next(rec)
-		}
+	for x, err := range p.Through(ctx, to) {
 		if err != nil {
 			return nil, err
 		}

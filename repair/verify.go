@@ -104,17 +104,9 @@ func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (n uint64, keys,
 	_, last := s.log.Bounds()
 	tell := newTicker(s.o.Progress, from, last)
 	var end *swoosh.Entry
-	for rec, err := range s.log.Read(from+1, math.MaxUint64) {
+	for x, err := range p.Through(ctx, math.MaxUint64) {
 		if err == nil {
-			err = ctx.Err()
-		} else {
-			err = &swoosh.DamageError{Index: from + n + 1, Detail: err.Error(), Next: s.run("repair", "--accept-loss")}
-		}
-		if err == nil {
-			end, err = p.Next(rec)
-		}
-		if err == nil {
-			err = p.Check()
+			end, err = x, p.Check()
 		}
 		if err != nil {
 			return n, nil, err
