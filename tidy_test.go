@@ -33,7 +33,6 @@ func TestImportArrows(t *testing.T) {
 		"internal/durable":   {},
 		"internal/badgerlog": {"internal/durable"},
 		"internal/journal":   {"internal/durable"},
-		"internal/journal":   {"internal/durable"},
 		"internal/record":    {},
 		"internal/twin":      {"internal/durable", "internal/badgerlog", "internal/journal", "internal/record"},
 		"internal/ahead":     {},
