@@ -203,7 +203,7 @@ func (j *Journal) Bounds() (first, last uint64) {
 }
 
 func (j *Journal) bounds() (first, last uint64) {
-	if j.last == 0 {
+	if len(j.files) == 0 || j.last == 0 {
 		return 0, 0
 	}
 	return min(j.files[0].first, j.last), j.last // The only file may be raw and empty.
