@@ -199,7 +199,7 @@ func TestAppendAndRead(t *testing.T) {
 				require.Fail(t, "an empty journal has no groups")
 			}
 			require.NoError(t, j.Room())
-			fill(t, j, 500, 5, 40<<10)
+			fill(t, j, 500, 5, 20<<10)
 			require.Equal(t, []span{{1, 500}}, readable(t, j))
 			require.NoError(t, j.Seal(context.Background()))
 			require.Equal(t, []span{{1, 500}}, readable(t, j))
