@@ -203,7 +203,7 @@ func (j *Journal) Bounds() (first, last uint64) {
 }
 
 func (j *Journal) bounds() (first, last uint64) {
-	if j.last == 0 {
+	if len(j.files) == 0 || j.last == 0 {
 		return 0, 0
 	}
 	return min(j.files[0].first, j.last), j.last // The only file may be raw and empty.
@@ -234,7 +234,7 @@ func (j *Journal) Append(g Group) error {
 	}
 	h := header{plain, g.First, g.Last, 0, len(g.Body), g.Before, g.After}
 	w.buf = appendRecord(w.buf[:0], h, g.Body)
-	w.buf = append(w.buf, make([]byte, size-len(w.buf))...)
+	w.buf = append(w.buf, zeros[:size-len(w.buf)]...)
 	_, err := w.file.WriteAt(w.buf, w.at)
 	if err == nil {
 		err = w.file.Datasync()

@@ -9,12 +9,15 @@ import (
 	"hash/crc32"
 	"iter"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -196,7 +199,7 @@ func TestAppendAndRead(t *testing.T) {
 				require.Fail(t, "an empty journal has no groups")
 			}
 			require.NoError(t, j.Room())
-			fill(t, j, 500, 5, 40<<10)
+			fill(t, j, 500, 5, 20<<10)
 			require.Equal(t, []span{{1, 500}}, readable(t, j))
 			require.NoError(t, j.Seal(context.Background()))
 			require.Equal(t, []span{{1, 500}}, readable(t, j))
@@ -245,4 +248,49 @@ func TestAppendRefuses(t *testing.T) {
 func sum(record []byte) {
 	c := crc32.Update(crc32.Checksum(record[:sumAt], castagnoli), castagnoli, record[headerBytes:])
 	binary.BigEndian.PutUint32(record[sumAt:], c)
+}
+
+// Readers, the scrub and healing run beside the writer.
+func TestBesideTheWriter(t *testing.T) {
+	j := open(t, newMem(t), dir)
+	fill(t, j, 10, 5, 100)
+	var others sync.WaitGroup
+	done := make(chan struct{})
+	beside := func(do func() error) {
+		others.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					assert.NoError(t, do())
+				}
+			}
+		})
+	}
+	beside(func() error {
+		next := uint64(1)
+		for g, err := range j.Read(1, math.MaxUint64) {
+			if err != nil || g.First != next {
+				return fmt.Errorf("%d instead of %d: %w", g.First, next, err)
+			}
+			next = g.Last + 1
+		}
+		return nil
+	})
+	beside(func() error {
+		damage, err := j.Check(context.Background(), func(int) {})
+		assert.Empty(t, damage)
+		return errors.Join(err, j.Heal(other(), aside))
+	})
+	beside(j.Room)
+	for to := uint64(15); to <= 1000; to += 5 {
+		fill(t, j, to, 5, 400)
+		if to > 100 {
+			j.Release(to - 100)
+		}
+	}
+	close(done)
+	others.Wait()
+	require.Equal(t, []span{{1, 1000}}, readable(t, j))
 }

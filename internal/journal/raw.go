@@ -16,7 +16,7 @@ import (
 // when their entries are safe.
 const sparesMost = 2
 
-// zeros are what a new raw file is filled with, a piece at a time.
+// zeros fill new raw files, a piece at a time, and the ends of records.
 var zeros [256 << 10]byte
 
 func spareName(n int) string { return fmt.Sprintf("spare-%d.raw", n) }
@@ -115,9 +115,9 @@ func (j *Journal) openRaw(name string) (durable.File, error) {
 	return j.fs.OpenFile(j.path(name), os.O_RDWR, 0)
 }
 
-// Room reports whether a group of the largest size is sure to find room, and
-// makes a file for it if need be. errors.Is(err, syscall.ENOSPC) if the disk is
-// full.
+// Room returns nil if a group of the largest size is sure to find room, for which
+// it makes a file if need be; errors.Is(err, syscall.ENOSPC) if the disk is full.
+// A later group takes that room.
 func (j *Journal) Room() error {
 	w := &j.writer
 	w.Lock()
