@@ -18,9 +18,9 @@ const (
 // own name, Badger would delete it.
 const unnamedSuffix = ".unnamed"
 
-var badgerFile = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK)$`)
+var badgerFile = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK|ballast)$`)
 
-// IsFile reports whether name is a name that Badger gives to files.
+// IsFile reports whether a log has files of this name.
 func IsFile(name string) bool { return badgerFile.MatchString(name) }
 
 // IsMemtable reports whether a file with this name holds the newest values,

@@ -74,26 +74,34 @@ func checkEnds(name string) (first []byte, err error) {
 	return first, nil
 }
 
-// lastValue returns the greatest key of a table, or 0 if it has no value.
-func lastValue(name string) (last uint64, err error) {
+// describe returns the description of a table file. The tail key, which may be the
+// last, is no value.
+func describe(name string) (d Table, err error) {
 	t, err := openTable(name)
 	if err != nil {
-		return 0, err
+		return Table{}, err
 	}
 	defer t.Close() // It was only read.
 	x, err := t.index()
 	if err != nil {
-		return 0, err
+		return Table{}, err
 	}
-	for i := x.blocks() - 1; i >= 0 && last == 0; i-- {
+	d.Keys, d.MaxVersion = int(x.table.KeyCount()), x.table.MaxVersion()
+	if _, key := x.place(0); len(key) == 8+8 {
+		d.First = binary.BigEndian.Uint64(key)
+	}
+	for i := x.blocks() - 1; i >= 0 && d.Last == 0; i-- {
 		at, _ := x.place(i)
 		content, _, err := t.block(at)
 		if err != nil {
-			return 0, err
+			return Table{}, err
 		}
+		_, offsets, _ := cutOffsets(content)
+		d.Keys -= len(offsets)
 		for v := range valuesOf(content) {
-			last = v.Key
+			d.Last = v.Key
+			d.Keys++
 		}
 	}
-	return last, nil
+	return d, nil
 }

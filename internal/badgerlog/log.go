@@ -19,8 +19,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -44,20 +44,22 @@ type Log struct {
 	db     *badger.DB
 	dir    string
 	mapped string // dir as /proc/self/maps names it
-	disk   Disk
+	room   *room
 	fault  *logger
 	unlock func() error // of the directory
 
 	// Owned by Append.
-	fresh int  // bytes appended since the tables were paged out
-	tail  bool // the log has the tail key
+	fresh   int    // bytes appended since the tables were paged out
+	tail    bool   // the log has the tail key
+	version uint64 // of the last commit
 
+	tables   tables
 	flushing sync.Mutex
 	flushed  uint64 // what Flushed last returned
 
 	// Badger unmaps its files when it closes, so all readers must be done by
 	// then.
-	closing sync.Mutex
+	state   sync.Mutex
 	closed  bool
 	readers sync.WaitGroup
 }
@@ -76,7 +78,7 @@ func Open(dir string, disk Disk, log *slog.Logger) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{dir: dir, mapped: mappedAs(dir), disk: disk, fault: &logger{log: log}, unlock: unlock}
+	l := &Log{dir: dir, mapped: mappedAs(dir), room: &room{dir: dir, disk: disk}, tables: tables{dir: dir}, fault: &logger{log: log}, unlock: unlock}
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
@@ -90,34 +92,77 @@ func (l *Log) open() (err error) {
 	if err := checkFiles(l.dir); err != nil {
 		return err
 	}
-	if l.db, err = openChecked(l.dir, l.fault); err != nil {
+	if err := l.room.hold(); err != nil {
 		return err
 	}
+	if l.db, err = openChecked(l.dir, l.fault); err != nil {
+		return errors.Join(err, l.room.close())
+	}
 	if err := l.ready(); err != nil {
-		return errors.Join(err, l.db.Close())
+		return errors.Join(err, l.db.Close(), l.room.close())
 	}
 	return nil
 }
 
-// ready does what is left once Badger is open. A process that was killed may not
-// have synced the manifest, on which Flushed relies.
+// ready does what is left once Badger is open.
 func (l *Log) ready() (err error) {
-	if err := l.dropUnnamed(); err != nil {
+	if err := l.room.open(); err != nil {
 		return err
 	}
-	if err := syncFile(filepath.Join(l.dir, badger.ManifestFilename)); err != nil {
+	if err := l.guard(func() error { l.version = l.db.MaxVersion(); return nil }); err != nil {
+		return err
+	}
+	l.guardTables()
+	if err := l.dropUnnamed(); err != nil {
 		return err
 	}
 	l.tail, err = l.has(tailKey)
 	return err
 }
 
+// guardTables keeps room for the tables that Badger writes of all commits so far,
+// until it has written and compacted them.
+func (l *Log) guardTables() {
+	if !l.enter() {
+		return
+	}
+	version, done := l.version, make(chan struct{})
+	l.room.writing.Add(1)
+	go l.room.watch(done)
+	go func() {
+		defer l.readers.Done()
+		defer l.room.writing.Add(-1)
+		defer close(done)
+		for !l.closing() && !l.inLastLevel(version) {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+}
+
+// inLastLevel reports whether all commits up to a version are in tables of the
+// last level.
+func (l *Log) inLastLevel(version uint64) bool {
+	levels := l.db.Levels()
+	for _, level := range levels[:len(levels)-1] {
+		if level.NumTables > 0 {
+			return false
+		}
+	}
+	reached, err := l.tables.maxVersion()
+	return err == nil && reached >= version
+}
+
 // Append writes values in one commit. A kill of the process does not lose it, a
 // power cut may: see Flushed. Keys and version must be greater than those of the
 // previous commit, and no key may be greater than version. An error means that
-// the outcome is unknown. After Badger has logged an error, every Append fails.
+// the outcome is unknown, unless it satisfies errors.Is with syscall.ENOSPC or
+// syscall.EDQUOT: then nothing was written, and Append works again once there is
+// space. After Badger has logged an error, every Append fails.
 func (l *Log) Append(version uint64, values []Value) error {
 	if err := l.fault.tripped(); err != nil {
+		return err
+	}
+	if err := l.room.ready(); err != nil {
 		return err
 	}
 	txn := l.db.NewTransactionAt(version, true)
@@ -137,6 +182,12 @@ func (l *Log) Append(version uint64, values []Value) error {
 		return err
 	}
 	l.tail = true
+	if rotated, err := l.room.rotated(); err != nil {
+		return err
+	} else if rotated {
+		l.guardTables() // Of the commits before this one.
+	}
+	l.version = version
 	if l.fresh >= pageOutBytes && l.enter() {
 		l.fresh = 0
 		go func() {
@@ -149,24 +200,38 @@ func (l *Log) Append(version uint64, values []Value) error {
 
 // enter registers a reader. It returns false once Close has begun.
 func (l *Log) enter() bool {
-	l.closing.Lock()
-	defer l.closing.Unlock()
+	l.state.Lock()
+	defer l.state.Unlock()
 	if !l.closed {
 		l.readers.Add(1)
 	}
 	return !l.closed
 }
 
+// closing reports whether Close has begun.
+func (l *Log) closing() bool {
+	l.state.Lock()
+	defer l.state.Unlock()
+	return l.closed
+}
+
 // Close waits for the reads in progress and closes the log. If the disk has no
 // room for what Badger writes on closing, Close fails and leaves the log as a
-// crash would, which loses nothing.
+// kill would, which loses nothing.
 func (l *Log) Close() error {
-	l.closing.Lock()
+	l.state.Lock()
 	l.closed = true
-	l.closing.Unlock()
+	l.state.Unlock()
 	l.readers.Wait()
-	if err := CheckRoom(l.disk, l.dir); err != nil {
+	if err := l.room.release(); err != nil {
 		return err
 	}
-	return errors.Join(l.db.Close(), l.unlock())
+	if err := checkRoom(l.room.disk, l.dir, ballastBytes, "closing"); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go l.room.watch(done)
+	err := l.db.Close()
+	close(done)
+	return errors.Join(err, l.room.close(), l.unlock())
 }

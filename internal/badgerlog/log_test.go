@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4/options"
@@ -152,7 +153,8 @@ func TestRoom(t *testing.T) {
 	d := &disk{RoomBytes}
 	require.NoError(t, CheckRoom(d, "/log"))
 	d.free--
-	require.EqualError(t, CheckRoom(d, "/log"), "only 67108863 bytes are free in /log, but opening or closing its log needs 67108864: free some space")
+	require.EqualError(t, CheckRoom(d, "/log"), "only 100663295 bytes are free in /log, but opening its log needs 100663296: free some space: no space left on device")
+	require.ErrorIs(t, CheckRoom(d, "/log"), syscall.ENOSPC)
 	require.ErrorIs(t, CheckRoom(durable.NewMem(), "/missing"), os.ErrNotExist)
 
 	d.free = 1 << 40
@@ -160,8 +162,8 @@ func TestRoom(t *testing.T) {
 	l, err := Open(dir, d, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.NoError(t, l.Append(1, []Value{{1, []byte("a")}}))
-	d.free = RoomBytes - 1
-	require.ErrorContains(t, l.Close(), strconv.Itoa(RoomBytes)+": free some space")
+	d.free = ballastBytes - 1
+	require.ErrorContains(t, l.Close(), "closing its log needs "+strconv.Itoa(ballastBytes)+": free some space")
 
 	copied := filepath.Join(t.TempDir(), "as a crash leaves it")
 	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))

@@ -1,8 +1,6 @@
 package badgerlog
 
 import (
-	"fmt"
-
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 )
@@ -22,9 +20,18 @@ const (
 	// holds 15 % of the memtable: 2 516 582 bytes.
 	MaxAppendBytes = 2_400_000
 
-	// RoomBytes is the free disk space that Badger may need to open or close a
-	// log: two memtables, and the tables that they become.
-	RoomBytes = 64 << 20
+	// RoomBytes is the free disk space that opening a log may take: for two
+	// memtable files, the ballast, and some files that are small.
+	RoomBytes = 96 << 20
+
+	// memtableRoom is more than Badger writes to a memtable file: it begins a new
+	// one when one is full, and an append, with up to 42 bytes for each of its up
+	// to 21 000 values, goes into one file.
+	memtableRoom = memtableBytes + 4<<20
+
+	// ballastBytes is more than the tables take that a memtable becomes, in the
+	// first level and, together with one that is there, in the last.
+	ballastBytes = 48 << 20
 
 	blockBytes    = 64 << 10 // of a table: what is read and checked at once
 	memtableBytes = 16 << 20
@@ -58,20 +65,4 @@ func badgerOptions(dir string) badger.Options {
 		WithMetricsEnabled(false)
 	o.TableSizeMultiplier = 1
 	return o
-}
-
-// Disk reports the free bytes of the file system that holds a directory.
-type Disk interface {
-	Free(dir string) (uint64, error)
-}
-
-// CheckRoom fails if the disk that holds dir has less than RoomBytes free.
-// Badger maps its files, so a full disk causes no error: the kernel kills the
-// process (SIGBUS).
-func CheckRoom(disk Disk, dir string) error {
-	free, err := disk.Free(dir)
-	if err == nil && free < RoomBytes {
-		err = fmt.Errorf("only %d bytes are free in %s, but opening or closing its log needs %d: free some space", free, dir, RoomBytes)
-	}
-	return err
 }

@@ -1,6 +1,7 @@
 package badgerlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,9 +33,11 @@ func (l *Log) Read(from, version uint64) iter.Seq2[Value, error] {
 		c := &cursor{log: l}
 		defer c.close()
 		err := c.open(version, false)
-		if err == nil {
-			err = c.seekBefore(from)
+		if err != nil {
+			l.readTables(from, version)(yield)
+			return
 		}
+		err = c.seekBefore(from)
 		for err == nil {
 			var v Value
 			var ok bool
@@ -47,6 +50,36 @@ func (l *Log) Read(from, version uint64) iter.Seq2[Value, error] {
 		}
 		yield(Value{}, err)
 	}
+}
+
+// readTables is Read without Badger, which reads nothing once it has failed to make
+// a memtable file. It yields what is in tables.
+func (l *Log) readTables(from, version uint64) iter.Seq2[Value, error] {
+	return onward(from, func(yield func(Value, error) bool) {
+		tables, err := l.Tables()
+		if err != nil {
+			yield(Value{}, err)
+			return
+		}
+		begin := 0 // the last table that begins up to from
+		for begin+1 < len(tables) && tables[begin+1].First <= from {
+			begin++
+		}
+		for _, t := range tables[min(begin, len(tables)):] {
+			more := true
+			err := l.CheckTable(t.ID, func(block iter.Seq[Value]) {
+				for v := range block {
+					more = more && v.Key <= version && yield(Value{v.Key, bytes.Clone(v.Bytes)}, nil)
+				}
+			})
+			if err != nil && more {
+				yield(Value{}, err)
+			}
+			if err != nil || !more {
+				return
+			}
+		}
+	})
 }
 
 // Ends returns the first key and the last value, or zeros if the log is empty.

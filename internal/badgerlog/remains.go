@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"iter"
+	"math"
 	"slices"
 	"sort"
 )
@@ -62,21 +63,34 @@ func (r *Remains) Bounds() (first, last uint64) {
 // is missing. The caller owns the bytes. A block that can no longer be read is an
 // error, which ends it.
 func (r *Remains) Read(from uint64) iter.Seq2[Value, error] {
-	return from2(from, func(yield func(Value, error) bool) {
+	return onward(from, func(yield func(Value, error) bool) {
 		blocks := r.Blocks()
 		defer blocks.Close()
+		var pending []Value // of blocks that may overlap the next one
+		passes := func(key uint64) bool {
+			for len(pending) > 0 && pending[0].Key < key {
+				if !yield(pending[0], nil) {
+					return false
+				}
+				pending = pending[1:]
+			}
+			return true
+		}
 		for _, s := range r.spans[r.begin(from):] {
+			if !passes(s.first) {
+				return
+			}
 			values, err := blocks.Values(s.at)
 			if err != nil {
 				yield(Value{}, err)
 				return
 			}
 			for v := range values {
-				if !yield(v, nil) {
-					return
-				}
+				pending = append(pending, Value{v.Key, bytes.Clone(v.Bytes)})
 			}
+			slices.SortStableFunc(pending, func(a, b Value) int { return cmp.Compare(a.Key, b.Key) })
 		}
+		passes(math.MaxUint64)
 	})
 }
 
@@ -92,21 +106,21 @@ func (r *Remains) begin(from uint64) int {
 	return 0
 }
 
-// from2 yields of values the one with the greatest key up to from, if there is
-// one, and all after it, each key once, with bytes of their own.
-func from2(from uint64, values iter.Seq2[Value, error]) iter.Seq2[Value, error] {
+// onward yields of ordered values the one with the greatest key up to from, if
+// there is one, and all after it, each key once.
+func onward(from uint64, values iter.Seq2[Value, error]) iter.Seq2[Value, error] {
 	return func(yield func(Value, error) bool) {
-		var before Value // the greatest up to from, until it is yielded
+		var before Value // the greatest below from, until it is yielded
 		var last uint64
 		for v, err := range values {
-			if err != nil {
+			switch {
+			case err != nil:
 				yield(Value{}, err)
 				return
-			}
-			if v.Key <= last {
+			case v.Key <= last:
 				continue
 			}
-			last, v.Bytes = v.Key, bytes.Clone(v.Bytes)
+			last = v.Key
 			if v.Key < from {
 				before = v
 				continue

@@ -2,11 +2,14 @@ package badgerlog
 
 import (
 	"cmp"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
+	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 	badgertable "github.com/dgraph-io/badger/v4/table"
@@ -33,41 +36,71 @@ var (
 )
 
 // Tables returns the tables of the log, by their first keys. Values that are not
-// in a table yet are in memory and in Badger's memtable files.
+// in a table yet are in memory and in Badger's memtable files. A file that is
+// damaged or missing is a *Damage, if what describes it is not known yet.
 func (l *Log) Tables() ([]Table, error) {
 	if !l.enter() {
 		return nil, ErrClosed
 	}
 	defer l.readers.Done()
-	var all []Table
-	for _, info := range l.db.Tables() {
-		t := Table{ID: info.ID, Keys: int(info.KeyCount), MaxVersion: info.MaxVersion}
-		t.First, _ = numberOf(info.Left)
-		var ok bool
-		if t.Last, ok = numberOf(info.Right); !ok {
-			t.Keys--
-			var err error
-			t.Last, err = lastValue(l.nameOf(t.ID))
-			if err != nil && l.isTable(t.ID) {
-				return nil, tableError(l.nameOf(t.ID), err)
-			}
-			if err != nil {
-				return l.Tables() // A compaction has replaced it meanwhile.
-			}
+	return l.tables.list()
+}
+
+// tables describes the tables that the manifest names. It does not ask Badger,
+// which reads mapped files for that while it holds a lock: a fault would leave
+// the lock behind.
+type tables struct {
+	dir   string
+	mutex sync.Mutex
+	known map[uint64]Table // those of the last list
+}
+
+func (t *tables) list() ([]Table, error) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	for {
+		named, err := readManifest(t.dir, nil)
+		if err != nil {
+			return nil, err
 		}
-		all = append(all, t)
+		known, err := t.describe(named)
+		if err != nil { // A compaction may have removed the file meanwhile.
+			if again, e := readManifest(t.dir, nil); e == nil && !maps.Equal(again, named) {
+				continue
+			}
+			return nil, err
+		}
+		t.known = known
+		all := slices.Collect(maps.Values(known))
+		slices.SortFunc(all, func(a, b Table) int { return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.ID, b.ID)) })
+		return all, nil
 	}
-	slices.SortFunc(all, func(a, b Table) int { return cmp.Compare(a.First, b.First) })
+}
+
+func (t *tables) describe(named map[uint64]badger.TableManifest) (map[uint64]Table, error) {
+	all := make(map[uint64]Table, len(named))
+	for id := range named {
+		d, ok := t.known[id]
+		if !ok {
+			name := badgertable.NewFilename(id, t.dir)
+			var err error
+			if d, err = describe(name); err != nil {
+				return nil, tableError(name, err)
+			}
+			d.ID = id
+		}
+		all[id] = d
+	}
 	return all, nil
 }
 
-// numberOf returns the key of a value from Badger's key, which ends with a
-// version. ok is false for the tail key.
-func numberOf(key []byte) (n uint64, ok bool) {
-	if len(key) != 8+8 {
-		return 0, false
+// maxVersion returns the greatest version in a table.
+func (t *tables) maxVersion() (version uint64, err error) {
+	all, err := t.list()
+	for _, d := range all {
+		version = max(version, d.MaxVersion)
 	}
-	return binary.BigEndian.Uint64(key), true
+	return version, err
 }
 
 // CheckTable reads a whole table file, not through Badger, and checks it against
@@ -81,31 +114,28 @@ func (l *Log) CheckTable(id uint64, visit func(iter.Seq[Value])) error {
 	}
 	defer l.readers.Done()
 	err := checkTable(l.nameOf(id), visit)
-	if err != nil && !l.isTable(id) { // Badger empties a file before it removes it.
-		return fmt.Errorf("table %d: %w", id, fs.ErrNotExist)
+	if err == nil {
+		return nil
 	}
-	if err != nil {
-		return tableError(l.nameOf(id), err)
+	if named, e := readManifest(l.dir, nil); e == nil { // Badger empties a file before it removes it.
+		if _, is := named[id]; !is {
+			return fmt.Errorf("table %d: %w", id, fs.ErrNotExist)
+		}
 	}
-	return nil
+	return tableError(l.nameOf(id), err)
 }
 
 func (l *Log) nameOf(id uint64) string { return badgertable.NewFilename(id, l.dir) }
 
-// isTable reports whether a table is in the log now.
-func (l *Log) isTable(id uint64) bool {
-	return slices.ContainsFunc(l.db.Tables(), func(t badger.TableInfo) bool { return t.ID == id })
-}
-
 // Flushed returns the greatest version up to which all commits are in tables that
 // are durable; 0 if there is none. It never decreases. A power cut can take the
-// others, so the caller keeps them elsewhere. Flushed looks at all tables: it is
+// others, so the caller keeps them elsewhere. Flushed reads the manifest: it is
 // not for every commit.
 //
-// Badger syncs a table before it names it in the manifest, and the manifest
-// before it lists the table, but not the directory in which the table is. It
-// writes memtables in the order of their commits. After an error of Badger's,
-// which may be a failed sync, the version stays as it is.
+// Badger writes memtables in the order of their commits, and syncs a table before
+// it names it in the manifest. It does not sync the directory in which the table
+// is, and a process that was killed may not have synced the manifest. After an
+// error of Badger's, which may be a failed sync, the version stays as it is.
 func (l *Log) Flushed() uint64 {
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
@@ -113,17 +143,15 @@ func (l *Log) Flushed() uint64 {
 		return l.flushed
 	}
 	defer l.readers.Done()
-	version := l.flushed
-	for _, t := range l.db.Tables() {
-		version = max(version, t.MaxVersion)
-	}
-	if version == l.flushed || l.fault.tripped() != nil {
+	version, err := l.tables.maxVersion()
+	if err != nil || version <= l.flushed {
 		return l.flushed
 	}
-	if err := durable.OS().SyncDir(l.dir); err != nil {
-		l.fault.Errorf("directory %s: %v", l.dir, err)
-		return l.flushed
+	if err := errors.Join(syncFile(filepath.Join(l.dir, badger.ManifestFilename)), durable.OS().SyncDir(l.dir)); err != nil {
+		l.fault.Errorf("sync of the manifest: %v", err)
 	}
-	l.flushed = version
-	return version
+	if l.fault.tripped() == nil {
+		l.flushed = version
+	}
+	return l.flushed
 }

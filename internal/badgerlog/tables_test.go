@@ -28,6 +28,15 @@ func settle(t testing.TB, l *Log) []Table {
 	return tables
 }
 
+// copyDir copies the directory of an open log, once Badger does not change it.
+func copyDir(t testing.TB, to, from string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		require.NoError(t, os.RemoveAll(to))
+		return os.CopyFS(to, os.DirFS(from)) == nil
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
 // fill appends values, in commits of at most 2 MB.
 func fill(t testing.TB, l *Log, values []Value) {
 	t.Helper()
@@ -62,7 +71,7 @@ func TestFlushed(t *testing.T) {
 
 	// What is not in a table goes, as in a power cut.
 	cut := filepath.Join(t.TempDir(), "log")
-	require.NoError(t, os.CopyFS(cut, os.DirFS(dir)))
+	copyDir(t, cut, dir)
 	memtables, err := filepath.Glob(filepath.Join(cut, "*.mem"))
 	require.NoError(t, err)
 	for _, name := range memtables {
@@ -70,10 +79,11 @@ func TestFlushed(t *testing.T) {
 	}
 	left := open(t, cut)
 	values := read(t, left, 1, next)
-	require.Len(t, values, int(flushed), "all commits up to the version")
-	require.Equal(t, flushed, values[len(values)-1].Key)
-	require.Equal(t, flushed, left.Flushed())
+	require.GreaterOrEqual(t, left.Flushed(), flushed)
+	require.Equal(t, int(left.Flushed()), len(values), "all commits up to the version")
+	require.Equal(t, left.Flushed(), values[len(values)-1].Key)
 	require.NoError(t, left.Close())
+	flushed = l.Flushed()
 
 	l.fault.Errorf("a sync failed")
 	require.Equal(t, flushed, l.Flushed())
