@@ -205,7 +205,7 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	}
 	s := newState(r.defs, r.o.Node)
 	at := Progress{Bytes: size, HLC: Stamp{Node: r.o.Node}}
-	head, err := readSnapshot(&loading{Reader: f, at: at, tell: r.o.Progress, told: time.Now()}, s)
+	head, err := readSnapshot(&loading{Reader: f, at: at, tell: r.o.Progress, told: time.Now()}, s, r.madeBy)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

@@ -167,13 +167,25 @@ func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, faults 
 	return r.meta, r.faults, nil
 }
 
-// documentReader is one run of decodeDocument. Its methods return an error only
-// for bad syntax; everything else goes to faults.
+// loadDocument is decodeDocument for what View.WriteTo of this very build wrote. It takes the rows as they are, without decoding them, and sums up
+// their digests: if the state then has the hash that it had, they are what a
+// settle made of valid rows. It does not call the domains' Validate.
+func loadDocument(d *jsontext.Decoder, s *state) (faults []FieldError, err error) {
+	r := &documentReader{in: d, state: s, written: statehash.NewAdder()}
+	err = r.document()
+	s.sum = r.written.Sum()
+	s.hash = s.sum.Hash()
+	return r.faults, err
+}
+
+// documentReader is one run of decodeDocument or loadDocument. Its methods return
+// an error only for bad syntax; everything else goes to faults.
 type documentReader struct {
-	in     *jsontext.Decoder
-	state  *state
-	meta   jsontext.Value
-	faults []FieldError
+	in      *jsontext.Decoder
+	state   *state
+	written *statehash.Adder // of rows that are loaded; nil: they are decoded
+	meta    jsontext.Value
+	faults  []FieldError
 }
 
 // fail adds faults of the value at a pointer, until there are maxFaults.
@@ -233,7 +245,12 @@ func (r *documentReader) member(p *domainState, name string) error {
 	for i := range p.def.tables {
 		f := &p.def.tables[i]
 		if f.name == name {
-			return r.object(at, func(key string) error { return r.row(p.tables[i], f, at, key) })
+			return r.object(at, func(key string) error {
+				if r.written != nil {
+					return r.load(p.tables[i], p.def.name, name, key)
+				}
+				return r.row(p.tables[i], f, at, key)
+			})
 		}
 		known = append(known, f.name)
 	}
@@ -270,6 +287,15 @@ func (r *documentReader) row(t table, f *field, table, key string) error {
 		return errFaults
 	})
 	return nil
+}
+
+func (r *documentReader) load(t table, domain, table, key string) error {
+	json, err := r.in.ReadValue()
+	if err == nil {
+		key, text := t.load(key, json)
+		r.written.Add(domain, table, key, text)
+	}
+	return err
 }
 
 // value decodes and validates the next value; the codec itself validates only

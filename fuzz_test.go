@@ -139,7 +139,8 @@ func FuzzStamp(f *testing.F) {
 func FuzzSnapshot(f *testing.F) {
 	defs := []*definition{fuzzDomain.definition()}
 	s := newState(defs, "test")
-	b := snapshotOf(f, s, fingerprintOf(defs, &Options{}))
+	us := fingerprintOf(defs, &Options{})
+	b := snapshotOf(f, s, us)
 	f.Add(b)
 	f.Add(bytes.Replace(b, []byte(`"fuzz":{}`), []byte(`"fuzz":{"count":3,"rows":{"a":{"at":"019b76daa800-0000-test","note":"n","on":true}}}`), 1))
 	f.Add(bytes.Replace(b, []byte(`"format":2`), []byte(`"format":3`), 1))
@@ -150,12 +151,12 @@ func FuzzSnapshot(f *testing.F) {
 			copy(b[checksumAt:], fmt.Sprintf("%x", sha256.Sum256(b)))
 		}
 		s := newState(defs, "test")
-		head, err := readSnapshot(bytes.NewReader(b), s)
+		head, err := readSnapshot(bytes.NewReader(b), s, us)
 		if err != nil {
 			return
 		}
 		again := snapshotOf(t, s, head.madeBy)
-		reread, err := readSnapshot(bytes.NewReader(again), newState(defs, "test"))
+		reread, err := readSnapshot(bytes.NewReader(again), newState(defs, "test"), us)
 		require.NoError(t, err)
 		require.Equal(t, head, reread)
 	})

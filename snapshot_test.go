@@ -3,6 +3,7 @@ package swoosh_test
 import (
 	"bytes"
 	"os"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,4 +30,35 @@ func TestFlippedFormatIsDamage(t *testing.T) {
 	r.boot()
 	require.Equal(t, end.StateHash(), r.View().StateHash(), "D6")
 	require.Len(t, r.Health().SetAside, 1)
+}
+
+// TestSnapshotsNameTheirLog by the chain of entry 1, zero while there is none.
+func TestSnapshotsNameTheirLog(t *testing.T) {
+	r := newRig(t, swoosh.Options{})
+	hub := func() string {
+		info, err := r.Engine.Snapshot(t.Context())
+		require.NoError(t, err)
+		m := regexp.MustCompile(`"format":2,"hub":"([0-9a-f]{64})","last_applied_hlc"`).FindSubmatch(readStored(t, r.o.Snapshots, swoosh.SnapshotName(info.Index)))
+		require.NotNil(t, m)
+		return string(m[1])
+	}
+	zero := swoosh.Hash{}.String()
+	require.Equal(t, zero, hub())
+	_, err := r.SubmitBatch(t.Context(), "", []swoosh.Request{opening("a"), paying("nobody", 1)})
+	require.Error(t, err)
+	require.Equal(t, zero, hub(), "an entry that was undone is none")
+	r.must(opening("a"))
+	first := r.View().Chain().String()
+	require.Equal(t, first, hub())
+	r.must(paying("a", 1))
+	require.Equal(t, first, hub())
+	importChanged(t, r.Engine)
+	require.Equal(t, first, hub())
+	r.restart()
+	r.must(paying("a", 1))
+	require.Equal(t, first, hub(), "from the snapshot")
+	r.o.ForceReplay = true
+	r.restart()
+	r.must(paying("a", 1))
+	require.Equal(t, first, hub(), "from the log")
 }

@@ -184,6 +184,7 @@ type table interface {
 	ascend(from string, yield func(key, json string) bool)
 	get(key string) (json string, ok bool)
 	decode(key string, decode func(reflect.Value) error) error
+	load(key string, json []byte) (kept, keptJSON string)
 	altered() (key string, altered bool)
 }
 
@@ -233,6 +234,19 @@ func (t *Table[K, V]) decode(key string, decode func(reflect.Value) error) error
 	}
 	t.Put(K(key), value)
 	return nil
+}
+
+// load adds a row that was settled before, as its JSON. It is fastest if the keys
+// ascend. The caller adds the digest to the state's sum. load returns the key and
+// the JSON as the row keeps them: in one piece of memory, which lasts no longer.
+func (t *Table[K, V]) load(key string, json []byte) (kept, keptJSON string) {
+	if t.rows == nil {
+		t.rows = btree.NewMap[K, *row[V]](tableDegree)
+	}
+	both := key + string(json)
+	kept, keptJSON = both[:len(key)], both[len(key):]
+	t.rows.Load(K(kept), &row[V]{json: keptJSON})
+	return kept, keptJSON
 }
 
 func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])) }
