@@ -205,7 +205,10 @@ func (x *exchange) readCommand() (raw []byte, isBatch bool, err error) {
 	}
 	in := &body{x: x}
 	known, most, tooLarge := false, commandMaxBytes, commandTooLarge
-	raw = make([]byte, 0, min(max(size, 511), 64<<10)+1)
+	if size < 0 {
+		size = 511
+	}
+	raw = make([]byte, 0, min(size, 64<<10)+1)
 	for {
 		n, err := in.Read(raw[len(raw):cap(raw)])
 		raw = raw[:len(raw)+n]

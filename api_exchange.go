@@ -158,8 +158,8 @@ func (w *answer) WriteHeader(status int) {
 }
 
 func (w *answer) position(index uint64, hlc Stamp) {
-	values := []string{strconv.FormatUint(index, 10), hlc.String()}
-	w.Header()["Swoosh-Index"], w.Header()["Swoosh-Hlc"] = values[:1:1], values[1:]
+	h, values := w.Header(), []string{strconv.FormatUint(index, 10), hlc.String()}
+	h["Swoosh-Index"], h["Swoosh-Hlc"] = values[:1:1], values[1:]
 }
 
 // Write implements http.ResponseWriter.

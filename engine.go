@@ -61,6 +61,7 @@ type Engine struct {
 	held    *pending   // taken, for the next group
 	landed  chan landing
 	unknown [2]uint64 // first and last index of the group whose sync failed
+	entry   Entry     // the one being made
 
 	// Owned by commit.
 	wal     WAL
@@ -277,12 +278,13 @@ func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
 		return Record{}, err
 	}
 	c.changed = e.work.sum != before
-	return e.append(&Entry{
+	e.entry = Entry{
 		HLC: at, Command: c.cmd.Name, Payload: c.payload, Changed: c.changed,
 		IdempotencyKey: r.IdempotencyKey, KeySince: r.KeySince, After: r.HLC, Expect: r.Expect.encode(),
 		Actor: r.Actor, Signer: r.Signer, Signature: r.Signature, WindowID: r.WindowID,
 		InputsHash: r.InputsHash, Evidence: r.Evidence, Guards: c.verdicts, Batch: batch,
-	})
+	}
+	return e.append(&e.entry)
 }
 
 // append assigns the next index to an entry and chains it to the one before.

@@ -108,6 +108,9 @@ func (t *tail) publish(records []Record) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if have, n := len(t.records), len(records); cap(t.records)-have < n {
+		t.records = slices.Grow(t.records, have+n) // Twice the room, since trim gives up what is in front.
+	}
 	t.records = append(t.records, records...)
 	for _, r := range records {
 		t.bytes += r.size()
