@@ -181,7 +181,7 @@ func (f *benchFlags) run(ctx context.Context, a *app, out *output, scenarios []s
 		err = errors.Join(err, writePlot(f.plot, table.all))
 	}
 	if ctx.Err() != nil {
-		return exitf(codeFailed, "stopped: what is printed was measured whole")
+		return exitf(codeFailed, "stopped: the figures above are of whole scenarios, the others are missing")
 	}
 	return err
 }

@@ -12,8 +12,8 @@ import (
 
 // chart is a plot of lines over a few places that stand at equal distances.
 type chart struct {
-	title, across, up string
-	lines             []line
+	title, across string
+	lines         []line
 }
 
 // line is one line of a chart.
@@ -33,8 +33,8 @@ func (c *chart) put(name string, x int, y float64) {
 
 // charts returns the plots that measures have points for.
 func charts(all []Measure) (some []chart) {
-	throughput := chart{title: "Durable commands a second, over HTTP", across: "clients", up: "commands/s"}
-	cost := chart{title: "Cost of a command that changes one row", across: "rows of the state", up: "µs a command"}
+	throughput := chart{title: "Durable commands a second, over HTTP", across: "clients"}
+	cost := chart{title: "A command that changes one row, µs", across: "rows of the state"}
 	for _, m := range all {
 		switch {
 		case m.Clients > 0 && m.Rows == 0:
@@ -100,7 +100,6 @@ func (c *chart) draw(b *strings.Builder) {
 		fmt.Fprintf(b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/>`+"\n", left, chartWidth-right, y(v), y(v))
 		text(b, left-6, y(v)+4, `text-anchor="end"`, Number(v))
 	}
-	text(b, left-6, top-10, `text-anchor="end" fill="#666"`, c.up)
 	for _, p := range places {
 		text(b, x(p), chartHeight-bottom+18, `text-anchor="middle"`, grouped(fmt.Sprint(p)))
 	}
