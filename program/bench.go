@@ -105,12 +105,18 @@ func completeScenario(_ *cobra.Command, args []string, _ string) ([]string, cobr
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// listed is a scenario as --list --json prints it.
+type listed struct {
+	Scenario string `json:"scenario"`
+	Short    string `json:"short"`
+}
+
 func listScenarios(out *output) error {
 	t := tabwriter.NewWriter(out.w, 0, 0, 2, ' ', 0)
 	for _, s := range bench.Scenarios() {
 		if !out.json {
 			fmt.Fprintf(t, "%s\t%s\n", s.Name, s.Short)
-		} else if err := out.printJSON(map[string]string{"scenario": s.Name, "short": s.Short}); err != nil {
+		} else if err := out.printJSON(listed{s.Name, s.Short}); err != nil {
 			return err
 		}
 	}

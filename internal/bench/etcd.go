@@ -25,24 +25,29 @@ type etcd struct {
 // clientsEach share a connection to etcd. More connections or fewer are slower.
 const clientsEach = 8
 
+func newEtcd(address string, clients int) *etcd {
+	e := &etcd{address: address}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	for range (clients + clientsEach - 1) / clientsEach {
+		e.clients = append(e.clients, &http.Client{Transport: &http.Transport{Protocols: protocols, DisableCompression: true}})
+	}
+	return e
+}
+
 // startEtcd starts etcd and waits until it takes a key.
 func (b *bench) startEtcd(clients int) (*etcd, error) {
 	port, peer, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
-	e := &etcd{address: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	e := newEtcd(fmt.Sprintf("http://127.0.0.1:%d", port), clients)
 	peers := fmt.Sprintf("http://127.0.0.1:%d", peer)
 	c := b.newChild(b.Etcd, "--data-dir", b.dir("etcd"), "--log-level", "error", "--name", "bench",
 		"--listen-client-urls", e.address, "--advertise-client-urls", e.address, "--listen-peer-urls", peers,
 		"--initial-advertise-peer-urls", peers, "--initial-cluster", "bench="+peers, "--quota-backend-bytes", fmt.Sprint(8<<30))
 	if err := b.begin(c); err != nil {
 		return nil, err
-	}
-	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true)
-	for range (clients + clientsEach - 1) / clientsEach {
-		e.clients = append(e.clients, &http.Client{Transport: &http.Transport{Protocols: protocols, DisableCompression: true}})
 	}
 	for until := time.Now().Add(stopWithin); ; {
 		err := e.put(0)
