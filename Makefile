@@ -13,7 +13,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 # limit, of a package, ends what hangs: the longest takes a minute on an idle machine.
 TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -p 4 -timeout 15m
 
-.PHONY: build check vet race test damage pages kill break stream demo bench fuzz alerts dist dist-test
+.PHONY: build check vet race test damage pages kill break stream demo bench performance fuzz alerts dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -v -o bin/swoosh ./cmd/swoosh
@@ -38,7 +38,7 @@ damage: ## of test, every kind of damage to the log's files
 pages: ## of test, every command of every page, read out of the pages
 	$(GO) test -count=1 -timeout 10m -run TestPages -v ./program
 
-# kill, stream and bench want a machine that does nothing else.
+# kill, stream, bench and performance want a machine that does nothing else.
 
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
@@ -51,8 +51,17 @@ STREAM_MB ?= 1000
 stream: ## a stream of STREAM_MB megabytes, watching the server's memory
 	SWOOSH_STREAM_MB=$(STREAM_MB) $(GO) test -count=1 -timeout 20m -run TestStreamMemoryIsBounded -v ./program
 
-bench: ## durable commands a second, beside what disk, Badger and HTTP do alone
-	$(GO) test -run '^$$' -bench . -benchtime 2s . ./internal/canon
+BENCH ?= .
+BASE ?=
+bench: ## the Go benchmarks that BENCH matches; with BASE=<rev> beside that revision's, by turns
+ifeq ($(BASE),)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 2s . ./internal/canon
+else
+	scripts/bench.sh '$(BASE)' '$(BENCH)'
+endif
+
+performance: build ## all figures of docs/PERFORMANCE.md, measured anew; with etcd if scripts/etcd.sh built it
+	scripts/performance.sh
 
 demo: build ## the ten-minute tour
 	SWOOSH=bin/swoosh examples/demo.sh

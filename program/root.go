@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/chorus-services/swoosh/internal/bench"
 	"github.com/chorus-services/swoosh/internal/canon"
 )
 
@@ -62,6 +63,9 @@ func newRoot(a *app) *cobra.Command {
 	help := newHelp(root)
 	root.SetHelpCommand(help)
 	add("offline", newVerify(a), newRepair(a), newToken(a), newChart(a), newCommands(a), newCompletion(root, a), newVersion(a), help)
+	if a.hasCommands(bench.Commands()) {
+		add("offline", newBench(a))
+	}
 	root.AddCommand(newExitCodes())
 	return root
 }
