@@ -1,0 +1,202 @@
+package powercut
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// command is a project.create, or a batch of some.
+type command struct{ key, body string }
+
+// newCommand returns the command of a key. Nothing else has a project of its name.
+func newCommand(key string, commands int) command {
+	var all []string
+	for i := range commands {
+		all = append(all, fmt.Sprintf(`{"command":"project.create","payload":{"project":"%s-%d","name":"%s"}}`,
+			key, i, strings.Repeat("x", 200)))
+	}
+	if commands == 1 {
+		return command{key, all[0]}
+	}
+	return command{key, "[" + strings.Join(all, ",") + "]"}
+}
+
+// answer is what a command's answer and its entry have in common.
+type answer struct {
+	Index     uint64 `json:"index"`
+	HLC       string `json:"hlc"`
+	StateHash string `json:"state_hash"`
+	Changed   bool   `json:"changed"`
+}
+
+// entry is what the checks read of an entry.
+type entry struct {
+	answer
+	Key   string `json:"idempotency_key"`
+	Batch struct {
+		First uint64 `json:"first"`
+		Count uint64 `json:"count"`
+	} `json:"batch"`
+}
+
+func readEntry(line string) (e entry, err error) {
+	err = json.Unmarshal([]byte(line), &e)
+	return e, err
+}
+
+// acknowledged is a command with its answer, a batch's first, which the client had
+// when the disk had seen so many events.
+type acknowledged struct {
+	answer
+	command  command
+	position int
+}
+
+// life is what happened on a disk while some servers ran there, each after another.
+type life struct {
+	fs     fileSystem
+	before image
+	record []event
+	acks   []acknowledged // by position
+	log    []string       // whole, at the end
+	phases []int          // positions at which a server had started or ended, or was told to end
+
+	servers []*server
+}
+
+// live mounts a disk, lets a life happen, and unmounts it.
+func live(f fileSystem, dir string, m image, happen func(*volume, *life) error) (*life, error) {
+	dir, err := os.MkdirTemp(dir, "volume-")
+	if err != nil {
+		return nil, err
+	}
+	v, err := f.mount(dir, m)
+	if err != nil {
+		return nil, err
+	}
+	l := &life{fs: f, before: m}
+	l.mark(v)
+	err = happen(v, l)
+	for _, s := range l.servers {
+		s.kill()
+	}
+	l.record = v.disk.record[:v.disk.position()]
+	slices.SortStableFunc(l.acks, func(a, b acknowledged) int { return cmp.Compare(a.position, b.position) })
+	return l, errors.Join(err, v.unmount(), os.RemoveAll(dir))
+}
+
+func (v *volume) data() string { return filepath.Join(v.mountPoint(), "data") }
+
+// serve starts a server, which ends with the life at the latest.
+func (l *life) serve(v *volume, unsynced bool) (*server, error) {
+	s, err := serve(v.data(), unsynced)
+	if err == nil {
+		l.servers = append(l.servers, s)
+		l.mark(v)
+	}
+	return s, err
+}
+
+func (l *life) mark(v *volume) { l.phases = append(l.phases, v.disk.position()) }
+
+// begin lives on a new disk. Servers end in different ways while commands are
+// written, each after so many.
+func begin(f fileSystem, dir string, unsynced bool, commands int) (*life, error) {
+	m, err := f.format(dir)
+	if err != nil {
+		return nil, err
+	}
+	return live(f, dir, m, func(v *volume, l *life) error {
+		for i, end := range []func(*server) error{killed, (*server).stop, killed} {
+			s, err := l.serve(v, unsynced)
+			if err != nil {
+				return err
+			}
+			l.write(v, s, fmt.Sprintf("begin%d", i), func(answered int) bool {
+				if answered == commands {
+					l.mark(v)
+					err = end(s)
+				}
+				return false
+			})
+			if err != nil {
+				return err
+			}
+			l.mark(v)
+		}
+		s, err := l.serve(v, unsynced)
+		if err != nil {
+			return err
+		}
+		return l.end(v, s)
+	})
+}
+
+func killed(s *server) error {
+	s.kill()
+	return nil
+}
+
+// writers is how many post at the same time.
+const writers = 16
+
+// write posts commands from several writers at a time, until the server answers no
+// more or enough reports true of the count of answers.
+func (l *life) write(v *volume, s *server, name string, enough func(answered int) bool) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	before := len(l.acks)
+	for w := range writers {
+		all.Go(func() {
+			for n := 0; ; n++ {
+				size := 1
+				if n%8 == 7 {
+					size = 3
+				}
+				c := newCommand(fmt.Sprintf("%s-%d-%d", name, w, n), size)
+				a, err := s.post(c)
+				if err != nil {
+					return // It may be in the log or not.
+				}
+				position := v.disk.position()
+				mu.Lock()
+				l.acks = append(l.acks, acknowledged{a, c, position})
+				answered := len(l.acks) - before
+				mu.Unlock()
+				if enough(answered) {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// end reads the log, which holds every answer, and stops the server.
+func (l *life) end(v *volume, s *server) error {
+	var err error
+	if l.log, err = s.log(); err != nil {
+		return err
+	}
+	for _, a := range l.acks {
+		if a.Index > uint64(len(l.log)) {
+			return fmt.Errorf("entry %d was acknowledged and is not in the log of %d", a.Index, len(l.log))
+		}
+		if e, err := readEntry(l.log[a.Index-1]); err != nil || e.answer != a.answer || e.Key != a.command.key {
+			return fmt.Errorf("key %s was answered with %+v, its entry is %s (%v)", a.command.key, a.answer, l.log[a.Index-1], err)
+		}
+	}
+	l.mark(v)
+	if err := s.stop(); err != nil {
+		return err
+	}
+	l.mark(v)
+	return verify(v.data())
+}
