@@ -1,3 +1,5 @@
+//go:build linux
+
 package powercut
 
 import (
@@ -71,16 +73,15 @@ func (l *life) acknowledged(position int) int {
 // must take commands.
 func (c cut) again(dir, name string) (*life, error) {
 	return live(c.of.fs, dir, c.image, func(v *volume, l *life) error {
-		s, err := l.serve(v, false)
+		s, err := l.serve(v, nil)
 		if err != nil {
 			return err
 		}
 		if err := c.check(s); err != nil {
 			return fmt.Errorf("%w\nthe server's log:\n%s", err, &s.stderr)
 		}
-		l.write(v, s, name, func(answered int) bool { return answered >= 2*writers })
-		if len(l.acks) < 2*writers {
-			return fmt.Errorf("the server takes no commands: %s", &s.stderr)
+		if err := l.write(v, s, name, func(answered int) bool { return answered >= 2*writers }); err != nil {
+			return fmt.Errorf("%w\nthe server's log:\n%s", err, &s.stderr)
 		}
 		l.mark(v)
 		return l.end(v, s)

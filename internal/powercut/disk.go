@@ -3,6 +3,7 @@ package powercut
 import (
 	"maps"
 	"math/rand/v2"
+	"os"
 	"sync"
 )
 
@@ -38,6 +39,16 @@ func (m image) read(offset int64, to []byte) {
 		n := copy(to, s[from:])
 		to, offset = to[n:], offset+int64(n)
 	}
+}
+
+// save writes the image to an empty file.
+func (m image) save(file *os.File) error {
+	for n, s := range m {
+		if _, err := file.WriteAt(s[:], n*sectorSize); err != nil {
+			return err
+		}
+	}
+	return file.Truncate(diskSize)
 }
 
 // event is a write, or a flush if it has no data: when a flush ends, all that was

@@ -1,3 +1,5 @@
+//go:build linux
+
 package powercut
 
 import (
@@ -5,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,18 +15,31 @@ import (
 	"sync"
 )
 
-// command is a project.create, or a batch of some.
+// command is what is posted under a key.
 type command struct{ key, body string }
 
-// newCommand returns the command of a key. Nothing else has a project of its name.
-func newCommand(key string, commands int) command {
+// create returns the command that makes a project.
+func create(project string) string {
+	return fmt.Sprintf(`{"command":"project.create","payload":{"project":"%s","name":"%s"}}`, project, strings.Repeat("x", 200))
+}
+
+// electors is how many names of 60 characters a council's electorate has.
+const electors = 1000
+
+// batch makes projects, and plans and dissolves the council of each: the log
+// grows, so that its files are full now and then, and the state does not.
+func batch(key string, rng *rand.Rand) command {
 	var all []string
-	for i := range commands {
-		all = append(all, fmt.Sprintf(`{"command":"project.create","payload":{"project":"%s-%d","name":"%s"}}`,
-			key, i, strings.Repeat("x", 200)))
-	}
-	if commands == 1 {
-		return command{key, all[0]}
+	for i := range 5 {
+		project := fmt.Sprintf("%s-%d", key, i)
+		electorate := make([]string, electors)
+		for k := range electorate {
+			electorate[k] = fmt.Sprintf(`"%015x%015x%015x%015x"`, rng.Uint64()>>4, rng.Uint64()>>4, rng.Uint64()>>4, k)
+		}
+		all = append(all, create(project),
+			fmt.Sprintf(`{"command":"council.plan","payload":{"project":"%s","roles":[{"name":"lead","seats":1}],"quorum":%d,"electorate":[%s]}}`,
+				project, electors, strings.Join(electorate, ",")),
+			fmt.Sprintf(`{"command":"council.dissolve","payload":{"project":"%s","reason":"done"}}`, project))
 	}
 	return command{key, "[" + strings.Join(all, ",") + "]"}
 }
@@ -95,7 +111,7 @@ func live(f fileSystem, dir string, m image, happen func(*volume, *life) error) 
 func (v *volume) data() string { return filepath.Join(v.mountPoint(), "data") }
 
 // serve starts a server, which ends with the life at the latest.
-func (l *life) serve(v *volume, unsynced bool) (*server, error) {
+func (l *life) serve(v *volume, unsynced []string) (*server, error) {
 	s, err := serve(v.data(), unsynced)
 	if err == nil {
 		l.servers = append(l.servers, s)
@@ -108,7 +124,7 @@ func (l *life) mark(v *volume) { l.phases = append(l.phases, v.disk.position()) 
 
 // begin lives on a new disk. Servers end in different ways while commands are
 // written, each after so many.
-func begin(f fileSystem, dir string, unsynced bool, commands int) (*life, error) {
+func begin(f fileSystem, dir string, unsynced []string, commands int) (*life, error) {
 	m, err := f.format(dir)
 	if err != nil {
 		return nil, err
@@ -119,15 +135,19 @@ func begin(f fileSystem, dir string, unsynced bool, commands int) (*life, error)
 			if err != nil {
 				return err
 			}
-			l.write(v, s, fmt.Sprintf("begin%d", i), func(answered int) bool {
+			ended := false
+			refused := l.write(v, s, fmt.Sprintf("begin%d", i), func(answered int) bool {
 				if answered == commands {
 					l.mark(v)
-					err = end(s)
+					ended, err = true, end(s)
 				}
 				return false
 			})
 			if err != nil {
 				return err
+			}
+			if !ended {
+				return refused
 			}
 			l.mark(v)
 		}
@@ -147,26 +167,30 @@ func killed(s *server) error {
 // writers is how many post at the same time.
 const writers = 16
 
-// write posts commands from several writers at a time, until the server answers no
-// more or enough reports true of the count of answers.
-func (l *life) write(v *volume, s *server, name string, enough func(answered int) bool) {
+// write posts commands from several writers at a time. Each ends when enough
+// reports true of the count of answers, or with an error, the first of which is
+// returned: the server has ended, or refused what it must not.
+func (l *life) write(v *volume, s *server, name string, enough func(answered int) bool) (refused error) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	before := len(l.acks)
 	for w := range writers {
 		all.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 0))
 			for n := 0; ; n++ {
-				size := 1
+				key := fmt.Sprintf("%s-%d-%d", name, w, n)
+				c := command{key, create(key)}
 				if n%8 == 7 {
-					size = 3
+					c = batch(key, rng)
 				}
-				c := newCommand(fmt.Sprintf("%s-%d-%d", name, w, n), size)
 				a, err := s.post(c)
-				if err != nil {
-					return // It may be in the log or not.
-				}
 				position := v.disk.position()
 				mu.Lock()
+				if err != nil { // What was posted may be in the log or not.
+					refused = cmp.Or(refused, err)
+					mu.Unlock()
+					return
+				}
 				l.acks = append(l.acks, acknowledged{a, c, position})
 				answered := len(l.acks) - before
 				mu.Unlock()
@@ -177,6 +201,7 @@ func (l *life) write(v *volume, s *server, name string, enough func(answered int
 		})
 	}
 	all.Wait()
+	return refused
 }
 
 // end reads the log, which holds every answer, and stops the server.

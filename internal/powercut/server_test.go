@@ -1,3 +1,5 @@
+//go:build linux
+
 package powercut
 
 import (
@@ -31,15 +33,13 @@ const startWait = 60 * time.Second
 
 // serve starts a server and waits until it takes commands. It saves snapshots all
 // the time, so that cuts hit those too.
-func serve(dir string, unsynced bool) (*server, error) {
+func serve(dir string, unsynced []string) (*server, error) {
 	words := []string{program, "serve", "--dir", dir, "--listen", "127.0.0.1:0", "--max-recovery", "1ms"}
-	if unsynced {
+	if unsynced != nil {
 		words = append([]string{os.Args[0]}, words...)
 	}
 	s := &server{cmd: exec.Command(words[0], words[1:]...), ended: make(chan struct{})}
-	if unsynced {
-		s.cmd.Env = append(os.Environ(), unsyncedVariable+"=1")
-	}
+	s.cmd.Env = []string{unsyncedVariable + "=" + strings.Join(unsynced, ",")}
 	s.cmd.Stderr = &s.stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := s.cmd.StdoutPipe()

@@ -1,3 +1,5 @@
+//go:build linux
+
 package powercut
 
 import (
@@ -10,28 +12,36 @@ import (
 )
 
 // unsyncedVariable in the environment makes this program run another one without
-// its syncs.
-const unsyncedVariable = "SWOOSH_POWERCUT_UNSYNCED"
+// some of its syncs, the names of which it holds.
+const unsyncedVariable = "POWERCUT_UNSYNCED"
 
-// runUnsynced becomes the program of words. The kernel answers each of its syncs
-// with success and does nothing.
-func runUnsynced(words []string) {
+var syncs = map[string]uint32{
+	"fsync":           unix.SYS_FSYNC,
+	"fdatasync":       unix.SYS_FDATASYNC,
+	"msync":           unix.SYS_MSYNC,
+	"sync_file_range": unix.SYS_SYNC_FILE_RANGE,
+	"syncfs":          unix.SYS_SYNCFS,
+	"sync":            unix.SYS_SYNC,
+}
+
+// runUnsynced becomes the program of words. The kernel answers each of the named
+// system calls with success and does nothing.
+func runUnsynced(names []string, words []string) {
 	runtime.LockOSThread()
-	if err := dropSyncs(); err != nil {
+	if err := drop(names); err != nil {
 		panic(err)
 	}
 	_ = os.Unsetenv(unsyncedVariable)
 	panic(syscall.Exec(words[0], words, os.Environ()))
 }
 
-// dropSyncs gives this thread, and what it executes, a filter of system calls.
-func dropSyncs() error {
-	syncs := []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_MSYNC, unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE}
+// drop gives this thread, and what it executes, a filter of system calls.
+func drop(names []string) error {
 	const number = 0 // the offset of the call's number in what the filter sees
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number}}
-	for i, call := range syncs {
-		drop := uint8(len(syncs) - i) // over the other comparisons and what allows a call
-		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jt: drop})
+	for i, name := range names {
+		over := uint8(len(names) - i) // the other comparisons, and what allows a call
+		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: syncs[name], Jt: over})
 	}
 	filter = append(filter,
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},

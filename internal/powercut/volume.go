@@ -80,7 +80,7 @@ func (f fileSystem) mount(dir string, m image) (*volume, error) {
 	}
 	var err error
 	v.fuse, err = fs.Mount(v.fileDir(), &root{disk: v.disk}, &fs.Options{MountOptions: fuse.MountOptions{
-		FsName: "powercut", Name: "powercut", DirectMountStrict: true, MaxWrite: 1 << 20,
+		FsName: "powercut", Name: "powercut", DirectMountStrict: true, MaxWrite: 512 << 10,
 	}})
 	if err != nil {
 		return nil, err
