@@ -1,6 +1,7 @@
 # Every target runs on a fresh machine with Go, gcc, git, bash, curl, jq and
-# python3; alerts needs Prometheus; dist and dist-test need Debian, and dist-test
-# root.
+# python3; alerts needs Prometheus; powercut needs root, FUSE and loop devices, and
+# tests those of ext4, xfs and btrfs that have their mkfs; dist and dist-test need
+# Debian, and dist-test root.
 GO ?= go
 
 # Packages are compiled without the paths of this checkout, so that tests, pages
@@ -13,7 +14,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 # limit, of a package, ends what hangs: the longest takes a minute on an idle machine.
 TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -p 4 -timeout 15m
 
-.PHONY: build check vet race test damage pages kill break stream demo bench performance fuzz alerts dist dist-test
+.PHONY: build check vet race test damage pages kill powercut break stream demo bench performance fuzz alerts dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -v -o bin/swoosh ./cmd/swoosh
@@ -38,11 +39,15 @@ damage: ## of test, every kind of damage to the log's files
 pages: ## of test, every command of every page, read out of the pages
 	$(GO) test -count=1 -timeout 10m -run TestPages -v ./program
 
-# kill, stream, bench and performance want a machine that does nothing else.
+# kill, powercut, stream, bench and performance want a machine that does nothing else.
 
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
 	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run TestD1KillNine -v ./program
+
+CUTS ?= 20
+powercut: ## cut the power under the program, CUTS times on each file system; wants root
+	cd internal/powercut && SWOOSH_POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -timeout 40m -v .
 
 break: ## damage, repairs and undos at random, ROUNDS times
 	SWOOSH_BREAK_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -run TestBreak -v ./repair
