@@ -2,7 +2,6 @@ package swoosh_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -22,42 +21,37 @@ import (
 	"github.com/chorus-services/swoosh/repair"
 )
 
-// markIsClean tells whether a slot of the mark says that the last stop was in
-// order: its sixth byte does.
-func markIsClean(t testing.TB, dir string) bool {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, "mark"))
-	require.NoError(t, err)
-	require.Len(t, b, 1024)
-	return b[5] == 1 || b[512+5] == 1
-}
-
-// closingWAL is a log whose Close can be looked at and fail.
-type closingWAL struct {
-	swoosh.WAL
-	close func(closeLog func() error) error
-}
-
-func (w closingWAL) Close() error { return w.close(w.WAL.Close) }
-
-// TestMarkIsCleanAfterTheLog is closed, and only if that went well.
-func TestMarkIsCleanAfterTheLog(t *testing.T) {
-	for _, broken := range []error{nil, errors.New("the disk went away")} {
-		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
-		r.stop()
-		inner := r.o.OpenWAL
-		r.o.OpenWAL = func(dir string) (swoosh.WAL, error) {
-			w, err := inner(dir)
-			return closingWAL{w, func(closeLog func() error) error {
-				require.False(t, markIsClean(t, r.o.Dir), "D6: the log is not closed yet")
-				return errors.Join(closeLog(), broken)
-			}}, err
-		}
-		r.boot()
-		r.must(opening("a"))
-		require.ErrorIs(t, r.Close(context.Background()), broken)
-		require.Equal(t, broken == nil, markIsClean(t, r.o.Dir), "D6")
+// TestStopSavesASnapshot of the log's end, unless the last one is of it: the next
+// start has nothing to replay.
+func TestStopSavesASnapshot(t *testing.T) {
+	r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+	r.stop()
+	require.Empty(t, r.snapshots(), "nothing has changed")
+	r.boot()
+	r.must(opening("a"))
+	r.must(paying("a", 1))
+	hash := r.View().StateHash()
+	replayed := r.replays()
+	for range 2 {
+		r.restart()
+		require.Len(t, r.snapshots(), 1)
+		require.Equal(t, hash, r.View().StateHash())
+		require.Zero(t, *replayed)
 	}
+	r.must(paying("a", 1))
+	r.snapshot()
+	r.stop()
+	require.Len(t, r.snapshots(), 2, "there is one of the end")
+
+	t.Run("D8/not after a failed sync", func(t *testing.T) {
+		r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+		r.must(opening("a"))
+		r.wal.Fail(true)
+		_, err := r.Submit(context.Background(), paying("a", 1))
+		requireKind(t, swoosh.OutcomeUnknown, err)
+		r.stop()
+		require.Empty(t, r.snapshots())
+	})
 }
 
 // heldStore is a store whose Save waits.
@@ -245,7 +239,7 @@ func TestFullDisk(t *testing.T) {
 
 	disk.free.Store(1 << 40)
 	quiet := slog.New(slog.DiscardHandler)
-	logDisk := new(room)
+	logDisk := &room{FS: durable.OS()}
 	logDisk.free.Store(1 << 40)
 	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, FS: disk, Logger: quiet, OpenWAL: func(dir string) (swoosh.WAL, error) {
 		return swoosh.OpenBadgerWALOn(dir, logDisk, quiet)
@@ -255,7 +249,6 @@ func TestFullDisk(t *testing.T) {
 	require.NoError(t, err)
 	logDisk.free.Store(swoosh.RoomBytes - 1)
 	require.ErrorContains(t, e.Close(context.Background()), "67108863 bytes are free in "+filepath.Join(dir, "log"))
-	require.False(t, markIsClean(t, dir))
 
 	// As a process that has ended leaves it.
 	copied := t.TempDir()

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
@@ -20,8 +21,8 @@ const (
 	RoomBytes        = badgerlog.RoomBytes
 )
 
-// OpenBadgerWALOn is OpenBadgerWAL with the free space that disk reports.
-func OpenBadgerWALOn(dir string, disk badgerlog.Disk, logger *slog.Logger) (WAL, error) {
+// OpenBadgerWALOn is OpenBadgerWAL on another file system.
+func OpenBadgerWALOn(dir string, disk durable.FS, logger *slog.Logger) (WAL, error) {
 	return openBadgerWAL(dir, disk, logger)
 }
 

@@ -2,15 +2,11 @@ package swoosh_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
-	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // TestAppendFails: after a failed sync the content of the disk is unknown, so
@@ -103,94 +98,6 @@ func requireReadsAt(t *testing.T, r *rig, v swoosh.View) {
 	info, err := r.Snapshot(context.Background())
 	require.NoError(t, err)
 	require.Equal(t, v.Index(), info.Index)
-}
-
-// markFails is a file system whose mark cannot be written while broken is set,
-// and not be synced while unsynced is.
-type markFails struct {
-	durable.FS
-	broken, unsynced atomic.Bool
-}
-
-var errMarkBroken = errors.New("no mark today")
-
-func (m *markFails) OpenFile(name string, flag int, perm os.FileMode) (durable.File, error) {
-	f, err := m.FS.OpenFile(name, flag, perm)
-	if err == nil && filepath.Base(name) == "mark" {
-		return &markFile{f, m}, nil
-	}
-	return f, err
-}
-
-type markFile struct {
-	durable.File
-	fs *markFails
-}
-
-func (f *markFile) WriteAt(b []byte, at int64) (int, error) {
-	if f.fs.broken.Load() {
-		return 0, errMarkBroken
-	}
-	return f.File.WriteAt(b, at)
-}
-
-// TestMarkFails: the group is durable, so it is answered; then nothing more is
-// accepted.
-func TestMarkFails(t *testing.T) {
-	t.Run("D8/nothing in flight", func(t *testing.T) {
-		disk := &markFails{FS: durable.OS()}
-		r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
-		r.must(opening("a"))
-		disk.broken.Store(true)
-		require.Equal(t, uint64(2), r.must(keyed("k", paying("a", 5))).Index)
-		r.refused(swoosh.ReadOnly, paying("a", 5))
-		require.True(t, r.must(keyed("k", paying("a", 5))).Duplicate)
-		disk.broken.Store(false)
-		r.refused(swoosh.ReadOnly, paying("a", 5))
-		requireReadsAt(t, r, r.View())
-		r.restart()
-		require.Equal(t, int32(5), balance(r.View(), "a"), "D1")
-		require.True(t, r.must(keyed("k", paying("a", 5))).Duplicate, "D4")
-	})
-	t.Run("D8/with the next group reduced", func(t *testing.T) {
-		disk := &markFails{FS: durable.OS()}
-		r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
-		r.must(keyed("first", opening("a")))
-		inFirst, bulk, inNext := pipelined(r,
-			[]swoosh.Request{keyed("n", opening("b"))},
-			[]swoosh.Request{keyed("m", opening("c")), keyed("n", opening("b")), keyed("m", opening("c"))})
-		disk.broken.Store(true)
-		r.wal.Release()
-		require.False(t, inFirst[0].result(t).Duplicate)
-		bulk[0].result(t)
-		inNext[0].refused(t, swoosh.ReadOnly)
-		require.True(t, inNext[1].result(t).Duplicate)
-		inNext[2].refused(t, swoosh.ReadOnly)
-		r.refused(swoosh.ReadOnly, keyed("m", opening("c")))
-		require.Len(t, r.appends(), 3)
-	})
-}
-
-func (f *markFile) Sync() error {
-	if f.fs.unsynced.Load() {
-		return errMarkBroken
-	}
-	return f.File.Sync()
-}
-
-// TestMarkIsSyncedBesideTheWriter once a second; if that fails nothing more is
-// accepted.
-func TestMarkIsSyncedBesideTheWriter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		disk := &markFails{FS: durable.OS()}
-		r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
-		disk.unsynced.Store(true)
-		time.Sleep(2 * time.Second)
-		r.must(opening("a")) // D8: nothing was written, so nothing was synced.
-		time.Sleep(2 * time.Second)
-		require.Contains(t, r.refused(swoosh.ReadOnly, paying("a", 1)).Detail, errMarkBroken.Error())
-		r.stop()
-	})
 }
 
 // TestStalled: a sync that hangs is no failure, but the server says that it is

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/noun"
 )
 
@@ -77,21 +78,22 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte{1, 1})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var read []Record
-		for rest := b; len(rest) > 0; {
-			r, next, err := cutRecord(rest, uint64(len(read))+1)
+		var read []record.Record
+		var again []byte
+		for r, err := range record.All(b, 1) {
 			if err != nil {
 				break
 			}
-			require.Less(t, len(next), len(rest))
-			read, rest = append(read, r), next
+			read, again = append(read, r), r.Append(again)
 		}
-		for _, r := range FindRecords(b) {
-			x, err := DecodeEntry(r)
+		require.LessOrEqual(t, len(again), len(b))
+		n := 0
+		for r, err := range record.All(again, 1) {
 			require.NoError(t, err)
-			require.Equal(t, r.Index, x.Index)
-			require.True(t, bytes.Contains(b, append(r.Chain[:], r.JSON...)))
+			require.Equal(t, read[n], r)
+			n++
 		}
+		require.Equal(t, len(read), n)
 	})
 }
 
@@ -103,17 +105,13 @@ func TestRecordsAreStoredAsTheyWere(t *testing.T) {
 	lines, err := os.ReadFile("testdata/wire/v1/entries.ndjson")
 	require.NoError(t, err)
 	var again, served []byte
-	index := uint64(1)
-	for rest := stored; len(rest) > 0; index++ {
-		var r Record
-		r, rest, err = cutRecord(rest, index)
+	for r, err := range record.All(stored, 1) {
 		require.NoError(t, err)
-		again = r.appendTo(again)
-		served = append(r.AppendJSON(served), '\n')
+		again = r.Append(again)
+		served = append(Record{r.Index, r.Chain, r.JSON}.AppendJSON(served), '\n')
 	}
 	require.True(t, bytes.Equal(stored, again))
 	require.Equal(t, string(lines), string(served))
-	require.Len(t, FindRecords(stored), int(index-1), "salvage finds each of them")
 }
 
 func FuzzStamp(f *testing.F) {

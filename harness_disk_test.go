@@ -1,14 +1,12 @@
 package swoosh_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -108,7 +105,7 @@ func crashed(t testing.TB, dir string) string {
 	return to
 }
 
-// copySparse copies only a file's data, not its holes: Badger's files have many
+// copySparse copies only a file's data, not its holes: the log's files have many
 // megabytes and are nearly empty.
 func copySparse(from, to string) error {
 	in, err := os.Open(from)
@@ -143,7 +140,7 @@ func copySparse(from, to string) error {
 }
 
 // listing returns every file of a directory with its content, but for the log's
-// own, the lock, and the copy that a start after a crash makes.
+// own and the lock.
 func listing(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -153,53 +150,20 @@ func listing(t testing.TB, dir string) map[string]string {
 		}
 		name := strings.TrimPrefix(path, dir+"/")
 		if d.IsDir() {
-			if slices.Contains([]string{"log", "unclean"}, name) {
+			if slices.Contains([]string{"journal", "log"}, name) {
 				return fs.SkipDir
 			}
 			files[name] = "directory"
 			return nil
 		}
 		if name != "lock" {
-			info, err := d.Info()
+			b, err := os.ReadFile(path)
 			require.NoError(t, err)
-			files[name] = fmt.Sprint(info.Size(), " bytes: ", string(unpadded(t, path)))
+			files[name] = string(b)
 		}
 		return nil
 	}))
 	return files
-}
-
-// unpadded returns a file without the zeros at its end. Badger's files are of many
-// megabytes and nearly empty.
-func unpadded(t testing.TB, name string) []byte {
-	t.Helper()
-	f, err := os.Open(name)
-	require.NoError(t, err)
-	defer f.Close()
-	end := int64(0)
-	for {
-		data, err := f.Seek(end, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			break
-		}
-		require.NoError(t, err)
-		end, err = f.Seek(data, unix.SEEK_HOLE)
-		require.NoError(t, err)
-	}
-	b := make([]byte, end)
-	_, err = f.ReadAt(b, 0)
-	require.NoError(t, err)
-	return bytes.TrimRight(b, "\x00")
-}
-
-// memtable returns the file that Badger writes to, and how much of it is used.
-func memtable(t testing.TB, dir string) (name string, used int64) {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "log", "*.mem"))
-	require.NoError(t, err)
-	require.NotEmpty(t, names)
-	name = names[len(names)-1]
-	return name, int64(len(unpadded(t, name)))
 }
 
 // flip inverts a bit of a file.
@@ -299,77 +263,72 @@ func (l *lived) read(t testing.TB, e *swoosh.Engine) {
 // hash returns the state hash after entry n.
 func (l lived) hash(n uint64) swoosh.Hash { return l.entries[n-1].StateHash }
 
-// place finds where in the memtable file an entry's JSON ends.
-func place(t testing.TB, dir string, index uint64) (name string, begin, end int64) {
+// alter rewrites both copies of a log: they hold then what change returns.
+func alter(t testing.TB, dir string, change func([]swoosh.Record) []swoosh.Record) {
 	t.Helper()
-	name, _ = memtable(t, dir)
-	b := unpadded(t, name)
-	at := bytes.Index(b, fmt.Appendf(nil, `"index":%d,`, index))
-	require.Positive(t, at)
-	begin = int64(max(bytes.LastIndex(b[:at], []byte(`{"changed":`)), bytes.LastIndex(b[:at], []byte(`{"batch":`))))
-	return name, begin, int64(at + bytes.Index(b[at:], []byte(`"}`)) + 2)
-}
-
-// hitContent flips a bit in the JSON of an entry in the memtable file.
-func hitContent(t testing.TB, dir string, index uint64) {
-	t.Helper()
-	name, begin, _ := place(t, dir, index)
-	flip(t, name, (begin+int64(len(`{"changed":true,"comm`)))*8)
-}
-
-// hitFraming flips a bit that belongs to Badger: in the key of the group that
-// begins with an entry.
-func hitFraming(t testing.TB, dir string, index uint64) {
-	t.Helper()
-	name, begin, _ := place(t, dir, index)
-	const record = 2 + 1 + 32 // length, format, chain
-	flip(t, name, (begin-record-1)*8+1)
-}
-
-// stored is a record in the form of the log.
-type stored struct {
-	chain swoosh.Hash
-	json  string
-}
-
-func cut(t testing.TB, value []byte) (all []stored) {
-	for len(value) > 0 {
-		n, k := binary.Uvarint(value)
-		require.Positive(t, k)
-		body := value[k : k+int(n)]
-		all = append(all, stored{swoosh.Hash(body[1:33]), string(body[33:])})
-		value = value[k+int(n):]
+	var all []swoosh.Record
+	for r, err := range repair.ReadLog(dir, 0) {
+		require.NoError(t, err)
+		all = append(all, r)
 	}
-	return all
-}
-
-func joinStored(all []stored) (value []byte) {
-	for _, s := range all {
-		value = binary.AppendUvarint(value, uint64(33+len(s.json)))
-		value = append(append(append(value, 1), s.chain[:]...), s.json...)
+	for _, name := range []string{"journal", "log"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
 	}
-	return value
-}
-
-// rewrite changes a stored group through Badger's API, so that Badger's
-// checksums are right. A group that becomes empty is deleted.
-func rewrite(t testing.TB, dir string, index uint64, alter func(group []stored) []stored) {
-	t.Helper()
-	db, err := badger.OpenManaged(badger.DefaultOptions(filepath.Join(dir, "log")).WithMemTableSize(32 << 20).WithValueLogFileSize(16 << 20).WithLogger(nil))
+	wal, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	txn := db.NewTransactionAt(^uint64(0), true)
-	item, err := txn.Get(binary.BigEndian.AppendUint64(nil, index))
-	require.NoError(t, err, "entry %d must begin a group", index)
-	value, err := item.ValueCopy(nil)
-	require.NoError(t, err)
-	if group := alter(cut(t, value)); len(group) > 0 {
-		require.NoError(t, txn.Set(item.KeyCopy(nil), joinStored(group)))
-	} else {
-		require.NoError(t, txn.Delete(item.KeyCopy(nil)))
+	for group := range consecutive(change(all)) {
+		require.NoError(t, wal.Append(group))
 	}
-	require.NoError(t, txn.CommitAt(item.Version(), nil))
-	txn.Discard()
-	require.NoError(t, db.Close())
+	require.NoError(t, wal.Close())
+}
+
+// consecutive cuts records where entries are missing between them.
+func consecutive(all []swoosh.Record) iter.Seq[[]swoosh.Record] {
+	return func(yield func([]swoosh.Record) bool) {
+		begin := 0
+		for i := range all {
+			if end := i + 1; end == len(all) || all[end].Index != all[i].Index+1 {
+				if !yield(all[begin:end]) {
+					return
+				}
+				begin = end
+			}
+		}
+	}
+}
+
+// lose removes entries from both copies of a log.
+func lose(t testing.TB, dir string, from, to uint64) {
+	t.Helper()
+	alter(t, dir, func(all []swoosh.Record) []swoosh.Record {
+		n := len(all)
+		all = slices.DeleteFunc(all, func(r swoosh.Record) bool { return from <= r.Index && r.Index <= to })
+		require.Equal(t, n-int(to-from+1), len(all))
+		return all
+	})
+}
+
+// forge changes an entry's JSON in both copies of a log, and its chain if before,
+// the chain of the entry before it, is given.
+func forge(t testing.TB, dir string, index uint64, old, with string, before *swoosh.Hash) {
+	t.Helper()
+	alter(t, dir, func(all []swoosh.Record) []swoosh.Record {
+		r := recordOf(t, all, index)
+		was := string(r.JSON)
+		r.JSON = []byte(strings.Replace(was, old, with, 1))
+		require.NotEqual(t, was, string(r.JSON), "nothing was altered")
+		if before != nil {
+			r.Chain = sha256.Sum256(append(before[:len(before):len(before)], r.JSON...))
+		}
+		return all
+	})
+}
+
+func recordOf(t testing.TB, all []swoosh.Record, index uint64) *swoosh.Record {
+	t.Helper()
+	i := slices.IndexFunc(all, func(r swoosh.Record) bool { return r.Index == index })
+	require.GreaterOrEqual(t, i, 0)
+	return &all[i]
 }
 
 // chainBefore returns the chain of the entry before index.
@@ -379,20 +338,4 @@ func chainBefore(t testing.TB, e *swoosh.Engine, index uint64) (chain swoosh.Has
 		chain = r.Chain
 	}
 	return chain
-}
-
-// replaced changes the JSON of a group of one entry, and its chain if before is
-// given.
-func replaced(old, with string, before *swoosh.Hash) func([]stored) []stored {
-	return func(group []stored) []stored {
-		was := group[0].json
-		group[0].json = strings.Replace(was, old, with, 1)
-		if was == group[0].json {
-			panic("nothing was altered in " + was)
-		}
-		if before != nil {
-			group[0].chain = sha256.Sum256(append(before[:len(before):len(before)], group[0].json...))
-		}
-		return group
-	}
 }

@@ -109,6 +109,15 @@ func (r *rig) restart() {
 	r.boot()
 }
 
+// kill stops the engine as kill -9 does: what is opened next is a copy of the
+// directory, as it was before the stop.
+func (r *rig) kill() {
+	r.t.Helper()
+	dir := crashed(r.t, r.o.Dir)
+	r.stop()
+	r.o.Dir = dir
+}
+
 func (r *rig) stop() {
 	r.t.Helper()
 	r.wal.Release()

@@ -136,7 +136,7 @@ func requireReducerWentOn(t *testing.T, l lived, o swoosh.Options, newest uint64
 	require.NoError(t, err)
 
 	broken := crashed(t, l.dir)
-	rewrite(t, broken, 30, replaced(`"amount":129`, `"amount":929`, nil))
+	forge(t, broken, 30, `"amount":129`, `"amount":929`, nil)
 	o.Dir = broken
 	_, err = repair.Verify(t.Context(), o, doubling)
 	var d *swoosh.DamageError
@@ -169,7 +169,7 @@ func TestAnotherReducersRefusalsAreNamed(t *testing.T) {
 
 func TestLossComesBeforeTheReducer(t *testing.T) {
 	l := live(t, 60)
-	hitContent(t, l.dir, 40)
+	lose(t, l.dir, 40, 40)
 	refusal(t, l.dir)
 	files := listing(t, l.dir)
 	report := mend(t, l.dir, repair.Accept{Loss: true, Reducer: true}, doubling)
@@ -254,7 +254,7 @@ func TestWhatIsNewAtZeroNeedsNoRepair(t *testing.T) {
 // lost, while a snapshot kept what it did: it does not apply twice.
 func TestKeyOfAnEntryThatARepairTookOut(t *testing.T) {
 	l := live(t, 60, 20, 40)
-	hitContent(t, l.dir, 10)
+	lose(t, l.dir, 10, 10)
 	mendLoss(t, l.dir)
 	e := openVault(t, l.dir)
 	before := e.View()

@@ -58,7 +58,6 @@ func requireGoesOn(t testing.TB, dir string, index uint64, hash swoosh.Hash) {
 	e := openVault(t, dir)
 	require.Equal(t, index, e.View().Index())
 	require.Equal(t, hash, e.View().StateHash())
-	require.NoDirExists(t, filepath.Join(dir, "unclean"))
 	r, err := e.Submit(context.Background(), swoosh.Request{Command: "ledger.open", Payload: openAccount{noun.ID(fmt.Sprintf("after-%d", index))}})
 	require.NoError(t, err)
 	require.Equal(t, index+1, r.Index)
@@ -74,7 +73,7 @@ func requireGoesOn(t testing.TB, dir string, index uint64, hash swoosh.Hash) {
 // requireLoss wants an entry log.loss that names a range.
 func requireLoss(t testing.TB, l lived, dir string, from, to uint64) {
 	t.Helper()
-	wal, err := swoosh.OpenBadgerWAL(filepath.Join(dir, "log"), vault(dir).Logger)
+	wal, err := swoosh.OpenBadgerWAL(dir, vault(dir).Logger)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, wal.Close()) }()
 	_, last := wal.Bounds()
@@ -100,29 +99,9 @@ func lostLines(t testing.TB, dir string) []string {
 	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 }
 
-func TestRepairOfBadgersFramingLosesNothing(t *testing.T) {
-	l := live(t, 60)
-	hitFraming(t, l.dir, 30)
-	require.Equal(t, uint64(30), refusal(t, l.dir).Index)
-	require.Equal(t, uint64(30), verifyRefusal(t, l.dir).Index)
-	report := mendLoss(t, l.dir)
-	require.Contains(t, strings.Join(report.Findings, " "), "Entries 30 to 60 were found")
-	require.Contains(t, strings.Join(report.Findings, " "), "Nothing that an entry did is lost.")
-	require.DirExists(t, filepath.Join(l.dir, "lost", "log-1"))
-	require.DirExists(t, filepath.Join(l.dir, "lost", "log-1-unclean"))
-	require.Equal(t, uint64(60), requireVerified(t, l.dir).Last, "no entry was needed")
-
-	e := openVault(t, l.dir)
-	r, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", IdempotencyKey: "key-45", Payload: deposit{Account: "a", Amount: 145, Note: "n"}})
-	require.NoError(t, err)
-	require.True(t, r.Duplicate, "its key came back too")
-	closeEngine(t, e)
-	requireGoesOn(t, l.dir, 60, l.hash(60))
-}
-
 func TestRepairNamesWhatIsLost(t *testing.T) {
 	l := live(t, 60, 20)
-	hitContent(t, l.dir, 40)
+	lose(t, l.dir, 40, 40)
 	require.Equal(t, uint64(40), refusal(t, l.dir).Index)
 	report := mendLoss(t, l.dir)
 	require.Contains(t, strings.Join(report.Findings, " "), "What entries 40 to 60 did is lost.")
@@ -147,7 +126,7 @@ func TestRepairNamesWhatIsLost(t *testing.T) {
 	crash := crashed(t, l.dir)
 	closeEngine(t, e)
 
-	hitContent(t, crash, 63) // A second loss, behind the first.
+	lose(t, crash, 63, 63) // A second loss, behind the first.
 	require.Equal(t, uint64(63), refusal(t, crash).Index)
 	mend(t, crash, acceptLoss)
 	after := requireVerified(t, crash)
@@ -158,7 +137,7 @@ func TestRepairNamesWhatIsLost(t *testing.T) {
 func TestRepairKeepsBatchesWhole(t *testing.T) {
 	l := live(t, 60)
 	require.Equal(t, uint64(51), l.entries[52].Batch.First)
-	hitContent(t, l.dir, 52)
+	lose(t, l.dir, 52, 52)
 	mendLoss(t, l.dir)
 	requireLoss(t, l, l.dir, 51, 60)
 	requireGoesOn(t, l.dir, 61, l.hash(50))
@@ -183,7 +162,7 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 		t.Run("D6/"+name, func(t *testing.T) {
 			t.Parallel()
 			l := live(t, 60, tc.snapshots...)
-			hitContent(t, l.dir, tc.damaged)
+			lose(t, l.dir, tc.damaged, tc.damaged)
 			mendLoss(t, l.dir)
 			report := requireVerified(t, l.dir)
 			require.Equal(t, tc.first, report.First)
@@ -194,11 +173,17 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 				requireLoss(t, l, l.dir, tc.from, 60)
 			}
 			requireGoesOn(t, l.dir, tc.index, l.hash(tc.state))
-			old, err := swoosh.OpenBadgerWAL(filepath.Join(l.dir, "lost", "log-1"), vault("").Logger)
-			require.NoError(t, err)
-			_, last := old.Bounds()
-			require.Equal(t, tc.damaged-1, last, "the old log can still be read")
-			require.NoError(t, old.Close())
+			var damage *swoosh.DamageError
+			old := 0
+			for _, err := range repair.ReadLog(filepath.Join(l.dir, "lost", "log-1"), 0) {
+				if err != nil {
+					require.ErrorAs(t, err, &damage)
+					require.Equal(t, tc.damaged, damage.Index)
+				} else {
+					old++
+				}
+			}
+			require.Equal(t, 59, old, "the old log can still be read")
 		})
 	}
 }
@@ -206,17 +191,17 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 func TestRepairWithoutALog(t *testing.T) {
 	for name, tc := range map[string]struct {
 		snapshots []uint64
-		destroy   func(t *testing.T, log string)
+		destroy   func(t *testing.T, dir string)
 		from      uint64
 		state     uint64
 	}{
-		"missing, nothing else": {nil, removeAll, 1, 0},
-		"missing, a snapshot":   {[]uint64{40}, removeAll, 41, 40},
+		"missing, nothing else": {nil, removeLog, 1, 0},
+		"missing, a snapshot":   {[]uint64{40}, removeLog, 41, 40},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			l := live(t, 60, tc.snapshots...)
 			closeEngine(t, openVault(t, l.dir))
-			tc.destroy(t, filepath.Join(l.dir, "log"))
+			tc.destroy(t, l.dir)
 			_, err := swoosh.Open(t.Context(), vault(l.dir), ledger)
 			require.ErrorContains(t, err, "repair "+l.dir)
 			_, err = repair.Verify(t.Context(), vault(l.dir), ledger)
@@ -233,7 +218,12 @@ func TestRepairWithoutALog(t *testing.T) {
 	}
 }
 
-func removeAll(t *testing.T, log string) { require.NoError(t, os.RemoveAll(log)) }
+// removeLog removes both copies of a log.
+func removeLog(t *testing.T, dir string) {
+	for _, name := range []string{"journal", "log"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
+	}
+}
 
 // emptyHash is the state hash of an empty ledger.
 func emptyHash(t testing.TB) swoosh.Hash {
@@ -253,14 +243,13 @@ func TestRepairOfForgedEntries(t *testing.T) {
 	}{
 		"its state differs":          {45, `"amount":144`, `"amount":944`, nil, 44, 61},
 		"only its successor tells":   {45, `"key-44"`, `"key-99"`, nil, 45, 61},
-		"only the mark tells":        {60, `"key-59"`, `"key-99"`, nil, 59, 61},
 		"a snapshot of it tells":     {45, `"key-44"`, `"key-99"`, []uint64{45}, 60, 60},
 		"a snapshot behind it helps": {45, `"amount":144`, `"amount":944`, []uint64{50}, 60, 60},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			l := live(t, 60, tc.snapshots...)
 			closeEngine(t, openVault(t, l.dir))
-			rewrite(t, l.dir, tc.index, replaced(tc.old, tc.with, &l.chains[tc.index-2]))
+			forge(t, l.dir, tc.index, tc.old, tc.with, &l.chains[tc.index-2])
 			verifyRefusal(t, l.dir)
 			require.NotEmpty(t, mend(t, l.dir, repair.Accept{}).Next)
 			mend(t, l.dir, acceptLoss)
@@ -321,7 +310,7 @@ func breakOff(t *testing.T, dir string, steps int) (left int, err error) {
 
 func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
 	l := live(t, 60, 20, 40)
-	hitContent(t, l.dir, 45)
+	lose(t, l.dir, 45, 45)
 	refusal(t, l.dir)
 	left, err := breakOff(t, crashed(t, l.dir), 1000)
 	require.NoError(t, err)
@@ -352,37 +341,9 @@ func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
 	}
 }
 
-func TestMarkIsWrittenAnew(t *testing.T) {
-	for name, spoil := range map[string]func(string) error{
-		"missing":    os.Remove,
-		"unreadable": func(name string) error { return os.WriteFile(name, make([]byte, 1024), 0o600) },
-		"short":      func(name string) error { return os.Truncate(name, 100) },
-	} {
-		t.Run("D6/"+name, func(t *testing.T) {
-			l := live(t, 25)
-			mark := filepath.Join(l.dir, "mark")
-			require.NoError(t, spoil(mark))
-			require.ErrorContains(t, verifyRefusal(t, l.dir), "mark")
-			report := mend(t, l.dir, acceptLoss)
-			require.Len(t, report.Findings, 1)
-			require.Empty(t, report.Next)
-			var warnings bytes.Buffer
-			o := vault(l.dir)
-			o.Logger = textLogger(&warnings)
-			e, err := swoosh.Open(t.Context(), o, ledger)
-			require.NoError(t, err)
-			require.Contains(t, warnings.String(), "level=WARN")
-			require.Contains(t, warnings.String(), "mark")
-			require.Equal(t, l.hash(25), e.View().StateHash())
-			closeEngine(t, e)
-			requireVerified(t, l.dir)
-		})
-	}
-}
-
 func TestDamagedBaseIsRefused(t *testing.T) {
 	l := live(t, 60, 40)
-	hitContent(t, l.dir, 30)
+	lose(t, l.dir, 30, 30)
 	mendLoss(t, l.dir)
 	base := filepath.Join(l.dir, "snapshots", "snapshot-00000000000000000040.json")
 	good, err := os.ReadFile(base)

@@ -84,13 +84,13 @@ func TestPythonComputesTheSame(t *testing.T) {
 	}
 	t.Run("a log with a loss, behind a base", func(t *testing.T) {
 		l := live(t, 60, 40)
-		hitContent(t, l.dir, 30)
+		lose(t, l.dir, 30, 30)
 		mend(t, l.dir, acceptLoss)
 		e := openVault(t, l.dir)
 		fill(t, e, 70)
 		crash := crashed(t, l.dir)
 		closeEngine(t, e)
-		hitContent(t, crash, 65)
+		lose(t, crash, 65, 65)
 		mend(t, crash, acceptLoss)
 		e = openVault(t, crash)
 		out, code := runScript(t, servedArgs(t, e)...)

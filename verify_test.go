@@ -25,7 +25,6 @@ func TestVerifyReportsWhatIsSound(t *testing.T) {
 	}
 	require.Equal(t, want, requireVerified(t, l.dir), "after a crash")
 	require.Equal(t, files, listing(t, l.dir))
-	require.DirExists(t, filepath.Join(l.dir, "unclean"))
 
 	e := openVault(t, l.dir)
 	_, err := repair.Verify(t.Context(), vault(l.dir), ledger)
@@ -35,7 +34,6 @@ func TestVerifyReportsWhatIsSound(t *testing.T) {
 	files = listing(t, l.dir)
 	require.Equal(t, want, requireVerified(t, l.dir), "after a stop in order")
 	require.Equal(t, files, listing(t, l.dir))
-	require.NoDirExists(t, filepath.Join(l.dir, "unclean"))
 }
 
 func TestVerifyNamesTheFirstThingThatIsWrong(t *testing.T) {
@@ -64,24 +62,17 @@ func TestVerifyNamesTheFirstThingThatIsWrong(t *testing.T) {
 			sum := sha256.Sum256(b[:end])
 			require.NoError(t, os.WriteFile(name, append(b[:end], sum[:]...), 0o600))
 		}, 0, "keys-00000000000000000020 does not hold the keys"},
-		"mark": {func(t *testing.T, dir string) {
-			flip(t, filepath.Join(dir, "mark"), 0)
-			flip(t, filepath.Join(dir, "mark"), 512*8)
-		}, 0, "the mark cannot be read"},
-		"no mark":          {func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, "mark"))) }, 0, "it is missing"},
-		"no log":           {func(t *testing.T, dir string) { removeAll(t, filepath.Join(dir, "log")) }, 1, "log is missing"},
-		"end of the log":   {func(t *testing.T, dir string) { rewrite(t, dir, 40, func([]stored) []stored { return nil }) }, 40, "were durable and are missing"},
+		"no log":           {removeLog, 1, "are missing"},
+		"no journal":       {func(t *testing.T, dir string) { require.NoError(t, os.RemoveAll(filepath.Join(dir, "journal"))) }, 0, "the other copy of the log has it"},
+		"no Badger":        {func(t *testing.T, dir string) { require.NoError(t, os.RemoveAll(filepath.Join(dir, "log"))) }, 0, "log is missing, and the other copy of the log has it"},
+		"end of the log":   {func(t *testing.T, dir string) { lose(t, dir, 20, 40) }, 20, "snapshot of entry 20"},
 		"forged snapshot":  {forgeSnapshot, 0, "its entry says"},
 		"snapshot past it": {snapshotPastTheEnd, 41, "snapshot of entry 60"},
-		"entry and mark": {func(t *testing.T, dir string) {
-			rewrite(t, dir, 25, replaced(`"amount":124`, `"amount":924`, nil))
-			removeAll(t, filepath.Join(dir, "mark"))
-		}, 25, "its chain is"},
 		"entry's state": {func(t *testing.T, dir string) {
-			rewrite(t, dir, 25, replaced(`"amount":124`, `"amount":924`, &settled.chains[23]))
+			forge(t, dir, 25, `"amount":124`, `"amount":924`, &settled.chains[23])
 		}, 25, "the state differs"},
-		"missing entry":     {func(t *testing.T, dir string) { rewrite(t, dir, 25, func([]stored) []stored { return nil }) }, 25, "entries 25 to 25 are missing"},
-		"entry's structure": {func(t *testing.T, dir string) { rewrite(t, dir, 25, replaced(`"index":25`, `"indices":25`, nil)) }, 25, "cannot be read"},
+		"missing entry":     {func(t *testing.T, dir string) { lose(t, dir, 25, 25) }, 25, "entries 25 to 25 are missing"},
+		"entry's structure": {func(t *testing.T, dir string) { forge(t, dir, 25, `"index":25`, `"indices":25`, nil) }, 25, "cannot be read"},
 	} {
 		t.Run("D3/"+name, func(t *testing.T) {
 			dir := crashed(t, clean)
@@ -121,12 +112,7 @@ func snapshotPastTheEnd(t *testing.T, dir string) {
 	_, err := e.Snapshot(context.Background())
 	require.NoError(t, err)
 	closeEngine(t, e)
-	for n := uint64(41); n <= 60; n++ {
-		if n%20 < 11 || n%20 == 11 || n%20 > 13 {
-			rewrite(t, dir, n, func([]stored) []stored { return nil })
-		}
-	}
-	require.NoError(t, os.Remove(filepath.Join(dir, "mark")))
+	lose(t, dir, 41, 60)
 }
 
 func TestForgedSnapshotIsSetAside(t *testing.T) {

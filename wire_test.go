@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
@@ -75,7 +76,7 @@ func writeWire(t *testing.T) wire {
 	w := wire{files: map[string][]byte{}, hashes: fmt.Sprintf("index %d\nstate %s\nchain %s\n", e.View().Index(), e.View().StateHash(), e.View().Chain())}
 	for r, err := range e.Records(1, e.View().Index()) {
 		require.NoError(t, err)
-		w.records = append(w.records, joinStored([]stored{{r.Chain, string(r.JSON)}})...)
+		w.records = record.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON}.Append(w.records)
 		w.lines = append(r.AppendJSON(w.lines), '\n')
 	}
 	for _, folder := range []string{"snapshots", "imports"} {
@@ -128,8 +129,9 @@ func loadWire(t *testing.T, dir string) wire {
 // nothing.
 func (w wire) boot(t *testing.T, force bool) *swoosh.Engine {
 	wal, store := swoosh.NewMemWAL(), swoosh.NewInMemorySnapshotStore()
-	for i, s := range cut(t, w.records) {
-		require.NoError(t, wal.Append([]swoosh.Record{{Index: uint64(i + 1), Chain: s.chain, JSON: []byte(s.json)}}))
+	for r, err := range record.All(w.records, 1) {
+		require.NoError(t, err)
+		require.NoError(t, wal.Append([]swoosh.Record{{Index: r.Index, Chain: r.Chain, JSON: r.JSON}}))
 	}
 	for name, b := range w.files {
 		require.NoError(t, store.Save(name, func(f swoosh.SnapshotFile) error {
