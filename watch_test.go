@@ -168,7 +168,7 @@ func TestWatchLogThenTailThenWhatComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(1)
 		w.commit(watchGroup(1, 700, 10))
-		w.tail = newTail(701) // As after a restart.
+		w.tail = &tail{next: 701} // As after a restart.
 		w.commit(watchGroup(701, 400, 10))
 		var seen []uint64
 		done := make(chan struct{})
@@ -211,7 +211,7 @@ func TestWatchOnlyWhatIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(1)
 		w.commit(watchGroup(1, 5, 10))
-		w.tail = newTail(6)
+		w.tail = &tail{next: 6}
 		require.NoError(t, w.wal.Append(watchGroup(6, 5, 10)))
 		stop, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -235,7 +235,7 @@ func TestWatchAcrossALostRange(t *testing.T) {
 				behind[0].JSON = (&Entry{Index: 9, HLC: Stamp{WallMS: 1, Node: "n"}, Command: LossCommand, Payload: []byte("{}")}).appendTo(nil)
 				w.commit(behind)
 				if restarted {
-					w.tail = newTail(12)
+					w.tail = &tail{next: 12}
 				}
 				stop, cancel := context.WithCancel(t.Context())
 				go func() {
@@ -254,7 +254,7 @@ func TestWatchAcrossALostRange(t *testing.T) {
 func TestWatchThatRetentionOvertakes(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 600, 10))
-	w.tail = newTail(601)
+	w.tail = &tail{next: 601}
 	var seen []uint64
 	var last error
 	for r, err := range w.Watch(t.Context(), 1) {
@@ -271,7 +271,7 @@ func TestWatchThatRetentionOvertakes(t *testing.T) {
 func TestWatchReadingDuringRetention(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 600, 10))
-	w.tail = newTail(601)
+	w.tail = &tail{next: 601}
 	w.log.next = func(i uint64) {
 		if i == 2 {
 			w.log.kept.Store(300)
@@ -294,7 +294,7 @@ func TestWatchOfAnEmptyLog(t *testing.T) {
 func TestWatchOfALogThatBreaks(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 5, 10))
-	w.tail = newTail(6)
+	w.tail = &tail{next: 6}
 	w.log.broke.Store(4)
 	seen, err := take(t.Context(), w, 1, 5)
 	require.Equal(t, upTo(1, 3), seen)
@@ -325,7 +325,7 @@ func TestWatchEndsWithTheEngine(t *testing.T) {
 func TestWatchHoldsOneChunk(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 20, 100<<10))
-	w.tail = newTail(21)
+	w.tail = &tail{next: 21}
 	for r, err := range w.Watch(t.Context(), 1) {
 		require.NoError(t, err)
 		require.Zero(t, w.log.held.Load())
