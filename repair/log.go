@@ -67,7 +67,7 @@ func look(dir string) (*twin.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return twin.Look(journal, badger, isLoss)
+	return twin.Look(journal, badger)
 }
 
 // gaps finds the entries that are missing between records.

@@ -80,18 +80,12 @@ func (s *site) openLog() (err error) {
 		s.log = swoosh.NewMemWAL()
 		return nil
 	}
-	s.twins, err = twin.OpenToRead(s.home.Dir, twin.Options{FS: s.o.FS, Log: s.o.Logger, Lawful: isLoss})
+	s.twins, err = twin.OpenToRead(s.home.Dir, twin.Options{FS: s.o.FS, Log: s.o.Logger})
 	if err != nil {
 		return fmt.Errorf("the log cannot be opened: %w: see to that", err)
 	}
 	s.log = readLog{s.twins}
 	return nil
-}
-
-// isLoss reports whether a record may follow a gap.
-func isLoss(r record.Record) bool {
-	x, err := swoosh.DecodeEntry(recordOf(r))
-	return err == nil && x.Command == swoosh.LossCommand
 }
 
 func recordOf(r record.Record) swoosh.Record {
@@ -106,6 +100,9 @@ func (l readLog) Append([]swoosh.Record) error { return errors.ErrUnsupported }
 func (l readLog) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 	return func(yield func(swoosh.Record, error) bool) {
 		for r, err := range l.Log.Read(from, to) {
+			if err == nil && r.Lost() {
+				continue
+			}
 			if !yield(recordOf(r), err) {
 				return
 			}

@@ -10,12 +10,16 @@ import (
 )
 
 // Record is an entry as the log stores it: its canonical JSON without the member
-// chain, and its chain.
+// chain, and its chain. A record without JSON stands for an entry that was accepted
+// as lost: so the indexes of a log have no gap, unless it is damaged.
 type Record struct {
 	Index uint64
 	Chain [32]byte // Link of the chain before it and JSON
 	JSON  []byte
 }
+
+// Lost reports whether the record stands for an entry that is lost.
+func (r Record) Lost() bool { return len(r.JSON) == 0 }
 
 // format is the first byte after a record's length.
 const format = 1

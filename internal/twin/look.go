@@ -11,16 +11,15 @@ import (
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/journal"
-	"github.com/chorus-services/swoosh/internal/record"
 )
 
 // Look opens the copies of a log to read them, wherever they are, and changes
 // nothing there. Either may be missing; the error is fs.ErrNotExist if both are.
 // Read steps over entries that neither copy has. Of Badger's copy only what is in
 // tables is read.
-func Look(journalDir, badgerDir string, lawful func(record.Record) bool) (*Log, error) {
+func Look(journalDir, badgerDir string) (*Log, error) {
 	fsys := durable.OS()
-	l := newLog("", Options{FS: fsys, Log: slog.New(slog.DiscardHandler), Lawful: lawful})
+	l := newLog("", Options{FS: fsys, Log: slog.New(slog.DiscardHandler)})
 	l.stepOver = true
 	var err error
 	if l.relics, err = badgerlog.ReadRemains(badgerDir, func([]byte) {}); err != nil {

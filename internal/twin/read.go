@@ -24,8 +24,7 @@ type source func(from, to uint64) iter.Seq2[record.Record, error]
 
 // Read yields the records from index from to index to, inclusive, in order. What
 // one copy cannot give comes from the other one. At entries that neither has it
-// ends with a *Damage, unless the record after them is lawful there. If from is
-// in such a gap, it begins at the next record. It never waits for an Append.
+// ends with a *Damage. It never waits for an Append.
 func (l *Log) Read(from, to uint64) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		first, last := l.Bounds()
@@ -99,23 +98,23 @@ func (r *reader) turn(from source, most int) (t turned) {
 	return t
 }
 
-// jump passes over entries that are missing, if the record after them is lawful
-// there, or if the reader steps over everything.
+// jump passes over entries that neither copy has, if the reader steps over them.
 func (r *reader) jump(a, b turned) bool {
 	var hole *journal.Damage
-	if errors.As(a.err, &hole) && hole.Last >= r.next && (r.log.stepOver || r.log.lawful(*hole)) {
+	switch {
+	case !r.log.stepOver:
+		return false
+	case errors.As(a.err, &hole) && hole.Last >= r.next:
 		r.next = hole.Last + 1
+		if b.jump != nil {
+			r.next = min(r.next, b.jump.Index)
+		}
+		return true
+	case b.jump != nil:
+		r.next = b.jump.Index
 		return true
 	}
-	to := b.jump
-	if to == nil || a.jump != nil && a.jump.Index < to.Index {
-		to = a.jump
-	}
-	if to == nil || !r.log.stepOver && !r.log.o.Lawful(*to) {
-		return false
-	}
-	r.next = to.Index
-	return true
+	return false
 }
 
 func (r *reader) fail(a, b turned) {

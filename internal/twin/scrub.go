@@ -211,7 +211,7 @@ func (l *Log) scrubSpans(spans []span, flushed uint64) (wrong, err error) {
 	next := l.first.Load()
 	for _, s := range append(spans, span{flushed + 1, flushed}) {
 		if s.first > next {
-			for r, err := range l.lawfulJournal(next, s.first-1) {
+			for r, err := range l.fromJournal(next, s.first-1) {
 				if err != nil {
 					return nil, err
 				}
@@ -228,7 +228,7 @@ func (l *Log) scrubSpans(spans []span, flushed uint64) (wrong, err error) {
 func (l *Log) scrubJournalEnd(flushed uint64) error {
 	for range mostFaults {
 		var damage *journal.Damage
-		for _, err := range l.lawfulJournal(flushed+1, math.MaxUint64) {
+		for _, err := range l.fromJournal(flushed+1, math.MaxUint64) {
 			if err != nil && !errors.As(err, &damage) {
 				return err
 			}
@@ -291,9 +291,7 @@ func (l *Log) Faults() (all []string) {
 		all = append(all, l.badgerFault.Error())
 	}
 	for _, d := range l.journal.Damage() {
-		if !l.lawful(d) {
-			all = append(all, d.Error())
-		}
+		all = append(all, d.Error())
 	}
 	return all
 }

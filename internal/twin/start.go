@@ -139,16 +139,13 @@ func (l *Log) fillJournal() error {
 // fill writes entries that Badger has into the journal: those that a damage cost,
 // which must all be there, or without one those that there are in a range.
 func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
-	if damage != nil && l.lawful(*damage) {
-		return nil
-	}
 	next := from
 	records := func(yield func(record.Record, error) bool) {
 		if from == 0 || from > to { // No entry is lost.
 			return
 		}
 		for r, err := range l.fromBadger(from, to) {
-			if err == nil && r.Index != next && (damage != nil || next > from) && !l.o.Lawful(r) {
+			if err == nil && r.Index != next && (damage != nil || next > from) {
 				err = &Damage{From: next, To: r.Index - 1, Detail: "missing in the journal and in Badger"}
 			}
 			if err != nil && damage == nil {
@@ -195,18 +192,6 @@ func (l *Log) chainBefore(index uint64) (chain [32]byte) {
 	return chain
 }
 
-// lawful reports whether the journal's hole is no damage: the record after it
-// names the entries as lost.
-func (l *Log) lawful(hole journal.Damage) bool {
-	if hole.First == 0 {
-		return false
-	}
-	for r, err := range l.fromJournal(hole.Last+1, hole.Last+1) {
-		return err == nil && l.o.Lawful(r)
-	}
-	return false
-}
-
 // fillGroupBytes is the size of the groups that fill makes.
 const fillGroupBytes = 256 << 10
 
@@ -251,7 +236,7 @@ func (l *Log) compareNewest() (err error) {
 func (l *Log) compare(badger source, from, to uint64) (wrong, err error) {
 	next, stop := iter.Pull2(badger(from, to))
 	defer stop()
-	for want, err := range l.lawfulJournal(from, to) {
+	for want, err := range l.fromJournal(from, to) {
 		if err != nil {
 			return nil, err
 		}
@@ -266,25 +251,4 @@ func (l *Log) compare(badger source, from, to uint64) (wrong, err error) {
 		}
 	}
 	return nil, nil
-}
-
-// lawfulJournal reads the journal and steps over lawful gaps.
-func (l *Log) lawfulJournal(from, to uint64) iter.Seq2[record.Record, error] {
-	return func(yield func(record.Record, error) bool) {
-		for from <= to {
-			var hole *journal.Damage
-			for r, err := range l.fromJournal(from, to) {
-				if errors.As(err, &hole) && l.lawful(*hole) {
-					break
-				}
-				if !yield(r, err) || err != nil {
-					return
-				}
-			}
-			if hole == nil {
-				return
-			}
-			from = hole.Last + 1
-		}
-	}
 }

@@ -36,10 +36,6 @@ const (
 type Options struct {
 	FS  durable.FS // of the journal; Badger uses the operating system's
 	Log *slog.Logger
-
-	// Lawful reports whether a record may follow a gap, since it names the
-	// entries before it as lost.
-	Lawful func(record.Record) bool
 }
 
 // Log is an open log. One goroutine appends; any may read.
@@ -108,9 +104,8 @@ func newLog(dir string, o Options) *Log {
 
 func (l *Log) path(name string) string { return filepath.Join(l.dir, name) }
 
-// Append makes a group durable. Before the first record only a lawful gap may be.
-// An error means that the outcome is unknown, unless it is a full disk's
-// (ErrNoRoom): then nothing was written.
+// Append makes a group durable. Its indexes follow the last one's, unless the log
+// is empty. An error means that the outcome is unknown.
 func (l *Log) Append(records []record.Record) error {
 	g := l.groupOf(records)
 	if err := l.journal.Append(g.Group); err != nil {

@@ -18,13 +18,8 @@ import (
 	"github.com/chorus-services/swoosh/internal/twin"
 )
 
-// lossText marks a record that may follow a gap.
-const lossText = "loss"
-
 func options() twin.Options {
-	return twin.Options{FS: durable.OS(), Log: slog.New(slog.DiscardHandler), Lawful: func(r record.Record) bool {
-		return strings.Contains(string(r.JSON), lossText)
-	}}
+	return twin.Options{FS: durable.OS(), Log: slog.New(slog.DiscardHandler)}
 }
 
 func open(t testing.TB, dir string) *twin.Log {
