@@ -293,7 +293,14 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	if err := start.run(ctx, index, checkEvery); err != nil {
+	err = start.run(ctx, index, checkEvery)
+	var d *DamageError
+	if errors.As(err, &d) {
+		if _, _, lost := readEntry(e.wal, d.Index); errors.Is(lost, errNoEntry) {
+			return View{}, Errorf(Compacted, "entry %d was lost, and there is no snapshot between it and entry %d", d.Index, index)
+		}
+	}
+	if err != nil {
 		return View{}, err
 	}
 	start.state.settle()

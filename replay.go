@@ -22,7 +22,7 @@ type Replay struct {
 	last   *Entry            // that was reduced; nil: none since the state was loaded
 	window *keywindow.Window // nil: not loaded, or of no interest
 
-	progress func(Progress) // called as run goes on; nil: not called
+	progress func(Progress) // called as run goes on
 	saved    uint64         // the entry that run began after
 	cost     time.Duration  // of run
 	rebuilt  bool           // whether no snapshot of this reducer was found
@@ -237,12 +237,16 @@ func (r *recovery) fits(s *state) error {
 	return lost
 }
 
-// SealLoss returns an entry log.loss for the state's place in the log: entries
-// from one index to another are lost, and the last of them had this chain. node
-// is for its stamp.
+// SealLoss returns an entry log.loss: entries from one index to another are lost,
+// and the last of them had this chain. It follows them, or the state if that is
+// after them and so has what they did. node is for its stamp.
 func (p *Replay) SealLoss(node string, from, to uint64, chain Hash) Record {
 	payload := canon.Of[loss]().Append(nil, &loss{chain, from, p.state.hub, to}, canon.Full)
-	return seal(chain, p.state.ownEntry(p.r.o.Now, node, to+1, LossCommand, payload))
+	index := to + 1
+	if to < p.state.index {
+		index, chain = p.state.index+1, p.state.chain
+	}
+	return seal(chain, p.state.ownEntry(p.r.o.Now, node, index, LossCommand, payload))
 }
 
 // SealReducer returns an entry log.reducer after the state: these domains go on
@@ -269,7 +273,7 @@ func (p *Replay) Save(store SnapshotStore) (SnapshotInfo, error) {
 // entry's; links of the chain it checks at every one.
 const checkEvery = 4096
 
-func (r *recovery) from(s *state) *Replay { return &Replay{r: r, state: s} }
+func (r *recovery) from(s *state) *Replay { return &Replay{r: r, state: s, progress: func(Progress) {}} }
 
 func (p *Replay) loadKeys() (err error) {
 	if p.window == nil {
@@ -302,10 +306,8 @@ func (p *Replay) run(ctx context.Context, to uint64, n uint64) error {
 		}
 	}
 	last := p.last
-	if last != nil {
-		if err := p.check(ctx, last, good, n); err != nil {
-			return err
-		}
+	if err := p.check(ctx, last, good, n); err != nil {
+		return err
 	}
 	if next := p.state.index + 1; next <= to {
 		return &DamageError{Index: next, Detail: fmt.Sprintf("entries %d to %d are missing", next, to), Next: p.r.mend("--accept-loss")}
@@ -318,19 +320,17 @@ func (p *Replay) run(ctx context.Context, to uint64, n uint64) error {
 }
 
 func (p *Replay) tell(to uint64) {
-	if p.progress != nil {
-		p.progress(Progress{Applied: p.state.index - p.saved, Target: to - p.saved, Index: p.state.index, HLC: p.state.stamp})
-	}
+	p.progress(Progress{Applied: p.state.index - p.saved, Target: to - p.saved, Index: p.state.index, HLC: p.state.stamp})
 }
 
-// check holds the state hash against the entry's.
+// check holds the state hash against the entry's, if there is one.
 func (p *Replay) check(ctx context.Context, x *Entry, good *state, n uint64) error {
 	p.state.flush()
-	if p.state.hash == x.StateHash {
+	if x == nil || p.state.hash == x.StateHash {
 		return nil
 	}
 	if n > 1 {
-		slow := &Replay{r: p.r, state: good}
+		slow := p.r.from(good)
 		if err := slow.run(ctx, x.Index, 1); err != nil {
 			return err
 		}

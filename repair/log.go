@@ -1,15 +1,12 @@
 package repair
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
 	"iter"
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
@@ -68,34 +65,4 @@ func look(dir string) (*twin.Log, error) {
 		return nil, err
 	}
 	return twin.Look(journal, badger)
-}
-
-// gaps finds the entries that are missing between records.
-type gaps struct {
-	first uint64 // entry that is missing; 0: none is
-	all   []string
-	next  uint64 // the index that is due; 0 before the first record
-}
-
-// pass takes the next record. Entries before a log.loss are accounted for.
-func (g *gaps) pass(r swoosh.Record) {
-	if g.next > 0 && r.Index > g.next {
-		if x, err := swoosh.DecodeEntry(r); err != nil || x.Command != swoosh.LossCommand {
-			g.first = cmp.Or(g.first, g.next)
-			g.all = append(g.all, fmt.Sprintf("%d to %d", g.next, r.Index-1))
-		}
-	}
-	g.next = r.Index + 1
-}
-
-func (g *gaps) damage(faults []string) error {
-	var what []string
-	if len(g.all) > 0 {
-		what = append(what, "entries "+strings.Join(g.all, ", ")+" cannot be read")
-	}
-	what = append(what, faults...)
-	if what == nil {
-		return nil
-	}
-	return &swoosh.DamageError{Index: g.first, Detail: strings.Join(what, "; ")}
 }

@@ -22,12 +22,12 @@ func (s *site) writeLost(c *rescue, report *Report) error {
 	if err := s.home.MakeLost(); err != nil {
 		return err
 	}
-	if first, _, n := span(c.passed()); n > 0 {
+	if first, _, n := extent(c.passed()); n > 0 {
 		if err := s.writeEntries(first, c.trail.view.Index(), c.passed(), report); err != nil {
 			return err
 		}
 	}
-	if first, last, n := span(c.unproven()); n > 0 {
+	if first, last, n := extent(c.unproven()); n > 0 {
 		return s.writeEntries(first, last, c.unproven(), report)
 	}
 	return nil
@@ -90,13 +90,9 @@ func (s *site) holds(name string, entries iter.Seq[swoosh.Record]) (bool, error)
 // entry if entries are lost, and if it would be empty: its indexes go on after
 // the last that ever was.
 func (s *site) replaceLog(c *rescue, report *Report) error {
-	var own []swoosh.Record
-	if c.trail.index < c.to || c.log.last == 0 {
-		node, err := s.nodeID()
-		if err != nil {
-			return err
-		}
-		own = append(own, c.end.SealLoss(node, c.trail.index+1, c.to, c.chain))
+	own, err := s.losses(c)
+	if err != nil {
+		return err
 	}
 	leftovers, err := s.leftovers(c.log)
 	if err != nil {
@@ -115,6 +111,38 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 	report.wrote("the log anew, up to entry %d; the old one is %s", r.Last, s.lost(r))
 	s.wroteLeftovers(r, leftovers, report)
 	return nil
+}
+
+// losses returns the entries that name what is lost: at the end of the log, or
+// before the snapshot that it goes on from.
+func (s *site) losses(c *rescue) (own []swoosh.Record, err error) {
+	atEnd := c.trail.index < c.to || c.log.last == 0
+	if !atEnd && len(c.gone) == 0 {
+		return nil, nil
+	}
+	node, err := s.nodeID()
+	if err != nil {
+		return nil, err
+	}
+	if atEnd {
+		own = append(own, c.end.SealLoss(node, c.trail.index+1, c.to, c.chain))
+	}
+	for _, g := range c.gone {
+		if own, err = c.nameGap(own, node, g); err != nil {
+			return nil, err
+		}
+	}
+	return own, nil
+}
+
+// nameGap appends an entry that names a gap to those before it.
+func (c *rescue) nameGap(own []swoosh.Record, node string, g span) ([]swoosh.Record, error) {
+	for _, rec := range own[max(0, len(own)-1):] {
+		if _, err := c.end.Next(rec); err != nil {
+			return nil, err
+		}
+	}
+	return append(own, c.end.SealLoss(node, g.From, g.To, swoosh.Hash{})), nil
 }
 
 // copies are the folders of the log's copies.

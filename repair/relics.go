@@ -49,7 +49,7 @@ func (s *site) gather(p *swoosh.Replay) (*relics, error) {
 	}
 	for _, a := range l.anchors {
 		if a.view.Index() < max(first, 1) {
-			l.sound = max(l.sound, l.walkLog(a).end)
+			l.sound = max(l.sound, l.walk(a).index)
 		}
 	}
 	if l.sound < l.to {
@@ -142,9 +142,6 @@ func readable(w swoosh.WAL, from, to uint64) iter.Seq[swoosh.Record] {
 type trail struct {
 	*anchor
 	index uint64 // of the last entry; never inside an atomic batch
-	end   uint64 // the last entry that the log itself has
-	found uint64 // the first entry after it, from elsewhere; 0: none
-	turn  cursor // where the log's own entries end, perhaps inside a batch
 }
 
 // cursor is a place in a log.
@@ -153,8 +150,8 @@ type cursor struct {
 	chain swoosh.Hash
 }
 
-// walkLog follows the entries after an anchor in the log.
-func (l *relics) walkLog(a *anchor) *trail {
+// walk follows the entries after an anchor in the log.
+func (l *relics) walk(a *anchor) *trail {
 	at := cursor{a.view.Index(), a.view.Chain()}
 	p := &trail{anchor: a, index: at.index}
 	for rec, err := range l.log.Read(at.index+1, a.limit) {
@@ -162,40 +159,7 @@ func (l *relics) walkLog(a *anchor) *trail {
 			break
 		}
 	}
-	p.end, p.turn = p.index, at
 	return p
-}
-
-// walk follows the entries after an anchor, first in the log, then in the rest.
-func (l *relics) walk(a *anchor) *trail {
-	p := l.walkLog(a)
-	inLog := p.turn.index
-	for rec := range l.after(p.turn, a.limit, &p.index) {
-		if p.found == 0 {
-			p.found = rec.Index
-		}
-	}
-	if p.index > inLog {
-		p.end = inLog
-	} else {
-		p.found = 0 // What was found ends no batch.
-	}
-	return p
-}
-
-// after returns the entries of the rest that continue a place in the log, up to an
-// index. whole is set to the last one that ends a batch.
-func (l *relics) after(at cursor, to uint64, whole *uint64) iter.Seq[swoosh.Record] {
-	return func(yield func(swoosh.Record) bool) {
-		for rec := range l.rest() {
-			if rec.Index > to {
-				return
-			}
-			if l.step(&at, rec, whole) && !yield(rec) {
-				return
-			}
-		}
-	}
 }
 
 // step goes on to a record if it is the next one and nothing speaks against it.

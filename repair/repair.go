@@ -89,7 +89,12 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 		return err
 	}
 	first, last := s.log.Bounds()
-	c.replace = s.home.MissingLog() != nil || c.trail.index < c.to || c.trail.found > 0 || c.trail.index > last || c.log.first != first || c.log.last != last
+	g, err := gapsIn(c.log)
+	if err != nil {
+		return err
+	}
+	c.gone = g.unnamed()
+	c.replace = s.home.MissingLog() != nil || len(c.gone) > 0 || c.trail.index < c.to || c.trail.index > last || c.log.first != first || c.log.last != last
 	c.contradict(p)
 	switch {
 	case c.replace || len(c.wrong) > 0:

@@ -1,7 +1,6 @@
 package repair
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"iter"
 	"math"
 	"path"
-	"slices"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -23,6 +21,7 @@ type rescue struct {
 	differs *swoosh.DamageError // these domains would have made another state
 	replace bool                // whether the log must be written anew
 	wrong   []uint64            // snapshots that contradict it
+	gone    []span              // entries before the anchor that are lost, and were not accepted as lost before
 }
 
 // assess finds the longest log that chain and replay prove.
@@ -30,7 +29,7 @@ func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue
 	base, _ := p.Base()
 	for {
 		t := l.best()
-		c := &rescue{relics: l, trail: t, log: splice(l, t)}
+		c := &rescue{relics: l, trail: t, log: splice(l.log, t)}
 		start := l.start(t, base)
 		if start.foreign != nil {
 			c.differs = start.foreign
@@ -85,17 +84,15 @@ func (s *site) replayTrail(ctx context.Context, p *swoosh.Replay, start swoosh.V
 	return p, differs
 }
 
-// spliced is a log to read: a stretch of another one, and entries from elsewhere
-// after it.
+// spliced is the mended log: what can be read before the anchor, and the trail.
 type spliced struct {
 	swoosh.WAL
-	relics      *relics
 	trail       *trail
 	first, last uint64
 }
 
-func splice(l *relics, p *trail) *spliced {
-	s := &spliced{WAL: l.log, relics: l, trail: p}
+func splice(log swoosh.WAL, p *trail) *spliced {
+	s := &spliced{WAL: log, trail: p}
 	for rec := range s.Read(0, math.MaxUint64) {
 		s.first, s.last = rec.Index, p.index
 		break
@@ -107,22 +104,44 @@ func (s *spliced) Bounds() (first, last uint64) { return s.first, s.last }
 
 func (s *spliced) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 	return func(yield func(swoosh.Record, error) bool) {
-		p := s.trail
-		if start := p.view.Index(); p.end > start {
-			for rec, err := range s.WAL.Read(max(from, start+1), min(to, p.end)) {
-				if !yield(rec, err) {
-					return
-				}
-			}
-		}
-		if p.found == 0 || to <= p.end {
-			return
-		}
-		var whole uint64
-		for rec := range s.relics.after(p.turn, min(to, p.index), &whole) {
-			if rec.Index >= from && !yield(rec, nil) {
+		at := s.trail.view.Index()
+		for rec, kept := range s.before(from, min(to, at)) {
+			if kept && !yield(rec, nil) {
 				return
 			}
+		}
+		if to <= at {
+			return
+		}
+		for rec, err := range s.WAL.Read(max(from, at+1), min(to, s.trail.index)) {
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+// before returns what can be read up to the anchor, and whether it is kept: of two
+// entries that do not follow each other neither is, and the anchor's own is if it
+// has the anchor's chain.
+func (s *spliced) before(from, to uint64) iter.Seq2[swoosh.Record, bool] {
+	anchor := s.trail.view
+	return func(yield func(swoosh.Record, bool) bool) {
+		var held swoosh.Record // the one before; Index 0: none
+		kept := true
+		for rec := range readable(s.WAL, from, to) {
+			follows := true
+			if held.Index > 0 && held.Index+1 == rec.Index {
+				_, err := swoosh.Follow(held.Index, held.Chain, rec)
+				follows = err == nil
+			}
+			if held.Index > 0 && !yield(held, kept && follows) {
+				return
+			}
+			held, kept = rec, follows && (rec.Index != anchor.Index() || rec.Chain == anchor.Chain())
+		}
+		if held.Index > 0 {
+			yield(held, kept)
 		}
 	}
 }
@@ -156,24 +175,21 @@ func (c *rescue) contradicting() (names []string) {
 // explain says what is lost and what is not.
 func (c *rescue) explain(report *Report) {
 	p := c.trail
-	if c.replace {
+	if c.replace && len(c.gone) == 0 {
 		report.say("The log is sound up to entry %d; it once reached entry %d.", c.sound, c.to)
 	}
-	if at := p.view.Index(); at > c.sound {
-		report.say("The state goes on from snapshot %d: what the entries up to it did is kept, the entries themselves are not.", at)
+	for _, g := range c.gone {
+		report.say("Entries %s cannot be read any more; snapshot %d holds what they did.", g, p.view.Index())
 	}
-	if p.view.Index() > 0 {
-		report.say("Entries up to it that can still be read are written to a file.")
-	}
-	if p.found > 0 {
-		report.say("Entries %d to %d were found after the damage; their chain proves them. They come back.", p.found, p.index)
+	if at := p.view.Index(); at > c.sound && len(c.gone) == 0 {
+		report.say("The state goes on from snapshot %d: what the entries up to it did is kept.", at)
 	}
 	if p.index < c.to {
 		report.say("What entries %d to %d did is lost.", p.index+1, c.to)
 	} else {
 		report.say("Nothing that an entry did is lost.")
 	}
-	if first, _, n := span(c.unproven()); n > 0 {
+	if first, _, n := extent(c.unproven()); n > 0 {
 		report.say("%d entries after that can still be read; the first is %d. No chain from the sound ones proves them, so they are not applied. They are written to a file: look at each before you post its command again.", n, first)
 	}
 	for _, i := range c.wrong {
@@ -183,45 +199,28 @@ func (c *rescue) explain(report *Report) {
 
 // unproven returns the entries that were found and cannot be applied.
 func (c *rescue) unproven() iter.Seq[swoosh.Record] {
-	return distinct(func(yield func(swoosh.Record) bool) {
+	return func(yield func(swoosh.Record) bool) {
 		for rec := range c.rest() {
 			if rec.Index > c.trail.index && !yield(rec) {
 				return
 			}
 		}
-	})
-}
-
-// passed returns the entries up to the state that the mended log goes on from.
-func (c *rescue) passed() iter.Seq[swoosh.Record] {
-	if !c.replace {
-		return func(func(swoosh.Record) bool) {}
 	}
-	return readable(c.relics.log, 1, c.trail.view.Index())
 }
 
-// distinct leaves out records that are there more than once. Equal indexes follow
-// each other.
-func distinct(all iter.Seq[swoosh.Record]) iter.Seq[swoosh.Record] {
+// passed returns the entries before the anchor that are not kept.
+func (c *rescue) passed() iter.Seq[swoosh.Record] {
 	return func(yield func(swoosh.Record) bool) {
-		var same []swoosh.Record // as the last index
-		for rec := range all {
-			if len(same) > 0 && same[0].Index != rec.Index {
-				same = nil
-			}
-			if slices.ContainsFunc(same, func(r swoosh.Record) bool { return bytes.Equal(r.JSON, rec.JSON) }) {
-				continue
-			}
-			same = append(same, rec)
-			if !yield(rec) {
+		for rec, kept := range c.log.before(1, c.trail.view.Index()) {
+			if !kept && !yield(rec) {
 				return
 			}
 		}
 	}
 }
 
-// span returns the first and the last index, and how many there are.
-func span(all iter.Seq[swoosh.Record]) (first, last uint64, n int) {
+// extent returns the first and the last index, and how many there are.
+func extent(all iter.Seq[swoosh.Record]) (first, last uint64, n int) {
 	for rec := range all {
 		if n++; n == 1 {
 			first = rec.Index

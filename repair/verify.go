@@ -46,7 +46,7 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 	if err != nil {
 		return VerifyReport{}, err
 	}
-	base, err := p.Base()
+	base, err := s.baseOf(p)
 	if err != nil {
 		return VerifyReport{}, err
 	}
@@ -72,6 +72,32 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 		First: first, Last: last, Base: base, Entries: below + above, Snapshots: len(p.Snapshots()),
 		HLC: end.At(), StateHash: end.StateHash(), Chain: end.Chain(),
 	}, nil
+}
+
+// baseOf returns the snapshot to begin at: the one that the log rests on, or the
+// first one after entries that are accepted as lost and that no replay gets across.
+func (s *site) baseOf(p *swoosh.Replay) (uint64, error) {
+	base, err := p.Base()
+	if err != nil {
+		return 0, err
+	}
+	g, err := gapsIn(s.log)
+	if err != nil {
+		return 0, err
+	}
+	if err := g.damage(nil); err != nil {
+		err.(*swoosh.DamageError).Next = s.run("repair")
+		return 0, err
+	}
+	if g.inside <= base {
+		return base, nil
+	}
+	for _, i := range p.Snapshots() {
+		if i >= g.inside {
+			return i, nil
+		}
+	}
+	return 0, &swoosh.DamageError{Index: g.inside, Detail: "it is accepted as lost, and there is no snapshot after it", Next: "restore a snapshot from a backup"}
 }
 
 // openToVerify opens the log, and makes nothing that is not there.
@@ -138,8 +164,7 @@ func newTicker(progress func(swoosh.Progress), from, to uint64) func(*swoosh.Ent
 	}
 }
 
-// verifyBelow checks the links of entries up to the base, whose reducer is gone,
-// and counts them.
+// verifyBelow checks the links of entries up to the base, and counts them.
 func (s *site) verifyBelow(ctx context.Context, p *swoosh.Replay, base uint64) (n uint64, err error) {
 	first, _ := s.log.Bounds()
 	index, chain, known := uint64(0), swoosh.Hash{}, first <= 1 // the chain before the next entry
@@ -155,7 +180,7 @@ func (s *site) verifyBelow(ctx context.Context, p *swoosh.Replay, base uint64) (
 		if ctx.Err() != nil {
 			return n, ctx.Err()
 		}
-		if err == nil && known {
+		if gap := rec.Index != index+1; err == nil && known && !gap {
 			_, err = swoosh.Follow(index, chain, rec)
 		}
 		if err != nil {
