@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // Disk reports the free bytes of the file system that holds a directory.
@@ -36,7 +38,7 @@ func checkRoom(disk Disk, dir string, need uint64, doing string) error {
 // full disk is no error for it, but the end of the process (SIGBUS). The memtable
 // file in use and the next one get their blocks before Badger writes to them. A
 // table cannot get them, since Badger makes its file and fills it at once: for
-// tables there is the ballast, a file that is emptied while Badger writes tables
+// tables there is the ballast, a file that is removed while Badger writes tables
 // on a full disk, and is made again afterwards. What is left is a disk that is
 // filled within the few milliseconds in which Badger fills a table.
 type room struct {
@@ -49,7 +51,7 @@ type room struct {
 
 	held    atomic.Bool  // the ballast has its blocks
 	writing atomic.Int32 // how many memtables Badger is writing to tables
-	ballast sync.Mutex   // held by who makes or empties it
+	ballast sync.Mutex   // held while it is made or removed
 }
 
 const ballastName = "ballast"
@@ -139,7 +141,7 @@ func (r *room) hold() error {
 		return err
 	}
 	if err := reserve(f, ballastBytes); err != nil {
-		return errors.Join(err, f.Truncate(0), f.Close())
+		return errors.Join(err, f.Close(), os.Remove(name)) // It may have got some of the blocks.
 	}
 	r.held.Store(true)
 	return f.Close()
@@ -154,7 +156,10 @@ func (r *room) release() error {
 	r.ballast.Lock()
 	defer r.ballast.Unlock()
 	r.held.Store(false)
-	return os.Truncate(filepath.Join(r.dir, ballastName), 0)
+	if err := os.Remove(filepath.Join(r.dir, ballastName)); err != nil {
+		return err
+	}
+	return durable.OS().SyncDir(r.dir) // Until then ext4 does not use the blocks.
 }
 
 // watch releases the ballast as soon as the disk is full, until done is closed.
