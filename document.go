@@ -292,12 +292,16 @@ func (r *documentReader) row(t table, f *field, table, key string) error {
 
 func (r *documentReader) load(t table, domain, table, key string) error {
 	value, err := r.in.ReadValue()
-	if err == nil {
-		r.b = append(append(r.b[:0], key...), value...)
-		key, json := t.load(r.b, len(key))
-		r.written.Add(domain, table, key, json)
+	if err != nil {
+		return err
 	}
-	return err
+	r.b = append(append(r.b[:0], key...), value...)
+	key, json, fresh := t.load(r.b, len(key))
+	if !fresh {
+		return fmt.Errorf("row %s of %s.%s is there twice", canon.Quote(key), domain, table)
+	}
+	r.written.Add(domain, table, key, json)
+	return nil
 }
 
 // value decodes and validates the next value; the codec itself validates only

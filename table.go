@@ -184,7 +184,7 @@ type table interface {
 	ascend(from string, yield func(key, json string) bool)
 	get(key string) (json string, ok bool)
 	decode(key string, decode func(reflect.Value) error) error
-	load(both []byte, n int) (key, json string)
+	load(both []byte, n int) (key, json string, fresh bool)
 	altered() (key string, altered bool)
 }
 
@@ -238,15 +238,16 @@ func (t *Table[K, V]) decode(key string, decode func(reflect.Value) error) error
 
 // load adds a row that was settled before: a key of n bytes and its JSON. It is
 // fastest if the keys ascend. The caller adds the digest to the state's sum. The
-// table keeps a copy, the two in one piece of memory.
-func (t *Table[K, V]) load(both []byte, n int) (key, json string) {
+// table keeps a copy, the two in one piece of memory. fresh reports whether there was
+// no row with the key.
+func (t *Table[K, V]) load(both []byte, n int) (key, json string, fresh bool) {
 	if t.rows == nil {
 		t.rows = btree.NewMap[K, *row[V]](tableDegree)
 	}
 	kept := string(both)
 	key, json = kept[:n], kept[n:]
-	t.rows.Load(K(key), &row[V]{json: json})
-	return key, json
+	_, replaced := t.rows.Load(K(key), &row[V]{json: json})
+	return key, json, !replaced
 }
 
 func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])) }
