@@ -184,6 +184,7 @@ type documentReader struct {
 	in      *jsontext.Decoder
 	state   *state
 	written *statehash.Adder // of rows that are loaded; nil: they are decoded
+	b       []byte           // a row that is being loaded
 	meta    jsontext.Value
 	faults  []FieldError
 }
@@ -290,12 +291,17 @@ func (r *documentReader) row(t table, f *field, table, key string) error {
 }
 
 func (r *documentReader) load(t table, domain, table, key string) error {
-	json, err := r.in.ReadValue()
-	if err == nil {
-		key, text := t.load(key, json)
-		r.written.Add(domain, table, key, text)
+	value, err := r.in.ReadValue()
+	if err != nil {
+		return err
 	}
-	return err
+	r.b = append(append(r.b[:0], key...), value...)
+	key, json, fresh := t.load(r.b, len(key))
+	if !fresh {
+		return fmt.Errorf("row %s of %s.%s is there twice", canon.Quote(key), domain, table)
+	}
+	r.written.Add(domain, table, key, json)
+	return nil
 }
 
 // value decodes and validates the next value; the codec itself validates only

@@ -42,11 +42,7 @@ func TestSnapshotsNameTheirLog(t *testing.T) {
 		require.NotNil(t, m)
 		return string(m[1])
 	}
-	zero := swoosh.Hash{}.String()
-	require.Equal(t, zero, hub())
-	_, err := r.SubmitBatch(t.Context(), "", []swoosh.Request{opening("a"), paying("nobody", 1)})
-	require.Error(t, err)
-	require.Equal(t, zero, hub(), "an entry that was undone is none")
+	require.Equal(t, swoosh.Hash{}.String(), hub())
 	r.must(opening("a"))
 	first := r.View().Chain().String()
 	require.Equal(t, first, hub())

@@ -60,8 +60,8 @@ func (r *row[V]) read() *V {
 	if faults := canon.Of[V]().Decode([]byte(r.json), v, canon.Stored); faults != nil {
 		panic(fmt.Sprintf("swoosh: a row does not have the form that its schema says: %v", fieldsError(faults)))
 	}
-	r.value.CompareAndSwap(nil, v)
-	return r.value.Load()
+	r.value.Store(v) // Another reader's is as good.
+	return v
 }
 
 // encode returns the JSON of the value.
@@ -184,7 +184,7 @@ type table interface {
 	ascend(from string, yield func(key, json string) bool)
 	get(key string) (json string, ok bool)
 	decode(key string, decode func(reflect.Value) error) error
-	load(key string, json []byte) (kept, keptJSON string)
+	load(both []byte, n int) (key, json string, fresh bool)
 	altered() (key string, altered bool)
 }
 
@@ -236,17 +236,18 @@ func (t *Table[K, V]) decode(key string, decode func(reflect.Value) error) error
 	return nil
 }
 
-// load adds a row that was settled before, as its JSON. It is fastest if the keys
-// ascend. The caller adds the digest to the state's sum. load returns the key and
-// the JSON as the row keeps them: in one piece of memory, which lasts no longer.
-func (t *Table[K, V]) load(key string, json []byte) (kept, keptJSON string) {
+// load adds a row that was settled before: a key of n bytes and its JSON. It is
+// fastest if the keys ascend. The caller adds the digest to the state's sum. The
+// table keeps a copy, the two in one piece of memory. fresh reports whether there was
+// no row with the key.
+func (t *Table[K, V]) load(both []byte, n int) (key, json string, fresh bool) {
 	if t.rows == nil {
 		t.rows = btree.NewMap[K, *row[V]](tableDegree)
 	}
-	both := key + string(json)
-	kept, keptJSON = both[:len(key)], both[len(key):]
-	t.rows.Load(K(kept), &row[V]{json: keptJSON})
-	return kept, keptJSON
+	kept := string(both)
+	key, json = kept[:n], kept[n:]
+	_, replaced := t.rows.Load(K(key), &row[V]{json: json})
+	return key, json, !replaced
 }
 
 func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])) }

@@ -2,8 +2,8 @@ package store
 
 import "io"
 
-// ReadAhead returns a reader of r that reads on a goroutine of its own, up to 1
-// MiB ahead. There it calls seen with every chunk, in order; seen must not change
+// ReadAhead returns a reader of r that reads on a goroutine of its own, up to 256
+// KiB ahead. There it calls seen with every chunk, in order; seen must not change
 // or keep it. The reader must be read to its end or an error: that ends the
 // goroutine, and seen has then seen all that was read.
 func ReadAhead(r io.Reader, seen func(chunk []byte)) io.Reader {
@@ -15,7 +15,7 @@ func ReadAhead(r io.Reader, seen func(chunk []byte)) io.Reader {
 	return a
 }
 
-const aheadBytes, aheadChunks = 256 << 10, 4
+const aheadBytes, aheadChunks = 64 << 10, 4
 
 type ahead struct {
 	chunks chan chunk
