@@ -49,6 +49,7 @@ type service struct {
 	access
 	routes    []route
 	deadlines door.Deadlines
+	pace      door.Pace
 	metrics   http.Handler
 	refusals  *prometheus.CounterVec // by code
 

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/chorus-services/swoosh/internal/canon"
 )
@@ -162,6 +164,8 @@ func (x *exchange) getWatch() error {
 		return err
 	}
 	defer x.deadlines.Write(x.rc, x.stopGrace)()
+	x.engine.meters.Watchers.Inc()
+	defer x.engine.meters.Watchers.Dec()
 	x.w.Header().Set("Content-Type", typeEvents)
 	ctx, end := context.WithCancelCause(x.r.Context())
 	defer end(nil)
@@ -213,20 +217,57 @@ func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 func (x *exchange) watch(ctx context.Context, next *uint64) error {
 	due, cancel := context.WithTimeout(ctx, x.heartbeat)
 	defer cancel()
-	var b []byte
-	for r, err := range x.engine.Watch(due, *next) {
+	for {
+		records, err := x.engine.nextRecords(due, *next)
+		for len(records) > 0 {
+			if err := x.engine.watchEnd(due); err != nil {
+				return err
+			}
+			piece := pieces.Get().(*[]byte)
+			*piece = (*piece)[:0]
+			for len(records) > 0 && len(*piece) < watchPiece {
+				*piece = appendEvent(*piece, records[0])
+				*next, records = records[0].Index+1, records[1:]
+			}
+			sent, err := len(*piece), x.event(*piece)
+			if cap(*piece) <= 2*watchPiece {
+				pieces.Put(piece)
+			}
+			if err != nil {
+				return err
+			}
+			x.rest(due, sent)
+		}
 		if err != nil {
 			return err
 		}
-		b = append(b[:0], "id: "...)
-		b = strconv.AppendUint(b, r.Index, 10)
-		b = r.AppendJSON(append(b, "\nevent: entry\ndata: "...))
-		if err := x.event(append(b, "\n\n"...)); err != nil {
-			return err
-		}
-		*next = r.Index + 1
 	}
-	return context.Canceled
+}
+
+// watchPiece is the length, in bytes, at which a piece of a watch is sent.
+const watchPiece = 64 << 10
+
+// pieces holds buffers: watchers that wait have none.
+var pieces = sync.Pool{New: func() any { return new(make([]byte, 0, 2*watchPiece)) }}
+
+func appendEvent(b []byte, r Record) []byte {
+	b = strconv.AppendUint(append(b, "id: "...), r.Index, 10)
+	b = r.AppendJSON(append(b, "\nevent: entry\ndata: "...))
+	return append(b, "\n\n"...)
+}
+
+// rest holds a watcher back after a piece, if commands are being written.
+func (x *exchange) rest(ctx context.Context, bytes int) {
+	if !x.engine.isWriting() {
+		return
+	}
+	if wait := x.pace.Sent(bytes); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		case <-x.stopping:
+		}
+	}
 }
 
 // event sends a piece of a watch at once.

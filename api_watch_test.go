@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -88,6 +89,18 @@ func TestWatch(t *testing.T) {
 		w.event()
 		require.Contains(t, w.event(), "shutting_down")
 		require.Empty(t, w.event())
+	})
+	t.Run("waits while commands are being written", func(t *testing.T) {
+		s := open(t, swoosh.Options{Now: func() int64 { return 1767225600000 }})
+		s.must(startA)
+		for range 12 {
+			s.must(`{"command":"counter.blob","payload":{"blob":"` + strings.Repeat("x", 900_000) + `"}}`)
+		}
+		start, w := time.Now(), s.watch("?from=1")
+		for range 14 {
+			w.event()
+		}
+		require.Greater(t, time.Since(start), 7*time.Second/time.Duration(16*runtime.GOMAXPROCS(0)), "7 MiB more than a burst")
 	})
 	t.Run("from", func(t *testing.T) {
 		s := open(t, swoosh.Options{})

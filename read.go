@@ -173,6 +173,14 @@ func (e *Engine) watchEnd(ctx context.Context) error {
 	}
 }
 
+// writingFor is how long, in ms, the writer counts as busy after an entry.
+const writingFor = 1000
+
+// isWriting reports whether commands are being written: the last entry is fresh.
+func (e *Engine) isWriting() bool {
+	return e.o.Now() < int64(e.View().At().WallMS)+writingFor
+}
+
 // nextRecords waits for the next entries, from the tail or from the log. It may
 // return both entries and an error; the error comes after them.
 func (e *Engine) nextRecords(ctx context.Context, next uint64) ([]Record, error) {

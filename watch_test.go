@@ -380,3 +380,13 @@ func TestWatchSlowly(t *testing.T) {
 	}
 	require.NotZero(t, w.log.reads.Load(), "the slow ones had to read the log")
 }
+
+// TestIsWriting: for a second after an entry, by its stamp.
+func TestIsWriting(t *testing.T) {
+	e := newWatched(1)
+	for age, want := range map[int64]bool{-500: true, 0: true, 999: true, 1000: false} {
+		e.o.Now = func() int64 { return 5000 + age }
+		e.published.Store(&published{state: &state{stamp: Stamp{WallMS: 5000}}})
+		require.Equal(t, want, e.isWriting(), "%d ms", age)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/time/rate"
 )
 
 // readLines reads the lines of a body through a small buffer. A line that is
@@ -194,4 +196,21 @@ func TestCallerOf(t *testing.T) {
 		require.Equal(t, Caller{Address: want}, CallerOf("", r))
 		require.Equal(t, Caller{Name: "a"}, CallerOf("a", r))
 	}
+}
+
+// TestPace: what watchers are sent beyond a burst takes its time, and pieces
+// without bytes count too.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPace()
+		perSecond := paceBytes * runtime.GOMAXPROCS(0)
+		require.Zero(t, p.Sent(paceBurst-pieceCost), "a burst")
+		require.Equal(t, time.Second, p.Sent(1<<20-pieceCost)*time.Duration(perSecond>>20))
+		time.Sleep(time.Minute)
+		for range paceBurst / pieceCost {
+			require.Zero(t, p.Sent(0))
+		}
+		require.Positive(t, p.Sent(0))
+		require.NotEqual(t, rate.InfDuration, p.Sent(1<<30), "even what is too large")
+	})
 }
