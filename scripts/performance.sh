@@ -16,6 +16,8 @@ bin/swoosh bench --markdown --plot docs/performance.svg --dir bin/bench "${etcd[
 	echo
 	cat "$work/table"
 	echo
+	echo "![Throughput against clients, and cost against rows](performance.svg)"
+	echo
 } >"$work/figures"
 awk -v figures="$work/figures" '
 	/^<!-- \/figures -->$/ { inside = 0 }

@@ -129,8 +129,8 @@ type bench struct {
 	found    func(Measure) error
 	scenario string
 	children []*child
-	made     int    // directories
-	log      string // of Entries entries, shared by scenarios; empty: not made yet
+	made     int   // directories
+	shared   *logs // nil: not made yet
 }
 
 // dir returns a path in Dir where nothing is.
@@ -139,11 +139,11 @@ func (b *bench) dir(name string) string {
 	return filepath.Join(b.Dir, fmt.Sprintf("%s-%d", name, b.made))
 }
 
-// clear removes what the scenario made, except the shared log.
+// clear removes what the scenario made, except what others share.
 func (b *bench) clear() error {
 	all, err := os.ReadDir(b.Dir)
 	for _, d := range all {
-		if path := filepath.Join(b.Dir, d.Name()); path != b.log {
+		if path := filepath.Join(b.Dir, d.Name()); b.shared == nil || path != b.shared.dir && path != b.shared.badger {
 			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}

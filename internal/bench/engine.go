@@ -12,11 +12,10 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// open opens an engine in this process. It saves no snapshot by itself.
+// open opens an engine in this process, with the settings that serve has.
 func (b *bench) open(dir string, published func(swoosh.View)) (*swoosh.Engine, error) {
 	o := b.Engine
 	o.Dir, o.Published, o.Logger = dir, published, slog.New(slog.NewTextHandler(io.Discard, nil))
-	o.MaxRecovery = math.MaxInt64
 	return swoosh.Open(b.ctx, o, b.Parts...)
 }
 
@@ -59,16 +58,22 @@ func (b *bench) fill(e *swoosh.Engine, n int) error {
 	return nil
 }
 
-// logOf returns a directory with a log of Entries entries and no snapshot. All
-// scenarios use the same.
-func (b *bench) logOf() (string, error) {
-	if b.log != "" {
-		return b.log, nil
+// logs are a log of Entries entries and the same entries in Badger alone, shared by
+// the scenarios that read them.
+type logs struct {
+	dir, badger string
+	bytes       float64
+}
+
+// logOf returns the shared logs, which it makes first.
+func (b *bench) logOf() (*logs, error) {
+	if b.shared != nil {
+		return b.shared, nil
 	}
-	dir := b.dir("log")
-	e, err := b.open(dir, nil)
+	l := &logs{dir: b.dir("log"), badger: b.dir("badger")}
+	e, err := b.open(l.dir, nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var next atomic.Int64
 	_, err = run(b.ctx, 512, math.MaxInt64, func(int) error {
@@ -80,12 +85,36 @@ func (b *bench) logOf() (string, error) {
 		return err
 	})
 	if errors.Is(err, errEnough) {
-		err = b.ctx.Err()
+		err = l.copy(e)
 	}
-	if err = closing(e, err); err == nil {
-		b.log = dir
+	if err = closing(e, err); err != nil {
+		return nil, err
 	}
-	return dir, err
+	b.shared = l
+	return l, nil
+}
+
+// copy fills Badger with the entries of a log.
+func (l *logs) copy(e *swoosh.Engine) error {
+	db, err := openBadger(l.badger)
+	if err != nil {
+		return err
+	}
+	var values [][]byte
+	first, last := e.Bounds()
+	for r, err := range e.Records(first, last) {
+		if err != nil {
+			return errors.Join(err, db.Close())
+		}
+		values, l.bytes = append(values, r.JSON), l.bytes+float64(len(r.JSON))
+		if len(values) == batchMost || first+uint64(len(values)) > last {
+			if err := appendBadger(db, first, values); err != nil {
+				return errors.Join(err, db.Close())
+			}
+			first, values = first+uint64(len(values)), nil
+		}
+	}
+	return db.Close()
 }
 
 var errEnough = errors.New("enough")

@@ -38,19 +38,15 @@ func verifies(b *bench) error {
 
 // replays measures what reads the whole log, and its memory.
 func (b *bench) replays(m Measure, replay func(dir string) (took time.Duration, peak float64, err error)) error {
-	dir, err := b.logOf()
+	log, err := b.logOf()
 	if err != nil {
 		return err
 	}
-	db, err := openBadger(b.dir("badger"))
+	db, err := openBadger(log.badger)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	size, err := b.copyLog(dir, func(first uint64, values [][]byte) error { return appendBadger(db, first, values) })
-	if err != nil {
-		return err
-	}
 	var badger, swoosh, peaks, sizes []float64
 	err = b.rounds(func() error {
 		start := time.Now()
@@ -58,9 +54,9 @@ func (b *bench) replays(m Measure, replay func(dir string) (took time.Duration, 
 		badger = append(badger, float64(n)/time.Since(start).Seconds())
 		return err
 	}, func() error {
-		took, peak, err := replay(dir)
+		took, peak, err := replay(log.dir)
 		swoosh = append(swoosh, float64(b.Entries)/took.Seconds())
-		peaks, sizes = append(peaks, peak), append(sizes, size/(1<<20))
+		peaks, sizes = append(peaks, peak), append(sizes, log.bytes/(1<<20))
 		return err
 	})
 	if err == nil {
@@ -70,29 +66,6 @@ func (b *bench) replays(m Measure, replay func(dir string) (took time.Duration, 
 		err = b.report(Measure{What: "peak memory, MiB", Floor: "bytes of the log"}, sizes, peaks)
 	}
 	return err
-}
-
-// copyLog calls write with the entries of a log and returns their bytes.
-func (b *bench) copyLog(dir string, write func(first uint64, values [][]byte) error) (size float64, err error) {
-	e, err := b.open(dir, nil)
-	if err != nil {
-		return 0, err
-	}
-	var values [][]byte
-	first, last := e.Bounds()
-	for r, err := range e.Records(first, last) {
-		if err != nil {
-			return 0, closing(e, err)
-		}
-		values, size = append(values, r.JSON), size+float64(len(r.JSON))
-		if len(values) == batchMost || first+uint64(len(values)) > last {
-			if err := write(first, values); err != nil {
-				return 0, closing(e, err)
-			}
-			first, values = first+uint64(len(values)), nil
-		}
-	}
-	return size, closing(e, nil)
 }
 
 // starts measures the time from the start of the process to the first read, beside
@@ -203,11 +176,11 @@ func travels(b *bench) error {
 	if err != nil {
 		return err
 	}
-	dir, err := b.logOf()
+	log, err := b.logOf()
 	if err != nil {
 		return err
 	}
-	s, err := b.serve(dir)
+	s, err := b.serve(log.dir)
 	if err != nil {
 		return err
 	}
