@@ -92,7 +92,8 @@ func withProgram(m *testing.M) int {
 }
 
 // TestPowerCuts cuts the power SWOOSH_POWERCUT_CUTS times on each file system.
-// Every fourth time it is cut again while the server starts after the first cut.
+// Every fourth time it is cut again, while the server after the first cut starts,
+// writes or stops.
 // SWOOSH_POWERCUT_SEED chooses the same cuts as a run that failed, in another
 // record.
 func TestPowerCuts(t *testing.T) {
