@@ -10,6 +10,9 @@ import (
 // sectorSize is the unit in bytes that a disk writes whole or not at all.
 const sectorSize = 512
 
+// diskSize is the size in bytes of every disk.
+const diskSize = 1 << 30
+
 // image is what a disk holds: its sectors by number. The others hold zeros.
 // Images share sectors, which never change.
 type image map[int64]*[sectorSize]byte

@@ -62,9 +62,22 @@ func inNamespace(m *testing.M) int {
 	return c.ProcessState.ExitCode()
 }
 
+// tempDir is where disks are kept that show a loss.
+var tempDir = os.TempDir()
+
+// withProgram runs the tests with the real program, in a directory of their own.
+// It removes those of runs that were killed.
 func withProgram(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "swoosh-powercut-")
-	if err != nil {
+	const prefix = "swoosh-powercut-of-"
+	old, _ := filepath.Glob(filepath.Join(tempDir, prefix+"*")) // The pattern is good.
+	for _, dir := range old {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), prefix))
+		if err == nil && syscall.Kill(pid, 0) != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}
+	dir := filepath.Join(tempDir, prefix+strconv.Itoa(os.Getpid()))
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Setenv("TMPDIR", dir)); err != nil {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
@@ -79,7 +92,8 @@ func withProgram(m *testing.M) int {
 }
 
 // TestPowerCuts cuts the power SWOOSH_POWERCUT_CUTS times on each file system.
-// Every fourth time it is cut again while the server starts after the first cut.
+// Every fourth time it is cut again, while the server after the first cut starts,
+// writes or stops.
 // SWOOSH_POWERCUT_SEED chooses the same cuts as a run that failed, in another
 // record.
 func TestPowerCuts(t *testing.T) {
@@ -115,7 +129,7 @@ func requireSound(t *testing.T, c cut, err error) {
 	if err == nil {
 		return
 	}
-	file, saveErr := os.CreateTemp("", "swoosh-powercut-*.img")
+	file, saveErr := os.CreateTemp(tempDir, "swoosh-powercut-*.img")
 	if saveErr == nil {
 		saveErr = errors.Join(c.image.save(file), file.Close())
 	}

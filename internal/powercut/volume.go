@@ -1,3 +1,5 @@
+//go:build linux
+
 package powercut
 
 import (
@@ -12,22 +14,19 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
-
-// diskSize is the size in bytes of every disk.
-const diskSize = 1 << 30
 
 // fileSystem is a file system that the program runs on.
 type fileSystem struct {
-	name    string
-	make    []string // the command that makes one in a file; its flags leave no work for later
-	options string   // of the mount; a disk takes no discards
+	name string
+	make []string // the command that makes one in a file; the flags leave no work for later, and discard nothing
 }
 
 var fileSystems = []fileSystem{
-	{"ext4", []string{"mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"}, "loop,nodiscard"},
-	{"xfs", []string{"mkfs.xfs", "-q", "-f", "-K"}, "loop,nodiscard"},
-	{"btrfs", []string{"mkfs.btrfs", "-q", "-f", "-K"}, "loop,nodiscard"},
+	{"ext4", []string{"mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"}},
+	{"xfs", []string{"mkfs.xfs", "-q", "-f", "-K"}},
+	{"btrfs", []string{"mkfs.btrfs", "-q", "-f", "-K"}},
 }
 
 // volume is a disk with a file system, mounted at dir/mnt.
@@ -78,18 +77,43 @@ func (f fileSystem) mount(dir string, m image) (*volume, error) {
 			return nil, err
 		}
 	}
-	var err error
-	v.fuse, err = fs.Mount(v.fileDir(), &root{disk: v.disk}, &fs.Options{MountOptions: fuse.MountOptions{
-		FsName: "powercut", Name: "powercut", DirectMountStrict: true, MaxWrite: 512 << 10,
-	}})
-	if err != nil {
+	if err := v.serve(); err != nil {
 		return nil, err
 	}
-	err = execute("mount", "-t", f.name, "-o", f.options, filepath.Join(v.fileDir(), fileName), v.mountPoint())
+	err := execute("mount", "-t", f.name, "-o", "loop,nodiscard", filepath.Join(v.fileDir(), fileName), v.mountPoint())
 	if err != nil {
-		return nil, errors.Join(err, v.fuse.Unmount())
+		return nil, errors.Join(err, v.unserve())
 	}
 	return v, nil
+}
+
+// serve mounts the directory of the disk's file. It opens FUSE itself, so that no
+// child inherits what it opens: the kernel gives up on the file system only when
+// nothing has that open, and until then whatever waits for the disk cannot end.
+func (v *volume) serve() error {
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,max_read=%d", fd, transferMost)
+	if err := unix.Mount("powercut", v.fileDir(), "fuse.powercut", 0, options); err != nil {
+		return errors.Join(err, unix.Close(fd))
+	}
+	v.fuse, err = fs.Mount(fmt.Sprintf("/dev/fd/%d", fd), &root{disk: v.disk}, &fs.Options{
+		MountOptions: fuse.MountOptions{MaxWrite: transferMost, DisableSplice: true},
+	})
+	return err
+}
+
+// transferMost is the most bytes that one request reads or writes.
+const transferMost = 1 << 20
+
+func (v *volume) unserve() error {
+	err := unix.Unmount(v.fileDir(), 0)
+	if err == nil {
+		v.fuse.Wait()
+	}
+	return err
 }
 
 func (v *volume) fileDir() string    { return filepath.Join(v.dir, "disk") }
@@ -101,7 +125,7 @@ func (v *volume) unmount() error {
 	if err != nil {
 		err = errors.Join(err, execute("umount", "--lazy", v.mountPoint()))
 	}
-	return errors.Join(err, v.fuse.Unmount())
+	return errors.Join(err, v.unserve())
 }
 
 func execute(words ...string) error {
