@@ -26,14 +26,16 @@ const module = "github.com/chorus-services/swoosh"
 // TestImportArrows checks that every package imports only the packages of this
 // module that it may. Arrows point down only.
 func TestImportArrows(t *testing.T) {
-	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home", "internal/door", "internal/meter", "internal/openapi", "internal/store"}
+	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home", "internal/door", "internal/meter", "internal/openapi", "internal/record", "internal/store"}
 	engine := append([]string{"", "noun", "repair"}, internal...)
 	allowed := map[string][]string{
 		"internal/canon":     {},
 		"internal/durable":   {},
 		"internal/badgerlog": {"internal/durable"},
+		"internal/record":    {},
 		"internal/journal":   {"internal/durable"},
-		"internal/home":      {"internal/durable", "internal/badgerlog"},
+		"internal/twin":      {"internal/durable", "internal/badgerlog", "internal/journal", "internal/record"},
+		"internal/home":      {"internal/durable", "internal/badgerlog", "internal/journal"},
 		"internal/statehash": {"internal/canon"},
 		"internal/keywindow": {},
 		"internal/door":      {},
@@ -42,8 +44,8 @@ func TestImportArrows(t *testing.T) {
 		"internal/store":     {"internal/durable"},
 		"internal/testrun":   {"internal/durable"},
 		"noun":               {"internal/canon"},
-		"":                   append([]string{"noun", "internal/badgerlog"}, internal...),
-		"repair":             append([]string{"", "internal/badgerlog"}, internal...),
+		"":                   append([]string{"noun", "internal/badgerlog", "internal/twin"}, internal...),
+		"repair":             append([]string{"", "internal/twin"}, internal...),
 		"chart":              {""},
 		"system":             {"", "noun"},
 		"project":            {"", "noun"},

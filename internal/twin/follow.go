@@ -86,7 +86,7 @@ func (l *Log) catchUp() {
 		return
 	}
 	v := valueMaker{most: badgerlog.MaxAppendBytes - badgerlog.MaxValueBytes}
-	for r, err := range l.fromJournal(l.indexed.Load()+1, l.last.Load()) {
+	for r, err := range l.lawfulJournal(l.indexed.Load()+1, l.last.Load()) {
 		if err != nil {
 			return // The scrub gives the journal what it lacks. The next tick tries again.
 		}

@@ -83,7 +83,7 @@ func (l *Log) buildBadger(why error) error {
 func (l *Log) values() iter.Seq2[badgerlog.Value, error] {
 	return func(yield func(badgerlog.Value, error) bool) {
 		var v valueMaker
-		for r, err := range l.fromJournal(1, math.MaxUint64) {
+		for r, err := range l.lawfulJournal(1, math.MaxUint64) {
 			if err != nil {
 				yield(badgerlog.Value{}, err)
 				return
