@@ -265,7 +265,7 @@ var codeCases = map[string]func(t *testing.T) *reply{
 		disk := &smallDisk{FS: durable.OS()}
 		disk.free.Store(math.MaxInt64)
 		s := open(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
-		disk.free.Store(1)
+		disk.free.Store(swoosh.RoomBytes)
 		s.ask("POST", "/state", `{}`).refused("disk_full", http.StatusInsufficientStorage)
 		return s.command(startA)
 	},

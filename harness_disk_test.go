@@ -3,6 +3,7 @@ package swoosh_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -88,19 +89,23 @@ func importChanged(t testing.TB, e *swoosh.Engine) {
 }
 
 // crashed copies the directory of an engine that is still running, as a kill
-// would leave it.
+// would leave it. Nothing may be submitted meanwhile: then only files that are not
+// complete come and go.
 func crashed(t testing.TB, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+		if err == nil {
+			name := filepath.Join(to, strings.TrimPrefix(path, dir))
+			if d.IsDir() {
+				return os.MkdirAll(name, 0o700)
+			}
+			err = copySparse(path, name)
 		}
-		name := filepath.Join(to, strings.TrimPrefix(path, dir))
-		if d.IsDir() {
-			return os.MkdirAll(name, 0o700)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
 		}
-		return copySparse(path, name)
+		return err
 	}))
 	return to
 }

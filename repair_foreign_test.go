@@ -198,7 +198,6 @@ func TestImportOfOtherDomains(t *testing.T) {
 // accepted.
 func TestAcceptingAReducerAcceptsNoLoss(t *testing.T) {
 	l := liveWith(t, 30, 60)
-	closeEngine(t, openVault(t, l.dir))
 	files, err := filepath.Glob(filepath.Join(l.dir, "imports", "*.json"))
 	require.NoError(t, err)
 	flip(t, files[0], 100)

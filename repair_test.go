@@ -123,15 +123,16 @@ func TestRepairNamesWhatIsLost(t *testing.T) {
 	r, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", IdempotencyKey: "key-45", Payload: deposit{Account: "a", Amount: 145, Note: "n"}})
 	require.NoError(t, err)
 	require.False(t, r.Duplicate, "what was lost can be done again")
+	put(t, e, 64)
 	crash := crashed(t, l.dir)
 	closeEngine(t, e)
 
-	lose(t, crash, 63, 63) // A second loss, behind the first.
+	lose(t, crash, 63, 63) // A second loss, after the first.
 	require.Equal(t, uint64(63), refusal(t, crash).Index)
 	mend(t, crash, acceptLoss)
 	after := requireVerified(t, crash)
-	require.Equal(t, uint64(64), after.Last)
-	requireGoesOn(t, crash, 64, after.StateHash)
+	require.Equal(t, uint64(65), after.Last)
+	requireGoesOn(t, crash, 65, after.StateHash)
 }
 
 func TestRepairKeepsBatchesWhole(t *testing.T) {
@@ -151,13 +152,12 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 		from         uint64 // of the loss; 0: there is none
 		state        uint64
 	}{
-		"entries behind it come back":  {[]uint64{20, 40}, 30, 41, 60, 0, 60},
-		"it is the last":               {[]uint64{20, 60}, 30, 61, 61, 61, 60},
-		"the damage lies behind it":    {[]uint64{20, 40}, 45, 1, 61, 45, 44},
-		"damage before both":           {[]uint64{20, 40}, 10, 21, 60, 0, 60},
-		"only the last entry is gone":  {[]uint64{20, 60}, 60, 61, 61, 61, 60},
-		"the oldest that goes as far":  {[]uint64{30, 35, 40}, 25, 31, 60, 0, 60},
-		"nothing but the first is bad": {[]uint64{1}, 1, 2, 60, 0, 60},
+		"entries behind it come back": {[]uint64{20, 40}, 30, 41, 60, 0, 60},
+		"it is the last":              {[]uint64{20, 60}, 30, 61, 61, 61, 60},
+		"the damage lies behind it":   {[]uint64{20, 40}, 45, 1, 61, 45, 44},
+		"damage before both":          {[]uint64{20, 40}, 10, 21, 60, 0, 60},
+		"only the last entry is gone": {[]uint64{20, 60}, 60, 61, 61, 61, 60},
+		"the oldest that goes as far": {[]uint64{30, 35, 40}, 25, 31, 60, 0, 60},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			t.Parallel()
@@ -173,12 +173,10 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 				requireLoss(t, l, l.dir, tc.from, 60)
 			}
 			requireGoesOn(t, l.dir, tc.index, l.hash(tc.state))
-			var damage *swoosh.DamageError
 			old := 0
 			for _, err := range repair.ReadLog(filepath.Join(l.dir, "lost", "log-1"), 0) {
 				if err != nil {
-					require.ErrorAs(t, err, &damage)
-					require.Equal(t, tc.damaged, damage.Index)
+					require.ErrorContains(t, err, fmt.Sprintf("entries %d to %d cannot be read", tc.damaged, tc.damaged))
 				} else {
 					old++
 				}
@@ -188,32 +186,28 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 	}
 }
 
+// TestRepairWithoutALog: nothing says how far it went, so the indexes go on after
+// what is left.
 func TestRepairWithoutALog(t *testing.T) {
 	for name, tc := range map[string]struct {
 		snapshots []uint64
-		destroy   func(t *testing.T, dir string)
-		from      uint64
 		state     uint64
 	}{
-		"missing, nothing else": {nil, removeLog, 1, 0},
-		"missing, a snapshot":   {[]uint64{40}, removeLog, 41, 40},
+		"nothing else": {nil, 0},
+		"a snapshot":   {[]uint64{40}, 40},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			l := live(t, 60, tc.snapshots...)
-			closeEngine(t, openVault(t, l.dir))
-			tc.destroy(t, l.dir)
-			_, err := swoosh.Open(t.Context(), vault(l.dir), ledger)
-			require.ErrorContains(t, err, "repair "+l.dir)
-			_, err = repair.Verify(t.Context(), vault(l.dir), ledger)
-			require.ErrorContains(t, err, "repair "+l.dir)
-			require.NotEmpty(t, mend(t, l.dir, repair.Accept{}).Next)
-			mend(t, l.dir, acceptLoss)
-			requireLoss(t, l, l.dir, tc.from, 60)
+			removeLog(t, l.dir)
+			refusal(t, l.dir)
+			require.ErrorContains(t, verifyRefusal(t, l.dir), "repair "+l.dir)
+			mendLoss(t, l.dir)
 			hash := emptyHash(t)
 			if tc.state > 0 {
+				requireLoss(t, l, l.dir, tc.state+1, tc.state)
 				hash = l.hash(tc.state)
 			}
-			requireGoesOn(t, l.dir, 61, hash)
+			requireGoesOn(t, l.dir, tc.state+1, hash)
 		})
 	}
 }
@@ -248,7 +242,6 @@ func TestRepairOfForgedEntries(t *testing.T) {
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			l := live(t, 60, tc.snapshots...)
-			closeEngine(t, openVault(t, l.dir))
 			forge(t, l.dir, tc.index, tc.old, tc.with, &l.chains[tc.index-2])
 			verifyRefusal(t, l.dir)
 			require.NotEmpty(t, mend(t, l.dir, repair.Accept{}).Next)
@@ -260,7 +253,6 @@ func TestRepairOfForgedEntries(t *testing.T) {
 
 func TestRepairSetsAFalseSnapshotAside(t *testing.T) {
 	l, other := live(t, 60), live(t, 50, 40)
-	closeEngine(t, openVault(t, l.dir))
 	const name = "snapshots/snapshot-00000000000000000040.json"
 	b, err := os.ReadFile(filepath.Join(other.dir, name))
 	require.NoError(t, err)
@@ -287,7 +279,6 @@ func TestRepairOfADamagedImport(t *testing.T) {
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			l := liveWith(t, 30, 60, tc.snapshots...)
-			closeEngine(t, openVault(t, l.dir))
 			files, err := filepath.Glob(filepath.Join(l.dir, "imports", "*.json"))
 			require.NoError(t, err)
 			flip(t, files[0], 100)
@@ -322,8 +313,9 @@ func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
 		t.Run(fmt.Sprintf("D6/%d", steps), func(t *testing.T) {
 			t.Parallel()
 			dir := crashed(t, l.dir)
-			_, err := breakOff(t, dir, steps)
-			require.ErrorIs(t, err, durable.ErrDead)
+			if _, err := breakOff(t, dir, steps); err != nil { // The log works beside the repair, so not all have as many steps.
+				require.ErrorIs(t, err, durable.ErrDead)
+			}
 			if e, err := swoosh.Open(t.Context(), vault(dir), ledger); err == nil {
 				closeEngine(t, e)
 			} else {

@@ -73,8 +73,8 @@ func (p *Replay) Base() (uint64, error) { return p.r.base, p.r.checkBase() }
 // Knows reports whether a domain, or the engine itself, has a command.
 func (p *Replay) Knows(command string) bool { return p.r.cat.knows(command) }
 
-// Writer returns name and version of the program that last ran on the directory.
-// Both are empty if nothing there names one.
+// Writer returns name and version of the program that last ran on the directory,
+// empty if nothing there names one.
 func (p *Replay) Writer() (program, version string) { return p.r.writer() }
 
 // Trust makes Next apply what the log says was accepted, without asking gates,
@@ -82,8 +82,7 @@ func (p *Replay) Writer() (program, version string) { return p.r.writer() }
 // state of old again. Check still reports whether they do.
 func (p *Replay) Trust() { p.trusting = true }
 
-// SnapshotHead is what a snapshot says of itself. Members that could not be read
-// are zero.
+// SnapshotHead is what a snapshot says of itself; zeros for what cannot be read.
 type SnapshotHead struct {
 	Index     uint64
 	Chain     Hash
@@ -157,13 +156,11 @@ func (p *Replay) Through(ctx context.Context, to uint64) iter.Seq2[*Entry, error
 	}
 }
 
-// readyBatch is how many records are decoded at a time, ahead of the reducer.
-const readyBatch = 128
-
-// through is Through without the keys, if they are not loaded.
+// through is Through without the keys, if they are not loaded. Records are decoded
+// ahead of the reducer, 128 at a time.
 func (p *Replay) through(ctx context.Context, to uint64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
-		for l, err := range ahead.Map(p.r.log.Read(p.state.index+1, to), p.place(), readyBatch, p.r.cat.ready) {
+		for l, err := range ahead.Map(p.r.log.Read(p.state.index+1, to), p.place(), 128, p.r.cat.ready) {
 			if err != nil {
 				err = &DamageError{Index: p.state.index + 1, Detail: err.Error(), Next: p.r.mend("--accept-loss")}
 			} else {
@@ -272,6 +269,7 @@ func (p *Replay) Save(store SnapshotStore) (SnapshotInfo, error) {
 // checkEvery is how often, in entries, boot holds the state hash against the
 // entry's; links of the chain it checks at every one.
 const checkEvery = 4096
+
 
 func (r *recovery) from(s *state) *Replay {
 	return &Replay{r: r, state: s, progress: func(Progress) {}}

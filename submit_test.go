@@ -166,7 +166,7 @@ func TestKeysAcrossRestarts(t *testing.T) {
 			r.must(keyed("tail", paying("a", 1)))
 			since, hash := r.Health().Keys.Since, r.View().StateHash()
 			require.Equal(t, old.String(), since)
-			r.stop()
+			r.kill()
 			file := filepath.Join(r.o.Dir, "snapshots", fmt.Sprintf("keys-%020d", info.Index))
 			damage(t, file)
 			r.boot()

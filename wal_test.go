@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/badgerlog"
 )
 
 // logRecords returns n records from an index on, each with size bytes of JSON and
@@ -124,7 +126,7 @@ func TestWAL(t *testing.T) {
 	t.Run("a gap, and a log that begins late", func(t *testing.T) {
 		eachLog(t, func(t *testing.T, w WAL, reopen func() WAL) {
 			early, late := logRecords(5, 3, 10), logRecords(20, 2, 10)
-			late[0].JSON = (&Entry{Index: 20, Command: LossCommand, Payload: []byte("{}")}).appendTo(nil)
+			late[0].JSON = (&Entry{Index: 20, HLC: Stamp{Node: "n"}, Command: LossCommand, Payload: []byte("{}")}).appendTo(nil)
 			require.NoError(t, w.Append(early))
 			require.NoError(t, w.Append(late))
 			for w := range twice(w, reopen) {
@@ -203,7 +205,7 @@ func TestBadgerLog(t *testing.T) {
 		for _, to := range []uint64{3, 0} {
 			reads := 0
 			for _, err := range w.Read(1, to) {
-				require.Error(t, err)
+				require.ErrorIs(t, err, badgerlog.ErrClosed)
 				reads++
 			}
 			require.Equal(t, 1, reads)

@@ -386,7 +386,7 @@ func TestIsWriting(t *testing.T) {
 	e := newWatched(1)
 	for age, want := range map[int64]bool{-500: true, 0: true, 999: true, 1000: false} {
 		e.o.Now = func() int64 { return 5000 + age }
-		e.published.Store(&published{state: &state{stamp: Stamp{WallMS: 5000}}})
+		e.published.Store(&published{state: &state{position: position{stamp: Stamp{WallMS: 5000}}}})
 		require.Equal(t, want, e.isWriting(), "%d ms", age)
 	}
 }

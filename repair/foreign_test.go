@@ -22,7 +22,7 @@ func withDoors(t testing.TB, dir string, f func(e *swoosh.Engine)) {
 	_, err = e.Submit(t.Context(), swoosh.Request{Command: "doors.open"})
 	require.NoError(t, err)
 	f(e)
-	require.NoError(t, e.Close(context.Background()))
+	stop(t, e, dir)
 }
 
 func snapshot(t testing.TB) func(e *swoosh.Engine) {
@@ -91,7 +91,7 @@ func TestForeignLogIsRefused(t *testing.T) {
 func TestForeignLogThatIsDamaged(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	withDoors(t, dir, snapshot(t))
-	require.NoError(t, os.RemoveAll(filepath.Join(dir, "log")))
+	removeLog(t, dir)
 	before := tree(t, dir)
 	_, err := repair.Repair(t.Context(), by("stock", "3", dir), repair.Accept{Loss: true, Reducer: true}, first)
 	require.EqualError(t, err, "the log in "+dir+" was written by doors 1.0.0; stock lacks its domain doors: run, with doors 1.0.0: doors repair "+dir)

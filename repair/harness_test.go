@@ -5,12 +5,14 @@ package repair_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,8 +137,26 @@ func write(t testing.TB, o swoosh.Options, part swoosh.Part, numbers ...int32) s
 		require.NoError(t, err)
 	}
 	v := e.View()
-	require.NoError(t, e.Close(context.Background()))
+	stop(t, e, o.Dir)
 	return v
+}
+
+// stop closes an engine, and removes the snapshot that this saves: tests are about
+// the entries after the last one that they ask for.
+func stop(t testing.TB, e *swoosh.Engine, dir string) {
+	t.Helper()
+	snapshots := func() []string {
+		names, err := filepath.Glob(filepath.Join(dir, "snapshots", "*"))
+		require.NoError(t, err)
+		return names
+	}
+	before := snapshots()
+	require.NoError(t, e.Close(context.Background()))
+	for _, name := range snapshots() {
+		if !slices.Contains(before, name) {
+			require.NoError(t, os.Remove(name))
+		}
+	}
 }
 
 // written returns a directory with puts of version first. An explanation has run
@@ -171,7 +191,7 @@ func starts(t testing.TB, o swoosh.Options, parts ...swoosh.Part) swoosh.View {
 	t.Helper()
 	e, err := swoosh.Open(t.Context(), o, parts...)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, e.Close(context.Background())) }()
+	defer stop(t, e, o.Dir)
 	return e.View()
 }
 
@@ -188,7 +208,8 @@ func refuses(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Damag
 }
 
 // tree returns the files below a directory by their names, without the lock. A
-// log stands for the entries in it: Badger rewrites its files whenever it likes.
+// log stands for the entries in it: both copies rewrite their files whenever they
+// like.
 func tree(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -199,11 +220,17 @@ func tree(t testing.TB, dir string) map[string]string {
 			return err
 		case d.IsDir() && isLog(path, name):
 			var entries strings.Builder
+			if name == "log" {
+				path = dir
+			}
 			for rec, err := range repair.ReadLog(path, 1) {
 				require.NoError(t, err)
 				entries.Write(append(rec.AppendJSON(nil), '\n'))
 			}
 			files[name+"/entries"] = entries.String()
+			return fs.SkipDir
+		case d.IsDir() && journalName.MatchString(name):
+			files[name] = "a journal"
 			return fs.SkipDir
 		case d.IsDir():
 			return nil
@@ -215,7 +242,40 @@ func tree(t testing.TB, dir string) map[string]string {
 	return files
 }
 
-var logName = regexp.MustCompile(`^log$|^lost/log-\d+$`)
+var logName, journalName = regexp.MustCompile(`^log$|^lost/log-\d+$`), regexp.MustCompile(`^journal$|^lost/log-\d+-journal$`)
+
+// copies are the folders of a log's copies.
+var copies = []string{"journal", "log"}
+
+func removeLog(t testing.TB, dir string) {
+	t.Helper()
+	for _, name := range copies {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
+	}
+}
+
+// lose removes entries from both copies of a log.
+func lose(t testing.TB, dir string, indexes ...uint64) {
+	t.Helper()
+	var groups [][]swoosh.Record
+	for rec, err := range repair.ReadLog(dir, 1) {
+		var d *swoosh.DamageError
+		if errors.As(err, &d) {
+			break // Some were lost before.
+		}
+		require.NoError(t, err)
+		if !slices.Contains(indexes, rec.Index) {
+			groups = append(groups, []swoosh.Record{rec})
+		}
+	}
+	removeLog(t, dir)
+	log, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	for _, group := range groups {
+		require.NoError(t, log.Append(group))
+	}
+	require.NoError(t, log.Close())
+}
 
 func isLog(path, name string) bool {
 	_, err := os.Stat(filepath.Join(path, "MANIFEST"))

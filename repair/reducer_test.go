@@ -49,7 +49,7 @@ func TestChangesCountEachEntryOfABatch(t *testing.T) {
 	}
 	_, err = e.SubmitBatch(context.Background(), "", batch)
 	require.NoError(t, err)
-	require.NoError(t, e.Close(context.Background()))
+	stop(t, e, dir)
 	got := explain(t, at(dir), strict).Changes
 	require.Equal(t, uint64(3), got.Entry)
 	require.Equal(t, uint64(3), got.Refused)

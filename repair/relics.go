@@ -33,14 +33,11 @@ func (s *site) gather(p *swoosh.Replay) (*relics, error) {
 	l := &relics{log: s.log, proof: map[uint64]swoosh.Hash{}}
 	empty := p.Over(s.log).View()
 	l.anchors = []*anchor{{view: empty, hash: empty.StateHash(), limit: math.MaxUint64}}
-	agrees := false
 	if m := s.home.Mark; m != nil && m.Index > 0 {
 		l.proof[m.Index] = m.Chain
 		l.reached(m.Index, m.Chain)
-		rec, err := read(s.log, m.Index)
-		agrees = err == nil && rec.Chain == m.Chain
 	}
-	if err := l.takeSnapshots(p, !agrees); err != nil {
+	if err := l.takeSnapshots(p); err != nil {
 		return nil, err
 	}
 	first, last := s.log.Bounds()
@@ -86,10 +83,9 @@ func read(log swoosh.WAL, index uint64) (swoosh.Record, error) {
 	return swoosh.Record{}, fs.ErrNotExist
 }
 
-// takeSnapshots makes an anchor of each sound snapshot. Their chains are
-// proofs, unless the mark agrees with the log: then a snapshot that contradicts
-// the log is the one that is wrong. A damaged one proves nothing.
-func (l *relics) takeSnapshots(p *swoosh.Replay, proofs bool) error {
+// takeSnapshots makes an anchor of each sound snapshot. Their chains are proofs,
+// unless the log goes on from what they contradict. A damaged one proves nothing.
+func (l *relics) takeSnapshots(p *swoosh.Replay) error {
 	base, _ := p.Base() // That a log has none is for its entries to tell.
 	for _, i := range p.Snapshots() {
 		head, err := p.Load(i)
@@ -107,11 +103,25 @@ func (l *relics) takeSnapshots(p *swoosh.Replay, proofs bool) error {
 			return err
 		}
 		l.reached(i, head.Chain)
-		if _, marked := l.proof[i]; proofs && !marked {
+		if _, marked := l.proof[i]; !marked && !l.outweighs(i, head.Chain) {
 			l.proof[i] = head.Chain
 		}
 	}
 	return nil
+}
+
+// outweighs reports whether the log has another entry than a snapshot says, and a
+// next one that continues it: then two speak against one, which is wrong.
+func (l *relics) outweighs(index uint64, chain swoosh.Hash) bool {
+	here, err := read(l.log, index)
+	if err != nil || here.Chain == chain {
+		return false
+	}
+	next, err := read(l.log, index+1)
+	if err == nil {
+		_, err = swoosh.Follow(here.Index, here.Chain, next)
+	}
+	return err == nil
 }
 
 func (l *relics) reached(index uint64, chain swoosh.Hash) {

@@ -36,7 +36,7 @@ func TestRepairKeepsWhatItReplacesAndUndoPutsItBack(t *testing.T) {
 
 	report, err := repair.Undo(a.later, repair.Accept{})
 	require.NoError(t, err)
-	require.Equal(t, []string{"log, mark, snapshots, made_by, as before the repair", "what the repair made, " + filepath.Join(a.dir, "lost/log-2")}, report.Wrote)
+	require.Equal(t, []string{"journal, log, snapshots, made_by, as before the repair", "what the repair made, " + filepath.Join(a.dir, "lost/log-2")}, report.Wrote)
 	require.Equal(t, a.before, outsideLost(tree(t, a.dir)), "nothing is lost")
 	require.Equal(t, a.was, starts(t, a.writer, first).StateHash())
 	_, err = repair.Verify(t.Context(), a.writer, first)
@@ -93,14 +93,14 @@ func TestRepairsAreTakenBackOneByOne(t *testing.T) {
 // another way.
 func TestUndoOfALoss(t *testing.T) {
 	dir, _ := written(t, 1, snap, 2, 3)
-	require.NoError(t, os.RemoveAll(filepath.Join(dir, "log")))
+	removeLog(t, dir)
 	before := tree(t, dir)
 	mend(t, at(dir), acceptLoss, first)
 	write(t, at(dir), first, 4, snap)
 	_, err := repair.Undo(at(dir), acceptLoss)
 	require.NoError(t, err)
 	require.Equal(t, before, outsideLost(tree(t, dir)))
-	require.Contains(t, refuses(t, at(dir), first).Detail, "is missing")
+	require.Contains(t, refuses(t, at(dir), first).Detail, "are missing")
 }
 
 func TestUndoNeedsAllThatWasReplaced(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 func TestVerifyOfWhatIsNoDirectory(t *testing.T) {
 	empty, missing := t.TempDir(), filepath.Join(t.TempDir(), "missing")
 	_, err := repair.Verify(t.Context(), at(empty), first)
-	require.ErrorContains(t, err, empty+" is not a swoosh directory, it has neither a log nor a mark: name the directory")
+	require.ErrorContains(t, err, empty+" is not a swoosh directory, it has no log: name the directory")
 	require.Empty(t, tree(t, empty))
 	_, err = repair.Verify(t.Context(), at(missing), first)
 	require.ErrorContains(t, err, missing+" is not a directory: name the directory")
@@ -25,7 +25,7 @@ func TestVerifyOfWhatIsNoDirectory(t *testing.T) {
 }
 
 // TestVerifyOfALookAlike: a name of ours in a directory that is not ours, and a
-// copy that lost log and mark, are not called a sound and empty log.
+// copy that lost its log, are not called a sound and empty log.
 func TestVerifyOfALookAlike(t *testing.T) {
 	for _, names := range [][]string{{"node"}, {"lock", "node"}, {"node", "ls"}, {"log", "ls"}, {"snapshots", "ls"}, {"log/app.log"}, {"log/000001.sst", "log/app.log"}} {
 		dir := t.TempDir()

@@ -156,7 +156,7 @@ func (h *Home) Inspect() error {
 		return err
 	}
 	there, _, err := h.lookIntoLog()
-	for _, name := range []string{"snapshots", "new"} {
+	for _, name := range []string{"snapshots", "new", "made_by"} {
 		if err == nil && !there {
 			there, err = h.Has(name)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -18,7 +19,7 @@ import (
 // Read steps over entries that neither copy has. Of Badger's copy only what is in
 // tables is read.
 func Look(journalDir, badgerDir string) (*Log, error) {
-	fsys := durable.OS()
+	fsys := untouched{durable.OS()}
 	l := newLog("", Options{FS: fsys, Log: slog.New(slog.DiscardHandler)})
 	l.stepOver = true
 	var err error
@@ -26,11 +27,11 @@ func Look(journalDir, badgerDir string) (*Log, error) {
 		return nil, err
 	}
 	files := len(l.relics.Files)
-	if entries, err := fsys.ReadDir(journalDir); err == nil {
-		files += len(entries)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	entries, err := fsys.ReadDir(journalDir)
+	if err != nil {
 		return nil, err
 	}
+	files += len(entries)
 	gone, err := badgerlog.Missing(badgerDir)
 	if err != nil {
 		return nil, err
@@ -54,3 +55,23 @@ func Look(journalDir, badgerDir string) (*Log, error) {
 	l.findBounds()
 	return l, nil
 }
+
+// untouched is a file system on which nothing changes: what would change it does
+// nothing. A missing directory is empty.
+type untouched struct{ durable.FS }
+
+func (u untouched) OpenFile(name string, _ int, _ fs.FileMode) (durable.File, error) {
+	return u.FS.OpenFile(name, os.O_RDONLY, 0)
+}
+
+func (u untouched) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := u.FS.ReadDir(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return list, err
+}
+
+func (untouched) MkdirAll(string, fs.FileMode) error { return nil }
+func (untouched) Remove(string) error                { return nil }
+func (untouched) SyncDir(string) error               { return nil }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/journal"
@@ -24,9 +25,15 @@ type source func(from, to uint64) iter.Seq2[record.Record, error]
 
 // Read yields the records from index from to index to, inclusive, in order. What
 // one copy cannot give comes from the other one. At entries that neither has it
-// ends with a *Damage. It never waits for an Append.
+// ends with a *Damage. It never waits for an Append. Of a closed log the error is
+// badgerlog.ErrClosed.
 func (l *Log) Read(from, to uint64) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
+		if !l.readers.enter() {
+			yield(record.Record{}, badgerlog.ErrClosed)
+			return
+		}
+		defer l.readers.leave()
 		first, last := l.Bounds()
 		if last == 0 {
 			return
@@ -34,6 +41,34 @@ func (l *Log) Read(from, to uint64) iter.Seq2[record.Record, error] {
 		r := reader{log: l, next: max(from, first), to: min(to, last), yield: yield}
 		r.run()
 	}
+}
+
+// readers counts the reads in progress. After a close another process may write
+// the files, so nothing is read then.
+type readers struct {
+	mu    sync.Mutex
+	ended bool
+	all   sync.WaitGroup
+}
+
+// enter registers a read. It returns false once the log is being closed.
+func (r *readers) enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		r.all.Add(1)
+	}
+	return !r.ended
+}
+
+func (r *readers) leave() { r.all.Done() }
+
+// end lets no more reads begin, and waits for those in progress.
+func (r *readers) end() {
+	r.mu.Lock()
+	r.ended = true
+	r.mu.Unlock()
+	r.all.Wait()
 }
 
 // reader is a read under way.
@@ -181,8 +216,9 @@ func (l *Log) fromBadger(from, to uint64) iter.Seq2[record.Record, error] {
 // open, of what is sound of it. It lowers to to the last entry that it has.
 func (l *Log) badgerValues(from uint64, to *uint64) (iter.Seq2[badgerlog.Value, error], error) {
 	if b := l.badger.Load(); b != nil {
-		*to = min(*to, l.indexed.Load())
-		return b.Read(from, *to), nil
+		indexed := l.indexed.Load() // One commit may hold many groups.
+		*to = min(*to, indexed)
+		return b.Read(from, indexed), nil
 	}
 	if l.relics != nil {
 		return l.relics.Read(from), nil

@@ -252,7 +252,8 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 	if _, err = l.journal.Check(ctx, func(int) {}); err != nil {
 		return "", err
 	}
-	if all := l.Faults(); len(all) > 0 {
+	all := append(l.Faults(), l.lackingEnds()...)
+	if len(all) > 0 {
 		return all[0], nil
 	}
 	b := l.badger.Load()
@@ -276,6 +277,22 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 		wrong, err = l.compare(l.fromBadger, b.Flushed()+1, l.last.Load())
 	}
 	return errText(wrong), err
+}
+
+// lackingEnds says which entries before its first and after its last one the
+// journal lacks.
+func (l *Log) lackingEnds() (all []string) {
+	first, last := l.journal.Bounds()
+	ends := []span{{l.first.Load(), first - 1}, {last + 1, l.last.Load()}}
+	if last == 0 {
+		ends = []span{{l.first.Load(), l.last.Load()}}
+	}
+	for _, s := range ends {
+		if s.first > 0 && s.first <= s.last {
+			all = append(all, fmt.Sprintf("%s lacks entries %d to %d", l.path(JournalDir), s.first, s.last))
+		}
+	}
+	return all
 }
 
 func errText(err error) string {

@@ -17,6 +17,7 @@ import (
 // steps over entries that neither copy has. Faults says what is wrong. Append
 // must not be called.
 func OpenToRead(dir string, o Options) (*Log, error) {
+	o.FS = untouched{o.FS}
 	l := newLog(dir, o)
 	l.stepOver = true
 	if err := l.openCopies(); err != nil {

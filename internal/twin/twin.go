@@ -55,6 +55,7 @@ type Log struct {
 	stop    chan struct{}
 	done    sync.WaitGroup // follow and scrub
 	health  health
+	readers readers
 
 	stepOver    bool               // over entries that neither copy has: nothing is healed
 	badgerFault error              // what was wrong with Badger's copy when it was opened; nil: nothing
@@ -145,6 +146,7 @@ func (l *Log) Bounds() (first, last uint64) { return l.first.Load(), l.last.Load
 func (l *Log) Close() error {
 	close(l.stop)
 	l.done.Wait()
+	l.readers.end()
 	return l.closeCopies()
 }
 
