@@ -222,9 +222,10 @@ func refusedByTheMachine(err error) bool {
 	return false
 }
 
-// dropUnnamed removes the tables that the manifest does not name if the log has
-// all their values, as after a crash. Otherwise the manifest has lost them,
-// which is damage.
+// dropUnnamed removes the tables that the manifest does not name and whose values
+// are all in the log: a kill leaves some. It keeps the others. A power cut leaves
+// such a table too, without the memtable from which it was made; or the manifest
+// has lost it. If no other copy has its values, Salvage finds them.
 func (l *Log) dropUnnamed() error {
 	names, err := filepath.Glob(filepath.Join(l.dir, "*"+unnamedSuffix))
 	if err != nil {
@@ -236,7 +237,8 @@ func (l *Log) dropUnnamed() error {
 			return err
 		}
 		if key > 0 {
-			return &Damage{fmt.Sprintf("%s does not name the table %s, which has the only copy of the entries from index %d", filepath.Join(l.dir, badger.ManifestFilename), name, key)}
+			l.fault.log.Warn("a table that the manifest does not name is kept until the log has its values", "file", name, "first", key)
+			continue
 		}
 		if err := os.Remove(name); err != nil {
 			return err

@@ -62,7 +62,6 @@ func TestDamage(t *testing.T) {
 		"a table":       {"*.sst", remove, "000001.sst is missing"},
 		"the manifest":  {"MANIFEST", flip(12), "MANIFEST is damaged: "},
 		"no manifest":   {"MANIFEST", remove, "MANIFEST is missing"},
-		"an empty one":  {"MANIFEST", func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, 16)) }, "which has the only copy of the entries from index 1"},
 		"key registry":  {"KEYREGISTRY", flip(20), "KEYREGISTRY is damaged: it is not what Badger wrote"},
 		"the value log": {"*.vlog", flip(0), " is damaged: "},
 	} {
@@ -104,6 +103,33 @@ func TestUnnamedTables(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.sst*"))
 	require.NoError(t, err)
 	require.Equal(t, []string{filepath.Join(dir, "000001.sst")}, names)
+}
+
+// TestTheManifestLostATable: the table is kept until the log has its values again.
+func TestTheManifestLostATable(t *testing.T) {
+	values := []Value{{1, []byte("a")}, {3, []byte("b")}}
+	dir, name := tableOf(t, values...)
+	require.NoError(t, os.Truncate(filepath.Join(dir, Manifest), 16))
+	for range 2 {
+		l := open(t, dir)
+		require.Empty(t, read(t, l, 1, 9))
+		require.FileExists(t, name+unnamedSuffix)
+		require.NoError(t, l.Close())
+	}
+	r, err := ReadRemains(dir, func([]byte) {})
+	require.NoError(t, err)
+	got, err := collect(r.Read(1))
+	require.NoError(t, err)
+	require.Equal(t, values, got)
+
+	l := open(t, dir)
+	require.NoError(t, l.Append(1, values[:1]))
+	require.NoError(t, l.Append(3, values[1:]))
+	require.NoError(t, l.Close())
+	l = open(t, dir)
+	require.Equal(t, values, read(t, l, 1, 9))
+	require.NoFileExists(t, name+unnamedSuffix)
+	require.NoError(t, l.Close())
 }
 
 func TestFileNames(t *testing.T) {

@@ -1,6 +1,7 @@
 package badgerlog
 
 import (
+	"iter"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// readAll returns what Read yields, and its error.
-func readAll(l *Log, from, version uint64) (all []Value, err error) {
-	for v, err := range l.Read(from, version) {
+// collect returns what is yielded before an error, and the error.
+func collect(values iter.Seq2[Value, error]) (all []Value, err error) {
+	for v, err := range values {
 		if err != nil {
 			return all, err
 		}
@@ -20,7 +21,7 @@ func readAll(l *Log, from, version uint64) (all []Value, err error) {
 	return all, nil
 }
 
-// tables appends values until there are some tables in the last level. It returns
+// withTables appends values until there are some tables in the last level. It returns
 // the names of their files.
 func withTables(t *testing.T, l *Log) (names []string, next uint64) {
 	t.Helper()
@@ -41,11 +42,11 @@ func TestReadFaults(t *testing.T) {
 			info, err := os.Stat(names[0])
 			require.NoError(t, err)
 			require.NoError(t, os.Truncate(names[0], min(size, info.Size()-1)))
-			_, err = readAll(l, 1, next)
+			_, err = collect(l.Read(1, next))
 			var d *Damage
 			require.ErrorAs(t, err, &d)
 			require.Contains(t, d.Detail, "a file is shorter than it was, or cannot be read")
-			values, err := readAll(l, next-1, next)
+			values, err := collect(l.Read(next-1, next))
 			require.NoError(t, err)
 			require.Equal(t, noise(next-40, 40, 50_000)[39:], values)
 			require.NoError(t, l.Append(next, noise(next, 1, 10)))
@@ -56,7 +57,7 @@ func TestReadFaults(t *testing.T) {
 		l := open(t, t.TempDir())
 		names, next := withTables(t, l)
 		require.NoError(t, os.Remove(names[0]))
-		values, err := readAll(l, 1, next)
+		values, err := collect(l.Read(1, next))
 		require.NoError(t, err, "Badger has it mapped")
 		require.Len(t, values, int(next-1))
 		require.NoError(t, l.Close())
@@ -69,7 +70,7 @@ func TestReadFaults(t *testing.T) {
 		_, err = f.WriteAt(make([]byte, 4096), 1<<20)
 		require.NoError(t, err)
 		require.NoError(t, f.Close())
-		values, err := readAll(l, 1, next)
+		values, err := collect(l.Read(1, next))
 		require.NoError(t, err)
 		require.Less(t, len(values), int(next-1))
 		require.NoError(t, l.Close())
@@ -101,7 +102,6 @@ func TestNoMemtable(t *testing.T) {
 	require.Equal(t, noise(1, 40, 50_000), read(t, l, 1, next)[:40])
 	require.Equal(t, noise(1, 40, 50_000)[30:], read(t, l, 31, 40))
 	require.Empty(t, read(t, l, 41, 40))
-	require.NoError(t, os.Remove(name))
 	require.NoError(t, l.Close())
 	l = open(t, dir)
 	require.Len(t, read(t, l, 1, next), int(next-1))
