@@ -9,8 +9,8 @@
 //
 // No damage ends the process while Badger opens a log or reads it. Two faults can,
 // since Badger runs goroutines of its own and maps its files: a table that shrinks
-// or becomes unreadable while a compaction reads it, and a disk that is filled at
-// the moment in which Badger writes a table (SIGBUS). The next Open finds what is
+// or becomes unreadable while a compaction reads it, and a disk that is filled
+// while Badger writes a table (SIGBUS): see room. The next Open finds what is
 // damaged, and the other copy has all of it.
 package badgerlog
 
@@ -167,11 +167,12 @@ func (l *Log) Append(version uint64, values []Value) error {
 	}
 	txn := l.db.NewTransactionAt(version, true)
 	defer txn.Discard()
+	bytes := 0
 	for _, v := range values {
 		if err := txn.Set(keyOf(v.Key), v.Bytes); err != nil {
 			return err
 		}
-		l.fresh += len(v.Bytes)
+		bytes += len(v.Bytes)
 	}
 	if !l.tail {
 		if err := txn.Set(tailKey, tailValue); err != nil {
@@ -182,7 +183,8 @@ func (l *Log) Append(version uint64, values []Value) error {
 		return err
 	}
 	l.tail = true
-	if rotated, err := l.room.rotated(); err != nil {
+	l.fresh += bytes
+	if rotated, err := l.room.appended(len(values), bytes); err != nil {
 		return err
 	} else if rotated {
 		l.guardTables() // Of the commits before this one.

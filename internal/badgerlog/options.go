@@ -24,10 +24,15 @@ const (
 	// memtable files, the ballast, and some files that are small.
 	RoomBytes = 96 << 20
 
-	// memtableRoom is more than Badger writes to a memtable file: it begins a new
-	// one when one is full, and an append, with up to 42 bytes for each of its up
-	// to 21 000 values, goes into one file.
-	memtableRoom = memtableBytes + 4<<20
+	// entryBytes is more than Badger adds to the bytes of a value, in a memtable
+	// file and in memory.
+	entryBytes = 160
+
+	// memtableSpare is more than one Append takes in a memtable, with up to 21 000
+	// values. A memtable is full once memtableBytes are used, so that its file
+	// takes up to memtableRoom.
+	memtableSpare = 6 << 20
+	memtableRoom  = memtableBytes + memtableSpare
 
 	// ballastBytes is more than the tables take that a memtable becomes, in the
 	// first level and, together with one that is there, in the last.

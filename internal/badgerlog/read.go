@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 
 	"runtime/debug"
@@ -56,30 +57,43 @@ func (l *Log) Read(from, version uint64) iter.Seq2[Value, error] {
 // a memtable file. It yields what is in tables.
 func (l *Log) readTables(from, version uint64) iter.Seq2[Value, error] {
 	return onward(from, func(yield func(Value, error) bool) {
-		tables, err := l.Tables()
-		if err != nil {
-			yield(Value{}, err)
-			return
-		}
-		begin := 0 // the last table that begins up to from
-		for begin+1 < len(tables) && tables[begin+1].First <= from {
-			begin++
-		}
-		for _, t := range tables[min(begin, len(tables)):] {
-			more := true
-			err := l.CheckTable(t.ID, func(block iter.Seq[Value]) {
-				for v := range block {
-					more = more && v.Key <= version && yield(Value{v.Key, bytes.Clone(v.Bytes)}, nil)
-				}
-			})
-			if err != nil && more {
+		for {
+			more, err := l.eachInTables(from, version, func(v Value) bool { return yield(v, nil) })
+			if more && errors.Is(err, fs.ErrNotExist) {
+				continue // A compaction has replaced a table; onward steps over what it had.
+			}
+			if more && err != nil {
 				yield(Value{}, err)
 			}
-			if err != nil || !more {
-				return
-			}
+			return
 		}
 	})
+}
+
+// eachInTables calls do with the values from the table on that may have the
+// greatest key up to from. It ends when do returns false; more reports that it
+// did not.
+func (l *Log) eachInTables(from, version uint64, do func(Value) bool) (more bool, err error) {
+	tables, err := l.Tables()
+	if err != nil {
+		return true, err
+	}
+	begin := 0 // the last table that begins up to from
+	for begin+1 < len(tables) && tables[begin+1].First <= from {
+		begin++
+	}
+	more = true
+	for _, t := range tables[min(begin, len(tables)):] {
+		err := l.CheckTable(t.ID, func(block iter.Seq[Value]) {
+			for v := range block {
+				more = more && v.Key <= version && do(Value{v.Key, bytes.Clone(v.Bytes)})
+			}
+		})
+		if err != nil || !more {
+			return more, err
+		}
+	}
+	return true, nil
 }
 
 // Ends returns the first key and the last value, or zeros if the log is empty.

@@ -37,16 +37,20 @@ func checkRoom(disk Disk, dir string, need uint64, doing string) error {
 // room keeps disk space for what Badger writes. Badger maps its files, so that a
 // full disk is no error for it, but the end of the process (SIGBUS). The memtable
 // file in use and the next one get their blocks before Badger writes to them. A
-// table cannot get them, since Badger makes its file and fills it at once: for
-// tables there is the ballast, a file that is removed while Badger writes tables
-// on a full disk, and is made again afterwards. What is left is a disk that is
-// filled within the few milliseconds in which Badger fills a table.
+// table cannot get them, since Badger makes its file and fills it at once. So a
+// memtable is not filled, and Badger begins no table, on a disk without room for
+// it. For a disk that is filled while Badger is at it, and for Close, there is the
+// ballast: a file that is removed then, and made again afterwards. What is left are
+// a disk that is filled while Badger fills a table, before the ballast is gone, and
+// one that was full a moment ago: ext4 counts blocks as free that it cannot use
+// until its journal has been written.
 type room struct {
 	dir  string
 	disk Disk
 
 	// Owned by Append.
 	current int      // the number of the memtable file in use
+	filled  int      // at most so many bytes of it are used
 	next    *os.File // the one after it; nil if it is not made yet
 
 	held    atomic.Bool  // the ballast has its blocks
@@ -94,10 +98,15 @@ func (r *room) ready() error {
 			return err
 		}
 	}
-	if r.held.Load() {
-		return nil
+	if r.filled > memtableBytes-memtableSpare {
+		if err := checkRoom(r.disk, r.dir, ballastBytes, "writing"); err != nil {
+			return err
+		}
 	}
-	if r.writing.Load() > 0 {
+	switch {
+	case r.held.Load():
+		return nil
+	case r.writing.Load() > 0:
 		return fmt.Errorf("the log in %s is written to its tables with the space that is left: %w", r.dir, syscall.ENOSPC)
 	}
 	return r.hold()
@@ -118,14 +127,16 @@ func (r *room) prepare() error {
 	return nil
 }
 
-// rotated reports, after an Append, whether Badger has begun to use the next
-// memtable file.
-func (r *room) rotated() (bool, error) {
+// appended notes an Append, and reports whether Badger has begun to use the next
+// memtable file for it.
+func (r *room) appended(values, bytes int) (rotated bool, err error) {
+	r.filled += entryBytes*(values+2) + bytes // One more ends the transaction, one may be the tail key.
 	var s unix.Stat_t
 	if err := unix.Fstat(int(r.next.Fd()), &s); err != nil || s.Size == 0 {
 		return false, err
 	}
-	err := r.next.Close()
+	r.filled = entryBytes*(values+2) + bytes
+	err = r.next.Close()
 	r.next = nil
 	r.current++
 	return true, err
