@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -158,7 +159,7 @@ const maxFaults = 32
 // the member meta, or nil. err is a syntax error, or an error of d's reader.
 func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, faults []FieldError, err error) {
 	r := &documentReader{in: d, state: s}
-	if err := r.document(); err != nil {
+	if err := r.read(); err != nil {
 		return nil, nil, err
 	}
 	if r.faults == nil {
@@ -167,26 +168,34 @@ func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, faults 
 	return r.meta, r.faults, nil
 }
 
-// loadDocument is decodeDocument for what View.WriteTo of this very build wrote. It takes the rows as they are, without decoding them, and sums up
-// their digests: if the state then has the hash that it had, they are what a
-// settle made of valid rows. It does not call the domains' Validate.
+// loadDocument is decodeDocument for what View.WriteTo of this very build wrote. It
+// takes the rows as they are, without decoding them: if the state then has the hash
+// that it had, they are what a settle made of valid rows. It does not call the
+// domains' Validate.
 func loadDocument(d *jsontext.Decoder, s *state) (faults []FieldError, err error) {
-	r := &documentReader{in: d, state: s, written: statehash.NewAdder()}
-	err = r.document()
-	s.sum = r.written.Sum()
-	s.hash = s.sum.Hash()
+	r := &documentReader{in: d, state: s, trusting: true}
+	err = r.read()
 	return r.faults, err
 }
 
 // documentReader is one run of decodeDocument or loadDocument. Its methods return
 // an error only for bad syntax; everything else goes to faults.
 type documentReader struct {
-	in      *jsontext.Decoder
-	state   *state
-	written *statehash.Adder // of rows that are loaded; nil: they are decoded
-	b       []byte           // a row that is being loaded
-	meta    jsontext.Value
-	faults  []FieldError
+	in       *jsontext.Decoder
+	state    *state
+	trusting bool             // rows are not decoded
+	digests  *statehash.Adder // of the rows
+	b        []byte           // a row that is being loaded
+	meta     jsontext.Value
+	faults   []FieldError
+}
+
+func (r *documentReader) read() error {
+	r.digests = statehash.NewAdder()
+	err := r.document()
+	r.state.sum = r.digests.Sum()
+	r.state.hash = r.state.sum.Hash()
+	return err
 }
 
 // fail adds faults of the value at a pointer, until there are maxFaults.
@@ -246,12 +255,7 @@ func (r *documentReader) member(p *domainState, name string) error {
 	for i := range p.def.tables {
 		f := &p.def.tables[i]
 		if f.name == name {
-			return r.object(at, func(key string) error {
-				if r.written != nil {
-					return r.load(p.tables[i], p.def.name, name, key)
-				}
-				return r.row(p.tables[i], f, at, key)
-			})
+			return r.object(at, func(key string) error { return r.row(p, i, at, key) })
 		}
 		known = append(known, f.name)
 	}
@@ -273,13 +277,38 @@ func (r *documentReader) member(p *domainState, name string) error {
 // errFaults keeps a row with faults out of the table.
 var errFaults = errors.New("the row has faults")
 
-func (r *documentReader) row(t table, f *field, table, key string) error {
-	at := canon.AppendPointer(table, key)
+// row reads a row of a domain's i-th table.
+func (r *documentReader) row(p *domainState, i int, table, key string) (err error) {
+	var json string
+	if r.trusting {
+		key, json, err = r.load(p.tables[i], key)
+	} else {
+		json, err = r.decode(p.tables[i], &p.def.tables[i], canon.AppendPointer(table, key), key)
+	}
+	if err == nil {
+		r.digests.Add(p.def.name, p.def.tables[i].name, key, json)
+	}
+	if err == errFaults {
+		return nil
+	}
+	return err
+}
+
+func (r *documentReader) load(t table, key string) (kept, json string, err error) {
+	value, err := r.in.ReadValue()
+	if err != nil {
+		return "", "", err
+	}
+	r.b = append(append(r.b[:0], key...), value...)
+	return t.load(r.b, len(key))
+}
+
+func (r *documentReader) decode(t table, f *field, at, key string) (json string, err error) {
 	if err := t.(keyed).checkKey(key); err != nil {
 		r.fail(at, FieldError{Detail: err.Error()})
-		return r.in.SkipValue()
+		return "", cmp.Or(r.in.SkipValue(), errFaults)
 	}
-	_ = t.decode(key, func(v reflect.Value) error {
+	return t.decode(key, func(v reflect.Value) error {
 		faults := r.value(f.codec, v)
 		if faults == nil {
 			return nil
@@ -287,21 +316,6 @@ func (r *documentReader) row(t table, f *field, table, key string) error {
 		r.fail(at, faults...)
 		return errFaults
 	})
-	return nil
-}
-
-func (r *documentReader) load(t table, domain, table, key string) error {
-	value, err := r.in.ReadValue()
-	if err != nil {
-		return err
-	}
-	r.b = append(append(r.b[:0], key...), value...)
-	key, json, fresh := t.load(r.b, len(key))
-	if !fresh {
-		return fmt.Errorf("row %s of %s.%s is there twice", canon.Quote(key), domain, table)
-	}
-	r.written.Add(domain, table, key, json)
-	return nil
 }
 
 // value decodes and validates the next value; the codec itself validates only

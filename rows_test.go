@@ -137,7 +137,7 @@ func TestEveryWrongByteOfASnapshotIsFound(t *testing.T) {
 	}
 	twice := bytes.Replace(file, []byte(`"a":{"fruit"`), []byte(`"a":{"fruit":[{},{"ripe":true}]},"a":{"fruit"`), 1)
 	_, err = read(twice)
-	require.ErrorContains(t, err, `row "a" of orchard.trees is there twice`)
+	require.ErrorContains(t, err, `row "a" of trees is there twice`)
 	for cut := range len(file) - 1 {
 		_, err := readSnapshot(bytes.NewReader(file[:cut]), newState(orchardDefs, "n"), ours)
 		require.Error(t, err)

@@ -183,8 +183,8 @@ type table interface {
 	changed(since table) []string
 	ascend(from string, yield func(key, json string) bool)
 	get(key string) (json string, ok bool)
-	decode(key string, decode func(reflect.Value) error) error
-	load(both []byte, n int) (key, json string, fresh bool)
+	decode(key string, decode func(reflect.Value) error) (json string, err error)
+	load(both []byte, n int) (key, json string, err error)
 	altered() (key string, altered bool)
 }
 
@@ -226,28 +226,35 @@ func (t *Table[K, V]) altered() (key string, altered bool) {
 	return "", false
 }
 
-// decode puts a row that decode fills in.
-func (t *Table[K, V]) decode(key string, decode func(reflect.Value) error) error {
-	var value V
-	if err := decode(reflect.ValueOf(&value).Elem()); err != nil {
-		return err
+// decode is load for a row whose value decode fills in.
+func (t *Table[K, V]) decode(key string, decode func(reflect.Value) error) (json string, err error) {
+	var zero V
+	r := newRow(zero)
+	if err := decode(reflect.ValueOf(r.read()).Elem()); err != nil {
+		return "", err
 	}
-	t.Put(K(key), value)
-	return nil
+	r.json = string(r.encode(nil))
+	return r.json, t.append(K(key), r)
 }
 
-// load adds a row that was settled before: a key of n bytes and its JSON. It is
-// fastest if the keys ascend. The caller adds the digest to the state's sum. The
-// table keeps a copy, the two in one piece of memory. fresh reports whether there was
-// no row with the key.
-func (t *Table[K, V]) load(both []byte, n int) (key, json string, fresh bool) {
+// load adds a row to a table of a new state, without a note: a key of n bytes and
+// the JSON that a settle made. The caller adds the digest to the state's sum. The
+// table keeps a copy, the two in one piece of memory.
+func (t *Table[K, V]) load(both []byte, n int) (key, json string, err error) {
+	kept := string(both)
+	key, json = kept[:n], kept[n:]
+	return key, json, t.append(K(key), &row[V]{json: json})
+}
+
+// append adds a row, fastest after all others. The error is that it is there.
+func (t *Table[K, V]) append(key K, r *row[V]) error {
 	if t.rows == nil {
 		t.rows = btree.NewMap[K, *row[V]](tableDegree)
 	}
-	kept := string(both)
-	key, json = kept[:n], kept[n:]
-	_, replaced := t.rows.Load(K(key), &row[V]{json: json})
-	return key, json, !replaced
+	if _, replaced := t.rows.Load(key, r); replaced {
+		return fmt.Errorf("row %s of %s is there twice", canon.Quote(string(key)), t.own.field.name)
+	}
+	return nil
 }
 
 func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])) }

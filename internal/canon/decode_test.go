@@ -138,6 +138,10 @@ func TestDecodeValidates(t *testing.T) {
 	require.Contains(t, faults, FieldError{"/since", "must be Unix milliseconds"})
 	_, faults = decodeInto[sample](`{"voters":[],"name":"","since":0,"seats":[{}]}`, Sparse)
 	require.Empty(t, faults)
+	_, faults = decodeInto[sample](`{"voters":[],"name":"","since":0,"seats":[{"count":1001}]}`, Stored)
+	require.Empty(t, faults, "what was stored is not validated again")
+	_, faults = decodeInto[sample](`{"seats":[{"count":"1"}]}`, Stored)
+	require.Len(t, faults, 1, "but has the form of its type")
 	_, faults = decodeInto[sample](`{"since":9007199254740992,"seats":[{"count":1001,"role":1}]}`, Sparse)
 	require.Equal(t, []FieldError{
 		{"/since", "must be from 0 to 9007199254740991, not 9007199254740992"},
