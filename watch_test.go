@@ -386,7 +386,9 @@ func TestIsWriting(t *testing.T) {
 	e := newWatched(1)
 	for age, want := range map[int64]bool{-500: true, 0: true, 999: true, 1000: false} {
 		e.o.Now = func() int64 { return 5000 + age }
-		e.published.Store(&published{state: &state{stamp: Stamp{WallMS: 5000}}})
+		last := new(state)
+		last.stamp = Stamp{WallMS: 5000}
+		e.published.Store(&published{state: last})
 		require.Equal(t, want, e.isWriting(), "%d ms", age)
 	}
 }
