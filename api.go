@@ -65,7 +65,7 @@ func NewAPI(o APIOptions) *API {
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
 	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
-		access: access{o, door.NewRates(o.Rate)}, routes: routes(), refusals: newRefusals(), pace: door.NewPace(), stopping: make(chan struct{}),
+		access: access{o, door.NewRates(o.Rate)}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), stopping: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
 		heartbeat: 15 * time.Second, askEvery: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}}
@@ -188,8 +188,7 @@ func (x *exchange) postCommand() error {
 		return err
 	}
 	// A command is not withdrawn when its client disconnects.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), x.o.RequestTimeout)
-	defer cancel()
+	ctx := x.timeouts.Context(x.r.Context())
 	if isBatch {
 		return x.batch(ctx, key, raw)
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -87,11 +86,11 @@ type stream struct {
 
 // pendingLine is a line whose answer is not written yet.
 type pendingLine struct {
-	number   int
-	bytes    int64
-	deadline time.Time
-	ticket   ticket
-	err      error // set if the line was refused at once
+	number int
+	bytes  int64
+	ctx    context.Context // ends when its answer is due
+	ticket ticket
+	err    error // set if the line was refused at once
 }
 
 // stream answers each line, in order, as soon as its command is durable.
@@ -248,7 +247,7 @@ func (s *stream) submitCommand(raw []byte) (t ticket, err error) {
 
 // enqueue passes the last line read to settle.
 func (s *stream) enqueue(line pendingLine) {
-	line.number, line.deadline = s.untaken, time.Now().Add(s.x.o.RequestTimeout)
+	line.number, line.ctx = s.untaken, s.x.timeouts.Context(s.x.r.Context())
 	s.pending <- line
 }
 
@@ -293,9 +292,7 @@ func (s *stream) result(line pendingLine) (r Result, err error) {
 			err = s.x.panicked(p)
 		}
 	}()
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(s.ctx), line.deadline)
-	defer cancel()
-	return line.ticket.wait(ctx)
+	return line.ticket.wait(line.ctx)
 }
 
 // write sends the answers until all are sent, or the connection fails.

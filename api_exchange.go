@@ -49,6 +49,7 @@ type service struct {
 	access
 	routes    []route
 	deadlines door.Deadlines
+	timeouts  door.Timeouts
 	pace      door.Pace
 	metrics   http.Handler
 	refusals  *prometheus.CounterVec // by code
@@ -71,10 +72,7 @@ const (
 )
 
 // Header values that most answers share. Nothing may change them.
-var (
-	noStore  = []string{"no-store"}
-	onlyJSON = []string{typeJSON}
-)
+var noStore, onlyJSON = []string{"no-store"}, []string{typeJSON}
 
 // route is a method and a path of the contract.
 type route struct {

@@ -3,6 +3,7 @@ package door
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -212,5 +213,32 @@ func TestPace(t *testing.T) {
 		}
 		require.Positive(t, p.Sent(0))
 		require.NotEqual(t, rate.InfDuration, p.Sent(1<<30), "even what is too large")
+	})
+}
+
+// TestTimeouts: a context ends in time, or a little later, with the values of
+// another one but not when that one ends.
+func TestTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		timeouts := Timeouts{After: time.Minute}
+		for range 50 {
+			request, end := context.WithCancel(context.WithValue(t.Context(), key{}, "its own"))
+			ctx, start := timeouts.Context(request), time.Now()
+			end()
+			require.Equal(t, "its own", ctx.Value(key{}))
+			child, cancel := context.WithCancel(ctx)
+			defer cancel()
+			time.Sleep(time.Second)
+			require.NoError(t, ctx.Err())
+			go func() {
+				<-child.Done()
+				require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
+				took := time.Since(start)
+				require.GreaterOrEqual(t, took, time.Minute)
+				require.LessOrEqual(t, took, time.Minute+time.Minute/16)
+			}()
+		}
+		time.Sleep(2 * time.Minute)
 	})
 }
