@@ -173,7 +173,7 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		serves  bool // serve makes it
 	}{
 		{name: "missing", code: codeFailed, says: "data is not a directory: name the directory that serve was given by --dir", serves: true},
-		{name: "empty", prepare: folder("data", 0o700), code: codeFailed, says: "data is not a swoosh directory, it has neither a log nor a mark: name the directory that serve was given by --dir", serves: true},
+		{name: "empty", prepare: folder("data", 0o700), code: codeFailed, says: "data is not a swoosh directory, it has no log: name the directory that serve was given by --dir", serves: true},
 		{name: "a file", prepare: file("data", "x", 0o600), code: codeFailed, says: "a directory"},
 		{name: "with a damaged node", prepare: all(data(func(*testing.T, string) {}), file("data/node", "UPPER\n", 0o600)), code: codeDamaged, says: "data/node is damaged: a node must be 1 to 63 characters of a-z, 0-9 and dash, not \"UPPER\": write the node's id into it"},
 		{name: "with another program's log", prepare: all(folder("data", 0o700), folder("data/log", 0o700), file("data/log/app.log", "x", 0o600)), code: codeFailed, says: "not a swoosh directory"},
@@ -183,12 +183,11 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		{name: "of another user's", prepare: data(func(t *testing.T, at string) { own(t, at, nobody) }), code: codeFailed, says: "runuser -u " + owner.Username + " -- swoosh "},
 		{name: "closed", prepare: closed(".", 0), as: nobody, code: codeFailed, says: denied},
 		{name: "with a closed lock", prepare: closed("lock", 0), as: nobody, code: codeFailed, says: "open data/lock: permission denied: it must be writable, even to look at it: run it as the owner"},
-		{name: "with a closed mark", prepare: closed("mark", 0), as: nobody, code: codeFailed, says: "open data/mark: " + denied},
+		{name: "with a closed journal", prepare: closed("journal", 0), as: nobody, code: codeFailed, says: "open data/journal: permission denied"},
 		{name: "with a closed log", prepare: closed("log", 0), as: nobody, code: codeFailed, says: "open data/log: permission denied"},
 		{name: "with closed snapshots", prepare: closed("snapshots", 0), as: nobody, code: codeFailed, says: "open data/snapshots: " + denied},
-		{name: "with a newer mark", prepare: data(newerMark), code: codeFailed, says: "use the newer program"},
 		{name: "with a newer snapshot", prepare: data(newerSnapshot), code: codeFailed, says: "use the newer program"},
-		{name: "without its log", prepare: data(func(t *testing.T, at string) { require.NoError(t, os.RemoveAll(filepath.Join(at, "log"))) }), code: codeDamaged, says: "swoosh repair data"},
+		{name: "without its log", prepare: data(removeLog), code: codeDamaged, says: "swoosh repair data"},
 	} {
 		t.Run(d.name, func(t *testing.T) {
 			var tests []refusal
@@ -201,21 +200,6 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 			requireRefused(t, tests)
 		})
 	}
-}
-
-// newerMark makes the mark one of a later program's.
-func newerMark(t *testing.T, data string) {
-	name := filepath.Join(data, "mark")
-	b, err := os.ReadFile(name)
-	require.NoError(t, err)
-	const slot, format, sum = 512, 4, 512 - sha256.Size
-	require.Len(t, b, 2*slot)
-	for _, s := range [][]byte{b[:slot], b[slot:]} {
-		s[format]++
-		of := sha256.Sum256(s[:sum])
-		copy(s[sum:], of[:])
-	}
-	require.NoError(t, os.WriteFile(name, b, 0o600))
 }
 
 // newerSnapshot makes the snapshot one of a later program's.
@@ -301,7 +285,7 @@ func TestServeIsRefused(t *testing.T) {
 		{args: "--dir=", code: codeUsage, says: "--dir is empty: name a directory"},
 		{args: "--dir closed/data", prepare: folder("closed", 0), as: nobody, code: codeFailed, says: "closed/data: " + denied},
 		{args: "--dir closed/data", prepare: folder("closed", 0o500), as: nobody, code: codeFailed, says: "closed/data: " + denied},
-		{args: "--dir data", prepare: data(func(t *testing.T, at string) { require.NoError(t, os.Chmod(at, 0o500)) }), as: nobody, code: codeFailed, says: "data/mark.tmp: " + denied},
+		{args: "--dir data", prepare: data(func(t *testing.T, at string) { require.NoError(t, os.Chmod(at, 0o500)) }), as: nobody, code: codeFailed, says: "data/made_by.tmp: " + denied},
 
 		{args: "--config missing", code: codeUsage, says: "--config: open missing: no such file or directory: name a JSON file of settings"},
 		{args: "--config c", prepare: file("c", "{}", 0), as: nobody, code: codeUsage, says: "open c: permission denied"},

@@ -104,7 +104,7 @@ func TestStockProgramOnAForeignLog(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--accept-loss"}, {"--accept-reducer"}, {"--accept-reducer", "--yes"}, {"--accept-loss", "--accept-reducer", "--yes", "--json"}} {
 		got := swooshRun(t, "", append([]string{"repair", dir}, flags...)...)
 		require.Equal(t, codeFailed, got.code, "%s%s", got.out, got.err)
-		require.Equal(t, "swoosh: the log in "+dir+" was written by doors 1.0.0; swoosh lacks its command doors.open: run, with doors 1.0.0: doors repair "+dir+"\n", got.err)
+		require.Equal(t, "swoosh: the log in "+dir+" was written by doors 1.0.0; swoosh lacks its domain doors and its command doors.open: run, with doors 1.0.0: doors repair "+dir+"\n", got.err)
 		require.Empty(t, got.out)
 		require.Equal(t, before, unchanging(t, dir))
 	}
@@ -128,7 +128,7 @@ func TestFinishedRepairIsReportedBeforeARefusal(t *testing.T) {
 	got := swooshRun(t, "", "repair", dir)
 	require.Equal(t, codeFailed, got.code)
 	require.Contains(t, got.out, "written: a repair that was broken off is finished: the log goes up to entry 3")
-	require.Contains(t, got.err, "swoosh lacks its command doors.open")
+	require.Contains(t, got.err, "swoosh lacks its domain doors and its command doors.open")
 }
 
 // TestAcceptingAReducer explains, refuses without --yes, mends, and takes it back.
@@ -174,7 +174,7 @@ $`, explained.out)
 	require.Equal(t, codeUsage, two("--undo", "--accept-reducer").code)
 	undone := two("--undo")
 	require.Equal(t, codeGood, undone.code, undone.err)
-	require.Contains(t, undone.out, "written: log, mark")
+	require.Contains(t, undone.out, "written: journal, log, snapshots")
 	verified = doorsRun("1.0.0", doors1, nothing(), "verify", dir)
 	require.Contains(t, verified.out, hash.String(), verified.err)
 	again := two("--undo")

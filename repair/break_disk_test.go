@@ -100,7 +100,19 @@ func (b *breaker) damage() {
 		}
 		require.NoError(b, os.Rename(name+".swap", other))
 		b.say("swap %s and %s", name, other)
+		b.hits(other)
 	}
+	b.hits(name)
+}
+
+// hits notes that a file or folder was damaged.
+func (b *breaker) hits(name string) {
+	for _, folder := range copies {
+		if strings.HasPrefix(name+"/", filepath.Join(b.dir, folder)+"/") {
+			b.hit[folder] = true
+		}
+	}
+	b.blind = b.blind || len(b.hit) == len(copies)
 }
 
 // flip inverts a bit of the part of a file that is not empty.
