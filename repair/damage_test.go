@@ -130,10 +130,10 @@ func TestDamage(t *testing.T) {
 					dir := filepath.Join(t.TempDir(), "data")
 					clone(t, in.dir, dir)
 					hit(t, filepath.Join(dir, f.name), fault)
-					v := b.judge(t, dir)
+					v := b.judge(t, dir, f.name)
 					table.add(f.kind, v)
 					if !v.exact() {
-						t.Errorf("%+v", v)
+						t.Errorf("%s: %s", v.columns(), strings.Join(v.notes, "\n"))
 					}
 				})
 			}

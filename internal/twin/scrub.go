@@ -268,6 +268,9 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 			return "", err
 		}
 		s, wrong, err := l.scrubTable(b, t.ID)
+		if errors.Is(err, fs.ErrNotExist) { // It was compacted meanwhile.
+			return l.Check(ctx)
+		}
 		if err != nil || wrong != nil {
 			return errText(wrong), err
 		}
