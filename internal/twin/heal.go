@@ -76,6 +76,7 @@ func (l *Log) buildBadger(why error) error {
 	}
 	l.indexed.Store(indexed)
 	l.badger.Store(b)
+	l.degrade("")
 	return nil
 }
 

@@ -99,6 +99,7 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 	if b == nil {
 		return nil
 	}
+	flushed := b.Flushed() // Before the tables are listed, since Badger may flush more meanwhile.
 	tables, err := b.Tables()
 	if err != nil {
 		return err
@@ -131,9 +132,9 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 	maps.DeleteFunc(seen, func(id uint64, _ span) bool {
 		return !slices.ContainsFunc(tables, func(t badgerlog.Table) bool { return t.ID == id })
 	})
-	wrong, err := l.scrubSpans(slices.Collect(maps.Values(seen)), b.Flushed())
+	wrong, err := l.scrubSpans(slices.Collect(maps.Values(seen)), flushed)
 	if err == nil && wrong == nil {
-		err = l.scrubJournalEnd(b.Flushed())
+		err = l.scrubJournalEnd(flushed)
 	}
 	if err == nil && wrong == nil {
 		l.scrubbed()
@@ -260,6 +261,7 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 	if b == nil {
 		return "", nil
 	}
+	flushed := b.Flushed()
 	tables, err := b.Tables()
 	var spans []span
 	for _, t := range tables {
@@ -267,14 +269,17 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 			return "", err
 		}
 		s, wrong, err := l.scrubTable(b, t.ID)
+		if errors.Is(err, fs.ErrNotExist) { // It was compacted meanwhile.
+			return l.Check(ctx)
+		}
 		if err != nil || wrong != nil {
 			return errText(wrong), err
 		}
 		spans = append(spans, s)
 	}
-	wrong, err := l.scrubSpans(spans, b.Flushed())
+	wrong, err := l.scrubSpans(spans, flushed)
 	if err == nil && wrong == nil {
-		wrong, err = l.compare(l.fromBadger, b.Flushed()+1, l.last.Load())
+		wrong, err = l.compare(l.fromBadger, flushed+1, l.last.Load())
 	}
 	return errText(wrong), err
 }
