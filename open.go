@@ -12,6 +12,7 @@ import (
 
 	"github.com/chorus-services/swoosh/internal/home"
 	"github.com/chorus-services/swoosh/internal/meter"
+	"github.com/chorus-services/swoosh/internal/store"
 )
 
 // Open loads the newest good snapshot, replays the log after it, and starts
@@ -249,7 +250,7 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 	err := e.store.Save(KeysName(s.index), func(f SnapshotFile) error { return p.keys.Write(f, s.index) })
 	if err == nil {
 		err = e.store.Save(SnapshotName(s.index), func(f SnapshotFile) (err error) {
-			info.Bytes, err = writeSnapshot(f, s, e.madeBy)
+			info.Bytes, err = writeSnapshot(store.Gentle(f, e.rest), s, e.madeBy)
 			return err
 		})
 	}
@@ -264,6 +265,15 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 		e.log.Warn("old snapshots could not be removed", "why", err)
 	}
 	return info, nil
+}
+
+// rest leaves the processors to the writer for twice the time that a snapshot took
+// them. A stop does not wait for that.
+func (e *Engine) rest(worked time.Duration) {
+	select {
+	case <-time.After(2 * worked):
+	case <-e.intake.ended.Done():
+	}
 }
 
 // savedAt remembers the snapshot that boot loaded.

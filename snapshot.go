@@ -142,7 +142,7 @@ const (
 // last.
 func writeSnapshot(f SnapshotFile, s *state, by fingerprint) (int64, error) {
 	sum := sha256.New()
-	count := &countingWriter{w: io.MultiWriter(f, sum)}
+	count := &store.Counter{W: io.MultiWriter(f, sum)}
 	fmt.Fprintf(count, `{"chain":"%s","checksum":"%s","format":%d,"hub":"%s","last_applied_hlc":"%s","last_applied_index":%d,"made_by":%s,"state":`,
 		s.chain, strings.Repeat("0", checksumLen), snapshotFormat, s.hub, s.stamp, s.index,
 		by.encode())
@@ -150,26 +150,11 @@ func writeSnapshot(f SnapshotFile, s *state, by fingerprint) (int64, error) {
 		return 0, err
 	}
 	fmt.Fprintf(count, `,"state_hash":"%s"}`, s.hash)
-	if count.err != nil {
-		return 0, count.err
+	if count.Err != nil {
+		return 0, count.Err
 	}
 	_, err := f.WriteAt(fmt.Appendf(nil, "%x", sum.Sum(nil)), int64(checksumAt))
-	return count.n, err
-}
-
-type countingWriter struct {
-	w   io.Writer
-	n   int64
-	err error
-}
-
-func (c *countingWriter) Write(b []byte) (int, error) {
-	if c.err != nil {
-		return 0, c.err
-	}
-	n, err := c.w.Write(b)
-	c.n, c.err = c.n+int64(n), err
-	return n, err
+	return count.N, err
 }
 
 // Progress is how far a boot has come: through a snapshot at first, then through
