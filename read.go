@@ -72,6 +72,9 @@ type tail struct {
 
 // publish appends a group and wakes the watchers. It never waits for them.
 func (t *tail) publish(records []Record) {
+	if len(records) == 0 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if have, n := len(t.records), len(records); cap(t.records)-have < n {

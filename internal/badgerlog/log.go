@@ -123,7 +123,7 @@ func (l *Log) ready() (err error) {
 // guardTables keeps room for the tables that Badger writes of all commits so far,
 // until it has written and compacted them.
 func (l *Log) guardTables() {
-	if !l.enter() {
+	if l.inLastLevel(l.version) || !l.enter() {
 		return
 	}
 	version, done := l.version, make(chan struct{})

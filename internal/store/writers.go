@@ -12,6 +12,7 @@ type Counter struct {
 	Err error // the first one
 }
 
+// Write writes b and counts it.
 func (c *Counter) Write(b []byte) (int, error) {
 	if c.Err != nil {
 		return 0, c.Err
