@@ -220,9 +220,6 @@ func tree(t testing.TB, dir string) map[string]string {
 			return err
 		case d.IsDir() && isLog(path, name):
 			var entries strings.Builder
-			if name == "log" {
-				path = dir
-			}
 			for rec, err := range repair.ReadLog(path, 1) {
 				require.NoError(t, err)
 				entries.Write(append(rec.AppendJSON(nil), '\n'))
