@@ -96,7 +96,11 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 		if err != nil {
 			return err
 		}
-		own = append(own, c.end.SealLoss(node, c.trail.index+1, c.to, c.chain))
+		chain := c.chain
+		if c.trail.index == c.to { // A snapshot holds it all, and says what continues it.
+			chain = c.end.View().Chain()
+		}
+		own = append(own, c.end.SealLoss(node, c.trail.index+1, c.to, chain))
 	}
 	leftovers, err := s.leftovers(c.log)
 	if err != nil {
