@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -21,6 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/record"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
@@ -271,35 +272,16 @@ func (l lived) hash(n uint64) swoosh.Hash { return l.entries[n-1].StateHash }
 // alter rewrites both copies of a log: they hold then what change returns.
 func alter(t testing.TB, dir string, change func([]swoosh.Record) []swoosh.Record) {
 	t.Helper()
-	var all []swoosh.Record
-	for r, err := range repair.ReadLog(dir, 0) {
-		require.NoError(t, err)
-		all = append(all, r)
-	}
-	for _, name := range []string{"journal", "log"} {
-		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
-	}
-	wal, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	for group := range consecutive(change(all)) {
-		require.NoError(t, wal.Append(group))
-	}
-	require.NoError(t, wal.Close())
-}
-
-// consecutive cuts records where entries are missing between them.
-func consecutive(all []swoosh.Record) iter.Seq[[]swoosh.Record] {
-	return func(yield func([]swoosh.Record) bool) {
-		begin := 0
-		for i := range all {
-			if end := i + 1; end == len(all) || all[end].Index != all[i].Index+1 {
-				if !yield(all[begin:end]) {
-					return
-				}
-				begin = end
-			}
+	testrun.Rewrite(t, dir, func(all []record.Record) (altered []record.Record) {
+		var records []swoosh.Record
+		for _, r := range all {
+			records = append(records, swoosh.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON})
 		}
-	}
+		for _, r := range change(records) {
+			altered = append(altered, record.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON})
+		}
+		return altered
+	})
 }
 
 // lose removes entries from both copies of a log.

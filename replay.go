@@ -270,7 +270,6 @@ func (p *Replay) Save(store SnapshotStore) (SnapshotInfo, error) {
 // entry's; links of the chain it checks at every one.
 const checkEvery = 4096
 
-
 func (r *recovery) from(s *state) *Replay {
 	return &Replay{r: r, state: s, progress: func(Progress) {}}
 }

@@ -43,7 +43,7 @@ func TestImportArrows(t *testing.T) {
 		"internal/meter":     {},
 		"internal/openapi":   {"internal/canon"},
 		"internal/store":     {"internal/durable"},
-		"internal/testrun":   {"internal/durable"},
+		"internal/testrun":   {"internal/durable", "internal/record", "internal/twin"},
 		"internal/bench":     {""},
 		"noun":               {"internal/canon"},
 		"":                   append([]string{"noun", "internal/badgerlog", "internal/twin"}, internal...),

@@ -128,7 +128,7 @@ func TestProgramOfAnEmbedder(t *testing.T) {
 		case "(stop)":
 			require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), p.stderr.String())
 		case "(lose)":
-			require.NoError(t, os.RemoveAll(filepath.Join(at("data"), "log")))
+			removeLog(t, at("data"))
 		case "(metrics)":
 			requireFigures(t, cert)
 		default:

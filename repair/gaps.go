@@ -42,6 +42,9 @@ func (g *gaps) pass(r swoosh.Record) {
 	g.next = r.Index + 1
 }
 
+// last returns the index of the last record; 0 if there was none.
+func (g *gaps) last() uint64 { return max(g.next, 1) - 1 }
+
 // lossOf returns what a log.loss entry names; ok is false for other entries.
 func lossOf(r swoosh.Record) (s span, ok bool) {
 	if !bytes.Contains(r.JSON, []byte(`"`+swoosh.LossCommand+`"`)) {

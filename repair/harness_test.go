@@ -5,7 +5,6 @@ package repair_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -20,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/record"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/swooshtest"
@@ -220,9 +221,6 @@ func tree(t testing.TB, dir string) map[string]string {
 			return err
 		case d.IsDir() && isLog(path, name):
 			var entries strings.Builder
-			if name == "log" {
-				path = dir
-			}
 			for rec, err := range repair.ReadLog(path, 1) {
 				require.NoError(t, err)
 				entries.Write(append(rec.AppendJSON(nil), '\n'))
@@ -257,24 +255,9 @@ func removeLog(t testing.TB, dir string) {
 // lose removes entries from both copies of a log.
 func lose(t testing.TB, dir string, indexes ...uint64) {
 	t.Helper()
-	var groups [][]swoosh.Record
-	for rec, err := range repair.ReadLog(dir, 1) {
-		var d *swoosh.DamageError
-		if errors.As(err, &d) {
-			break // Some were lost before.
-		}
-		require.NoError(t, err)
-		if !slices.Contains(indexes, rec.Index) {
-			groups = append(groups, []swoosh.Record{rec})
-		}
-	}
-	removeLog(t, dir)
-	log, err := swoosh.OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	for _, group := range groups {
-		require.NoError(t, log.Append(group))
-	}
-	require.NoError(t, log.Close())
+	testrun.Rewrite(t, dir, func(all []record.Record) []record.Record {
+		return slices.DeleteFunc(all, func(r record.Record) bool { return slices.Contains(indexes, r.Index) })
+	})
 }
 
 func isLog(path, name string) bool {

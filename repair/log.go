@@ -47,6 +47,9 @@ func ReadLog(dir string, from uint64) iter.Seq2[swoosh.Record, error] {
 // look opens the copies of a log to read them: those in a data directory, or
 // those that a repair set aside, whose journal has a longer name than the other.
 func look(dir string) (*twin.Log, error) {
+	if name := filepath.Base(dir); name == twin.JournalDir || name == twin.BadgerDir {
+		dir = filepath.Dir(dir) // One copy stands for both.
+	}
 	journal, badger := dir+"-"+twin.JournalDir, dir
 	for _, name := range []string{twin.JournalDir, twin.BadgerDir} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.IsDir() {

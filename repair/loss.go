@@ -116,7 +116,7 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 // losses returns the entries that name what is lost: at the end of the log, or
 // before the snapshot that it goes on from.
 func (s *site) losses(c *rescue) (own []swoosh.Record, err error) {
-	atEnd := c.trail.index < c.to || c.log.last == 0
+	atEnd := c.kept < c.to || c.kept == 0
 	if !atEnd && len(c.gone) == 0 {
 		return nil, nil
 	}
@@ -125,7 +125,7 @@ func (s *site) losses(c *rescue) (own []swoosh.Record, err error) {
 		return nil, err
 	}
 	if atEnd {
-		own = append(own, c.end.SealLoss(node, c.trail.index+1, c.to, c.chain))
+		own = append(own, c.sealEnd(node))
 	}
 	for _, g := range c.gone {
 		if own, err = c.nameGap(own, node, g); err != nil {
@@ -133,6 +133,18 @@ func (s *site) losses(c *rescue) (own []swoosh.Record, err error) {
 		}
 	}
 	return own, nil
+}
+
+// sealEnd returns the entry that names what is lost at the end of the log.
+func (c *rescue) sealEnd(node string) swoosh.Record {
+	from, chain := c.trail.index+1, c.chain
+	if c.trail.index == c.to { // A snapshot holds it all, and says what continues it.
+		chain = c.end.View().Chain()
+	}
+	if c.kept > 0 {
+		from = min(from, c.kept+1)
+	}
+	return c.end.SealLoss(node, from, c.to, chain)
 }
 
 // nameGap appends an entry that names a gap to those before it.

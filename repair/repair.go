@@ -93,8 +93,8 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	if err != nil {
 		return err
 	}
-	c.gone = g.unnamed()
-	c.replace = s.home.MissingLog() != nil || len(c.gone) > 0 || c.trail.index < c.to || c.trail.index > last || c.log.first != first || c.log.last != last
+	c.gone, c.kept = g.unnamed(), g.last()
+	c.replace = s.home.MissingLog() != nil || len(c.gone) > 0 || c.kept < c.trail.index || c.trail.index < c.to || c.trail.index > last || c.log.first != first || c.log.last != last
 	c.contradict(p)
 	switch {
 	case c.replace || len(c.wrong) > 0:

@@ -22,6 +22,7 @@ type rescue struct {
 	replace bool                // whether the log must be written anew
 	wrong   []uint64            // snapshots that contradict it
 	gone    []span              // entries before the anchor that are lost, and were not accepted as lost before
+	kept    uint64              // the last entry that the mended log has of the old one; 0: none
 }
 
 // assess finds the longest log that chain and replay prove.

@@ -39,7 +39,9 @@ func (l *Log) rebuild(why error) {
 	if err := l.buildBadger(why); err != nil {
 		l.degrade(fmt.Sprintf("Badger's copy cannot be built anew: %v", err))
 		l.o.Log.Error("Badger's copy of the log cannot be built anew; the journal holds everything", "why", err)
+		return
 	}
+	l.degrade("")
 }
 
 func (l *Log) buildBadger(why error) error {
