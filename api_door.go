@@ -53,7 +53,7 @@ type APIOptions struct {
 	Rate float64
 
 	Logger         *slog.Logger  // for internal errors; nil: slog.Default
-	RequestTimeout time.Duration // for a command to become durable, and for the next part of a body to arrive; 0: 60 s
+	RequestTimeout time.Duration // for a command to become durable, up to a sixteenth more, and for the next part of a body to arrive; 0: 60 s
 
 	Debug bool // serve /debug/pprof to admins
 

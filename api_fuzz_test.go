@@ -12,15 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
 // FuzzDecodeRequest: accepted input has the forms of the contract, and other
-// input is refused as malformed_request.
+// input is refused as malformed_request. JSON that is not strict is refused as
+// such, and strict JSON is read as its canonical form is.
 func FuzzDecodeRequest(f *testing.F) {
 	for _, seed := range []string{
 		startA, addA, with(`"hlc":"0197a2b4c6d8-0003-n1"`), with(`"expect":{"index":0}`), with(`"expect":{"path":"/counter/counters/a","hash":""}`),
 		with(`"idempotency_key":"k","key_since":"0197a2b4c000-0000-n1"`), with(`"evidence":["ucxl://x"]`), "[" + startA + "," + addA + "]", "[]", "{", deep(65),
+		`{"payload":{"b":1,"a":"\u0041"},"command":"x"} `, `{"command":"x","payload":{"a":1,"a":2}}`, `{"command":"x","payload":1e99}`, "{\"command\":\"\xff\"}", startA + "x",
+		`{"command":"x","payload":` + deep(63) + `}`, `{"command":"x","payload":` + deep(64) + `}`, `{"command":1,"payload":` + deep(64) + `}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -30,6 +34,13 @@ func FuzzDecodeRequest(f *testing.F) {
 			require.True(t, swoosh.MalformedRequest.Is(err), err)
 		} else {
 			requireForms(t, r)
+		}
+		if strict, bad := canon.Canonicalize(raw); bad != nil {
+			require.ErrorContains(t, err, bad.Error())
+		} else {
+			same, sameErr := swoosh.DecodeRequest(strict)
+			require.Equal(t, err, sameErr)
+			require.Equal(t, same, r)
 		}
 		rs, err := swoosh.DecodeBatch(raw)
 		if err != nil {

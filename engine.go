@@ -3,6 +3,7 @@ package swoosh
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -96,6 +97,7 @@ func (e *Engine) run() {
 	defer close(e.ran)
 	defer close(e.commits)
 	for e.held != nil || !e.intake.drained() {
+		runtime.Gosched() // Callers that are ready to run come first, so that the group is larger.
 		g := e.fill()
 		e.awaitFlying(g)
 		if len(g.records) == 0 {
