@@ -31,6 +31,7 @@ func (l *Log) wrong(why error) {
 // neither copy has an entry: then reads go to the journal and to what is sound.
 func (l *Log) rebuild(why error) {
 	if why != errAgain {
+		l.why = why
 		l.degrade("Badger's copy is built anew: " + why.Error())
 	}
 	if b := l.badger.Swap(nil); b != nil {
@@ -40,7 +41,7 @@ func (l *Log) rebuild(why error) {
 	}
 	_, err := l.readRelics()
 	if err == nil {
-		err = l.buildBadger(why)
+		err = l.buildBadger(l.why)
 	}
 	var lost *Damage
 	l.lost = errors.As(err, &lost)
@@ -57,13 +58,11 @@ func (l *Log) buildBadger(why error) error {
 	if err := badgerlog.Build(fresh, l.last.Load(), l.values()); err != nil {
 		return err
 	}
-	if why != errAgain {
-		aside, err := l.setBadgerAside()
-		if err != nil {
-			return err
-		}
-		l.healed(cmp.Or(aside, BadgerDir), why.Error())
+	aside, err := l.setBadgerAside()
+	if err != nil {
+		return err
 	}
+	l.healed(cmp.Or(aside, BadgerDir), why.Error())
 	if err := l.o.FS.RemoveAll(dir); err != nil {
 		return err
 	}

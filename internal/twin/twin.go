@@ -59,6 +59,7 @@ type Log struct {
 	stop    chan struct{}
 	done    sync.WaitGroup // follow and scrub
 	lost    bool           // neither copy has an entry, so Badger's cannot be built anew; follow's
+	why     error          // Badger's copy is, or was, built anew; follow's
 	health  health
 
 	scrubbing sync.Mutex // one at a time, since both would heal the same
