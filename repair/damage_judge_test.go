@@ -124,7 +124,11 @@ func serve(dir string) (*server, error) {
 func (s *server) healed() error {
 	_, last := s.log.Bounds()
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
-		if h := s.log.Health(); h.Degraded != "" || h.Indexed != last {
+		h := s.log.Health()
+		if strings.Contains(h.Degraded, "neither") {
+			return errors.New(h.Degraded)
+		}
+		if h.Degraded != "" || h.Indexed != last {
 			continue
 		}
 		now := time.Now()
@@ -191,7 +195,7 @@ func (v *verdict) judgeRead(b *aged, s *server) {
 	for r, err := range s.Records(1, math.MaxUint64) {
 		if err != nil {
 			v.note(&v.refused, "reading: %v", err)
-			break
+			return
 		}
 		v.compare(b, next, r)
 		next++

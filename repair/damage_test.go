@@ -97,9 +97,13 @@ func (d *damageTable) add(row string, v *verdict) {
 func (d *damageTable) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-26s %8s %8s %8s %8s %8s %8s\n", "", "cases", "exact", "refused", "lost", "silent", "wrong")
+	rows := []string{"two faults apart", "two faults together"}
 	for _, k := range kinds {
-		if r := d.rows[k.kind]; r != nil {
-			fmt.Fprintf(&b, "%-26s %8d %8d %8d %8d %8d %8d\n", k.kind, r[0], r[1], r[2], r[3], r[4], r[5])
+		rows = append(rows, k.kind)
+	}
+	for _, name := range rows {
+		if r := d.rows[name]; r != nil {
+			fmt.Fprintf(&b, "%-26s %8d %8d %8d %8d %8d %8d\n", name, r[0], r[1], r[2], r[3], r[4], r[5])
 		}
 	}
 	return b.String()

@@ -30,7 +30,7 @@ func (l *Log) follow() {
 			l.rebuild(why)
 			l.catchUp()
 		case <-tick.C:
-			if l.badger.Load() == nil {
+			if l.badger.Load() == nil && !l.lost {
 				l.rebuild(errAgain)
 			}
 			l.catchUp()

@@ -26,22 +26,31 @@ func (l *Log) wrong(why error) {
 	}
 }
 
-// rebuild builds Badger's copy anew from the journal, and sets the damaged files
-// of the old one aside. Until that is done reads go to the journal. What fails is
-// tried again.
+// rebuild builds Badger's copy anew from the journal, and from what is sound of the
+// old one, whose damaged files it sets aside. What fails is tried again, unless
+// neither copy has an entry: then reads go to the journal and to what is sound.
 func (l *Log) rebuild(why error) {
-	l.degrade("Badger's copy is built anew from the journal: " + why.Error())
+	if why != errAgain {
+		l.why = why
+		l.degrade("Badger's copy is built anew: " + why.Error())
+	}
 	if b := l.badger.Swap(nil); b != nil {
 		if err := b.Close(); err != nil {
 			l.o.Log.Warn("the damaged Badger does not close", "why", err)
 		}
 	}
-	if err := l.buildBadger(why); err != nil {
-		l.degrade(fmt.Sprintf("Badger's copy cannot be built anew: %v", err))
-		l.o.Log.Error("Badger's copy of the log cannot be built anew; the journal holds everything", "why", err)
-		return
+	_, err := l.readRelics()
+	if err == nil {
+		err = l.buildBadger(l.why)
 	}
-	l.degrade("")
+	var lost *Damage
+	l.lost = errors.As(err, &lost)
+	switch {
+	case err == nil:
+		l.degrade("")
+	case l.degrade(fmt.Sprintf("Badger's copy cannot be built anew: %v", err)):
+		l.o.Log.Error("Badger's copy of the log cannot be built anew", "why", err)
+	}
 }
 
 func (l *Log) buildBadger(why error) error {
@@ -52,13 +61,11 @@ func (l *Log) buildBadger(why error) error {
 	if err := badgerlog.Build(fresh, l.last.Load(), l.values()); err != nil {
 		return err
 	}
-	if why != errAgain {
-		aside, err := l.setBadgerAside()
-		if err != nil {
-			return err
-		}
-		l.healed(cmp.Or(aside, BadgerDir), why.Error())
+	aside, err := l.setBadgerAside()
+	if err != nil {
+		return err
 	}
+	l.healed(cmp.Or(aside, BadgerDir), why.Error())
 	if err := l.o.FS.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -78,15 +85,16 @@ func (l *Log) buildBadger(why error) error {
 	}
 	l.indexed.Store(indexed)
 	l.badger.Store(b)
+	l.relics.Store(nil)
 	l.degrade("")
 	return nil
 }
 
-// values returns all of the journal as Badger's values.
+// values returns all of the log as Badger's values.
 func (l *Log) values() iter.Seq2[badgerlog.Value, error] {
 	return func(yield func(badgerlog.Value, error) bool) {
 		var v valueMaker
-		for r, err := range l.fromJournal(1, math.MaxUint64) {
+		for r, err := range l.read(1, math.MaxUint64) {
 			if err != nil {
 				yield(badgerlog.Value{}, err)
 				return

@@ -23,10 +23,12 @@ func Look(journalDir, badgerDir string) (*Log, error) {
 	l := newLog("", Options{FS: fsys, Log: slog.New(slog.DiscardHandler)})
 	l.stepOver = true
 	var err error
-	if l.relics, err = badgerlog.ReadRemains(badgerDir, func([]byte) {}); err != nil {
+	relics, err := badgerlog.ReadRemains(badgerDir, func([]byte) {})
+	if err != nil {
 		return nil, err
 	}
-	files := len(l.relics.Files)
+	l.relics.Store(relics)
+	files := len(relics.Files)
 	entries, err := fsys.ReadDir(journalDir)
 	if err != nil {
 		return nil, err
@@ -40,7 +42,7 @@ func Look(journalDir, badgerDir string) (*Log, error) {
 		return nil, &fs.PathError{Op: "read", Path: badgerDir, Err: fs.ErrNotExist}
 	}
 	var faults []string
-	for _, name := range l.relics.Broken {
+	for _, name := range relics.Broken {
 		faults = append(faults, name+" is damaged")
 	}
 	for _, name := range gone {

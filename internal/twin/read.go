@@ -3,8 +3,10 @@ package twin
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"sync"
+	"time"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/journal"
@@ -34,6 +36,13 @@ func (l *Log) Read(from, to uint64) iter.Seq2[record.Record, error] {
 			return
 		}
 		defer l.readers.leave()
+		l.read(from, to)(yield)
+	}
+}
+
+// read is Read while the log is not being closed.
+func (l *Log) read(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
 		first, last := l.Bounds()
 		if last == 0 {
 			return
@@ -77,6 +86,7 @@ type reader struct {
 	next, to uint64
 	yield    func(record.Record, error) bool
 	ended    bool // by the caller
+	waits    int
 }
 
 // run reads in turns from both copies.
@@ -94,11 +104,33 @@ func (r *reader) run() {
 		if r.done() || b.got > 0 {
 			continue
 		}
+		t := r.turn(r.log.fromTables, turnReads)
+		if r.done() || t.got > 0 || (b.moving() || t.moving()) && r.wait() {
+			continue
+		}
+		if t.jump != nil {
+			b = t
+		}
 		if !r.jump(a, b) {
 			r.fail(a, b)
 			return
 		}
 	}
+}
+
+// mostWaits and waitFor limit how long a reader waits while Badger's copy is
+// replaced. It needs that only for what the journal lacks.
+const mostWaits, waitFor = 500, 10 * time.Millisecond
+
+func (r *reader) wait() bool {
+	time.Sleep(waitFor)
+	r.waits++
+	return r.waits < mostWaits
+}
+
+// moving reports whether a turn ended because Badger's copy is being replaced.
+func (t turned) moving() bool {
+	return errors.Is(t.err, errRebuilding) || errors.Is(t.err, badgerlog.ErrClosed) || errors.Is(t.err, fs.ErrNotExist)
 }
 
 func (r *reader) done() bool { return r.ended || r.next > r.to }
@@ -155,6 +187,10 @@ func (r *reader) jump(a, b turned) bool {
 func (r *reader) fail(a, b turned) {
 	d := &Damage{From: r.next, To: r.to}
 	for _, t := range []turned{a, b} {
+		var hole *journal.Damage
+		if errors.As(t.err, &hole) && hole.Last >= r.next {
+			d.To = min(d.To, hole.Last)
+		}
 		if t.jump != nil {
 			d.To = min(d.To, t.jump.Index-1)
 		}
@@ -200,15 +236,23 @@ func (l *Log) fromBadger(from, to uint64) iter.Seq2[record.Record, error] {
 			yield(record.Record{}, err)
 			return
 		}
-		for v, err := range values {
-			if err != nil {
+		passAll(values, from, to, yield)
+	}
+}
+
+// fromTables reads the sound blocks of Badger's tables, not through Badger: there a
+// damaged block hides the rest of its table.
+func (l *Log) fromTables(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		relics := l.relics.Load()
+		if relics == nil {
+			var err error
+			if relics, err = l.readRelics(); err != nil {
 				yield(record.Record{}, err)
 				return
 			}
-			if !pass(v.Bytes, v.Key, from, to, yield) {
-				return
-			}
 		}
+		passAll(relics.Read(from), from, to, yield)
 	}
 }
 
@@ -220,10 +264,23 @@ func (l *Log) badgerValues(from uint64, to *uint64) (iter.Seq2[badgerlog.Value, 
 		*to = min(*to, indexed)
 		return b.Read(from, indexed), nil
 	}
-	if l.relics != nil {
-		return l.relics.Read(from), nil
+	if relics := l.relics.Load(); relics != nil {
+		return relics.Read(from), nil
 	}
 	return nil, errRebuilding
+}
+
+// passAll yields the records of values that are wanted, up to the first error.
+func passAll(values iter.Seq2[badgerlog.Value, error], from, to uint64, yield func(record.Record, error) bool) {
+	for v, err := range values {
+		if err != nil {
+			yield(record.Record{}, err)
+			return
+		}
+		if !pass(v.Bytes, v.Key, from, to, yield) {
+			return
+		}
+	}
 }
 
 // pass yields the records of b that are wanted, and reports whether to go on.

@@ -50,7 +50,8 @@ func (l *Log) keepScrubbing() {
 	tick := time.NewTicker(newTablesEvery)
 	defer tick.Stop()
 	seen := map[uint64]span{}
-	var full time.Time // when everything was begun
+	var of *badgerlog.Log // that has the tables seen
+	var full time.Time    // when everything was begun
 	suspect := false
 	for {
 		select {
@@ -61,12 +62,15 @@ func (l *Log) keepScrubbing() {
 		case <-l.stop:
 			return
 		}
+		if b := l.badger.Load(); b != of {
+			clear(seen)
+			of = b
+		}
 		if since := time.Since(full); since > scrubEvery || suspect && since > suspectEvery {
 			clear(seen)
 			full, suspect = time.Now(), false
 		}
-		if err := l.scrub(ctx, seen, pace(ctx)); err != nil && ctx.Err() == nil {
-			l.degrade(err.Error())
+		if err := l.scrub(ctx, seen, pace(ctx)); err != nil && ctx.Err() == nil && l.degrade(err.Error()) {
 			l.o.Log.Error("the copies of the log cannot be held against each other", "why", err)
 		}
 	}
@@ -95,6 +99,8 @@ func (l *Log) Scrub(ctx context.Context) error {
 // journal, and that together they have every entry. rest is called after each
 // table.
 func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) error {
+	l.scrubbing.Lock()
+	defer l.scrubbing.Unlock()
 	b := l.badger.Load()
 	if b == nil {
 		return nil
@@ -126,7 +132,7 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 		fresh++
 		rest()
 	}
-	if fresh == 0 && !l.health.scrubbed.IsZero() {
+	if fresh == 0 && !l.Health().Scrubbed.IsZero() {
 		return nil
 	}
 	maps.DeleteFunc(seen, func(id uint64, _ span) bool {
@@ -149,6 +155,9 @@ func (l *Log) scrubbed() {
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
 	l.health.scrubbed = time.Now()
+	if l.indexed.Load() == l.last.Load() {
+		l.health.degraded = ""
+	}
 }
 
 // scrubTable reads a table and holds its entries against the journal's. Where the

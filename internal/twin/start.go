@@ -47,7 +47,7 @@ func (l *Log) openCopies() (err error) {
 	var damage *badgerlog.Damage
 	if errors.As(err, &damage) {
 		l.badgerFault = damage
-		l.relics, err = badgerlog.ReadRemains(dir, func([]byte) {})
+		_, err = l.readRelics()
 		return err
 	}
 	if err != nil {
@@ -88,8 +88,8 @@ func (l *Log) open() error {
 func (l *Log) findBounds() {
 	first, last := l.journal.Bounds()
 	last = max(last, l.indexed.Load())
-	if l.relics != nil {
-		_, key := l.relics.Bounds()
+	if relics := l.relics.Load(); relics != nil {
+		_, key := relics.Bounds()
 		for r := range l.fromBadger(key, math.MaxUint64) {
 			last = max(last, r.Index)
 		}
@@ -104,19 +104,13 @@ func (l *Log) findBounds() {
 	l.last.Store(last)
 }
 
-// fromRelics reads what is sound of a Badger that does not open.
-func (l *Log) fromRelics(from, to uint64) iter.Seq2[record.Record, error] {
-	return func(yield func(record.Record, error) bool) {
-		for v, err := range l.relics.Read(from) {
-			if err != nil {
-				yield(record.Record{}, err)
-				return
-			}
-			if !pass(v.Bytes, v.Key, from, to, yield) {
-				return
-			}
-		}
+// readRelics finds what is sound in Badger's tables.
+func (l *Log) readRelics() (*badgerlog.Remains, error) {
+	relics, err := badgerlog.ReadRemains(l.path(BadgerDir), func([]byte) {})
+	if err == nil {
+		l.relics.Store(relics)
 	}
+	return relics, err
 }
 
 // fillJournal gives the journal what it lacks and Badger has: its holes, and what
@@ -227,7 +221,7 @@ func groupsOf(before [32]byte, records iter.Seq2[record.Record, error]) iter.Seq
 // scrub's.
 func (l *Log) compareNewest() (err error) {
 	b := l.badger.Load()
-	l.badgerFault, err = l.compare(l.fromBadger, max(b.Flushed(), 1), l.indexed.Load())
+	l.badgerFault, err = l.compareHealing(l.fromBadger, max(b.Flushed(), 1), l.indexed.Load())
 	return err
 }
 

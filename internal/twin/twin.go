@@ -54,12 +54,16 @@ type Log struct {
 	wrongs  chan error    // asks for Badger's copy to be built anew
 	stop    chan struct{}
 	done    sync.WaitGroup // follow and scrub
+	lost    bool           // neither copy has an entry, so Badger's cannot be built anew; follow's
+	why     error          // Badger's copy is, or was, built anew; follow's
 	health  health
 	readers readers
 
-	stepOver    bool               // over entries that neither copy has: nothing is healed
-	badgerFault error              // what was wrong with Badger's copy when it was opened; nil: nothing
-	relics      *badgerlog.Remains // what is sound of a Badger that is not open
+	scrubbing sync.Mutex // one at a time, since both would heal the same
+
+	stepOver    bool                              // over entries that neither copy has: nothing is healed
+	badgerFault error                             // what was wrong with Badger's copy when it was opened; nil: nothing
+	relics      atomic.Pointer[badgerlog.Remains] // what is sound in Badger's tables, if that was needed
 }
 
 // group is a group as both copies take it: its records' bytes, and where each
@@ -215,9 +219,12 @@ func (l *Log) healed(file, why string) {
 	l.health.healed = append(l.health.healed, Healed{file, why})
 }
 
-// degrade notes why there is one copy only; empty: there are two again.
-func (l *Log) degrade(why string) {
+// degrade notes why there is one copy only; empty: there are two again. It reports
+// whether that is new.
+func (l *Log) degrade(why string) (isNew bool) {
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
+	isNew = why != l.health.degraded
 	l.health.degraded = why
+	return isNew
 }
