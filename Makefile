@@ -30,11 +30,11 @@ race: ## every test under the race detector; those of very many cases make some
 	$(GO) build -race -v ./...
 	$(TEST) -race ./...
 
-test: ## every test whole, damage, pages and demo among them
+test: ## every test whole, pages and demo among them
 	$(TEST) -count=1 ./...
 
-damage: ## of test, every kind of damage to the log's files
-	$(GO) test -run TestDamageInBadgersFiles .
+damage: ## every kind of damage to each file of a directory, a thousand cases
+	SWOOSH_DAMAGE_EVERY=2 $(GO) test -count=1 -timeout 60m -parallel 4 -run 'TestDamage$$' -v ./repair
 
 pages: ## of test, every command of every page, read out of the pages
 	$(GO) test -count=1 -timeout 10m -run TestPages -v ./program

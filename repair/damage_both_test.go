@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -100,15 +99,11 @@ func twoFaults(t *testing.T, from, dir string, random *rand.Rand, together bool)
 	return nil
 }
 
-// TestDamageInBothCopies does a fault to each copy. At different entries they
-// cost nothing; at the same ones these entries alone, which are named.
-// SWOOSH_DAMAGE_PAIRS is how many cases there are of each kind.
-func TestDamageInBothCopies(t *testing.T) {
-	b := grow(t)
+// inBoth does n times a fault to each copy. At different entries they cost
+// nothing; at the same ones these entries alone, which are named.
+func (b *aged) inBoth(t *testing.T, n int, table *damageTable) {
 	random := rand.New(rand.NewPCG(5, 6))
-	table := &damageTable{rows: map[string]*[7]int{}}
-	t.Cleanup(func() { t.Log("\n" + table.String()) })
-	for n := range fromEnv(t, "SWOOSH_DAMAGE_PAIRS", 2) {
+	for n := range n {
 		seed := random.Uint64()
 		t.Run(fmt.Sprintf("apart-%d", n), func(t *testing.T) {
 			t.Parallel()
@@ -138,5 +133,3 @@ func TestDamageInBothCopies(t *testing.T) {
 		})
 	}
 }
-
-var _ = os.Stat

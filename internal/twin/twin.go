@@ -93,6 +93,7 @@ func Open(dir string, o Options) (*Log, error) {
 		return nil, errors.Join(err, l.closeCopies())
 	}
 	if l.badgerFault != nil {
+		l.why = l.badgerFault
 		l.wrong(l.badgerFault)
 	}
 	l.done.Go(l.follow)
