@@ -50,10 +50,9 @@ func TestBuild(t *testing.T) {
 		require.Empty(t, read(t, l, 1, 599), "all values have version 600")
 		require.Equal(t, want, read(t, l, 1, 600))
 		require.Equal(t, uint64(600), l.Flushed())
-		require.True(t, l.tail)
-		more := Value{601, []byte("more")}
-		require.NoError(t, l.Append(601, []Value{more}))
-		want = append(want, more)
+		more := noise(601, 1, 10)
+		require.NoError(t, l.Extend(601, sequence(more, nil)))
+		want = append(want, more...)
 		require.Equal(t, want, read(t, l, 1, 601))
 		require.NoError(t, l.Close())
 		l = open(t, dir)
@@ -88,7 +87,8 @@ func TestBuild(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, names, name)
 		}
-		dir, _ := tableOf(t, Value{1, []byte("a")})
+		dir := t.TempDir()
+		require.NoError(t, Build(dir, 1, sequence([]Value{{1, []byte("a")}}, nil)))
 		require.ErrorContains(t, Build(dir, 1, sequence(nil, nil)), "is not empty")
 	})
 	t.Run("a part of it is no log", func(t *testing.T) {

@@ -2,9 +2,15 @@ package badgerlog
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+
+	badgertable "github.com/dgraph-io/badger/v4/table"
+
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // Extensions of Badger's files.
@@ -18,45 +24,46 @@ const (
 // own name, Badger would delete it.
 const unnamedSuffix = ".unnamed"
 
-var badgerFile = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK|ballast)$`)
+var badgerFile = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|[0-9]+\.sst(\.[0-9]+)?\.unnamed|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK|ballast)$`)
 
 // IsFile reports whether a log has files of this name.
 func IsFile(name string) bool { return badgerFile.MatchString(name) }
 
-// IsMemtable reports whether a file with this name holds the newest values,
-// those that are not in a table yet.
-func IsMemtable(name string) bool { return filepath.Ext(name) == memtableExt }
-
-// removeEmptyFiles removes empty memtable and value log files. A kill between
-// the creation of a file and its growth leaves one, and Badger does not open a
-// log that has one (dgraph-io/badger issue 2207).
-func removeEmptyFiles(dir string) error {
+// filesIn returns the names of the files in a directory.
+func filesIn(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
 	for _, e := range entries {
-		if ext := filepath.Ext(e.Name()); ext != memtableExt && ext != valueLogExt {
-			continue
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		if info.Size() == 0 {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
+		if !e.IsDir() {
+			names = append(names, e.Name())
 		}
 	}
-	return nil
+	return names, err
 }
 
-// syncFile makes the content of a file durable.
-func syncFile(name string) error {
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
+// removeUnnamed removes the tables that the manifest does not name, and a manifest
+// that has not become one: a kill leaves some.
+func removeUnnamed(fsys durable.FS, dir string, ids []uint64) error {
+	named := map[uint64]bool{}
+	for _, id := range ids {
+		named[id] = true
+	}
+	names, err := filesIn(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	names = slices.DeleteFunc(names, func(n string) bool {
+		id, ok := badgertable.ParseFileID(n)
+		return n != manifestRewrite && (!ok || named[id])
+	})
+	return removeFiles(fsys, dir, names)
+}
+
+// removeFiles removes files of a directory, which need not be there.
+func removeFiles(fsys durable.FS, dir string, names []string) (err error) {
+	for _, n := range names {
+		if e := fsys.Remove(filepath.Join(dir, n)); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package badgerlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -52,56 +53,49 @@ func (x tableIndex) place(block int) (at int64, key []byte) {
 	return int64(o.Offset()), o.KeyBytes()
 }
 
-// checkEnds checks what Badger reads when it opens a table: the index and the
-// last block. It returns the table's first key.
-func checkEnds(name string) (first []byte, err error) {
-	t, err := openTable(name)
-	if err != nil {
-		return nil, err
-	}
-	defer t.Close() // It was only read.
-	x, err := t.index()
-	if err != nil {
-		return nil, err
-	}
-	at, _ := x.place(x.blocks() - 1)
-	if _, next, err := t.block(at); err != nil {
-		return nil, err
-	} else if next != x.at {
-		return nil, fmt.Errorf("%w: its last block does not end at its index", errTable)
-	}
-	_, first = x.place(0)
-	return first, nil
+// description is what a table file's index and last block say.
+type description struct {
+	Table       // without its ID
+	last  Value // zero if there is no value
+	more  bool  // it has more than values
 }
 
-// describe returns the description of a table file. The tail key, which may be the
-// last, is no value.
-func describe(name string) (d Table, err error) {
+// describe describes a table file. It checks what Badger reads when it opens a
+// table: the index and the last block.
+func describe(name string) (d description, err error) {
 	t, err := openTable(name)
 	if err != nil {
-		return Table{}, err
+		return d, err
 	}
 	defer t.Close() // It was only read.
 	x, err := t.index()
 	if err != nil {
-		return Table{}, err
+		return d, err
 	}
 	d.Keys, d.MaxVersion = int(x.table.KeyCount()), x.table.MaxVersion()
 	if _, key := x.place(0); len(key) == 8+8 {
 		d.First = binary.BigEndian.Uint64(key)
 	}
+	end := x.at
 	for i := x.blocks() - 1; i >= 0 && d.Last == 0; i-- {
 		at, _ := x.place(i)
-		content, _, err := t.block(at)
+		content, next, err := t.block(at)
 		if err != nil {
-			return Table{}, err
+			return d, err
 		}
+		if next != end {
+			return d, fmt.Errorf("%w: the block at byte %d does not end at the next one", errTable, at)
+		}
+		end = at
 		_, offsets, _ := cutOffsets(content)
 		d.Keys -= len(offsets)
 		for v := range valuesOf(content) {
-			d.Last = v.Key
+			d.last = v
 			d.Keys++
 		}
+		d.Last = d.last.Key
 	}
+	d.last.Bytes = bytes.Clone(d.last.Bytes)
+	d.more = d.Keys != int(x.table.KeyCount())
 	return d, nil
 }

@@ -8,9 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// logger is Badger's logger. Some failures that endanger the log, such as a
-// failed sync of a file, Badger only logs. So any error that it logs stops the
-// appends.
+// logger is Badger's logger. Some damage, such as a table that it leaves out,
+// Badger only logs. So a log is not opened if Badger has logged an error.
 type logger struct {
 	log   *slog.Logger
 	first atomic.Pointer[string]

@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// pageOutBytes is how many bytes of values are read before the tables are paged
+// out again.
+const pageOutBytes = 16 << 20
+
 // pageOut removes the log's tables from resident memory, where they stay whole
 // after Badger has written or checked them. They can still be read, from the
 // disk. The advice changes no content, so Badger may unmap a table meanwhile. A

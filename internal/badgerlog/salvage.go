@@ -7,11 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"github.com/dgraph-io/badger/v4"
-	badgertable "github.com/dgraph-io/badger/v4/table"
 )
 
 // Tables are the table files of a log that Badger may not be able to open,
@@ -47,30 +43,6 @@ func Salvage(dir string, sound func(Place, iter.Seq[Value]), harmed func(content
 		}
 	}
 	return t, nil
-}
-
-// Manifest is the name of the file that names the tables.
-const Manifest = badger.ManifestFilename
-
-// Missing returns the table files that the manifest in dir names and that are not
-// there. A manifest that cannot be read names none.
-func Missing(dir string) (gone []string, err error) {
-	named, err := readManifest(dir, nil)
-	var d *Damage
-	if errors.As(err, &d) {
-		return nil, nil
-	}
-	for id := range named {
-		name := badgertable.NewFilename(id, dir)
-		switch _, err := os.Stat(name); {
-		case errors.Is(err, fs.ErrNotExist):
-			gone = append(gone, name)
-		case err != nil:
-			return nil, err
-		}
-	}
-	slices.Sort(gone)
-	return gone, err
 }
 
 // salvage reads one file.
