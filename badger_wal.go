@@ -7,12 +7,13 @@ import (
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/journal"
 	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/internal/twin"
 )
 
 // badgerWAL is the log on disk. It is kept twice: a group is durable once the
-// journal has it, and Badger, which answers by index, follows within moments.
+// journal has it; the second copy, which answers by index, is in Badger's tables.
 // What one copy lacks, or has damaged, the other one gives.
 type badgerWAL struct {
 	log *twin.Log
@@ -22,11 +23,11 @@ type badgerWAL struct {
 // constant does not convert, so these lines check it at compile time.
 const (
 	_ = uint(badgerlog.MaxValueBytes - maxEntryBytes)
-	_ = uint(badgerlog.MaxAppendBytes - groupMaxBytes)
+	_ = uint(journal.BodyMax - groupMaxBytes)
 )
 
-// OpenBadgerWAL opens the log in a data directory, whose two copies are the
-// folders journal and log, and creates them if they are missing. Only one process
+// OpenBadgerWAL opens the log in a data directory, whose copies are the folders
+// journal, and log with newest, and creates them if they are missing. Only one process
 // at a time can have it open. A copy that is damaged is written anew from the
 // other one, beside what it is used for. The error is a *DamageError if entries
 // are in neither copy; then nothing is changed.

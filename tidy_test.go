@@ -46,7 +46,7 @@ func TestImportArrows(t *testing.T) {
 		"internal/testrun":   {"internal/durable", "internal/record", "internal/twin"},
 		"internal/bench":     {""},
 		"noun":               {"internal/canon"},
-		"":                   append([]string{"noun", "internal/badgerlog", "internal/twin"}, internal...),
+		"":                   append([]string{"noun", "internal/badgerlog", "internal/journal", "internal/twin"}, internal...),
 		"repair":             append([]string{"", "internal/twin"}, internal...),
 		"chart":              {""},
 		"system":             {"", "noun"},

@@ -22,7 +22,7 @@ import (
 // streamMemoryMost is what a server may hold resident, mapped files included,
 // while a stream of commands without keys runs, however long it is. Most of it
 // is Badger's: memtables and the builders of its tables.
-const streamMemoryMost = 256 << 20
+const streamMemoryMost = 384 << 20
 
 // TestStreamMemoryIsBounded streams SWOOSH_STREAM_MB megabytes of commands, all
 // of them accepted, and watches what the server holds resident. On a machine that

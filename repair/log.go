@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
@@ -47,13 +48,13 @@ func ReadLog(dir string, from uint64) iter.Seq2[swoosh.Record, error] {
 // look opens the copies of a log to read them: those in a data directory, or
 // those that a repair set aside, whose journal has a longer name than the other.
 func look(dir string) (*twin.Log, error) {
-	if name := filepath.Base(dir); name == twin.JournalDir || name == twin.BadgerDir {
+	if slices.Contains(copies, filepath.Base(dir)) {
 		dir = filepath.Dir(dir) // One copy stands for both.
 	}
-	journal, badger := dir+"-"+twin.JournalDir, dir
-	for _, name := range []string{twin.JournalDir, twin.BadgerDir} {
+	journal, badger, newest := dir+"-"+twin.JournalDir, dir, dir+"-"+twin.NewestDir
+	for _, name := range copies {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.IsDir() {
-			journal, badger = filepath.Join(dir, twin.JournalDir), filepath.Join(dir, twin.BadgerDir)
+			journal, badger, newest = filepath.Join(dir, twin.JournalDir), filepath.Join(dir, twin.BadgerDir), filepath.Join(dir, twin.NewestDir)
 			break
 		}
 	}
@@ -67,5 +68,5 @@ func look(dir string) (*twin.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return twin.Look(journal, badger)
+	return twin.Look(journal, badger, newest)
 }

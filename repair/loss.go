@@ -158,7 +158,7 @@ func (c *rescue) nameGap(own []swoosh.Record, node string, g span) ([]swoosh.Rec
 }
 
 // copies are the folders of the log's copies.
-var copies = []string{twin.JournalDir, twin.BadgerDir}
+var copies = []string{twin.JournalDir, twin.BadgerDir, twin.NewestDir}
 
 // build makes the log of a replacement in a directory: what fill puts into it, and
 // perhaps an entry of the repair's own after it.

@@ -5,6 +5,7 @@ package home
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -27,7 +28,8 @@ import (
 //	node        the node's id, made once
 //	made_by     the program that last ran here
 //	journal/    the log, as groups were made durable
-//	log/        the log once more, in Badger
+//	log/        the log once more, in Badger's tables
+//	newest/     what is in no table yet
 //	snapshots/  snapshots, and the key windows beside them
 //	imports/    imported states that entries name
 //	aside/      files that were found damaged
@@ -117,7 +119,7 @@ func makeDir(fsys durable.FS, dir string) error {
 // ours are the names that a directory may hold. A file system's own is among
 // them, since a volume of its own is a good place.
 var ours = []string{
-	"lock", "node", "made_by", "journal", "log", "log.tmp", "new", "snapshots", "imports", "aside", "lost", "lost+found",
+	"lock", "node", "made_by", "journal", "log", "log.tmp", "newest", "new", "snapshots", "imports", "aside", "lost", "lost+found",
 	"mark", "unclean", // of directories without a journal
 }
 
@@ -170,15 +172,16 @@ func (h *Home) Inspect() error {
 	return fmt.Errorf("%s is not a swoosh directory, it has no log: name the directory that serve was given by --dir", h.Dir)
 }
 
-// lookIntoLog reports whether files of a log are in journal/ or log/, and what
-// else is.
+// lookIntoLog reports whether files of a log are in its folders, and what else is.
 func (h *Home) lookIntoLog() (there bool, foreign string, err error) {
-	there, foreign, err = h.lookInto("log", badgerlog.IsFile)
-	if err != nil || foreign != "" {
-		return there, foreign, err
+	for folder, ours := range map[string]func(string) bool{"log": badgerlog.IsFile, "journal": journal.IsFile, "newest": journal.IsFile} {
+		is, other, err := h.lookInto(folder, ours)
+		if err != nil {
+			return there, other, err
+		}
+		there, foreign = there || is, cmp.Or(foreign, other)
 	}
-	also, foreign, err := h.lookInto("journal", journal.IsFile)
-	return there || also, foreign, err
+	return there, foreign, nil
 }
 
 // lookInto reports whether there are files of ours in a folder, and what else is.
@@ -225,7 +228,7 @@ func (h *Home) LogBytes() int64 {
 	if h == nil {
 		return 0
 	}
-	return h.bytesOf("journal") + h.bytesOf("log")
+	return h.bytesOf("journal") + h.bytesOf("log") + h.bytesOf("newest")
 }
 
 // bytesOf returns the disk space of a folder's files; 0 if they cannot be listed.

@@ -23,7 +23,8 @@ type Journal struct {
 	fs  durable.FS
 	log *slog.Logger
 
-	size int // of a raw file; decides the other sizes too
+	size int  // of a raw file; decides the other sizes too
+	tail bool // see OpenTail
 
 	mu    sync.Mutex
 	files []*file // sorted by compare; copied before it changes
@@ -61,8 +62,19 @@ func Open(dir string, fsys durable.FS, log *slog.Logger) (*Journal, error) {
 	return openSized(dir, fsys, log, rawBytes)
 }
 
+// OpenTail opens a journal that only repeats the newest entries of another one. It
+// syncs nothing, so a power cut may take any of it. It seals nothing, and uses a
+// raw file again once all in it is released.
+func OpenTail(dir string, fsys durable.FS, log *slog.Logger) (*Journal, error) {
+	return start(&Journal{dir: dir, fs: fsys, log: log, size: rawBytes, tail: true})
+}
+
 func openSized(dir string, fsys durable.FS, log *slog.Logger, size int) (*Journal, error) {
-	j := &Journal{dir: dir, fs: fsys, log: log, size: size, poke: make(chan struct{}, 1), done: make(chan struct{})}
+	return start(&Journal{dir: dir, fs: fsys, log: log, size: size})
+}
+
+func start(j *Journal) (*Journal, error) {
+	j.poke, j.done = make(chan struct{}, 1), make(chan struct{})
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
@@ -236,7 +248,7 @@ func (j *Journal) Append(g Group) error {
 	w.buf = appendRecord(w.buf[:0], h, g.Body)
 	w.buf = append(w.buf, zeros[:size-len(w.buf)]...)
 	_, err := w.file.WriteAt(w.buf, w.at)
-	if err == nil {
+	if err == nil && !j.tail {
 		err = w.file.Datasync()
 	}
 	if err != nil {

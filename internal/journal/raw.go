@@ -105,10 +105,10 @@ func (j *Journal) rotate(first uint64) error {
 	j.insert(w.active)
 	j.mu.Unlock()
 	j.nudge()
-	if w.failed = j.fs.SyncDir(j.dir); w.failed != nil {
-		return w.failed
+	if !j.tail {
+		w.failed = j.fs.SyncDir(j.dir)
 	}
-	return nil
+	return w.failed
 }
 
 func (j *Journal) openRaw(name string) (durable.File, error) {
@@ -151,8 +151,8 @@ func (j *Journal) drop(name string) {
 }
 
 // Release says that the log's other copy holds everything up to an index in files
-// that are durable. Raw files that are sealed and end there or before are used
-// again.
+// that are durable. Raw files that are sealed, or are a tail's, and end there or
+// before are used again.
 func (j *Journal) Release(index uint64) {
 	for {
 		old := j.released.Load()
@@ -185,7 +185,8 @@ func (j *Journal) spent() (all []*file) {
 	defer j.mu.Unlock()
 	released := j.released.Load()
 	for _, f := range j.files {
-		if f.raw && f.sealed && f.last <= released && j.holds(f.first, f.last) {
+		safe := f.sealed && j.holds(f.first, f.last) || j.tail && f != j.writer.active
+		if f.raw && safe && f.last <= released {
 			all = append(all, f)
 		}
 	}

@@ -68,7 +68,7 @@ func (j *Journal) full() (all []*file) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, f := range j.files {
-		if f.raw && !f.sealed && f.bad == nil && f != j.writer.active {
+		if f.raw && !f.sealed && f.bad == nil && f != j.writer.active && !j.tail {
 			all = append(all, f)
 		}
 	}

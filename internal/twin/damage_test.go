@@ -32,9 +32,11 @@ func closed(t *testing.T, groups, size int) (dir string, h *history) {
 }
 
 // inJournal flips a bit of an entry in a raw file of the journal.
-func inJournal(t *testing.T, dir string, index uint64) {
+func inJournal(t *testing.T, dir string, index uint64) { inFolder(t, dir, twin.JournalDir, index) }
+
+func inFolder(t *testing.T, dir, folder string, index uint64) {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, twin.JournalDir, "*.raw"))
+	names, err := filepath.Glob(filepath.Join(dir, folder, "*.raw"))
 	require.NoError(t, err)
 	hits := 0
 	for _, name := range names {
@@ -176,6 +178,7 @@ func TestDamageInBothCopies(t *testing.T) {
 	t.Run("at the same entries", func(t *testing.T) {
 		dir := copied(t)
 		inJournal(t, dir, 1100)
+		inFolder(t, dir, twin.NewestDir, 1100)
 		inBadger(t, dir, 0, 1, 1000)
 		before := files(t, filepath.Join(dir, twin.JournalDir))
 		for range 2 {
@@ -238,31 +241,32 @@ func TestGapIsDamage(t *testing.T) {
 func TestLookChangesNothing(t *testing.T) {
 	dir, h := closed(t, 30, 300)
 	journal, badger := filepath.Join(dir, twin.JournalDir), filepath.Join(dir, twin.BadgerDir)
-	look := func(journal, badger string, want []record.Record) {
+	newest := filepath.Join(dir, twin.NewestDir)
+	look := func(journal, badger, newest string, want []record.Record) {
 		t.Helper()
 		before := files(t, dir)
-		l, err := twin.Look(journal, badger)
+		l, err := twin.Look(journal, badger, newest)
 		require.NoError(t, err)
 		requireRecords(t, l, 1, want)
 		require.NoError(t, l.Close())
 		require.Equal(t, before, files(t, dir))
 	}
-	look(journal, badger, h.records)
-	look(filepath.Join(dir, "none"), badger, h.records)
-	look(journal, filepath.Join(dir, "none"), h.records)
-	_, err := twin.Look(filepath.Join(dir, "none"), filepath.Join(dir, "none either"))
+	look(journal, badger, newest, h.records)
+	look(filepath.Join(dir, "none"), badger, newest, h.records)
+	look(journal, filepath.Join(dir, "none"), filepath.Join(dir, "none"), h.records)
+	_, err := twin.Look(filepath.Join(dir, "none"), filepath.Join(dir, "none either"), filepath.Join(dir, "nor that"))
 	require.ErrorIs(t, err, fs.ErrNotExist)
 
 	lost := filepath.Join(dir, "lost")
 	require.NoError(t, os.Mkdir(lost, 0o700))
-	require.NoError(t, errors.Join(os.Rename(badger, filepath.Join(lost, "log-1")), os.Rename(journal, filepath.Join(lost, "log-1-journal"))))
-	look(filepath.Join(lost, "log-1-journal"), filepath.Join(lost, "log-1"), h.records)
+	require.NoError(t, errors.Join(os.Rename(badger, filepath.Join(lost, "log-1")), os.Rename(journal, filepath.Join(lost, "log-1-journal")), os.Rename(newest, filepath.Join(lost, "log-1-newest"))))
+	look(filepath.Join(lost, "log-1-journal"), filepath.Join(lost, "log-1"), filepath.Join(lost, "log-1-newest"), h.records)
 
 	l := open(t, dir)
 	var fresh history
 	fresh.append(t, l, 5, 3, 30)
 	require.Eventually(t, func() bool { return l.Health().Indexed == 15 }, 5*time.Second, time.Millisecond)
-	in, err := twin.Look(journal, badger)
+	in, err := twin.Look(journal, badger, newest)
 	require.NoError(t, err)
 	requireRecords(t, in, 1, fresh.records)
 	require.NoError(t, in.Close())

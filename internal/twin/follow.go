@@ -2,119 +2,107 @@ package twin
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/journal"
 )
 
-// feedGroups is how many groups wait in memory for Badger. If there are more, it
-// reads them from the journal.
-const feedGroups = 64
-
-// followEvery is how often Badger tries again after an error, and how often the
-// journal is told what Badger has in its tables.
+// followEvery is how often what has failed is tried again.
 const followEvery = time.Second
 
-// follow writes what the journal has into Badger, until the log is closed and
-// Badger has it all. It is the only writer of Badger's copy.
+// follow keeps the second copy: it makes tables of what is in the tail, and makes
+// anew what is damaged.
 func (l *Log) follow() {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
-	l.catchUp()
 	for {
+		if l.newest.Load() == nil || l.pending.Load() >= l.o.TableBytes {
+			l.extendTables()
+		}
 		select {
-		case g := <-l.feed:
-			l.take(g)
+		case <-l.extend:
 		case why := <-l.wrongs:
 			l.rebuild(why)
-			l.catchUp()
 		case <-tick.C:
 			if l.badger.Load() == nil && !l.lost {
 				l.rebuild(errAgain)
 			}
-			l.catchUp()
-			l.release()
 		case <-l.stop:
-			for len(l.feed) > 0 {
-				l.take(<-l.feed)
-			}
-			l.catchUp()
 			return
 		}
 	}
 }
 
-// release tells the journal what Badger has in its tables.
-func (l *Log) release() {
-	if b := l.badger.Load(); b != nil {
-		l.journal.Release(b.Flushed())
-	}
-}
-
-// take appends a group to Badger, and those that wait after it.
-func (l *Log) take(g group) {
-	for again := true; again; {
-		again = false
-		b := l.badger.Load()
-		if b == nil || g.Last <= l.indexed.Load() {
-			return
-		}
-		if g.prev != l.indexed.Load() {
-			l.catchUp()
-			return
-		}
-		values, bytes, last := appendValues(nil, g.Body, g.First, g.at), len(g.Body), g.Last
-		for len(l.feed) > 0 {
-			next := <-l.feed
-			if again = next.prev != last || bytes+len(next.Body) > badgerlog.MaxAppendBytes; again {
-				g = next
-				break
-			}
-			values, bytes, last = appendValues(values, next.Body, next.First, next.at), bytes+len(next.Body), next.Last
-		}
-		if !l.put(b, last, values) {
-			return
-		}
-	}
-}
-
-// catchUp appends to Badger what it lacks at its end, from the journal.
-func (l *Log) catchUp() {
+// extendTables makes tables of the entries that are in none yet. A tail that is
+// missing is begun before, so that each entry is in a table or in the tail.
+func (l *Log) extendTables() {
 	b := l.badger.Load()
-	if b == nil || l.indexed.Load() >= l.last.Load() {
+	if b == nil || l.newest.Load() == nil && !l.beginTail() {
 		return
 	}
-	v := valueMaker{most: badgerlog.MaxAppendBytes - badgerlog.MaxValueBytes}
-	for r, err := range l.fromJournal(l.indexed.Load()+1, l.last.Load()) {
-		if err != nil {
-			return // The scrub gives the journal what it lacks. The next tick tries again.
-		}
-		if v.add(r); v.full() {
-			if !l.put(b, r.Index, v.take()) {
-				return
-			}
-		}
+	from, to, pending := l.indexed.Load()+1, l.last.Load(), l.pending.Load()
+	if from > to {
+		return
 	}
-	if last, values := v.last, v.take(); len(values) > 0 {
-		l.put(b, last, values)
+	err := b.Extend(to, l.values(from, to))
+	var damage *badgerlog.Damage
+	switch {
+	case err == nil:
+		l.pending.Add(-pending)
+		l.indexed.Store(to)
+		l.release(to)
+		l.degrade("")
+	case isFull(err):
+		l.degrade("the disk is full: the newest entries are in no table yet")
+	case errors.As(err, &damage):
+		l.rebuild(err)
+	default:
+		if l.degrade(fmt.Sprintf("no table can be made: %v", err)) {
+			l.o.Log.Error("the log's second copy gets no table; the journal holds everything", "why", err)
+		}
 	}
 }
 
-// put appends values, the last of which ends with an entry. It reports whether
-// Badger is well.
-func (l *Log) put(b *badgerlog.Log, last uint64, values []badgerlog.Value) bool {
-	err := b.Append(last, values)
-	switch {
-	case err == nil:
-		if l.indexed.Store(last); last == l.last.Load() {
-			l.degrade("")
-		}
-		return true
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		l.degrade("the disk is full: Badger's copy waits")
-	default:
-		l.rebuild(err)
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// release says that the tables hold everything up to an index.
+func (l *Log) release(index uint64) {
+	l.journal.Release(index)
+	if tail := l.newest.Load(); tail != nil {
+		tail.Release(index)
 	}
-	return false
+}
+
+// beginTail begins an empty tail, and reports whether that worked.
+func (l *Log) beginTail() bool {
+	dir := l.path(NewestDir)
+	err := l.o.FS.RemoveAll(dir)
+	var tail *journal.Journal
+	if err == nil {
+		tail, err = journal.OpenTail(dir, l.o.FS, l.o.Log)
+	}
+	if err != nil {
+		if l.degrade(fmt.Sprintf("the newest entries are in the journal only: %v", err)) {
+			l.o.Log.Error("the tail of the log's second copy cannot be written; the journal holds everything", "why", err)
+		}
+		return false
+	}
+	l.newest.Store(tail)
+	return true
+}
+
+// dropTail gives up a tail, which is begun anew.
+func (l *Log) dropTail(tail *journal.Journal, why error) {
+	if !l.newest.CompareAndSwap(tail, nil) {
+		return
+	}
+	l.degrade("the newest entries are in the journal only: " + why.Error())
+	l.healed(NewestDir, why.Error())
+	l.done.Go(func() { _ = tail.Close() }) // It is not needed any more.
+	l.askExtend()
 }

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
-	"github.com/chorus-services/swoosh/internal/record"
 )
 
 // errAgain is why Badger's copy is built anew after that has failed.
@@ -54,11 +51,11 @@ func (l *Log) rebuild(why error) {
 }
 
 func (l *Log) buildBadger(why error) error {
-	dir, fresh := l.path(BadgerDir), l.path(freshDir)
+	dir, fresh, last := l.path(BadgerDir), l.path(freshDir), l.last.Load()
 	if err := l.o.FS.RemoveAll(fresh); err != nil {
 		return err
 	}
-	if err := badgerlog.Build(fresh, l.last.Load(), l.values()); err != nil {
+	if err := badgerlog.Build(fresh, last, l.values(1, last)); err != nil {
 		return err
 	}
 	aside, err := l.setBadgerAside()
@@ -79,46 +76,12 @@ func (l *Log) buildBadger(why error) error {
 	if err != nil {
 		return err
 	}
-	indexed, err := lastOf(b)
-	if err != nil {
-		return errors.Join(err, b.Close())
-	}
-	l.indexed.Store(indexed)
+	l.indexed.Store(last)
+	l.pending.Store(0)
 	l.badger.Store(b)
 	l.relics.Store(nil)
-	l.degrade("")
+	l.release(last)
 	return nil
-}
-
-// values returns all of the log as Badger's values.
-func (l *Log) values() iter.Seq2[badgerlog.Value, error] {
-	return func(yield func(badgerlog.Value, error) bool) {
-		var v valueMaker
-		for r, err := range l.read(1, math.MaxUint64) {
-			if err != nil {
-				yield(badgerlog.Value{}, err)
-				return
-			}
-			if v.add(r); len(v.all) == 2 {
-				if !yield(v.all[0], nil) {
-					return
-				}
-				v.all = v.all[1:]
-			}
-		}
-		if len(v.all) > 0 {
-			yield(v.all[0], nil)
-		}
-	}
-}
-
-// lastOf returns the last entry that Badger has.
-func lastOf(b *badgerlog.Log) (last uint64, err error) {
-	_, end, err := b.Ends()
-	for r, cutErr := range record.All(end.Bytes, end.Key) {
-		last, err = r.Index, cmp.Or(err, cutErr)
-	}
-	return last, err
 }
 
 // setBadgerAside moves the files of Badger's copy to the folder aside: damaged

@@ -15,10 +15,9 @@ import (
 )
 
 // Look opens the copies of a log to read them, wherever they are, and changes
-// nothing there. Either may be missing; the error is fs.ErrNotExist if both are.
-// Read steps over entries that neither copy has. Of Badger's copy only what is in
-// tables is read.
-func Look(journalDir, badgerDir string) (*Log, error) {
+// nothing there. Any may be missing; the error is fs.ErrNotExist if all are. Read
+// steps over entries that neither copy has.
+func Look(journalDir, badgerDir, newestDir string) (*Log, error) {
 	fsys := untouched{durable.OS()}
 	l := newLog("", Options{FS: fsys, Log: slog.New(slog.DiscardHandler)})
 	l.stepOver = true
@@ -29,11 +28,13 @@ func Look(journalDir, badgerDir string) (*Log, error) {
 	}
 	l.relics.Store(relics)
 	files := len(relics.Files)
-	entries, err := fsys.ReadDir(journalDir)
-	if err != nil {
-		return nil, err
+	for _, dir := range []string{journalDir, newestDir} {
+		entries, err := fsys.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		files += len(entries)
 	}
-	files += len(entries)
 	gone, err := badgerlog.Missing(badgerDir)
 	if err != nil {
 		return nil, err
@@ -54,6 +55,11 @@ func Look(journalDir, badgerDir string) (*Log, error) {
 	if l.journal, err = journal.Open(journalDir, fsys, l.o.Log); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(journalDir), err)
 	}
+	tail, err := journal.OpenTail(newestDir, fsys, l.o.Log)
+	if err != nil {
+		return nil, errors.Join(err, l.closeCopies())
+	}
+	l.newest.Store(tail)
 	l.findBounds()
 	return l, nil
 }

@@ -94,13 +94,15 @@ func (r *reader) run() {
 	if r.next > r.to {
 		return
 	}
-	r.turn(r.log.fromBadger, indexedReads)
+	if r.next <= r.log.indexed.Load() {
+		r.turn(r.log.fromBadger, indexedReads)
+	}
 	for !r.done() {
 		a := r.turn(r.log.fromJournal, 0)
 		if r.done() {
 			return
 		}
-		b := r.turn(r.log.fromBadger, turnReads)
+		b := r.turn(r.log.fromSecond, turnReads)
 		if r.done() || b.got > 0 {
 			continue
 		}
@@ -195,7 +197,7 @@ func (r *reader) fail(a, b turned) {
 			d.To = min(d.To, t.jump.Index-1)
 		}
 	}
-	d.Detail = fmt.Sprintf("in the journal: %s; in Badger: %s", a, b)
+	d.Detail = fmt.Sprintf("in the journal: %s; in the second copy: %s", a, b)
 	r.yield(record.Record{}, d)
 }
 
@@ -228,9 +230,57 @@ func (l *Log) fromJournal(from, to uint64) iter.Seq2[record.Record, error] {
 // errRebuilding stands for a Badger that is being built anew.
 var errRebuilding = errors.New("it is being built anew")
 
-// fromBadger reads Badger's copy, as far as it has followed.
+// fromSecond reads the second copy: Badger's tables, then the tail.
+func (l *Log) fromSecond(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		next := from
+		for r, err := range l.fromBadger(from, to) {
+			if !yield(r, err) || err != nil {
+				return
+			}
+			next = r.Index + 1
+		}
+		if next <= to {
+			l.fromNewest(max(next, l.indexed.Load()+1), to)(yield)
+		}
+	}
+}
+
+// fromNewest reads the tail.
+func (l *Log) fromNewest(from, to uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		tail := l.newest.Load()
+		if tail == nil {
+			return
+		}
+		for from <= to {
+			var hole *journal.Damage
+			for g, err := range tail.Read(from, to) {
+				if errors.As(err, &hole) {
+					break
+				}
+				if err != nil {
+					yield(record.Record{}, err)
+					return
+				}
+				if !pass(g.Body, g.First, from, to, yield) {
+					return
+				}
+			}
+			if hole == nil || hole.Last < from {
+				return
+			}
+			from = hole.Last + 1
+		}
+	}
+}
+
+// fromBadger reads Badger's tables.
 func (l *Log) fromBadger(from, to uint64) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
+		if from > l.indexed.Load() && l.relics.Load() == nil {
+			return
+		}
 		values, err := l.badgerValues(from, &to)
 		if err != nil {
 			yield(record.Record{}, err)

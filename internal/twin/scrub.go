@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 
 // How often the copies are held against each other.
 const (
-	newTablesEvery = 2 * time.Second // tables that Badger has written since
+	newTablesEvery = 2 * time.Second // tables that are new
 	suspectEvery   = time.Minute     // everything, if a reader met damage
 	scrubEvery     = 24 * time.Hour  // everything
 )
@@ -37,9 +36,8 @@ var errStays = errors.New("the journal stays damaged although it was given what 
 type span struct{ first, last uint64 }
 
 // keepScrubbing holds both copies against each other, slowly, and heals them:
-// after the start, each day, and when a reader met damage. Tables that Badger has
-// compacted or flushed are checked soon: where it meets damage it drops what it
-// cannot read, without an error.
+// after the start, each day, and when a reader met damage. New tables are checked
+// soon.
 func (l *Log) keepScrubbing() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -105,7 +103,7 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 	if b == nil {
 		return nil
 	}
-	flushed := b.Flushed() // Before the tables are listed, since Badger may flush more meanwhile.
+	flushed := b.Flushed() // Before the tables are listed, since there may be more meanwhile.
 	tables, err := b.Tables()
 	if err != nil {
 		return err
@@ -140,7 +138,7 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 	})
 	wrong, err := l.scrubSpans(slices.Collect(maps.Values(seen)), flushed)
 	if err == nil && wrong == nil {
-		err = l.scrubJournalEnd(flushed)
+		err = l.scrubNewest()
 	}
 	if err == nil && wrong == nil {
 		l.scrubbed()
@@ -155,7 +153,7 @@ func (l *Log) scrubbed() {
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
 	l.health.scrubbed = time.Now()
-	if l.indexed.Load() == l.last.Load() {
+	if l.newest.Load() != nil {
 		l.health.degraded = ""
 	}
 }
@@ -233,26 +231,6 @@ func (l *Log) scrubSpans(spans []span, flushed uint64) (wrong, err error) {
 	return nil, nil
 }
 
-// scrubJournalEnd reads the entries of the journal that Badger's tables do not
-// have yet.
-func (l *Log) scrubJournalEnd(flushed uint64) error {
-	for range mostFaults {
-		var damage *journal.Damage
-		for _, err := range l.fromJournal(flushed+1, math.MaxUint64) {
-			if err != nil && !errors.As(err, &damage) {
-				return err
-			}
-		}
-		if damage == nil {
-			return nil
-		}
-		if err := l.fill(damage.First, damage.Last, damage); err != nil {
-			return err
-		}
-	}
-	return errStays
-}
-
 // Check holds all of both copies against each other, heals nothing, and returns
 // what is wrong with one of them; empty: nothing.
 func (l *Log) Check(ctx context.Context) (fault string, err error) {
@@ -288,7 +266,7 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 	}
 	wrong, err := l.scrubSpans(spans, flushed)
 	if err == nil && wrong == nil {
-		wrong, err = l.compare(l.fromBadger, flushed+1, l.last.Load())
+		wrong, err = l.compare(l.fromSecond, flushed+1, l.last.Load())
 	}
 	return errText(wrong), err
 }

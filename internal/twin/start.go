@@ -27,9 +27,14 @@ func OpenToRead(dir string, o Options) (*Log, error) {
 	return l, nil
 }
 
-// openCopies opens the journal and Badger's copy. If that is damaged, wrong says
-// how, and relics is what can be read of it.
-func (l *Log) openCopies() (err error) {
+// openCopies opens both copies. If Badger does not open, badgerFault says why, and
+// relics is what can be read of it.
+func (l *Log) openCopies() error {
+	tail, err := journal.OpenTail(l.path(NewestDir), l.o.FS, l.o.Log)
+	if err != nil {
+		return err
+	}
+	l.newest.Store(tail)
 	if l.journal, err = journal.Open(l.path(JournalDir), l.o.FS, l.o.Log); err != nil {
 		return err
 	}
@@ -54,7 +59,11 @@ func (l *Log) openCopies() (err error) {
 		return err
 	}
 	l.badger.Store(b)
-	indexed, err := lastOf(b)
+	_, end, err := b.Ends()
+	if err != nil {
+		return err
+	}
+	indexed, err := lastOf(end)
 	l.indexed.Store(indexed)
 	return err
 }
@@ -68,13 +77,18 @@ func (l *Log) open() error {
 	if err := l.fillJournal(); err != nil {
 		return err
 	}
-	if l.badgerFault == nil {
-		if err := l.compareNewest(); err != nil {
+	l.findBounds()
+	if err := l.compareNewest(); err != nil {
+		return err
+	}
+	indexed, last := l.indexed.Load(), l.last.Load()
+	l.release(indexed)
+	for r, err := range l.Read(indexed+1, last) {
+		if err != nil {
 			return err
 		}
+		l.pending.Add(int64(r.Size()))
 	}
-	l.findBounds()
-	last := l.last.Load()
 	for r, err := range l.Read(last, last) {
 		if err != nil {
 			return err
@@ -94,7 +108,11 @@ func (l *Log) findBounds() {
 			last = max(last, r.Index)
 		}
 	}
-	for r, err := range l.fromBadger(0, math.MaxUint64) {
+	if tail := l.newest.Load(); tail != nil {
+		_, end := tail.Bounds()
+		last = max(last, end)
+	}
+	for r, err := range l.fromSecond(1, math.MaxUint64) {
 		if err == nil && (first == 0 || r.Index < first) {
 			first = r.Index
 		}
@@ -139,9 +157,9 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 		if from == 0 || from > to { // No entry is lost.
 			return
 		}
-		for r, err := range l.fromBadger(from, to) {
+		for r, err := range l.fromSecond(from, to) {
 			if err == nil && r.Index != next && (damage != nil || next > from) {
-				err = &Damage{From: next, To: r.Index - 1, Detail: "missing in the journal and in Badger"}
+				err = &Damage{From: next, To: r.Index - 1, Detail: "missing in both copies"}
 			}
 			if err != nil && damage == nil {
 				return
@@ -152,7 +170,7 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 			next = r.Index + 1
 		}
 		if damage != nil && next <= to {
-			yield(record.Record{}, &Damage{From: next, To: to, Detail: fmt.Sprintf("%v; Badger has none of them", damage)})
+			yield(record.Record{}, &Damage{From: next, To: to, Detail: fmt.Sprintf("%v; the second copy has none of them", damage)})
 		}
 	}
 	if err := l.journal.Heal(groupsOf(l.chainBefore(from), records), l.path(asideDir)); err != nil {
@@ -165,7 +183,7 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 		}
 		l.healed(file, damage.Error())
 	} else if next > from {
-		l.o.Log.Warn("the journal lacked entries; they are written into it from Badger's copy", "first", from, "last", next-1)
+		l.o.Log.Warn("the journal lacked entries; they are written into it from the second copy", "first", from, "last", next-1)
 	}
 	return nil
 }
@@ -176,7 +194,7 @@ func (l *Log) chainBefore(index uint64) (chain [32]byte) {
 	if index < 2 {
 		return chain
 	}
-	for _, from := range []source{l.fromBadger, l.fromJournal} {
+	for _, from := range []source{l.fromSecond, l.fromJournal} {
 		for r, err := range from(index-1, index-1) {
 			if err == nil && r.Index == index-1 {
 				return r.Chain
@@ -216,12 +234,35 @@ func groupsOf(before [32]byte, records iter.Seq2[record.Record, error]) iter.Seq
 	}
 }
 
-// compareNewest holds the entries against the journal's that Badger had not in its
-// tables when it stopped, and the last one of its tables. The others are the
-// scrub's.
-func (l *Log) compareNewest() (err error) {
-	b := l.badger.Load()
-	l.badgerFault, err = l.compareHealing(l.fromBadger, max(b.Flushed(), 1), l.indexed.Load())
+// compareNewest holds the tail against the journal, and the last entry of Badger's
+// tables. The others are the scrub's.
+func (l *Log) compareNewest() error {
+	indexed := l.indexed.Load()
+	if l.badgerFault == nil && indexed > 0 {
+		var err error
+		if l.badgerFault, err = l.compareHealing(l.fromBadger, indexed, indexed); err != nil {
+			return err
+		}
+	}
+	return l.scrubNewest()
+}
+
+// scrubNewest holds the tail against the journal. A tail that lacks an entry is
+// given up.
+func (l *Log) scrubNewest() error {
+	indexed, tail := l.indexed.Load(), l.newest.Load()
+	if tail == nil {
+		return nil
+	}
+	from := indexed + 1
+	if l.badger.Load() == nil { // What the tables have is not known.
+		first, _ := tail.Bounds()
+		from = max(from, first)
+	}
+	wrong, err := l.compareHealing(l.fromNewest, from, l.last.Load())
+	if wrong != nil && indexed == l.indexed.Load() {
+		l.dropTail(tail, wrong)
+	}
 	return err
 }
 
@@ -240,9 +281,9 @@ func (l *Log) compare(badger source, from, to uint64) (wrong, err error) {
 		case err != nil:
 			return err, nil
 		case !more || got.Index != want.Index:
-			return fmt.Errorf("Badger lacks entry %d", want.Index), nil
+			return fmt.Errorf("it lacks entry %d", want.Index), nil
 		case got.Chain != want.Chain:
-			return nil, &Damage{From: want.Index, To: want.Index, Detail: "the journal and Badger have different entries there: restore the directory from a backup, journal/ and log/ from the same one"}
+			return nil, &Damage{From: want.Index, To: want.Index, Detail: "the two copies have different entries there: restore the directory from a backup, journal/, log/ and newest/ from the same one"}
 		}
 	}
 	return nil, nil

@@ -1,6 +1,7 @@
-// Package twin keeps a log twice: in a journal, which makes each group durable
-// with one sync, and in Badger, which answers by index. Badger follows the
-// journal within moments, without a sync of its own.
+// Package twin keeps a log twice. The first copy is a journal, which makes each
+// group durable with one sync. The second one answers by index: it is Badger's
+// tables, and for the newest entries, which are in no table yet, a tail that is
+// written without a sync.
 //
 // Either copy heals the other. What one of them lacks, or has damaged, is read
 // from the other one and written anew. Only if both lack the same entry is the
@@ -8,11 +9,13 @@
 package twin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +29,8 @@ import (
 // Names of the copies in the log's directory.
 const (
 	JournalDir = "journal"
-	BadgerDir  = "log"
+	BadgerDir  = "log"    // tables
+	NewestDir  = "newest" // the tail
 
 	asideDir = "aside"   // for files that were found damaged
 	freshDir = "log.tmp" // in which Badger's copy is built anew
@@ -34,8 +38,10 @@ const (
 
 // Options say how a log is opened.
 type Options struct {
-	FS  durable.FS // of the journal; Badger uses the operating system's
+	FS  durable.FS // of journal and tail; Badger uses the operating system's
 	Log *slog.Logger
+
+	TableBytes int64 // of entries before they become a table; 0: 8 MiB
 }
 
 // Log is an open log. One goroutine appends; any may read.
@@ -43,13 +49,15 @@ type Log struct {
 	dir     string
 	o       Options
 	journal *journal.Journal
-	badger  atomic.Pointer[badgerlog.Log] // nil while it is built anew
+	badger  atomic.Pointer[badgerlog.Log]   // nil while it is built anew
+	newest  atomic.Pointer[journal.Journal] // nil while it is made anew
 
 	first, last atomic.Uint64
-	indexed     atomic.Uint64 // Badger holds the entries up to this one
+	indexed     atomic.Uint64 // Badger's tables hold the entries up to this one
+	pending     atomic.Int64  // bytes of the entries after it
 	chain       [32]byte      // of the last entry; Append's
 
-	feed    chan group    // to Badger
+	extend  chan struct{} // asks for a table: there is enough for one, or the tail is damaged
 	suspect chan struct{} // asks for a scrub: a reader met damage
 	wrongs  chan error    // asks for Badger's copy to be built anew
 	stop    chan struct{}
@@ -64,14 +72,6 @@ type Log struct {
 	stepOver    bool                              // over entries that neither copy has: nothing is healed
 	badgerFault error                             // what was wrong with Badger's copy when it was opened; nil: nothing
 	relics      atomic.Pointer[badgerlog.Remains] // what is sound in Badger's tables, if that was needed
-}
-
-// group is a group as both copies take it: its records' bytes, and where each
-// begins.
-type group struct {
-	journal.Group
-	prev uint64 // the entry before the first
-	at   []int
 }
 
 // Damage says which entries neither copy has.
@@ -102,8 +102,9 @@ func Open(dir string, o Options) (*Log, error) {
 }
 
 func newLog(dir string, o Options) *Log {
+	o.TableBytes = cmp.Or(o.TableBytes, badgerlog.TableBytes)
 	return &Log{
-		dir: dir, o: o, feed: make(chan group, feedGroups),
+		dir: dir, o: o, extend: make(chan struct{}, 1),
 		suspect: make(chan struct{}, 1), wrongs: make(chan error, 1), stop: make(chan struct{}),
 	}
 }
@@ -114,29 +115,44 @@ func (l *Log) path(name string) string { return filepath.Join(l.dir, name) }
 // is empty. An error means that the outcome is unknown.
 func (l *Log) Append(records []record.Record) error {
 	g := l.groupOf(records)
-	if err := l.journal.Append(g.Group); err != nil {
+	if err := l.journal.Append(g); err != nil {
 		return err
 	}
 	l.chain = g.After
 	l.first.CompareAndSwap(0, g.First)
 	l.last.Store(g.Last)
-	select {
-	case l.feed <- g:
-	default: // Badger is behind. It reads the group from the journal later.
-	}
+	l.repeat(g)
 	return nil
 }
 
-func (l *Log) groupOf(records []record.Record) group {
+// repeat writes a group into the second copy.
+func (l *Log) repeat(g journal.Group) {
+	tail := l.newest.Load()
+	if tail != nil {
+		if err := tail.Append(g); err != nil {
+			l.dropTail(tail, err)
+		}
+	}
+	if l.pending.Add(int64(len(g.Body))) >= l.o.TableBytes {
+		l.askExtend()
+	}
+}
+
+func (l *Log) askExtend() {
+	select {
+	case l.extend <- struct{}{}:
+	default:
+	}
+}
+
+func (l *Log) groupOf(records []record.Record) journal.Group {
 	size := 0
 	for _, r := range records {
 		size += r.Size()
 	}
 	end := records[len(records)-1]
-	g := group{Group: journal.Group{First: records[0].Index, Last: end.Index, Before: l.chain, After: end.Chain}, prev: l.last.Load(), at: make([]int, len(records))}
-	g.Body = make([]byte, 0, size)
-	for i, r := range records {
-		g.at[i] = len(g.Body)
+	g := journal.Group{First: records[0].Index, Last: end.Index, Before: l.chain, After: end.Chain, Body: make([]byte, 0, size)}
+	for _, r := range records {
 		g.Body = r.Append(g.Body)
 	}
 	return g
@@ -146,8 +162,7 @@ func (l *Log) groupOf(records []record.Record) group {
 // log is empty.
 func (l *Log) Bounds() (first, last uint64) { return l.first.Load(), l.last.Load() }
 
-// Close lets Badger follow to the end, waits for the reads in progress, and
-// closes both copies.
+// Close waits for the reads in progress, and closes both copies.
 func (l *Log) Close() error {
 	close(l.stop)
 	l.done.Wait()
@@ -155,16 +170,12 @@ func (l *Log) Close() error {
 	return l.closeCopies()
 }
 
-func (l *Log) closeCopies() error {
-	var err error
+func (l *Log) closeCopies() (err error) {
 	if b := l.badger.Swap(nil); b != nil {
-		flushed := b.Flushed()
-		if err = b.Close(); err == nil {
-			flushed = l.indexed.Load() // Closing writes all of it to tables.
-		}
-		if l.journal != nil {
-			l.journal.Release(flushed)
-		}
+		err = b.Close()
+	}
+	if t := l.newest.Swap(nil); t != nil {
+		err = errors.Join(err, t.Close())
 	}
 	if l.journal != nil {
 		err = errors.Join(err, l.journal.Close())
@@ -174,7 +185,7 @@ func (l *Log) closeCopies() error {
 
 // Exists reports whether there is a copy of a log in a directory.
 func Exists(dir string, fsys durable.FS) (bool, error) {
-	for _, name := range []string{JournalDir, BadgerDir} {
+	for _, name := range []string{JournalDir, BadgerDir, NewestDir} {
 		_, err := fsys.Stat(filepath.Join(dir, name))
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err == nil, err
@@ -201,15 +212,19 @@ type Healed struct {
 type Health struct {
 	Healed   []Healed  // since the log was opened
 	Degraded string    // why there is one copy only at present; empty: there are two
-	Indexed  uint64    // the last entry that Badger has
+	Indexed  uint64    // the last entry that the second copy has
 	Scrubbed time.Time // when both copies were last found equal; zero: not yet
 }
 
 // Health returns the condition of the copies.
 func (l *Log) Health() Health {
+	indexed := l.indexed.Load()
+	if l.badger.Load() != nil && l.newest.Load() != nil {
+		indexed = l.last.Load()
+	}
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
-	return Health{append([]Healed(nil), l.health.healed...), l.health.degraded, l.indexed.Load(), l.health.scrubbed}
+	return Health{slices.Clone(l.health.healed), l.health.degraded, indexed, l.health.scrubbed}
 }
 
 // healed notes what was written anew, and logs it.

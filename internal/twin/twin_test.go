@@ -19,7 +19,7 @@ import (
 )
 
 func options() twin.Options {
-	return twin.Options{FS: durable.OS(), Log: slog.New(slog.DiscardHandler)}
+	return twin.Options{FS: durable.OS(), Log: slog.New(slog.DiscardHandler), TableBytes: 256 << 10}
 }
 
 func open(t testing.TB, dir string) *twin.Log {

@@ -1,53 +1,46 @@
 package twin
 
 import (
+	"iter"
+
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/record"
 )
 
-// appendValues cuts a group's body into values that fit in a block of a Badger
-// table. A larger record gets its own value. The records begin at the places at;
-// the first one has the index first. The values share the body's bytes.
-func appendValues(all []badgerlog.Value, body []byte, first uint64, at []int) []badgerlog.Value {
-	begin := 0
-	for i := range at {
-		end := len(body)
-		if i+1 < len(at) {
-			end = at[i+1]
+// values returns entries as Badger's values, each of which fits in a block of a
+// table; a larger record gets its own value.
+func (l *Log) values(from, to uint64) iter.Seq2[badgerlog.Value, error] {
+	return func(yield func(badgerlog.Value, error) bool) {
+		var v badgerlog.Value
+		for r, err := range l.read(from, to) {
+			if err != nil {
+				yield(badgerlog.Value{}, err)
+				return
+			}
+			if len(v.Bytes) > 0 && len(v.Bytes)+r.Size() > badgerlog.BlockValueBytes {
+				if !yield(v, nil) {
+					return
+				}
+				v = badgerlog.Value{}
+			}
+			if len(v.Bytes) == 0 {
+				v.Key = r.Index
+			}
+			v.Bytes = r.Append(v.Bytes)
 		}
-		if i > begin && end-at[begin] > badgerlog.BlockValueBytes {
-			all = append(all, badgerlog.Value{Key: first + uint64(begin), Bytes: body[at[begin]:at[i]]})
-			begin = i
+		if len(v.Bytes) > 0 {
+			yield(v, nil)
 		}
 	}
-	return append(all, badgerlog.Value{Key: first + uint64(begin), Bytes: body[at[begin]:]})
 }
 
-// valueMaker makes values of records.
-type valueMaker struct {
-	most  int // bytes
-	all   []badgerlog.Value
-	bytes int
-	last  uint64 // the last record
-}
-
-func (v *valueMaker) add(r record.Record) {
-	n := len(v.all)
-	if n == 0 || r.Index != v.last+1 || len(v.all[n-1].Bytes)+r.Size() > badgerlog.BlockValueBytes {
-		v.all = append(v.all, badgerlog.Value{Key: r.Index})
-		n++
+// lastOf returns the last entry of values that are in order.
+func lastOf(v badgerlog.Value) (last uint64, err error) {
+	for r, err := range record.All(v.Bytes, v.Key) {
+		if err != nil {
+			return 0, err
+		}
+		last = r.Index
 	}
-	at := &v.all[n-1]
-	before := len(at.Bytes)
-	at.Bytes = r.Append(at.Bytes)
-	v.bytes += len(at.Bytes) - before
-	v.last = r.Index
-}
-
-func (v *valueMaker) full() bool { return v.bytes >= v.most }
-
-func (v *valueMaker) take() []badgerlog.Value {
-	all := v.all
-	v.all, v.bytes = nil, 0
-	return all
+	return last, nil
 }
