@@ -138,11 +138,7 @@ func (r *recovery) checkBase() error {
 // lost.
 func (r *recovery) allWasLost() bool {
 	x, _, err := readEntry(r.log, r.first)
-	if err != nil || x.Command != LossCommand {
-		return false
-	}
-	loss, err := decodeLoss(x)
-	return err == nil && loss.From == 1
+	return err == nil && x.losesFrom(1)
 }
 
 // mend is the command that a refusal names.
@@ -153,11 +149,18 @@ func (r *recovery) acceptReducer() string {
 	return "use the program that wrote the log; or, if its domains were changed on purpose, " + r.mend("--accept-reducer")
 }
 
-// explain says what a replay's failure means when another reducer made the
-// newest snapshot.
+// explain says what a replay's failure means if it comes to entries that were
+// accepted as lost, and if another reducer made the newest snapshot.
 func (r *recovery) explain(err error, same bool) error {
 	var d *DamageError
-	if same || !errors.As(err, &d) || d.Cause != CauseReducer {
+	if !errors.As(err, &d) {
+		return err
+	}
+	if _, _, gone := readEntry(r.log, d.Index); errors.Is(gone, errNoEntry) && d.Index < r.last {
+		d.Detail += ", and so is the snapshot that held what they did"
+		d.Next = "restore it from a backup, or " + r.mend("--accept-loss")
+	}
+	if same || d.Cause != CauseReducer {
 		return err
 	}
 	d.Detail += " (the newest snapshot was made by another version of the domains)"
@@ -304,38 +307,51 @@ func (r *recovery) savedKeys(index uint64) (*keywindow.Window, error) {
 }
 
 // keysAt returns the key window as it was after an entry: from the file beside
-// its snapshot, else from the log.
-func (r *recovery) keysAt(index uint64, at Stamp) (*keywindow.Window, error) {
-	if index == 0 {
-		return keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), nil
-	}
+// its snapshot, else from the log. whole is false if the log lacks entries whose
+// keys were in use.
+func (r *recovery) keysAt(index uint64, at Stamp) (w *keywindow.Window, whole bool, err error) {
 	if w, err := r.savedKeys(index); err != nil || w != nil {
-		return w, err
+		return w, true, err
 	}
-	var since keywindow.Stamp
-	if r.first > 1 {
-		since = keywindow.Stamp(at) // The keys of the entries before the log are not known.
+	w, whole = keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), true
+	miss := func(at Stamp) {
+		w.Miss(keywindow.Stamp(at))
+		whole = false
 	}
-	w := keywindow.New(keywindow.MaxKeys, since)
+	next := uint64(1)
 	for rec, err := range r.log.Read(1, index) {
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		x, err := DecodeEntry(rec)
 		if err != nil {
-			return nil, &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("")}
+			return nil, false, &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("")}
 		}
+		if rec.Index > next && !x.losesFrom(next) {
+			miss(x.HLC)
+		}
+		next = rec.Index + 1
 		w.Add(x.IdempotencyKey, x.Index, keywindow.Stamp(x.HLC))
 	}
-	return w, nil
+	if next <= index {
+		miss(at)
+	}
+	return w, whole, nil
+}
+
+func (p *Replay) loadKeys() (err error) {
+	if p.window == nil {
+		p.window, p.whole, err = p.r.keysAt(p.state.index, p.state.stamp)
+	}
+	return err
 }
 
 // CheckKeys holds the key window that is saved beside a snapshot of this index
-// against the keys of the log. It passes if none is saved, and if the keys
-// before the log are not known.
+// against the keys of the log. It passes if none is saved, and if the log lacks
+// entries whose keys were in use.
 func (p *Replay) CheckKeys() error {
 	r, name := p.r, KeysName(p.state.index)
-	if p.window == nil || r.first > 1 && !has(r.store, KeysName(r.base)) || !has(r.store, name) {
+	if p.window == nil || !p.whole || !has(r.store, name) {
 		return nil
 	}
 	f, _, err := r.store.Open(name)
@@ -354,45 +370,4 @@ func (p *Replay) CheckKeys() error {
 		Detail: name + " does not hold the keys of the log's entries",
 		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
 	}
-}
-
-// importState does on replay what reduceImport did.
-func (p *Replay) importState(x *Entry) error {
-	damage := func(format string, args ...any) error {
-		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
-	}
-	other := func(format string, args ...any) error { return p.r.other(x.Index, format, args...) }
-	var in importPayload
-	if errs := canon.Of[importPayload]().Decode(x.Payload, &in, canon.Full); errs != nil {
-		return damage("its payload: %v", fieldsError(errs))
-	}
-	if err := p.state.askImportGates(x.HLC); err != nil && !p.trusting {
-		return other("the gates refuse it: %v", err)
-	}
-	name := importName(in.SHA256)
-	f, _, err := p.r.store.Open(name)
-	if err != nil {
-		return damage("its state cannot be opened: %v", err)
-	}
-	defer f.Close()
-	sum := sha256.New()
-	body := io.TeeReader(f, sum)
-	s := newState(p.r.defs, p.r.o.Node)
-	_, errs, err := decodeDocument(jsontext.NewDecoder(body), s)
-	if _, copyErr := io.Copy(io.Discard, body); copyErr != nil {
-		return damage("%s cannot be read: %v", name, copyErr)
-	}
-	if Hash(sum.Sum(nil)) != in.SHA256 {
-		return damage("%s is damaged: its SHA-256 does not match", name)
-	}
-	if err != nil || errs != nil {
-		if lacks := p.r.lacks(name, ""); len(lacks) > 0 {
-			return p.r.foreign(x.Index, fmt.Sprintf("%s has a state of %s", name, nameAll("domain", lacks)))
-		}
-		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
-	}
-	s.flush()
-	s.position = p.state.position
-	p.state = s
-	return nil
 }

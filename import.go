@@ -272,3 +272,44 @@ func (e *Engine) reduceImport(p *pending) (Record, *Error) {
 	p.results = []Result{{e.work.index, at, e.work.hash, changed, false}}
 	return rec, err
 }
+
+// importState does on replay what reduceImport did.
+func (p *Replay) importState(x *Entry) error {
+	damage := func(format string, args ...any) error {
+		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
+	}
+	other := func(format string, args ...any) error { return p.r.other(x.Index, format, args...) }
+	var in importPayload
+	if errs := canon.Of[importPayload]().Decode(x.Payload, &in, canon.Full); errs != nil {
+		return damage("its payload: %v", fieldsError(errs))
+	}
+	if err := p.state.askImportGates(x.HLC); err != nil && !p.trusting {
+		return other("the gates refuse it: %v", err)
+	}
+	name := importName(in.SHA256)
+	f, _, err := p.r.store.Open(name)
+	if err != nil {
+		return damage("its state cannot be opened: %v", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	body := io.TeeReader(f, sum)
+	s := newState(p.r.defs, p.r.o.Node)
+	_, errs, err := decodeDocument(jsontext.NewDecoder(body), s)
+	if _, copyErr := io.Copy(io.Discard, body); copyErr != nil {
+		return damage("%s cannot be read: %v", name, copyErr)
+	}
+	if Hash(sum.Sum(nil)) != in.SHA256 {
+		return damage("%s is damaged: its SHA-256 does not match", name)
+	}
+	if err != nil || errs != nil {
+		if lacks := p.r.lacks(name, ""); len(lacks) > 0 {
+			return p.r.foreign(x.Index, fmt.Sprintf("%s has a state of %s", name, nameAll("domain", lacks)))
+		}
+		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
+	}
+	s.flush()
+	s.position = p.state.position
+	p.state = s
+	return nil
+}
