@@ -173,18 +173,6 @@ func (r *recovery) other(index uint64, format string, args ...any) *DamageError 
 	return &DamageError{Index: index, Detail: "the state differs: " + fmt.Sprintf(format, args...), Next: r.acceptReducer(), Cause: CauseReducer}
 }
 
-// foreignSnapshot is a snapshot that is sound, but of domains that were changed
-// since.
-type foreignSnapshot struct {
-	index uint64
-	why   error
-	lacks []string // domains that it has a state of and these parts are not
-}
-
-func (f *foreignSnapshot) Error() string {
-	return fmt.Sprintf("snapshot %d does not fit the domains: %v", f.index, f.why)
-}
-
 // misfit is the refusal of a foreign snapshot that the log rests on.
 func (r *recovery) misfit(f *foreignSnapshot) *DamageError {
 	if len(f.lacks) > 0 {
@@ -283,11 +271,6 @@ func (r *recovery) lacks(file, member string) []string {
 	return lacks
 }
 
-// stopAtDamage leaves a damaged file where it is.
-func stopAtDamage(f *brokenFile) error {
-	return &DamageError{Detail: f.Error(), Next: "serve sets it aside and rebuilds what it held"}
-}
-
 // savedKeys returns the key window beside a snapshot; nil if there is none, or a
 // damaged one.
 func (r *recovery) savedKeys(index uint64) (*keywindow.Window, error) {
@@ -370,4 +353,45 @@ func (p *Replay) CheckKeys() error {
 		Detail: name + " does not hold the keys of the log's entries",
 		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
 	}
+}
+
+// importState does on replay what reduceImport did.
+func (p *Replay) importState(x *Entry) error {
+	damage := func(format string, args ...any) error {
+		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
+	}
+	other := func(format string, args ...any) error { return p.r.other(x.Index, format, args...) }
+	var in importPayload
+	if errs := canon.Of[importPayload]().Decode(x.Payload, &in, canon.Full); errs != nil {
+		return damage("its payload: %v", fieldsError(errs))
+	}
+	if err := p.state.askImportGates(x.HLC); err != nil && !p.trusting {
+		return other("the gates refuse it: %v", err)
+	}
+	name := importName(in.SHA256)
+	f, _, err := p.r.store.Open(name)
+	if err != nil {
+		return damage("its state cannot be opened: %v", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	body := io.TeeReader(f, sum)
+	s := newState(p.r.defs, p.r.o.Node)
+	_, errs, err := decodeDocument(jsontext.NewDecoder(body), s)
+	if _, copyErr := io.Copy(io.Discard, body); copyErr != nil {
+		return damage("%s cannot be read: %v", name, copyErr)
+	}
+	if Hash(sum.Sum(nil)) != in.SHA256 {
+		return damage("%s is damaged: its SHA-256 does not match", name)
+	}
+	if err != nil || errs != nil {
+		if lacks := p.r.lacks(name, ""); len(lacks) > 0 {
+			return p.r.foreign(x.Index, fmt.Sprintf("%s has a state of %s", name, nameAll("domain", lacks)))
+		}
+		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))
+	}
+	s.flush()
+	s.position = p.state.position
+	p.state = s
+	return nil
 }

@@ -28,9 +28,11 @@ func TestPageOut(t *testing.T) {
 	}
 	for _, l := range logs {
 		found := slices.Collect(tablesIn(string(maps), l.mapped))
-		require.Len(t, found, 1)
-		require.Equal(t, l.mapped, filepath.Dir(found[0].name)) // Badger may have compacted it into another table.
-		require.Greater(t, found[0].to, found[0].from)
+		require.NotEmpty(t, found) // Two while Badger compacts one into another.
+		for _, table := range found {
+			require.Equal(t, l.mapped, filepath.Dir(table.name))
+			require.Greater(t, table.to, table.from)
+		}
 		l.pageOut()
 		require.Len(t, read(t, l, 1, 1), 1)
 	}
