@@ -138,11 +138,7 @@ func (r *recovery) checkBase() error {
 // lost.
 func (r *recovery) allWasLost() bool {
 	x, _, err := readEntry(r.log, r.first)
-	if err != nil || x.Command != LossCommand {
-		return false
-	}
-	loss, err := decodeLoss(x)
-	return err == nil && loss.From == 1
+	return err == nil && x.losesFrom(1)
 }
 
 // mend is the command that a refusal names.
@@ -153,11 +149,18 @@ func (r *recovery) acceptReducer() string {
 	return "use the program that wrote the log; or, if its domains were changed on purpose, " + r.mend("--accept-reducer")
 }
 
-// explain says what a replay's failure means when another reducer made the
-// newest snapshot.
+// explain says what a replay's failure means if it comes to entries that were
+// accepted as lost, and if another reducer made the newest snapshot.
 func (r *recovery) explain(err error, same bool) error {
 	var d *DamageError
-	if same || !errors.As(err, &d) || d.Cause != CauseReducer {
+	if !errors.As(err, &d) {
+		return err
+	}
+	if _, _, gone := readEntry(r.log, d.Index); errors.Is(gone, errNoEntry) && d.Index < r.last {
+		d.Detail += ", and so is the snapshot that held what they did"
+		d.Next = "restore it from a backup, or " + r.mend("--accept-loss")
+	}
+	if same || d.Cause != CauseReducer {
 		return err
 	}
 	d.Detail += " (the newest snapshot was made by another version of the domains)"
@@ -168,18 +171,6 @@ func (r *recovery) explain(err error, same bool) error {
 // other is the error of an entry of which these domains make another state.
 func (r *recovery) other(index uint64, format string, args ...any) *DamageError {
 	return &DamageError{Index: index, Detail: "the state differs: " + fmt.Sprintf(format, args...), Next: r.acceptReducer(), Cause: CauseReducer}
-}
-
-// foreignSnapshot is a snapshot that is sound, but of domains that were changed
-// since.
-type foreignSnapshot struct {
-	index uint64
-	why   error
-	lacks []string // domains that it has a state of and these parts are not
-}
-
-func (f *foreignSnapshot) Error() string {
-	return fmt.Sprintf("snapshot %d does not fit the domains: %v", f.index, f.why)
 }
 
 // misfit is the refusal of a foreign snapshot that the log rests on.
@@ -280,11 +271,6 @@ func (r *recovery) lacks(file, member string) []string {
 	return lacks
 }
 
-// stopAtDamage leaves a damaged file where it is.
-func stopAtDamage(f *brokenFile) error {
-	return &DamageError{Detail: f.Error(), Next: "serve sets it aside and rebuilds what it held"}
-}
-
 // savedKeys returns the key window beside a snapshot; nil if there is none, or a
 // damaged one.
 func (r *recovery) savedKeys(index uint64) (*keywindow.Window, error) {
@@ -304,38 +290,51 @@ func (r *recovery) savedKeys(index uint64) (*keywindow.Window, error) {
 }
 
 // keysAt returns the key window as it was after an entry: from the file beside
-// its snapshot, else from the log.
-func (r *recovery) keysAt(index uint64, at Stamp) (*keywindow.Window, error) {
-	if index == 0 {
-		return keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), nil
-	}
+// its snapshot, else from the log. whole is false if the log lacks entries whose
+// keys were in use.
+func (r *recovery) keysAt(index uint64, at Stamp) (w *keywindow.Window, whole bool, err error) {
 	if w, err := r.savedKeys(index); err != nil || w != nil {
-		return w, err
+		return w, true, err
 	}
-	var since keywindow.Stamp
-	if r.first > 1 {
-		since = keywindow.Stamp(at) // The keys of the entries before the log are not known.
+	w, whole = keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), true
+	miss := func(at Stamp) {
+		w.Miss(keywindow.Stamp(at))
+		whole = false
 	}
-	w := keywindow.New(keywindow.MaxKeys, since)
+	next := uint64(1)
 	for rec, err := range r.log.Read(1, index) {
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		x, err := DecodeEntry(rec)
 		if err != nil {
-			return nil, &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("")}
+			return nil, false, &DamageError{Index: rec.Index, Detail: err.Error(), Next: r.mend("")}
 		}
+		if rec.Index > next && !x.losesFrom(next) {
+			miss(x.HLC)
+		}
+		next = rec.Index + 1
 		w.Add(x.IdempotencyKey, x.Index, keywindow.Stamp(x.HLC))
 	}
-	return w, nil
+	if next <= index {
+		miss(at)
+	}
+	return w, whole, nil
+}
+
+func (p *Replay) loadKeys() (err error) {
+	if p.window == nil {
+		p.window, p.whole, err = p.r.keysAt(p.state.index, p.state.stamp)
+	}
+	return err
 }
 
 // CheckKeys holds the key window that is saved beside a snapshot of this index
-// against the keys of the log. It passes if none is saved, and if the keys
-// before the log are not known.
+// against the keys of the log. It passes if none is saved, and if the log lacks
+// entries whose keys were in use.
 func (p *Replay) CheckKeys() error {
 	r, name := p.r, KeysName(p.state.index)
-	if p.window == nil || r.first > 1 && !has(r.store, KeysName(r.base)) || !has(r.store, name) {
+	if p.window == nil || !p.whole || !has(r.store, name) {
 		return nil
 	}
 	f, _, err := r.store.Open(name)

@@ -117,3 +117,17 @@ func (o Options) Complete() (Options, error) {
 	}
 	return o, nil
 }
+
+// Progress is how far a boot has come: through a snapshot at first, then through
+// the entries after it.
+type Progress struct {
+	Read    int64  // bytes of the snapshot that is being loaded, with Bytes
+	Bytes   int64  // of it; 0: none is being loaded
+	Applied uint64 // entries replayed
+	Target  uint64 // entries to replay
+	Index   uint64 // of the last entry replayed
+	HLC     Stamp  // its stamp
+}
+
+// tellEvery is how often progress is reported.
+const tellEvery = 200 * time.Millisecond

@@ -89,8 +89,8 @@ func (c fussyDeposit) Apply(s *fussyState, at swoosh.Stamp) {
 	s.Accounts.Put(c.Account, a)
 }
 
-// resting is a history whose log rests on a snapshot of entry 40: entries
-// before it were damaged.
+// resting is a history whose log rests on a snapshot of entry 40: it begins after
+// that.
 func resting(t *testing.T, last uint64) lived {
 	t.Helper()
 	l := live(t, 20)
@@ -104,8 +104,13 @@ func resting(t *testing.T, last uint64) lived {
 	l = lived{dir: crashed(t, l.dir)}
 	l.read(t, e)
 	closeEngine(t, e)
-	lose(t, l.dir, 30, 30)
-	mendLoss(t, l.dir)
+	if last == 40 {
+		removeLog(t, l.dir)
+		mendLoss(t, l.dir)
+		return l
+	}
+	lose(t, l.dir, 1, 40)
+	requireVerified(t, l.dir)
 	return l
 }
 

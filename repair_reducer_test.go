@@ -258,7 +258,7 @@ func TestKeyOfAnEntryThatARepairTookOut(t *testing.T) {
 	mendLoss(t, l.dir)
 	e := openVault(t, l.dir)
 	before := e.View()
-	_, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", IdempotencyKey: "key-15", Payload: deposit{Account: "a", Amount: 115, Note: "n"}})
+	_, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", IdempotencyKey: "key-9", Payload: deposit{Account: "a", Amount: 109, Note: "n"}})
 	require.True(t, swoosh.KeyExpired.Is(err), err)
 	require.Equal(t, before.Index(), e.View().Index())
 	closeEngine(t, e)

@@ -70,20 +70,24 @@ func requireGoesOn(t testing.TB, dir string, index uint64, hash swoosh.Hash) {
 	closeEngine(t, e)
 }
 
-// requireLoss wants an entry log.loss that names a range.
+// requireLoss wants the last entry to name a range as lost. If it does not follow
+// the range, it continues another entry than the range's last.
 func requireLoss(t testing.TB, l lived, dir string, from, to uint64) {
 	t.Helper()
 	wal, err := swoosh.OpenBadgerWAL(dir, vault(dir).Logger)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, wal.Close()) }()
 	_, last := wal.Bounds()
-	require.Equal(t, to+1, last)
-	for r, err := range wal.Read(to+1, to+1) {
+	var chain swoosh.Hash
+	if to+1 == last {
+		chain = l.chains[to-1]
+	}
+	for r, err := range wal.Read(last, last) {
 		require.NoError(t, err)
 		x, err := swoosh.DecodeEntry(r)
 		require.NoError(t, err)
 		require.Equal(t, "log.loss", x.Command)
-		require.Equal(t, fmt.Sprintf(`{"chain":"%s","from":%d,"to":%d}`, l.chains[to-1], from, to), string(x.Payload))
+		require.Equal(t, fmt.Sprintf(`{"chain":"%s","from":%d,"hub":"%s","to":%d}`, chain, from, l.chains[0], to), string(x.Payload))
 	}
 }
 
@@ -146,18 +150,18 @@ func TestRepairKeepsBatchesWhole(t *testing.T) {
 
 func TestRepairGoesOnFromASnapshot(t *testing.T) {
 	for name, tc := range map[string]struct {
-		snapshots    []uint64
-		damaged      uint64
-		first, index uint64 // of the mended log
-		from         uint64 // of the loss; 0: there is none
-		state        uint64
+		snapshots []uint64
+		damaged   uint64
+		base      uint64 // of the mended log
+		from, to  uint64 // of its last entry, which names what is lost
+		state     uint64
 	}{
-		"entries behind it come back": {[]uint64{20, 40}, 30, 41, 60, 0, 60},
-		"it is the last":              {[]uint64{20, 60}, 30, 61, 61, 61, 60},
-		"the damage lies behind it":   {[]uint64{20, 40}, 45, 1, 61, 45, 44},
-		"damage before both":          {[]uint64{20, 40}, 10, 21, 60, 0, 60},
-		"only the last entry is gone": {[]uint64{20, 60}, 60, 61, 61, 61, 60},
-		"the oldest that goes as far": {[]uint64{30, 35, 40}, 25, 31, 60, 0, 60},
+		"entries behind it come back": {[]uint64{20, 40}, 30, 40, 30, 30, 60},
+		"it is the last":              {[]uint64{20, 60}, 30, 60, 30, 30, 60},
+		"the damage lies behind it":   {[]uint64{20, 40}, 45, 0, 45, 60, 44},
+		"damage before both":          {[]uint64{20, 40}, 10, 20, 10, 10, 60},
+		"only the last entry is gone": {[]uint64{20, 60}, 60, 60, 61, 60, 60},
+		"the oldest that goes as far": {[]uint64{30, 35, 40}, 25, 30, 25, 25, 60},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			t.Parallel()
@@ -165,14 +169,11 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 			lose(t, l.dir, tc.damaged, tc.damaged)
 			mendLoss(t, l.dir)
 			report := requireVerified(t, l.dir)
-			require.Equal(t, tc.first, report.First)
-			if tc.first > 1 {
-				require.Equal(t, tc.first-1, report.Base)
-			}
-			if tc.from > 0 {
-				requireLoss(t, l, l.dir, tc.from, 60)
-			}
-			requireGoesOn(t, l.dir, tc.index, l.hash(tc.state))
+			require.Equal(t, uint64(1), report.First)
+			require.Equal(t, uint64(61), report.Last)
+			require.Equal(t, tc.base, report.Base)
+			requireLoss(t, l, l.dir, tc.from, tc.to)
+			requireGoesOn(t, l.dir, 61, l.hash(tc.state))
 			old := 0
 			for _, err := range repair.ReadLog(filepath.Join(l.dir, "lost", "log-1"), 0) {
 				if err != nil {
@@ -182,6 +183,58 @@ func TestRepairGoesOnFromASnapshot(t *testing.T) {
 				}
 			}
 			require.Equal(t, 59, old, "the old log can still be read")
+		})
+	}
+}
+
+// TestALossCostsThoseEntriesAlone: what is before and after a lost entry is
+// there, with its states and its keys, as far as a snapshot carries them.
+func TestALossCostsThoseEntriesAlone(t *testing.T) {
+	l := live(t, 60, 20, 40)
+	lose(t, l.dir, 30, 30)
+	mendLoss(t, l.dir)
+	for name, keys := range map[string]bool{"with the saved keys": true, "with keys made from the log": false} {
+		t.Run("D6/"+name, func(t *testing.T) {
+			dir := crashed(t, l.dir)
+			if !keys {
+				saved, err := filepath.Glob(filepath.Join(dir, "snapshots", "keys-*"))
+				require.NoError(t, err)
+				for _, name := range saved {
+					require.NoError(t, os.Remove(name))
+				}
+			}
+			e := openVault(t, dir)
+			for r, err := range e.Records(1, 60) {
+				require.NoError(t, err)
+				require.NotEqual(t, uint64(30), r.Index)
+				require.Equal(t, l.lines[r.Index-1], string(r.AppendJSON(nil)))
+			}
+			for _, i := range []uint64{10, 29, 40, 45} {
+				v, err := e.ViewAt(t.Context(), i)
+				require.NoError(t, err)
+				require.Equal(t, l.hash(i), v.StateHash())
+			}
+			for i := uint64(30); i < 40; i++ {
+				_, err := e.ViewAt(t.Context(), i)
+				require.True(t, swoosh.Compacted.Is(err) || l.entries[i-1].BatchEnd() > i, "%d: %v", i, err)
+			}
+			before := e.View()
+			for i := 26; i < 40; i++ {
+				if l.entries[i].IdempotencyKey == "" {
+					continue
+				}
+				x := l.entries[i]
+				r, err := e.Submit(t.Context(), swoosh.Request{Command: x.Command, IdempotencyKey: x.IdempotencyKey, KeySince: l.entries[i-1].HLC, Payload: x.Payload})
+				if i == 29 { // Its first answer is lost.
+					require.True(t, swoosh.KeyExpired.Is(err), err)
+				} else {
+					require.NoError(t, err)
+					require.True(t, r.Duplicate)
+				}
+			}
+			require.Equal(t, before.Index(), e.View().Index())
+			closeEngine(t, e)
+			requireVerified(t, dir)
 		})
 	}
 }
@@ -237,8 +290,8 @@ func TestRepairOfForgedEntries(t *testing.T) {
 	}{
 		"its state differs":          {45, `"amount":144`, `"amount":944`, nil, 44, 61},
 		"only its successor tells":   {45, `"key-44"`, `"key-99"`, nil, 45, 61},
-		"a snapshot of it tells":     {45, `"key-44"`, `"key-99"`, []uint64{45}, 60, 60},
-		"a snapshot behind it helps": {45, `"amount":144`, `"amount":944`, []uint64{50}, 60, 60},
+		"a snapshot of it tells":     {45, `"key-44"`, `"key-99"`, []uint64{45}, 60, 61},
+		"a snapshot behind it helps": {45, `"amount":144`, `"amount":944`, []uint64{50}, 60, 61},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			l := live(t, 60, tc.snapshots...)
@@ -275,7 +328,7 @@ func TestRepairOfADamagedImport(t *testing.T) {
 		last      uint64
 	}{
 		"nothing holds what it did": {[]uint64{20}, 29, 61},
-		"a snapshot holds it":       {[]uint64{20, 40}, 60, 60},
+		"a snapshot holds it":       {[]uint64{20, 40}, 60, 61},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
 			l := liveWith(t, 30, 60, tc.snapshots...)
@@ -346,7 +399,7 @@ func TestDamagedBaseIsRefused(t *testing.T) {
 		require.ErrorContains(t, refusal(t, l.dir), "restore it from a backup")
 	}
 	require.NoError(t, os.WriteFile(base, good, 0o600))
-	requireGoesOn(t, l.dir, 60, l.hash(60))
+	requireGoesOn(t, l.dir, 61, l.hash(60))
 }
 
 func TestRepairOfASoundDirectory(t *testing.T) {

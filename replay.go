@@ -21,6 +21,7 @@ type Replay struct {
 	state  *state
 	last   *Entry            // that was reduced; nil: none since the state was loaded
 	window *keywindow.Window // nil: not loaded, or of no interest
+	whole  bool              // whether it has the keys of all entries
 
 	progress func(Progress) // called as run goes on
 	saved    uint64         // the entry that run began after
@@ -116,6 +117,7 @@ func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 		return known, p.r.misfit(foreign)
 	case err == nil:
 		p.window, err = p.r.savedKeys(index)
+		p.whole = true
 	}
 	return known, err
 }
@@ -224,6 +226,8 @@ func (r *recovery) fits(s *state) error {
 	switch {
 	case s.index > r.last:
 		lost.Index, lost.Detail = r.last+1, fmt.Sprintf("the log ends before it, but there is a snapshot of entry %d: entries %d to %d are missing", s.index, r.last+1, s.index)
+	case errors.Is(err, errNoEntry):
+		return nil // It is accepted as lost; the next entry's chain continues the snapshot's.
 	case err != nil:
 		lost.Detail = err.Error()
 	case rec.Chain != s.chain:
@@ -272,13 +276,6 @@ const checkEvery = 4096
 
 func (r *recovery) from(s *state) *Replay {
 	return &Replay{r: r, state: s, progress: func(Progress) {}}
-}
-
-func (p *Replay) loadKeys() (err error) {
-	if p.window == nil {
-		p.window, err = p.r.keysAt(p.state.index, p.state.stamp)
-	}
-	return err
 }
 
 // run replays the entries up to an index. The state hash is held against the

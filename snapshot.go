@@ -157,20 +157,6 @@ func writeSnapshot(f SnapshotFile, s *state, by fingerprint) (int64, error) {
 	return count.N, err
 }
 
-// Progress is how far a boot has come: through a snapshot at first, then through
-// the entries after it.
-type Progress struct {
-	Read    int64  // bytes of the snapshot that is being loaded, with Bytes
-	Bytes   int64  // of it; 0: none is being loaded
-	Applied uint64 // entries replayed
-	Target  uint64 // entries to replay
-	Index   uint64 // of the last entry replayed
-	HLC     Stamp  // its stamp
-}
-
-// tellEvery is how often progress is reported.
-const tellEvery = 200 * time.Millisecond
-
 // loading reports how far a snapshot has been read.
 type loading struct {
 	io.Reader
@@ -377,6 +363,23 @@ type brokenFile struct {
 }
 
 func (f *brokenFile) Error() string { return fmt.Sprintf("%s is damaged: %v", f.name, f.why) }
+
+// stopAtDamage leaves a damaged file where it is.
+func stopAtDamage(f *brokenFile) error {
+	return &DamageError{Detail: f.Error(), Next: "serve sets it aside and rebuilds what it held"}
+}
+
+// foreignSnapshot is a snapshot that is sound, but of domains that were changed
+// since.
+type foreignSnapshot struct {
+	index uint64
+	why   error
+	lacks []string // domains that it has a state of and these parts are not
+}
+
+func (f *foreignSnapshot) Error() string {
+	return fmt.Sprintf("snapshot %d does not fit the domains: %v", f.index, f.why)
+}
 
 // has reports whether a store has a file, also one that cannot be opened.
 func has(store SnapshotStore, name string) bool {

@@ -72,7 +72,7 @@ func TestVerifyNamesTheFirstThingThatIsWrong(t *testing.T) {
 		"entry's state": {func(t *testing.T, dir string) {
 			forge(t, dir, 25, `"amount":124`, `"amount":924`, &settled.chains[23])
 		}, 25, "the state differs"},
-		"missing entry":     {func(t *testing.T, dir string) { lose(t, dir, 25, 25) }, 25, "entries 25 to 25 are missing"},
+		"missing entry":     {func(t *testing.T, dir string) { lose(t, dir, 25, 25) }, 25, "entries 25 to 25 cannot be read"},
 		"entry's structure": {func(t *testing.T, dir string) { forge(t, dir, 25, `"index":25`, `"indices":25`, nil) }, 25, "cannot be read"},
 	} {
 		t.Run("D3/"+name, func(t *testing.T) {

@@ -159,8 +159,9 @@ func (e *Entry) isEngines() bool {
 }
 
 // loss is the payload of log.loss. It names the only gap that a log may have:
-// entries that are accepted as lost. If it follows them their effects are lost too;
-// if it comes later, a snapshot has their effects.
+// entries that are accepted as lost. If it follows them their effects are lost too,
+// and a gap that reaches further back is accepted with them; if it comes later, a
+// snapshot has their effects.
 type loss struct {
 	Chain Hash   `json:"chain"`        // of entry To; the loss entry continues it
 	From  uint64 `json:"from"`         // To+1 if a snapshot holds the effects of all missing entries
@@ -170,6 +171,16 @@ type loss struct {
 
 func decodeLoss(x *Entry) (p loss, err error) {
 	return p, fieldsError(canon.Of[loss]().Decode(x.Payload, &p, canon.Full))
+}
+
+// losesFrom reports whether e names all entries from an index to itself as lost,
+// with what they did.
+func (e *Entry) losesFrom(index uint64) bool {
+	if e.Command != LossCommand {
+		return false
+	}
+	lost, err := decodeLoss(e)
+	return err == nil && lost.From <= index
 }
 
 // Follow decodes a record and checks that it lawfully follows the entry of an

@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/record"
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 // logRecords returns n records from an index on, each with size bytes of JSON and
@@ -230,6 +233,26 @@ func TestBadgerLog(t *testing.T) {
 		require.Len(t, readAll(t, w, 1, 9), 3)
 		require.NoError(t, w.Close())
 	})
+}
+
+// TestNothingIsLeftOut of the log on disk but entries that are accepted as lost:
+// others that are missing from both copies are damage.
+func TestNothingIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	w := openBadger(t, dir)
+	require.NoError(t, w.Append(logRecords(1, 3, 10)))
+	require.NoError(t, w.Append(logRecords(7, 3, 10)))
+	for range 2 {
+		require.Len(t, readAll(t, w, 1, 9), 6)
+		require.NoError(t, w.Close())
+		w = openBadger(t, dir)
+	}
+	require.NoError(t, w.Close())
+	testrun.Rewrite(t, dir, func(all []record.Record) []record.Record { return slices.Delete(all, 7, 8) })
+	_, err := OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
+	var d *DamageError
+	require.ErrorAs(t, err, &d)
+	require.Equal(t, uint64(8), d.Index)
 }
 
 // TestSeal: a record has the JSON of its entry, and continues the chain of the

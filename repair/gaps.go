@@ -19,10 +19,10 @@ type span struct {
 func (s span) String() string { return fmt.Sprintf("%d to %d", s.From, s.To) }
 
 // gaps finds the entries that are missing between the records of a log, and those
-// that its log.loss entries name.
+// that its log.loss entries name. A log.loss right after a gap accepts it.
 type gaps struct {
-	missing []span
-	inside  uint64 // the last missing entry whose successor is no log.loss: no replay gets across
+	missing []span // before other entries
+	inside  uint64 // the last missing entry that a replay must begin after; a snapshot has what it did
 	named   []span
 	next    uint64 // the index that is due; 0 before the first record
 }
@@ -34,9 +34,12 @@ func (g *gaps) pass(r swoosh.Record) {
 		g.named = append(g.named, loss)
 	}
 	if g.next > 0 && r.Index > g.next {
-		g.missing = append(g.missing, span{g.next, r.Index - 1})
-		if !isLoss {
-			g.inside = r.Index - 1
+		gap := span{g.next, r.Index - 1}
+		switch {
+		case !isLoss || loss.To != gap.To:
+			g.missing, g.inside = append(g.missing, gap), gap.To
+		case loss.From > gap.From:
+			g.inside = loss.From - 1 // A snapshot holds what the entries before did.
 		}
 	}
 	g.next = r.Index + 1

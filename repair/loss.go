@@ -135,16 +135,14 @@ func (s *site) losses(c *rescue) (own []swoosh.Record, err error) {
 	return own, nil
 }
 
-// sealEnd returns the entry that names what is lost at the end of the log.
+// sealEnd returns the entry that follows what is lost at the end of the log. It
+// names what no snapshot holds.
 func (c *rescue) sealEnd(node string) swoosh.Record {
-	from, chain := c.trail.index+1, c.chain
+	chain := c.chain
 	if c.trail.index == c.to { // A snapshot holds it all, and says what continues it.
 		chain = c.end.View().Chain()
 	}
-	if c.kept > 0 {
-		from = min(from, c.kept+1)
-	}
-	return c.end.SealLoss(node, from, c.to, chain)
+	return c.end.SealLoss(node, c.trail.index+1, c.to, chain)
 }
 
 // nameGap appends an entry that names a gap to those before it.

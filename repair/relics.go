@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"iter"
 	"math"
+	"slices"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -175,7 +176,7 @@ func (l *relics) walk(a *anchor) *trail {
 // step goes on to a record if it is the next one and nothing speaks against it.
 func (l *relics) step(at *cursor, rec swoosh.Record, whole *uint64) bool {
 	x, err := swoosh.Follow(at.index, at.chain, rec)
-	if proof, ok := l.proof[rec.Index]; err != nil || ok && proof != rec.Chain {
+	if err != nil || l.contradicts(rec) {
 		return false
 	}
 	*at = cursor{rec.Index, rec.Chain}
@@ -183,6 +184,17 @@ func (l *relics) step(at *cursor, rec swoosh.Record, whole *uint64) bool {
 		*whole = rec.Index
 	}
 	return true
+}
+
+// contradicts reports whether an entry had another chain.
+func (l *relics) contradicts(rec swoosh.Record) bool {
+	proof, ok := l.proof[rec.Index]
+	return ok && proof != rec.Chain
+}
+
+// doubts reports whether an entry had another chain, or no replay gets across it.
+func (l *relics) doubts(rec swoosh.Record) bool {
+	return l.contradicts(rec) || slices.ContainsFunc(l.anchors, func(a *anchor) bool { return a.limit+1 == rec.Index })
 }
 
 // best is the trail that comes furthest; of those that come as far, the one that

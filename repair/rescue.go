@@ -30,7 +30,7 @@ func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue
 	base, _ := p.Base()
 	for {
 		t := l.best()
-		c := &rescue{relics: l, trail: t, log: splice(l.log, t)}
+		c := &rescue{relics: l, trail: t, log: splice(l, t)}
 		start := l.start(t, base)
 		if start.foreign != nil {
 			c.differs = start.foreign
@@ -88,12 +88,13 @@ func (s *site) replayTrail(ctx context.Context, p *swoosh.Replay, start swoosh.V
 // spliced is the mended log: what can be read before the anchor, and the trail.
 type spliced struct {
 	swoosh.WAL
+	relics      *relics
 	trail       *trail
 	first, last uint64
 }
 
-func splice(log swoosh.WAL, p *trail) *spliced {
-	s := &spliced{WAL: log, trail: p}
+func splice(l *relics, p *trail) *spliced {
+	s := &spliced{WAL: l.log, relics: l, trail: p}
 	for rec := range s.Read(0, math.MaxUint64) {
 		s.first, s.last = rec.Index, p.index
 		break
@@ -123,8 +124,8 @@ func (s *spliced) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 }
 
 // before returns what can be read up to the anchor, and whether it is kept: of two
-// entries that do not follow each other neither is, and the anchor's own is if it
-// has the anchor's chain.
+// entries that do not follow each other neither is, nor is one that something
+// speaks against. The anchor's own is if it has the anchor's chain.
 func (s *spliced) before(from, to uint64) iter.Seq2[swoosh.Record, bool] {
 	anchor := s.trail.view
 	return func(yield func(swoosh.Record, bool) bool) {
@@ -139,7 +140,7 @@ func (s *spliced) before(from, to uint64) iter.Seq2[swoosh.Record, bool] {
 			if held.Index > 0 && !yield(held, kept && follows) {
 				return
 			}
-			held, kept = rec, follows && (rec.Index != anchor.Index() || rec.Chain == anchor.Chain())
+			held, kept = rec, follows && !s.relics.doubts(rec) && (rec.Index != anchor.Index() || rec.Chain == anchor.Chain())
 		}
 		if held.Index > 0 {
 			yield(held, kept)

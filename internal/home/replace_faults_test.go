@@ -1,6 +1,7 @@
 package home
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
@@ -77,10 +79,10 @@ func TestReplacementRefusesWhatItCannotMove(t *testing.T) {
 
 func TestPrepareNeedsRoomForACopy(t *testing.T) {
 	m, h, _ := replaceable(t)
-	m.SetFree(64<<20 + 6)
+	m.SetFree(badgerlog.RoomBytes + 6)
 	_, err := h.Prepare("log")
-	require.ErrorContains(t, err, "67108871 bytes are needed in /d, 67108870 are free")
-	m.SetFree(64<<20 + 7)
+	require.ErrorContains(t, err, fmt.Sprintf("%d bytes are needed in /d, %d are free", badgerlog.RoomBytes+7, badgerlog.RoomBytes+6))
+	m.SetFree(badgerlog.RoomBytes + 7)
 	_, err = h.Prepare("log")
 	require.NoError(t, err)
 }

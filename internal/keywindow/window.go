@@ -41,7 +41,7 @@ type ring struct {
 	chunks []*chunk // oldest first
 	head   int      // first record in chunks[0]
 	len    int
-	since  Stamp // of the newest key dropped; zero: none
+	since  Stamp // up to which keys are not all in it; zero: it has all
 }
 
 // chunk is a part of a ring. Records in it never change, so a View may be read
@@ -80,6 +80,13 @@ func (w *Window) Find(key string) (index uint64, ok bool) {
 // window. It is false for the zero stamp.
 func (w *Window) Expired(keySince Stamp) bool {
 	return keySince != Stamp{} && w.since.compare(keySince) > 0
+}
+
+// Miss says that keys of entries before a stamp are unknown.
+func (w *Window) Miss(before Stamp) {
+	if w.since.compare(before) < 0 {
+		w.since = before
+	}
 }
 
 // Add adds the key of the entry index, whose stamp is at. key is "" if the
@@ -124,7 +131,7 @@ func (w *Window) Expire(now Stamp) {
 func (w *Window) drop(node string) {
 	r := w.chunks[0][w.head]
 	delete(w.byKey, r.key)
-	w.since = Stamp{r.wallMS, r.counter, node}
+	w.Miss(Stamp{r.wallMS, r.counter, node})
 	w.len--
 	if w.head++; w.head == len(chunk{}) {
 		w.chunks, w.head = w.chunks[1:], 0
@@ -137,6 +144,7 @@ func (w *Window) View() View { return View{w.ring} }
 // View is a window at one moment. It is immutable and safe for concurrent use.
 type View struct{ ring }
 
-// Since returns the stamp of the newest key dropped, where the window begins,
-// or zero if it holds the keys of all entries.
+// Since returns the stamp where the window begins: that of the newest key
+// dropped, or one before which keys are unknown. It is zero if the window holds
+// the keys of all entries.
 func (r ring) Since() Stamp { return r.since }
