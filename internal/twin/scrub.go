@@ -107,6 +107,9 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 	}
 	flushed := b.Flushed() // Before the tables are listed, since Badger may flush more meanwhile.
 	tables, err := b.Tables()
+	if errors.Is(err, badgerlog.ErrClosed) {
+		return nil // It is built anew.
+	}
 	if err != nil {
 		return err
 	}
