@@ -69,7 +69,7 @@ func twoFaults(t *testing.T, from, dir string, random *rand.Rand, together bool)
 		files[f.kind] = append(files[f.kind], f)
 	}
 	table := files["Badger: table"][random.IntN(len(files["Badger: table"]))]
-	bit := random.IntN(len(table.text) * 8 * 9 / 10) // The index is at the end.
+	bit := random.IntN(len(table.text) * 8 * 8 / 10) // The index is at the end, and before it what only a raw file has.
 	hit(t, filepath.Join(dir, table.name), fault{do: func(text []byte) []byte {
 		text[bit/8] ^= 1 << (bit % 8)
 		return text

@@ -105,6 +105,9 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 	}
 	flushed := b.Flushed() // Before the tables are listed, since there may be more meanwhile.
 	tables, err := b.Tables()
+	if errors.Is(err, badgerlog.ErrClosed) {
+		return nil // It is built anew.
+	}
 	if err != nil {
 		return err
 	}
