@@ -19,10 +19,14 @@
 // to the one before. After the group, run forks the state once, which is cheap
 // because tables are copied on write.
 //
-// A second goroutine, commit, appends the group to the log in one synced
-// transaction, writes the mark, publishes the fork to readers, and answers the
-// callers. Meanwhile run reduces the next group: whatever arrived while this one
-// was synced. No timer makes a group.
+// A second goroutine appends the group to the log, which is one write to the
+// journal and one sync, publishes the fork to readers, and answers the callers.
+// Meanwhile run reduces the next group: whatever arrived while this one was synced.
+// If nothing else is queued, run appends the group itself. No timer makes a group.
+//
+// The log is kept twice. Badger, which answers by index, follows the journal on a
+// goroutine of its own, so nothing of Badger's delays an answer. Either copy heals
+// the other (package internal/twin).
 //
 // Refused commands are not entries. An answer, even a refusal, waits until what
 // it is based on is durable.
@@ -30,8 +34,9 @@
 // # Boot
 //
 // [Open] loads the newest good snapshot and replays the log after it with the
-// reducer of live traffic, checking every link of the chain. Verification and
-// [Engine.ViewAt] do the same.
+// reducer of live traffic, checking every link of the chain; entries are read and
+// decoded ahead on all processors. Rows of a snapshot are hashed as bytes, and
+// decoded when they are first read. Verification and [Engine.ViewAt] do the same.
 //
 // # Domains
 //

@@ -16,8 +16,8 @@ func newVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify DIR [--json]", Short: "Check a directory: every entry, its chain and its state hash",
 		Long: `Replays the whole log and holds every entry's chain and state hash, every
-snapshot and the mark against it. It mends and moves nothing, and refuses a
-directory that a server is using. Damage ends it with exit code 3, naming the
+snapshot and both copies of the log against it. It mends and moves nothing, and refuses
+a directory that a server is using. Damage ends it with exit code 3, naming the
 first entry that is wrong and what differs.`,
 		Args: takes("DIR"), ValidArgsFunction: completeDirectory,
 	}

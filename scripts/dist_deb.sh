@@ -126,7 +126,7 @@ is "the unit after removing" "$(systemctl is-active swoosh)" inactive
 rm /etc/swoosh/tokens
 dpkg -P swoosh | grep -F /var/lib/swoosh || fail "purging does not say that the data is kept"
 is "what is left in /etc" "$(find /etc -path '*swoosh*' ! -path '*.service.d*')" ""
-[ -e /var/lib/swoosh/mark ] || fail "purging takes the data away"
+[ -e /var/lib/swoosh/journal ] || fail "purging takes the data away"
 dpkg -i "$deb" >/dev/null
 answers "after a new installation"
 

@@ -235,7 +235,8 @@ func (l *Log) scrubSpans(spans []span, flushed uint64) (wrong, err error) {
 }
 
 // Check holds all of both copies against each other, heals nothing, and returns
-// what is wrong with one of them; empty: nothing.
+// what is wrong with one of them; empty: nothing. It is not wrong that the second
+// copy ends before the journal: a power cut may take its end.
 func (l *Log) Check(ctx context.Context) (fault string, err error) {
 	if all := l.Faults(); len(all) > 0 {
 		return all[0], nil
@@ -269,9 +270,19 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 	}
 	wrong, err := l.scrubSpans(spans, flushed)
 	if err == nil && wrong == nil {
-		wrong, err = l.compare(l.fromSecond, flushed+1, l.last.Load())
+		wrong, err = l.compare(l.fromSecond, flushed+1, l.secondLast())
 	}
 	return errText(wrong), err
+}
+
+// secondLast returns the last entry that the second copy has.
+func (l *Log) secondLast() uint64 {
+	last := l.indexed.Load()
+	if tail := l.newest.Load(); tail != nil {
+		_, end := tail.Bounds()
+		last = max(last, end)
+	}
+	return last
 }
 
 // lackingEnds says which entries before its first and after its last one the
