@@ -233,7 +233,7 @@ func TestOpenRefuses(t *testing.T) {
 		r.stop()
 		require.NoError(t, os.WriteFile(filepath.Join(r.o.Dir, "letter.txt"), nil, 0o600))
 		require.NoError(t, open(r.o.Dir, nil))
-		for _, name := range []string{"journal", "log"} {
+		for _, name := range []string{"journal", "log", "newest"} {
 			require.NoError(t, os.RemoveAll(filepath.Join(r.o.Dir, name)))
 			require.NoError(t, open(r.o.Dir, nil), "either copy of the log tells")
 		}

@@ -267,7 +267,7 @@ func TestRepairWithoutALog(t *testing.T) {
 
 // removeLog removes both copies of a log.
 func removeLog(t *testing.T, dir string) {
-	for _, name := range []string{"journal", "log"} {
+	for _, name := range []string{"journal", "log", "newest"} {
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
 	}
 }

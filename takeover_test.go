@@ -3,6 +3,7 @@ package swoosh_test
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,7 +18,7 @@ import (
 // copy of the log, the mark, and the newest files once more.
 func ofBefore(t *testing.T, dir string, index uint64, chain, hash swoosh.Hash) {
 	t.Helper()
-	require.NoError(t, os.RemoveAll(filepath.Join(dir, "journal")))
+	require.NoError(t, errors.Join(os.RemoveAll(filepath.Join(dir, "journal")), os.RemoveAll(filepath.Join(dir, "newest"))))
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "unclean"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "unclean", "00001.mem"), []byte("entries"), 0o600))
 	slot := make([]byte, 512-sha256.Size)

@@ -167,7 +167,7 @@ func damagedDirectory(t *testing.T) string {
 // removeLog removes both copies of a log.
 func removeLog(t *testing.T, dir string) {
 	t.Helper()
-	for _, name := range []string{"journal", "log"} {
+	for _, name := range []string{"journal", "log", "newest"} {
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
 	}
 }

@@ -88,7 +88,7 @@ func (b *breaker) damage() {
 		b.say("cut %s", name)
 	case 4:
 		if b.IntN(3) == 0 {
-			name = filepath.Join(b.dir, []string{"journal", "log", "snapshots", "lost"}[b.IntN(4)])
+			name = filepath.Join(b.dir, []string{"journal", "log", "newest", "snapshots", "lost"}[b.IntN(5)])
 		}
 		require.NoError(b, os.RemoveAll(name))
 		b.say("remove %s", name)

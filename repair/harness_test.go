@@ -243,7 +243,7 @@ func tree(t testing.TB, dir string) map[string]string {
 var logName, journalName = regexp.MustCompile(`^log$|^lost/log-\d+$`), regexp.MustCompile(`^journal$|^lost/log-\d+-journal$`)
 
 // copies are the folders of a log's copies.
-var copies = []string{"journal", "log"}
+var copies = []string{"journal", "log", "newest"}
 
 func removeLog(t testing.TB, dir string) {
 	t.Helper()

@@ -27,7 +27,7 @@ func Rewrite(t testing.TB, dir string, change func([]record.Record) []record.Rec
 		all = append(all, r)
 	}
 	require.NoError(t, old.Close())
-	for _, name := range []string{twin.JournalDir, twin.BadgerDir} {
+	for _, name := range []string{twin.JournalDir, twin.BadgerDir, twin.NewestDir} {
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
 	}
 	fresh, err := twin.Open(dir, o)
