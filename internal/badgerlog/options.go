@@ -12,7 +12,7 @@ import (
 const (
 	// TableBytes is how many bytes of values a table has, or a little more: a new
 	// one is begun when a table has as many.
-	TableBytes = 8 << 20
+	TableBytes = 16 << 20
 
 	// BlockValueBytes is the largest value that fits in a block of a table
 	// together with its key and checksum. A larger value gets its own block,
