@@ -104,7 +104,7 @@ func (b *builder) add(v Value) {
 	if b.table == nil {
 		o := badgerOptions(b.dir)
 		b.table = badgertable.NewTableBuilder(badgertable.Options{
-			TableSize:          TableBytes,
+			TableSize:          TableBytes / 2, // The builder takes twice as much memory at once.
 			BlockSize:          o.BlockSize,
 			BloomFalsePositive: o.BloomFalsePositive,
 			Compression:        o.Compression,

@@ -27,7 +27,7 @@ type change struct {
 // do makes the change: values take the place of the tables whose IDs are in gone.
 // If none is, they come after all others. An error leaves the old tables.
 func (c *change) do(gone []uint64, version uint64, values iter.Seq2[Value, error]) error {
-	c.now = slices.DeleteFunc(slices.Clone(c.old), func(t Table) bool { return slices.Contains(gone, t.ID) })
+	c.now = c.stay(gone)
 	b := &builder{fs: c.fs, dir: c.dir, version: version, beside: c.now, next: nextID(c.old, gone)}
 	if n := len(c.old); n > 0 && len(gone) == 0 {
 		b.last, b.beside = c.old[n-1].Last, nil
@@ -52,6 +52,11 @@ func (c *change) do(gone []uint64, version uint64, values iter.Seq2[Value, error
 		return errors.Join(err, c.undo())
 	}
 	return nil
+}
+
+// stay returns the old tables that are not gone.
+func (c *change) stay(gone []uint64) []Table {
+	return slices.DeleteFunc(slices.Clone(c.old), func(t Table) bool { return slices.Contains(gone, t.ID) })
 }
 
 // nextID returns an ID that no table has had. Tables that are gone and damaged are
@@ -140,13 +145,8 @@ func (l *Log) change(gone []uint64, version uint64, values iter.Seq2[Value, erro
 	}
 	defer v.readers.Done()
 	c := &change{fs: l.fs, dir: l.dir, old: v.tables}
-	for _, t := range v.tables { // Badger would end the process on damage.
-		if slices.Contains(gone, t.ID) {
-			continue
-		}
-		if _, err := describe(l.nameOf(t.ID)); err != nil {
-			return nil, tableError(l.nameOf(t.ID), t.ID, err)
-		}
+	if _, err := describeAll(l.dir, idsOf(c.stay(gone))); err != nil { // Badger would end the process on damage.
+		return nil, err
 	}
 	if err := c.do(gone, version, values); err != nil {
 		return nil, err

@@ -46,9 +46,10 @@ func tableError(name string, id uint64, err error) error {
 // leaves the table out. If some are damaged, the *Damage has them all.
 func describeAll(dir string, ids []uint64) (all []Table, err error) {
 	var harm Damage
+	var file tableFile
 	for _, id := range ids {
 		name := badgertable.NewFilename(id, dir)
-		t, err := describe(name)
+		t, err := file.describe(name)
 		if err != nil {
 			var d *Damage
 			if err := tableError(name, id, err); !errors.As(err, &d) {
@@ -77,9 +78,9 @@ func describeAll(dir string, ids []uint64) (all []Table, err error) {
 
 // checkAccess opens every file as Badger will later, because Badger's own
 // errors do not say whether access failed.
-func checkAccess(dir string, names []string, flag int) error {
+func checkAccess(dir string, names []string) error {
 	for _, n := range names {
-		f, err := os.OpenFile(filepath.Join(dir, n), flag, 0)
+		f, err := os.OpenFile(filepath.Join(dir, n), os.O_RDWR, 0)
 		if err != nil {
 			return err
 		}

@@ -60,11 +60,13 @@ type description struct {
 	more  bool  // it has more than values
 }
 
-// describe describes a table file. It checks what Badger reads when it opens a
-// table: the index and the last block.
-func describe(name string) (d description, err error) {
-	t, err := openTable(name)
-	if err != nil {
+// describe describes a table file.
+func describe(name string) (description, error) { return new(tableFile).describe(name) }
+
+// describe is the function describe, for many files. It checks what Badger reads
+// when it opens a table: the index and the last block.
+func (t *tableFile) describe(name string) (d description, err error) {
+	if err := t.open(name); err != nil {
 		return d, err
 	}
 	defer t.Close() // It was only read.

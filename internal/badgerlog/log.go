@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -44,6 +45,7 @@ type Log struct {
 	fs     durable.FS
 	log    *slog.Logger
 	unlock func() error // of the directory
+	read   atomic.Int64 // bytes that reads have touched since the tables were paged out
 
 	changing sync.Mutex     // held by a change and by Close
 	leaving  sync.WaitGroup // views that are closed when their readers are done
@@ -105,7 +107,7 @@ func (l *Log) open(disk Disk) error {
 		return err
 	}
 	l.view = &view{db: db, tables: tables}
-	l.pageOut()
+	l.touched(len(tables) * blockBytes)
 	return nil
 }
 
@@ -132,7 +134,7 @@ func (l *Log) swap(v *view) {
 		if err := old.db.Close(); err != nil {
 			l.log.Warn("tables of the log that are not in use any more do not close", "why", err)
 		}
-		l.pageOut()
+		l.touched(len(v.tables) * blockBytes)
 	})
 }
 

@@ -10,15 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pageOutBytes is how many bytes of values are read before the tables are paged
-// out again.
+// pageOutBytes is how many bytes are read before the tables are paged out again.
 const pageOutBytes = 16 << 20
 
-// pageOut removes the log's tables from resident memory, where they stay whole
-// after Badger has written or checked them. They can still be read, from the
-// disk. The advice changes no content, so Badger may unmap a table meanwhile. A
-// kernel without this advice (Linux before 5.4) keeps the tables resident until
-// it needs the memory.
+// touched pages the tables out once enough has been read of them.
+func (l *Log) touched(bytes int) {
+	if n := l.read.Add(int64(bytes)); n >= pageOutBytes && l.read.CompareAndSwap(n, 0) {
+		l.pageOut()
+	}
+}
+
+// pageOut removes the log's tables from resident memory, where what has been read
+// of them stays. They can still be read, from the disk. The advice changes no
+// content, so Badger may unmap a table meanwhile. A kernel without this advice
+// (Linux before 5.4) keeps the tables resident until it needs the memory.
 func (l *Log) pageOut() {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {

@@ -35,17 +35,14 @@ func (l *Log) Read(from, version uint64) iter.Seq2[Value, error] {
 		if err == nil {
 			err = c.seekBefore(from)
 		}
-		read := 0
+		l.touched(blockBytes)
 		for err == nil {
 			var v Value
 			var ok bool
 			if v, ok, err = c.value(); err == nil && (!ok || !yield(v, nil)) {
 				return
 			}
-			if read += len(v.Bytes); read >= pageOutBytes {
-				read = 0
-				l.pageOut()
-			}
+			l.touched(len(v.Bytes))
 			if err == nil {
 				err = c.next()
 			}

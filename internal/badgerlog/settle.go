@@ -101,7 +101,7 @@ func checkOfBadger(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkAccess(dir, names, os.O_RDWR); err != nil {
+	if err := checkAccess(dir, names); err != nil {
 		return err
 	}
 	if err := checkKeyRegistry(filepath.Join(dir, badger.KeyRegistryFileName)); err != nil {

@@ -58,15 +58,25 @@ type tableFile struct {
 }
 
 func openTable(name string) (*tableFile, error) {
+	t := new(tableFile)
+	return t, t.open(name)
+}
+
+// open opens a file after the one before is closed, and keeps the buffers.
+func (t *tableFile) open(name string) error {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return errors.Join(err, f.Close())
 	}
-	return &tableFile{f: f, size: info.Size(), buf: make([]byte, 0, tableReadBytes)}, nil
+	if t.buf == nil {
+		t.buf = make([]byte, 0, tableReadBytes)
+	}
+	t.f, t.size, t.at, t.buf = f, info.Size(), 0, t.buf[:0]
+	return nil
 }
 
 func (t *tableFile) Close() error { return t.f.Close() }

@@ -68,3 +68,10 @@ func (l *Log) Flushed() (version uint64) {
 	}
 	return version
 }
+
+func idsOf(tables []Table) (ids []uint64) {
+	for _, t := range tables {
+		ids = append(ids, t.ID)
+	}
+	return ids
+}
