@@ -93,6 +93,20 @@ func (c fussyDeposit) Apply(s *fussyState, at swoosh.Stamp) {
 // that.
 func resting(t *testing.T, last uint64) lived {
 	t.Helper()
+	l := lived40(t, last)
+	if last == 40 {
+		removeLog(t, l.dir)
+		mendLoss(t, l.dir)
+		return l
+	}
+	lose(t, l.dir, 1, 40)
+	requireVerified(t, l.dir)
+	return l
+}
+
+// lived40 is a history with an import and a snapshot of entry 40.
+func lived40(t *testing.T, last uint64) lived {
+	t.Helper()
 	l := live(t, 20)
 	e := openVault(t, l.dir)
 	submit(t, e, "ledger.open", openAccount{"b"})
@@ -104,13 +118,6 @@ func resting(t *testing.T, last uint64) lived {
 	l = lived{dir: crashed(t, l.dir)}
 	l.read(t, e)
 	closeEngine(t, e)
-	if last == 40 {
-		removeLog(t, l.dir)
-		mendLoss(t, l.dir)
-		return l
-	}
-	lose(t, l.dir, 1, 40)
-	requireVerified(t, l.dir)
 	return l
 }
 
@@ -152,6 +159,20 @@ func TestBaseOfOtherDomains(t *testing.T) {
 			closeEngine(t, e)
 		})
 	}
+}
+
+// TestOtherDomainsAfterALoss: no replay gets to the snapshot after it, so that is
+// what other domains go on from.
+func TestOtherDomainsAfterALoss(t *testing.T) {
+	l := lived40(t, 60)
+	lose(t, l.dir, 30, 30)
+	mendLoss(t, l.dir)
+	requireOtherDomains(t, l.dir, 22, narrow)
+	e, err := swoosh.Open(t.Context(), vault(l.dir), narrow)
+	require.NoError(t, err)
+	a, _ := narrow.Of(e.View()).Accounts.Get("a")
+	require.Equal(t, sumOf(t, l, 41, 60), a.Balance, "what does not fit begins at zero")
+	closeEngine(t, e)
 }
 
 // TestBaseOfAnotherReducerAndOtherDomains has nothing behind its base.

@@ -45,6 +45,17 @@ func (g *gaps) pass(r swoosh.Record) {
 	g.next = r.Index + 1
 }
 
+// base returns the snapshot that a replay begins at: the one that the log rests on,
+// or the first one after the last gap that no replay gets across.
+func (g *gaps) base(p *swoosh.Replay) uint64 {
+	base, _ := p.Base() // That a log has none is for its entries to tell.
+	all := p.Snapshots()
+	if at, _ := slices.BinarySearch(all, g.inside); base < g.inside && at < len(all) {
+		return all[at]
+	}
+	return base
+}
+
 // last returns the index of the last record; 0 if there was none.
 func (g *gaps) last() uint64 { return max(g.next, 1) - 1 }
 

@@ -14,6 +14,7 @@ import (
 // the snapshots say of it.
 type relics struct {
 	log     swoosh.WAL
+	base    uint64                 // the snapshot that a replay of it begins at; 0: none
 	sound   uint64                 // the log is readable and chained up to here
 	proof   map[uint64]swoosh.Hash // chains that entries had, as snapshots say, or the mark of old
 	anchors []*anchor              // ascending
@@ -31,7 +32,11 @@ type anchor struct {
 
 // gather collects what is left.
 func (s *site) gather(p *swoosh.Replay) (*relics, error) {
-	l := &relics{log: s.log, proof: map[uint64]swoosh.Hash{}}
+	g, err := gapsIn(s.log)
+	if err != nil {
+		return nil, err
+	}
+	l := &relics{log: s.log, base: g.base(p), proof: map[uint64]swoosh.Hash{}}
 	empty := p.Over(s.log).View()
 	l.anchors = []*anchor{{view: empty, hash: empty.StateHash(), limit: math.MaxUint64}}
 	if m := s.home.Mark; m != nil && m.Index > 0 {
@@ -87,7 +92,6 @@ func read(log swoosh.WAL, index uint64) (swoosh.Record, error) {
 // takeSnapshots makes an anchor of each sound snapshot. Their chains are proofs,
 // unless the log goes on from what they contradict. A damaged one proves nothing.
 func (l *relics) takeSnapshots(p *swoosh.Replay) error {
-	base, _ := p.Base() // That a log has none is for its entries to tell.
 	for _, i := range p.Snapshots() {
 		head, err := p.Load(i)
 		var d *swoosh.DamageError
@@ -95,7 +99,7 @@ func (l *relics) takeSnapshots(p *swoosh.Replay) error {
 		case err == nil:
 			l.anchors = append(l.anchors, &anchor{view: p.View(), hash: head.StateHash, limit: math.MaxUint64})
 		case errors.As(err, &d) && d.Cause != swoosh.CauseFiles:
-			if i == base {
+			if i == l.base {
 				l.anchors = append(l.anchors, &anchor{p.View(), head.StateHash, math.MaxUint64, d})
 			}
 		case d != nil, errors.Is(err, fs.ErrNotExist):

@@ -27,11 +27,10 @@ type rescue struct {
 
 // assess finds the longest log that chain and replay prove.
 func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue, error) {
-	base, _ := p.Base()
 	for {
 		t := l.best()
 		c := &rescue{relics: l, trail: t, log: splice(l, t)}
-		start := l.start(t, base)
+		start := l.start(t)
 		if start.foreign != nil {
 			c.differs = start.foreign
 			return c, nil
@@ -54,10 +53,10 @@ func (s *site) assess(ctx context.Context, p *swoosh.Replay, l *relics) (*rescue
 
 // start is the anchor that a trail is replayed from: its own, or a later one
 // that a change of the reducer made the base.
-func (l *relics) start(p *trail, base uint64) *anchor {
+func (l *relics) start(p *trail) *anchor {
 	start := p.anchor
 	for _, a := range l.anchors {
-		if i := a.view.Index(); i == base && i > start.view.Index() && i <= p.index {
+		if i := a.view.Index(); i == l.base && i > start.view.Index() && i <= p.index {
 			start = a
 		}
 	}

@@ -76,9 +76,8 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 
 // baseOf returns the snapshot to begin at: the one that the log rests on, or the
 // first one after entries that are accepted as lost and that no replay gets across.
-func (s *site) baseOf(p *swoosh.Replay) (uint64, error) {
-	base, err := p.Base()
-	if err != nil {
+func (s *site) baseOf(p *swoosh.Replay) (base uint64, err error) {
+	if _, err := p.Base(); err != nil {
 		return 0, err
 	}
 	g, err := gapsIn(s.log)
@@ -89,13 +88,8 @@ func (s *site) baseOf(p *swoosh.Replay) (uint64, error) {
 		err.(*swoosh.DamageError).Next = s.run("repair")
 		return 0, err
 	}
-	if g.inside <= base {
+	if base = g.base(p); base >= g.inside {
 		return base, nil
-	}
-	for _, i := range p.Snapshots() {
-		if i >= g.inside {
-			return i, nil
-		}
 	}
 	return 0, &swoosh.DamageError{Index: g.inside, Detail: "it is accepted as lost, and there is no snapshot after it", Next: "restore a snapshot from a backup"}
 }

@@ -174,3 +174,16 @@ func FuzzKeysFile(f *testing.F) {
 		require.Equal(t, uint64(6), index)
 	})
 }
+
+// TestMissedKeysStayMissed: what the window drops later is older.
+func TestMissedKeysStayMissed(t *testing.T) {
+	w := New(2, Stamp{})
+	w.Add("a", 1, Stamp{WallMS: 1, Node: "n"})
+	w.Miss(Stamp{WallMS: 5, Node: "n"})
+	w.Add("b", 5, Stamp{WallMS: 5, Node: "n"})
+	w.Add("c", 6, Stamp{WallMS: 6, Node: "n"})
+	_, known := w.Find("a")
+	require.False(t, known)
+	require.True(t, w.Expired(Stamp{WallMS: 4, Node: "n"}))
+	require.False(t, w.Expired(Stamp{WallMS: 5, Node: "n"}))
+}
