@@ -105,7 +105,7 @@ func TestStockProgramOnAForeignLog(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--accept-loss"}, {"--accept-reducer"}, {"--accept-reducer", "--yes"}, {"--accept-loss", "--accept-reducer", "--yes", "--json"}} {
 		got := swooshRun(t, "", append([]string{"repair", dir}, flags...)...)
 		require.Equal(t, codeFailed, got.code, "%s%s", got.out, got.err)
-		require.Equal(t, "swoosh: the log in "+dir+" was written by doors 1.0.0; swoosh lacks its domain doors and its command doors.open: run, with doors 1.0.0: doors repair "+dir+"\n", got.err)
+		require.Equal(t, "swoosh: the log in "+dir+" was written by doors 1.0.0; swoosh lacks its command doors.open: run, with doors 1.0.0: doors repair "+dir+"\n", got.err)
 		require.Empty(t, got.out)
 		require.Equal(t, before, unchanging(t, dir))
 	}
@@ -129,7 +129,7 @@ func TestFinishedRepairIsReportedBeforeARefusal(t *testing.T) {
 	got := swooshRun(t, "", "repair", dir)
 	require.Equal(t, codeFailed, got.code)
 	require.Contains(t, got.out, "written: a repair that was broken off is finished: the log goes up to entry 3")
-	require.Contains(t, got.err, "swoosh lacks its domain doors and its command doors.open")
+	require.Contains(t, got.err, "swoosh lacks its command doors.open")
 }
 
 // TestAcceptingAReducer explains, refuses without --yes, mends, and takes it back.
