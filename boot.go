@@ -30,6 +30,7 @@ type recovery struct {
 	log    WAL
 	store  SnapshotStore
 	madeBy fingerprint
+	hashes bool // whether snapshots are only checked
 
 	first, last uint64   // of the log
 	snapshots   []uint64 // indexes, ascending
@@ -196,7 +197,7 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	}
 	s := newState(r.defs, r.o.Node)
 	at := Progress{Bytes: size, HLC: Stamp{Node: r.o.Node}}
-	head, err := readSnapshot(&loading{Reader: f, at: at, tell: r.o.Progress, told: time.Now()}, s, r.madeBy)
+	head, err := readSnapshot(&loading{Reader: f, at: at, tell: r.o.Progress, told: time.Now()}, s, r.trusts)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -219,6 +220,8 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	}
 	return nil, head, &brokenFile{name, err}
 }
+
+func (r *recovery) trusts(by fingerprint) bool { return r.hashes || by == r.madeBy }
 
 // foreign is the error of a log that another program wrote. No repair by these
 // parts could keep what it holds.

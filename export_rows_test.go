@@ -41,6 +41,6 @@ func (r *Rows) Save(f SnapshotFile) error {
 
 // Load reads a snapshot into an empty state.
 func (r *Rows) Load(in io.Reader) error {
-	_, err := readSnapshot(in, r.state, fingerprintOf(r.defs, &Options{}))
+	_, err := readSnapshot(in, r.state, fingerprintOf(r.defs, &Options{}).is)
 	return err
 }

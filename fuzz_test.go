@@ -145,17 +145,17 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add(wireFile(f, "snapshots/snapshot-00000000000000000005.json"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := newState(defs, "test")
-		head, err := readSnapshot(bytes.NewReader(withChecksum(b)), s, us)
+		head, err := readSnapshot(bytes.NewReader(withChecksum(b)), s, us.is)
 		if at := bytes.LastIndex(b, []byte(head.stateHash.String())); err != nil && at > checksumAt+checksumLen {
 			copy(b[at:], s.hash.String())
 			s = newState(defs, "test")
-			head, err = readSnapshot(bytes.NewReader(withChecksum(b)), s, us)
+			head, err = readSnapshot(bytes.NewReader(withChecksum(b)), s, us.is)
 		}
 		if err != nil {
 			return
 		}
 		again := snapshotOf(t, s, head.madeBy)
-		reread, err := readSnapshot(bytes.NewReader(again), newState(defs, "test"), us)
+		reread, err := readSnapshot(bytes.NewReader(again), newState(defs, "test"), us.is)
 		require.NoError(t, err)
 		require.Equal(t, head, reread)
 	})

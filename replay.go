@@ -83,6 +83,10 @@ func (p *Replay) Writer() (program, version string) { return p.r.writer() }
 // state of old again. Check still reports whether they do.
 func (p *Replay) Trust() { p.trusting = true }
 
+// HashOnly makes Load check a snapshot by its checksum and hashes alone, whoever
+// made it. The state is not fit to go on from.
+func (p *Replay) HashOnly() { p.r.hashes = true }
+
 // SnapshotHead is what a snapshot says of itself; zeros for what cannot be read.
 type SnapshotHead struct {
 	Index     uint64
@@ -96,7 +100,7 @@ type SnapshotHead struct {
 // key window beside it is damaged; its Cause is CauseReducer or CauseForeign if the snapshot is sound but
 // does not fit the domains: then the replay has what fits, and the rest is zero.
 func (p *Replay) Load(index uint64) (SnapshotHead, error) {
-	p.last, p.window = nil, nil
+	p.state, p.last, p.window = nil, nil, nil // Two large states would take much memory.
 	if index == 0 {
 		p.state = newState(p.r.defs, p.r.o.Node)
 		return SnapshotHead{}, nil

@@ -22,7 +22,7 @@ var ours = fingerprintOf(orchardDefs, &Options{Version: "1"})
 func reread(t require.TestingT, s *state, us fingerprint) *state {
 	s.stamp = Stamp{WallMS: 1, Node: "n"}
 	again := newState(orchardDefs, "n")
-	_, err := readSnapshot(bytes.NewReader(snapshotFile(t, s)), again, us)
+	_, err := readSnapshot(bytes.NewReader(snapshotFile(t, s)), again, us.is)
 	require.NoError(t, err)
 	return again
 }
@@ -119,7 +119,7 @@ func TestEveryWrongByteOfASnapshotIsFound(t *testing.T) {
 	file := snapshotFile(t, s)
 	read := func(b []byte) (*state, error) {
 		s := newState(orchardDefs, "n")
-		_, err := readSnapshot(bytes.NewReader(withChecksum(b)), s, ours)
+		_, err := readSnapshot(bytes.NewReader(withChecksum(b)), s, ours.is)
 		return s, err
 	}
 	_, err = read(bytes.Clone(file))
@@ -139,10 +139,10 @@ func TestEveryWrongByteOfASnapshotIsFound(t *testing.T) {
 	_, err = read(twice)
 	require.ErrorContains(t, err, `row "a" of trees is there twice`)
 	for cut := range len(file) - 1 {
-		_, err := readSnapshot(bytes.NewReader(file[:cut]), newState(orchardDefs, "n"), ours)
+		_, err := readSnapshot(bytes.NewReader(file[:cut]), newState(orchardDefs, "n"), ours.is)
 		require.Error(t, err)
 	}
-	_, err = readSnapshot(io.MultiReader(bytes.NewReader(file[:len(file)/2]), failing{}), newState(orchardDefs, "n"), ours)
+	_, err = readSnapshot(io.MultiReader(bytes.NewReader(file[:len(file)/2]), failing{}), newState(orchardDefs, "n"), ours.is)
 	require.ErrorIs(t, err, io.ErrClosedPipe)
 }
 

@@ -78,6 +78,9 @@ func (f fingerprint) sameReducer(g fingerprint) bool {
 	return f.Commands == g.Commands && f.Domains == g.Domains && f.Format == g.Format && f.Reducer == g.Reducer
 }
 
+// is reports whether two builds are the same.
+func (f fingerprint) is(g fingerprint) bool { return f == g }
+
 func (f fingerprint) encode() []byte { return canon.Of[fingerprint]().Append(nil, &f, canon.Full) }
 
 const (
@@ -186,13 +189,14 @@ var errChecksum = errors.New("its checksum does not match")
 type misfitError struct{ error }
 
 // readSnapshot loads a snapshot into s, a fresh state that may change. It
-// checks the checksum and computes the state hash anew.
-func readSnapshot(r io.Reader, s *state, us fingerprint) (snapshotHead, error) {
+// checks the checksum and computes the state hash anew. Of a build that is trusted
+// it takes the rows as they are.
+func readSnapshot(r io.Reader, s *state, trust func(fingerprint) bool) (snapshotHead, error) {
 	sum := checksum{sum: sha256.New()}
 	in := store.ReadAhead(r, sum.add)
 	// Looking for duplicate names takes longer than all else, and the state hash
 	// finds them.
-	head, err := decodeSnapshot(jsontext.NewDecoder(in, jsontext.AllowDuplicateNames(true)), s, us)
+	head, err := decodeSnapshot(jsontext.NewDecoder(in, jsontext.AllowDuplicateNames(true)), s, trust)
 	if _, copyErr := io.Copy(io.Discard, in); copyErr != nil {
 		return head, copyErr
 	}
@@ -213,11 +217,11 @@ func readSnapshot(r io.Reader, s *state, us fingerprint) (snapshotHead, error) {
 	return head, nil
 }
 
-func decodeSnapshot(d *jsontext.Decoder, s *state, us fingerprint) (head snapshotHead, err error) {
+func decodeSnapshot(d *jsontext.Decoder, s *state, trust func(fingerprint) bool) (head snapshotHead, err error) {
 	var misfit error
 	_, err = canon.ReadMembers(d, func(member string) error {
 		if member == "state" {
-			faults, err := head.readState(d, s, us)
+			faults, err := head.readState(d, s, trust)
 			if faults != nil {
 				misfit = misfitError{fieldsError(faults)} // The hash comes after the state.
 			}
@@ -232,12 +236,12 @@ func decodeSnapshot(d *jsontext.Decoder, s *state, us fingerprint) (head snapsho
 	return head, cmp.Or(err, misfit)
 }
 
-// readState reads the state. Rows that this very build wrote are not decoded: the
+// readState reads the state. Rows of a build that is trusted are not decoded: the
 // checksum and the state hash prove them. Another build may have other nouns with
 // the same schemas, so its rows are decoded and validated. The members before the
 // state say who wrote it.
-func (h *snapshotHead) readState(d *jsontext.Decoder, s *state, us fingerprint) ([]FieldError, error) {
-	if h.madeBy == us {
+func (h *snapshotHead) readState(d *jsontext.Decoder, s *state, trust func(fingerprint) bool) ([]FieldError, error) {
+	if trust(h.madeBy) {
 		return loadDocument(d, s)
 	}
 	_, faults, err := decodeDocument(d, s)
@@ -302,7 +306,7 @@ func (c *checksum) matches() bool { return hex.EncodeToString(c.sum.Sum(nil)) ==
 const (
 	generations = 3
 	olderMost   = 8
-	olderShare  = 4 // together they may be so many times as large as the newest one
+	olderShare  = 2 // together they may be so many times as large as the newest one
 )
 
 // prune keeps the newest snapshots and the base, each with its key window, and a

@@ -41,7 +41,7 @@ type Options struct {
 	FS  durable.FS // of journal and tail; Badger uses the operating system's
 	Log *slog.Logger
 
-	TableBytes int64 // of entries before they become a table; 0: 8 MiB
+	TableBytes int64 // of entries before they become a table; 0: 12 MiB, so that they fit in one
 }
 
 // Log is an open log. One goroutine appends; any may read.
@@ -102,7 +102,7 @@ func Open(dir string, o Options) (*Log, error) {
 }
 
 func newLog(dir string, o Options) *Log {
-	o.TableBytes = cmp.Or(o.TableBytes, badgerlog.TableBytes)
+	o.TableBytes = cmp.Or(o.TableBytes, badgerlog.TableBytes*3/4)
 	return &Log{
 		dir: dir, o: o, extend: make(chan struct{}, 1),
 		suspect: make(chan struct{}, 1), wrongs: make(chan error, 1), stop: make(chan struct{}),
