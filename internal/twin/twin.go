@@ -29,7 +29,7 @@ import (
 // Names of the copies in the log's directory.
 const (
 	JournalDir = "journal"
-	BadgerDir  = "log"    // tables
+	BadgerDir  = "log"    // Badger's tables
 	NewestDir  = "newest" // the tail
 
 	asideDir = "aside"   // for files that were found damaged
@@ -38,10 +38,10 @@ const (
 
 // Options say how a log is opened.
 type Options struct {
-	FS  durable.FS // of journal and tail; Badger uses the operating system's
+	FS  durable.FS // of journal and tail; the tables use the operating system's
 	Log *slog.Logger
 
-	TableBytes int64 // of entries before they become a table; 0: 8 MiB
+	TableBytes int64 // of entries before they become a table; 0: badgerlog.TableBytes
 }
 
 // Log is an open log. One goroutine appends; any may read.
