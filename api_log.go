@@ -149,7 +149,7 @@ func (x *exchange) getEntry() error {
 		}
 		return nil
 	}
-	return Errorf(Compacted, "entry %d was lost: the next entry, log.loss, lists every lost entry", index)
+	return Errorf(Compacted, "entry %d was lost: a later entry, log.loss, lists every lost entry", index)
 }
 
 // getWatch sends entries as they become durable, as server-sent events (HTML

@@ -24,9 +24,9 @@
 // Meanwhile run reduces the next group: whatever arrived while this one was synced.
 // If nothing else is queued, run appends the group itself. No timer makes a group.
 //
-// The log is kept twice. Badger, which answers by index, follows the journal on a
-// goroutine of its own, so nothing of Badger's delays an answer. Either copy heals
-// the other (package internal/twin).
+// The log is kept twice. After the journal, the group is written to a second copy,
+// without a sync. Beside the writer, Badger's tables are made of the entries there;
+// they answer by index. Either copy heals the other (package internal/twin).
 //
 // Refused commands are not entries. An answer, even a refusal, waits until what
 // it is based on is durable.

@@ -37,7 +37,7 @@ type Engine struct {
 	ran       chan struct{} // closed when run has ended
 	published atomic.Pointer[published]
 	advanced  atomic.Pointer[chan struct{}] // closed at the next publication
-	tail      *tail
+	recent    *recent
 	fault     atomic.Pointer[string] // why it is read-only; nil: it is not
 	syncing   atomic.Int64           // when the sync under way began, Unix ns; 0: none is
 	diskFull  atomic.Bool
@@ -326,7 +326,7 @@ func (e *Engine) publish(g *group) {
 	e.o.Published(viewOf(g.fork.state))
 	fresh := make(chan struct{})
 	close(*e.advanced.Swap(&fresh))
-	e.tail.publish(g.records)
+	e.recent.publish(g.records)
 	e.replayCost.Add(int64(g.cost))
 	if e.snapshotIsDue() {
 		select {

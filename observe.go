@@ -14,8 +14,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// diskReserve is the free space, in bytes, below which commands are refused.
-// Badger maps its files into memory, so a full disk kills the process.
+// diskReserve is the free space, in bytes, below which commands are refused. What
+// keeps the log, and snapshots, still find room then.
 const diskReserve = 256 << 20
 
 // stalledAfter is the duration of a sync after which the engine is not ready.

@@ -166,7 +166,7 @@ func (e *Engine) start(from *Replay) error {
 	advanced := make(chan struct{})
 	e.advanced.Store(&advanced)
 	e.published.Store(&published{e.work.fork(), e.window.View()})
-	e.tail = &tail{next: e.work.index + 1}
+	e.recent = &recent{next: e.work.index + 1}
 	e.base = from.r.base
 	if from.saved > 0 {
 		e.savedAt(from.saved)

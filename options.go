@@ -22,7 +22,7 @@ type Options struct {
 	Node string // the node's id: 1 to 63 of a-z, 0-9 and dash; empty: made once and kept in Dir
 
 	SkewMax       time.Duration // how far ahead of the wall clock a caller's stamp may be; 0: 500 ms
-	MaxRecovery   time.Duration // a snapshot is due when replaying the tail would take longer; 0: 1 s
+	MaxRecovery   time.Duration // a snapshot is due when replaying the entries after the last one would take longer; 0: 1 s
 	MaxStateBytes int64         // the largest document that Import accepts; 0: 64 MiB
 	ForceReplay   bool          // start from the base, ignoring newer snapshots
 

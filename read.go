@@ -56,13 +56,13 @@ func (e *Engine) WaitIndex(ctx context.Context, n uint64) error {
 	}
 }
 
-// tailMaxBytes limits the tail, in bytes of entries. The newest entry stays,
+// recentMaxBytes limits what is recent, in bytes of entries. The newest entry stays,
 // whatever its size.
-const tailMaxBytes = 1 << 20
+const recentMaxBytes = 1 << 20
 
-// tail holds the newest durable records in memory for all watchers, so that a
+// recent holds the newest durable records in memory for all watchers, so that a
 // watcher that keeps up never reads the log. It is safe for concurrent use.
-type tail struct {
+type recent struct {
 	mu      sync.Mutex
 	records []Record
 	bytes   int
@@ -71,7 +71,7 @@ type tail struct {
 }
 
 // publish appends a group and wakes the watchers. It never waits for them.
-func (t *tail) publish(records []Record) {
+func (t *recent) publish(records []Record) {
 	if len(records) == 0 {
 		return
 	}
@@ -93,9 +93,9 @@ func (t *tail) publish(records []Record) {
 }
 
 // trim drops the oldest records.
-func (t *tail) trim() {
+func (t *recent) trim() {
 	old := 0
-	for ; t.bytes > tailMaxBytes && old < len(t.records)-1; old++ {
+	for ; t.bytes > recentMaxBytes && old < len(t.records)-1; old++ {
 		t.bytes -= t.records[old].size()
 	}
 	clear(t.records[:old]) // Let the records be collected before the array is.
@@ -103,9 +103,9 @@ func (t *tail) trim() {
 }
 
 // read returns up to most records, starting at index from. If it returns none,
-// then either behind is true, because from is older than the tail and must be
+// then either behind is true, because from is older and must be
 // read from the log, or more is closed when new records arrive.
-func (t *tail) read(from uint64, most int) (records []Record, behind bool, more <-chan struct{}) {
+func (t *recent) read(from uint64, most int) (records []Record, behind bool, more <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	oldest := t.next
@@ -184,14 +184,14 @@ func (e *Engine) isWriting() bool {
 	return e.o.Now() < int64(e.View().At().WallMS)+writingFor
 }
 
-// nextRecords waits for the next entries, from the tail or from the log. It may
+// nextRecords waits for the next entries, from memory or from the log. It may
 // return both entries and an error; the error comes after them.
 func (e *Engine) nextRecords(ctx context.Context, next uint64) ([]Record, error) {
 	for {
 		if err := e.watchEnd(ctx); err != nil {
 			return nil, err
 		}
-		records, behind, more := e.tail.read(next, watchMaxRecords)
+		records, behind, more := e.recent.read(next, watchMaxRecords)
 		if behind {
 			return e.readChunk(next)
 		}

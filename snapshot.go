@@ -45,8 +45,8 @@ type SnapshotFile = store.File
 func NewInMemorySnapshotStore() SnapshotStore { return store.NewMemory() }
 
 // fingerprint says which reducer made a snapshot. Where it is equal, loading
-// the snapshot and replaying the tail makes the state that replaying everything
-// would.
+// the snapshot and replaying the entries after it makes the state that replaying
+// everything would.
 type fingerprint struct {
 	Commands Hash   `json:"commands"` // of the commands' names, moves and schemas, in the order of the parts
 	Domains  Hash   `json:"domains"`  // of the types of the domains' states

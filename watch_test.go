@@ -64,7 +64,7 @@ type watched struct {
 
 func newWatched(next uint64) watched {
 	log := &keptLog{WAL: NewMemWAL()}
-	e := &Engine{o: new(Options), meters: meter.New(), wal: log, tail: &tail{next: next}, intake: newIntake()}
+	e := &Engine{o: new(Options), meters: meter.New(), wal: log, recent: &recent{next: next}, intake: newIntake()}
 	e.published.Store(&published{state: &state{position: position{index: next - 1}}})
 	return watched{e, log}
 }
@@ -82,7 +82,7 @@ func watchGroup(from uint64, count, bytes int) []Record {
 func (w watched) commit(group []Record) {
 	_ = w.wal.Append(group)
 	w.published.Store(&published{state: &state{position: position{index: group[len(group)-1].Index}}})
-	w.tail.publish(group)
+	w.recent.publish(group)
 }
 
 // take returns the indexes of the first entries of a watch, and its error.
@@ -105,17 +105,17 @@ func upTo(from, to uint64) (all []uint64) {
 	return all
 }
 
-func TestTail(t *testing.T) {
+func TestRecent(t *testing.T) {
 	t.Run("holds the newest records, and knows what is older", func(t *testing.T) {
 		rapid.Check(t, func(r *rapid.T) {
 			first := rapid.Uint64Range(1, 9).Draw(r, "first")
-			tl, next := &tail{next: first}, first
+			tl, next := &recent{next: first}, first
 			for range rapid.IntRange(0, 12).Draw(r, "groups") {
 				group := watchGroup(next, rapid.IntRange(1, 5).Draw(r, "count"), rapid.SampledFrom([]int{10, 200 << 10, 600 << 10, 1 << 20}).Draw(r, "bytes"))
 				tl.publish(group)
 				next += uint64(len(group))
 			}
-			require.True(r, tl.bytes <= tailMaxBytes || len(tl.records) == 1)
+			require.True(r, tl.bytes <= recentMaxBytes || len(tl.records) == 1)
 			require.Equal(r, next > first, len(tl.records) > 0)
 			bytes := 0
 			for _, rec := range tl.records {
@@ -137,8 +137,8 @@ func TestTail(t *testing.T) {
 			}
 		})
 	})
-	t.Run("what was read stays when the tail moves on", func(t *testing.T) {
-		tl := &tail{next: 1}
+	t.Run("what was read stays when it moves on", func(t *testing.T) {
+		tl := &recent{next: 1}
 		tl.publish(watchGroup(1, 3, 10))
 		records, _, _ := tl.read(1, 3)
 		tl.publish(watchGroup(4, 3, 1<<20))
@@ -147,7 +147,7 @@ func TestTail(t *testing.T) {
 		require.True(t, behind)
 	})
 	t.Run("wakes everybody once there is more", func(t *testing.T) {
-		tl := &tail{next: 1}
+		tl := &recent{next: 1}
 		_, _, one := tl.read(1, 1)
 		_, _, two := tl.read(7, 1)
 		tl.publish(nil)
@@ -162,13 +162,13 @@ func TestTail(t *testing.T) {
 	})
 }
 
-// TestWatchLogThenTailThenWhatComes: a watch reads the log, then the tail, then
+// TestWatchLogThenRecentThenWhatComes: a watch reads the log, then what is recent, then
 // what is committed. It reads the log no more than it must.
-func TestWatchLogThenTailThenWhatComes(t *testing.T) {
+func TestWatchLogThenRecentThenWhatComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(1)
 		w.commit(watchGroup(1, 700, 10))
-		w.tail = &tail{next: 701} // As after a restart.
+		w.recent = &recent{next: 701} // As after a restart.
 		w.commit(watchGroup(701, 400, 10))
 		var seen []uint64
 		done := make(chan struct{})
@@ -211,7 +211,7 @@ func TestWatchOnlyWhatIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(1)
 		w.commit(watchGroup(1, 5, 10))
-		w.tail = &tail{next: 6}
+		w.recent = &recent{next: 6}
 		require.NoError(t, w.wal.Append(watchGroup(6, 5, 10)))
 		stop, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -235,7 +235,7 @@ func TestWatchAcrossALostRange(t *testing.T) {
 				behind[0].JSON = (&Entry{Index: 9, HLC: Stamp{WallMS: 1, Node: "n"}, Command: LossCommand, Payload: []byte("{}")}).appendTo(nil)
 				w.commit(behind)
 				if restarted {
-					w.tail = &tail{next: 12}
+					w.recent = &recent{next: 12}
 				}
 				stop, cancel := context.WithCancel(t.Context())
 				go func() {
@@ -254,7 +254,7 @@ func TestWatchAcrossALostRange(t *testing.T) {
 func TestWatchThatRetentionOvertakes(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 600, 10))
-	w.tail = &tail{next: 601}
+	w.recent = &recent{next: 601}
 	var seen []uint64
 	var last error
 	for r, err := range w.Watch(t.Context(), 1) {
@@ -271,7 +271,7 @@ func TestWatchThatRetentionOvertakes(t *testing.T) {
 func TestWatchReadingDuringRetention(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 600, 10))
-	w.tail = &tail{next: 601}
+	w.recent = &recent{next: 601}
 	w.log.next = func(i uint64) {
 		if i == 2 {
 			w.log.kept.Store(300)
@@ -294,7 +294,7 @@ func TestWatchOfAnEmptyLog(t *testing.T) {
 func TestWatchOfALogThatBreaks(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 5, 10))
-	w.tail = &tail{next: 6}
+	w.recent = &recent{next: 6}
 	w.log.broke.Store(4)
 	seen, err := take(t.Context(), w, 1, 5)
 	require.Equal(t, upTo(1, 3), seen)
@@ -325,7 +325,7 @@ func TestWatchEndsWithTheEngine(t *testing.T) {
 func TestWatchHoldsOneChunk(t *testing.T) {
 	w := newWatched(1)
 	w.commit(watchGroup(1, 20, 100<<10))
-	w.tail = &tail{next: 21}
+	w.recent = &recent{next: 21}
 	for r, err := range w.Watch(t.Context(), 1) {
 		require.NoError(t, err)
 		require.Zero(t, w.log.held.Load())

@@ -20,8 +20,8 @@ import (
 )
 
 // streamMemoryMost is what a server may hold resident, mapped files included,
-// while a stream of commands without keys runs, however long it is. Most of it
-// is Badger's: memtables and the builders of its tables.
+// while a stream of commands without keys runs, however long it is. Some
+// of it is the builders of Badger's tables.
 const streamMemoryMost = 384 << 20
 
 // TestStreamMemoryIsBounded streams SWOOSH_STREAM_MB megabytes of commands, all

@@ -122,7 +122,7 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 		s, wrong, err := l.scrubTable(b, t.ID)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, badgerlog.ErrClosed):
-			return nil // It was compacted meanwhile, or Badger is built anew. The next tick looks again.
+			return nil // Badger's copy is replaced meanwhile. The next tick looks again.
 		case err != nil:
 			return err
 		case wrong != nil:
@@ -197,8 +197,8 @@ func (l *Log) scrubTable(b *badgerlog.Log, id uint64) (s span, wrong, err error)
 	return s, wrong, err
 }
 
-// compareHealing is compare. Where the journal is damaged it is given what Badger
-// has, and compare goes on after that.
+// compareHealing is compare. Where the journal is damaged it is given what the
+// second copy has, and compare goes on after that.
 func (l *Log) compareHealing(badger source, from, to uint64) (wrong, err error) {
 	for range mostFaults {
 		wrong, err = l.compare(badger, from, to)
@@ -260,7 +260,7 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 			return "", err
 		}
 		s, wrong, err := l.scrubTable(b, t.ID)
-		if errors.Is(err, fs.ErrNotExist) { // It was compacted meanwhile.
+		if errors.Is(err, fs.ErrNotExist) { // It was replaced meanwhile.
 			return l.Check(ctx)
 		}
 		if err != nil || wrong != nil {

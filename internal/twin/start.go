@@ -68,7 +68,7 @@ func (l *Log) openCopies() error {
 	return err
 }
 
-// open opens both copies and gives the journal what it lacks. Badger catches up
+// open opens both copies and gives the journal what it lacks. Tables are made
 // later.
 func (l *Log) open() error {
 	if err := l.openCopies(); err != nil {
@@ -131,8 +131,8 @@ func (l *Log) readRelics() (*badgerlog.Remains, error) {
 	return relics, err
 }
 
-// fillJournal gives the journal what it lacks and Badger has: its holes, and what
-// comes before its first entry and after its last.
+// fillJournal gives the journal what it lacks and the second copy has: its holes,
+// and what comes before its first entry and after its last.
 func (l *Log) fillJournal() error {
 	first, last := l.journal.Bounds()
 	damage := l.journal.Damage()
@@ -149,8 +149,9 @@ func (l *Log) fillJournal() error {
 	return l.fill(last+1, math.MaxUint64, nil)
 }
 
-// fill writes entries that Badger has into the journal: those that a damage cost,
-// which must all be there, or without one those that there are in a range.
+// fill writes entries that the second copy has into the journal: those that a
+// damage cost, which must all be there, or without one those that there are in a
+// range.
 func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 	next := from
 	records := func(yield func(record.Record, error) bool) {
@@ -266,8 +267,8 @@ func (l *Log) scrubNewest() error {
 	return err
 }
 
-// compare holds a stretch of Badger's copy against the journal's. wrong says what
-// Badger's lacks; the error is a *Damage if the copies have different entries, and
+// compare holds a stretch of the second copy against the journal. wrong says what
+// the second copy lacks; the error is a *Damage if the copies have different entries, and
 // a *journal.Damage if the journal lacks some.
 func (l *Log) compare(badger source, from, to uint64) (wrong, err error) {
 	next, stop := iter.Pull2(badger(from, to))

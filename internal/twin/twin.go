@@ -29,7 +29,7 @@ import (
 // Names of the copies in the log's directory.
 const (
 	JournalDir = "journal"
-	BadgerDir  = "log"    // tables
+	BadgerDir  = "log"    // Badger's tables
 	NewestDir  = "newest" // the tail
 
 	asideDir = "aside"   // for files that were found damaged
@@ -38,7 +38,7 @@ const (
 
 // Options say how a log is opened.
 type Options struct {
-	FS  durable.FS // of journal and tail; Badger uses the operating system's
+	FS  durable.FS // of journal and tail; the tables use the operating system's
 	Log *slog.Logger
 
 	TableBytes int64 // of entries before they become a table; 0: 12 MiB, so that they fit in one
