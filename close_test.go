@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,6 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/noun"
-	"github.com/chorus-services/swoosh/repair"
 )
 
 // TestStopSavesASnapshot of the log's end, unless the last one is of it: the next
@@ -226,34 +224,29 @@ func TestReopenedWhileChildrenStart(t *testing.T) {
 	require.ErrorIs(t, err, durable.ErrLocked)
 }
 
-// TestFullDisk: Badger would die of it, so it is neither opened nor closed.
+// TestFullDisk: opening needs a little room, closing needs none.
 func TestFullDisk(t *testing.T) {
 	disk := &room{FS: durable.OS()}
+	o := vault(t.TempDir())
+	o.FS = disk
 	disk.free.Store(swoosh.RoomBytes - 1)
-	dir := t.TempDir()
-	_, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, FS: disk}, ledger)
-	require.ErrorContains(t, err, dir+", but opening its log needs 100663296")
-	left, err := os.ReadDir(dir)
+	_, err := swoosh.Open(context.Background(), o, ledger)
+	require.ErrorContains(t, err, o.Dir+", but opening its log needs 1048576")
+	left, err := os.ReadDir(o.Dir)
 	require.NoError(t, err)
 	require.Empty(t, left, "D9: nothing is touched")
 
 	disk.free.Store(1 << 40)
-	quiet := slog.New(slog.DiscardHandler)
-	logDisk := &room{FS: durable.OS()}
-	logDisk.free.Store(1 << 40)
-	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, FS: disk, Logger: quiet, OpenWAL: func(dir string) (swoosh.WAL, error) {
-		return swoosh.OpenBadgerWALOn(dir, logDisk, quiet)
-	}}, ledger)
+	e, err := swoosh.Open(context.Background(), o, ledger)
 	require.NoError(t, err)
 	_, err = e.Submit(context.Background(), opening("a"))
 	require.NoError(t, err)
-	logDisk.free.Store(1 << 20)
-	require.ErrorContains(t, e.Close(context.Background()), "1048576 bytes are free in "+filepath.Join(dir, "log"))
-
-	// As a process that has ended leaves it.
-	copied := t.TempDir()
-	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))
-	report, err := repair.Verify(context.Background(), vault(copied), ledger)
-	require.NoError(t, err)
-	require.EqualValues(t, 1, report.Last, "D1: nothing acknowledged is lost")
+	disk.free.Store(0)
+	closeEngine(t, e)
+	files := listing(t, o.Dir)
+	require.NotContains(t, files, "snapshots/snapshot-00000000000000000001.json")
+	_, err = swoosh.Open(context.Background(), o, ledger)
+	require.ErrorContains(t, err, "only 0 bytes are free in "+o.Dir)
+	require.Equal(t, files, listing(t, o.Dir), "D9: nothing is touched")
+	require.EqualValues(t, 1, requireVerified(t, o.Dir).Last, "D1: nothing acknowledged is lost")
 }

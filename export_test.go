@@ -2,11 +2,9 @@ package swoosh
 
 import (
 	"context"
-	"log/slog"
 	"reflect"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
-	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
@@ -20,11 +18,6 @@ const (
 	DiskReserve      = diskReserve
 	RoomBytes        = badgerlog.RoomBytes
 )
-
-// OpenBadgerWALOn is OpenBadgerWAL on another file system.
-func OpenBadgerWALOn(dir string, disk durable.FS, logger *slog.Logger) (WAL, error) {
-	return openBadgerWAL(dir, disk, logger)
-}
 
 // Answer waits for the answer to a submission.
 type Answer func(context.Context) ([]Result, error)

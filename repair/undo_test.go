@@ -36,7 +36,7 @@ func TestRepairKeepsWhatItReplacesAndUndoPutsItBack(t *testing.T) {
 
 	report, err := repair.Undo(a.later, repair.Accept{})
 	require.NoError(t, err)
-	require.Equal(t, []string{"journal, log, snapshots, made_by, as before the repair", "what the repair made, " + filepath.Join(a.dir, "lost/log-2")}, report.Wrote)
+	require.Equal(t, []string{"journal, log, newest, snapshots, made_by, as before the repair", "what the repair made, " + filepath.Join(a.dir, "lost/log-2")}, report.Wrote)
 	require.Equal(t, a.before, outsideLost(tree(t, a.dir)), "nothing is lost")
 	require.Equal(t, a.was, starts(t, a.writer, first).StateHash())
 	_, err = repair.Verify(t.Context(), a.writer, first)
