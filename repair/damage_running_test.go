@@ -1,44 +1,41 @@
 package repair_test
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh/internal/testrun"
+	"github.com/chorus-services/swoosh/internal/twin"
 )
 
 // whileItRuns damages files under a server: what is read stays exact, and the
 // copies are whole after a scrub.
 func (b *aged) whileItRuns(t *testing.T) {
-	flip := func(t *testing.T, name string) {
-		info, err := os.Stat(name)
-		require.NoError(t, err)
+	flip := func(t *testing.T, name string, at int64) {
 		f, err := os.OpenFile(name, os.O_RDWR, 0)
 		require.NoError(t, err)
 		one := make([]byte, 1)
-		_, err = f.ReadAt(one, info.Size()/3)
+		_, err = f.ReadAt(one, at)
 		require.NoError(t, err)
 		one[0] ^= 16
-		_, err = f.WriteAt(one, info.Size()/3)
+		_, err = f.WriteAt(one, at)
 		require.NoError(t, err)
 		require.NoError(t, f.Close())
 	}
 	n := 0
-	for name, damage := range map[string]func(t *testing.T, name string){
-		"flip": flip,
-		"cut": func(t *testing.T, name string) {
-			info, err := os.Stat(name)
-			require.NoError(t, err)
-			require.NoError(t, os.Truncate(name, info.Size()/3))
-		},
-		"delete": func(t *testing.T, name string) { require.NoError(t, os.Remove(name)) },
+	for name, damage := range map[string]func(t *testing.T, name string, at int64){
+		"flip":   flip,
+		"cut":    func(t *testing.T, name string, at int64) { require.NoError(t, os.Truncate(name, at)) },
+		"delete": func(t *testing.T, name string, _ int64) { require.NoError(t, os.Remove(name)) },
 	} {
-		for _, pattern := range []string{"log/*.sst", "journal/*.zst"} {
+		for _, pattern := range []string{"log/*.sst", "newest/0*.raw", "journal/*.zst"} {
 			if n++; testrun.LeaveOut(n) {
 				continue
 			}
@@ -52,11 +49,11 @@ func (b *aged) whileItRuns(t *testing.T) {
 				names, err := filepath.Glob(filepath.Join(dir, pattern))
 				require.NoError(t, err)
 				hurt := names[len(names)-1]
-				damage(t, hurt)
+				damage(t, hurt, inUse(t, hurt))
 				v := new(verdict)
 				v.judgeRead(b, s)
 				require.True(t, v.exact(), v.notes)
-				if name == "flip" { // A compaction drops what it cannot read, without an error.
+				if name == "flip" && filepath.Ext(hurt) == ".sst" { // Tables are made beside it.
 					random := rand.New(rand.NewPCG(7, 8))
 					for range 300 {
 						_, err := s.SubmitBatch(t.Context(), "", bulkyBatch(random, 4))
@@ -74,6 +71,9 @@ func (b *aged) whileItRuns(t *testing.T) {
 				require.Equal(t, b.end.Index()+1, next)
 				require.True(t, v.exact(), v.notes)
 				require.True(t, s.spoke(), "%s", hurt)
+				if filepath.Ext(hurt) == ".raw" {
+					require.Equal(t, twin.NewestDir, s.log.Health().Healed[0].File)
+				}
 				last := s.View().Index()
 				require.NoError(t, s.Close(context.Background()))
 				b.judgeCopies(v, dir, last)
@@ -82,4 +82,16 @@ func (b *aged) whileItRuns(t *testing.T) {
 			})
 		}
 	}
+}
+
+// inUse returns a place in a file that holds an entry: of a raw file, the newest
+// one, since the oldest may be in a table.
+func inUse(t *testing.T, name string) int64 {
+	text, err := os.ReadFile(name)
+	require.NoError(t, err)
+	if filepath.Ext(name) != ".raw" {
+		return int64(len(text) / 3)
+	}
+	newest := slices.MaxFunc(recordsOf(file{text: text}), func(a, b inRecord) int { return cmp.Compare(a.first, b.first) })
+	return int64(newest.at + newest.size/2)
 }
