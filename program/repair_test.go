@@ -76,20 +76,25 @@ func doorsDirectory(t *testing.T) (dir string, hash swoosh.Hash) {
 	for _, door := range []string{"front", "back", "side"} {
 		_, err := e.Submit(t.Context(), swoosh.Request{Command: "doors.open", Payload: []byte(`{"door":"` + door + `"}`)})
 		require.NoError(t, err)
+		if door == "front" {
+			_, err = e.Snapshot(t.Context())
+			require.NoError(t, err)
+		}
 	}
 	hash = e.View().StateHash()
 	require.NoError(t, e.Close(context.Background()))
-	require.NoError(t, os.RemoveAll(filepath.Join(dir, "snapshots"))) // What the stop saved has nothing after it.
+	for _, name := range []string{swoosh.SnapshotName(3), swoosh.KeysName(3)} { // What the stop saved has nothing after it.
+		require.NoError(t, os.Remove(filepath.Join(dir, name)))
+	}
 	return dir, hash
 }
 
-// unchanging returns what no refused repair changes: all but the lock, and the
-// empty value log that Badger makes each time it opens.
+// unchanging returns what no refused repair changes: all but the lock.
 func unchanging(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	for name, content := range pictureOf(t, dir) {
-		if filepath.Base(name) != "lock" && filepath.Ext(name) != ".vlog" {
+		if filepath.Base(name) != "lock" {
 			files[name] = content
 		}
 	}
@@ -105,7 +110,7 @@ func TestStockProgramOnAForeignLog(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--accept-loss"}, {"--accept-reducer"}, {"--accept-reducer", "--yes"}, {"--accept-loss", "--accept-reducer", "--yes", "--json"}} {
 		got := swooshRun(t, "", append([]string{"repair", dir}, flags...)...)
 		require.Equal(t, codeFailed, got.code, "%s%s", got.out, got.err)
-		require.Equal(t, "swoosh: the log in "+dir+" was written by doors 1.0.0; swoosh lacks its command doors.open: run, with doors 1.0.0: doors repair "+dir+"\n", got.err)
+		require.Equal(t, "swoosh: the log in "+dir+" was written by doors 1.0.0; swoosh lacks its domain doors and its command doors.open: run, with doors 1.0.0: doors repair "+dir+"\n", got.err)
 		require.Empty(t, got.out)
 		require.Equal(t, before, unchanging(t, dir))
 	}
@@ -129,7 +134,7 @@ func TestFinishedRepairIsReportedBeforeARefusal(t *testing.T) {
 	got := swooshRun(t, "", "repair", dir)
 	require.Equal(t, codeFailed, got.code)
 	require.Contains(t, got.out, "written: a repair that was broken off is finished: the log goes up to entry 3")
-	require.Contains(t, got.err, "swoosh lacks its command doors.open")
+	require.Contains(t, got.err, "swoosh lacks its domain doors and its command doors.open")
 }
 
 // TestAcceptingAReducer explains, refuses without --yes, mends, and takes it back.
@@ -175,7 +180,7 @@ $`, explained.out)
 	require.Equal(t, codeUsage, two("--undo", "--accept-reducer").code)
 	undone := two("--undo")
 	require.Equal(t, codeGood, undone.code, undone.err)
-	require.Contains(t, undone.out, "written: journal, log, made_by")
+	require.Contains(t, undone.out, "written: journal, log, newest, snapshots, made_by")
 	verified = doorsRun("1.0.0", doors1, nothing(), "verify", dir)
 	require.Contains(t, verified.out, hash.String(), verified.err)
 	again := two("--undo")

@@ -43,3 +43,14 @@ func Rewrite(t testing.TB, dir string, change func([]record.Record) []record.Rec
 	}
 	require.NoError(t, fresh.Close())
 }
+
+// MakeTables makes a table of the newest entries of the log in a data directory.
+func MakeTables(t testing.TB, dir string) {
+	t.Helper()
+	log, err := twin.Open(dir, twin.Options{FS: durable.OS(), Log: slog.New(slog.DiscardHandler), TableBytes: 1})
+	require.NoError(t, err)
+	require.NoError(t, log.Close())
+	tables, err := filepath.Glob(filepath.Join(dir, twin.BadgerDir, "*.sst"))
+	require.NoError(t, err)
+	require.NotEmpty(t, tables)
+}
