@@ -136,6 +136,20 @@ func TestDamagedTableIsHealedAlone(t *testing.T) {
 	}
 }
 
+// TestAllOfBadgerIsGone while the log is open.
+func TestAllOfBadgerIsGone(t *testing.T) {
+	dir, h := closed(t, 400, 3000)
+	l := open(t, dir)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.BadgerDir)))
+	h.requireAll(t, l)
+	requireHealed(t, l)
+	require.NoError(t, l.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.JournalDir)))
+	l = open(t, dir)
+	h.requireAll(t, l)
+	require.NoError(t, l.Close())
+}
+
 // tables returns what is in the files of Badger's copy.
 func tables(t *testing.T, dir string) map[string]string {
 	t.Helper()

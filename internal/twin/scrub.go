@@ -122,7 +122,7 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 		s, wrong, err := l.scrubTable(b, t.ID)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, badgerlog.ErrClosed):
-			return nil // It was compacted meanwhile, or Badger is built anew. The next tick looks again.
+			return nil // It was replaced meanwhile, or Badger is built anew. The next tick looks again.
 		case err != nil:
 			return err
 		case wrong != nil:
@@ -269,7 +269,7 @@ func (l *Log) Check(ctx context.Context) (fault string, err error) {
 			return "", err
 		}
 		s, wrong, err := l.scrubTable(b, t.ID)
-		if errors.Is(err, fs.ErrNotExist) { // It was compacted meanwhile.
+		if errors.Is(err, fs.ErrNotExist) { // It was replaced meanwhile.
 			return l.Check(ctx)
 		}
 		if err != nil || wrong != nil {
