@@ -34,7 +34,7 @@ test: ## every test whole, pages and demo among them
 	$(TEST) -count=1 ./...
 
 damage: ## every kind of damage to each file of a directory, a thousand cases
-	SWOOSH_DAMAGE_EVERY=2 $(GO) test -count=1 -timeout 60m -parallel 4 -run 'TestDamage$$' -v ./repair
+	SWOOSH_DAMAGE_EVERY=2 $(GO) test -count=1 -timeout 60m -parallel 8 -run 'TestDamage$$' -v ./repair
 
 pages: ## of test, every command of every page, read out of the pages
 	$(GO) test -count=1 -timeout 10m -run TestPages -v ./program

@@ -100,11 +100,7 @@ func requireTwice(t *testing.T, dir string, h *history) {
 	t.Helper()
 	l := open(t, dir)
 	h.requireAll(t, l)
-	require.Eventually(t, func() bool {
-		now := l.Health()
-		return now.Indexed == uint64(len(h.records)) && now.Degraded == ""
-	}, 20*time.Second, time.Millisecond)
-	require.NoError(t, l.Scrub(context.Background()))
+	requireHealed(t, l)
 	require.NoError(t, l.Close())
 	l = open(t, dir)
 	h.requireAll(t, l)

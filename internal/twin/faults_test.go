@@ -2,8 +2,11 @@ package twin_test
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,15 +27,18 @@ func flip(t *testing.T, pattern string) {
 	require.NoError(t, os.WriteFile(names[0], text, 0o600))
 }
 
-// requireHealed waits until there are two copies again.
+// requireHealed waits until there are two copies again, and a scrub finds them
+// equal.
 func requireHealed(t *testing.T, l *twin.Log) {
 	t.Helper()
 	_, last := l.Bounds()
 	require.Eventually(t, func() bool {
-		h := l.Health()
-		return h.Degraded == "" && h.Indexed == last
-	}, 20*time.Second, time.Millisecond)
-	require.NoError(t, l.Scrub(context.Background()))
+		if h := l.Health(); h.Degraded != "" || h.Indexed != last {
+			return false
+		}
+		began := time.Now()
+		return l.Scrub(context.Background()) == nil && l.Health().Scrubbed.After(began)
+	}, 20*time.Second, 10*time.Millisecond)
 }
 
 func TestFaultsInBothCopiesAtDifferentEntries(t *testing.T) {
@@ -76,4 +82,84 @@ func TestCopiesAreTwoAgainWithoutAnotherAppend(t *testing.T) {
 	require.Len(t, l.Health().Healed, 1)
 	h.requireAll(t, l)
 	require.NoError(t, l.Close())
+}
+
+// TestDamagedTableIsHealedAlone: the other tables stay as they are, at a start and
+// while the log is open.
+func TestDamagedTableIsHealedAlone(t *testing.T) {
+	original, h := closed(t, 400, 3000)
+	for name, harm := range map[string]func(name string, text []byte) error{
+		"a flipped bit in a block":   func(name string, text []byte) error { text[len(text)/2] ^= 1; return os.WriteFile(name, text, 0o600) },
+		"a flipped bit in the index": func(name string, text []byte) error { text[len(text)-40] ^= 1; return os.WriteFile(name, text, 0o600) },
+		"cut":                        func(name string, text []byte) error { return os.Truncate(name, int64(len(text)/3)) },
+		"missing":                    func(name string, _ []byte) error { return os.Remove(name) },
+	} {
+		for _, nth := range [][]int{{0}, {3}, {-1}, {2, 3, 5}} {
+			for _, running := range []bool{false, true} {
+				t.Run(fmt.Sprint(name, nth, running), func(t *testing.T) {
+					dir := filepath.Join(t.TempDir(), "d")
+					require.NoError(t, os.CopyFS(dir, os.DirFS(original)))
+					var l *twin.Log
+					if running {
+						l = open(t, dir)
+					}
+					before := tables(t, dir)
+					require.Greater(t, len(before), 8)
+					names := slices.Sorted(maps.Keys(before))
+					for _, n := range nth {
+						hurt := names[(n+len(names))%len(names)]
+						require.NoError(t, harm(hurt, []byte(before[hurt])))
+						delete(before, hurt)
+					}
+					if !running {
+						l = open(t, dir)
+					}
+					h.requireAll(t, l)
+					requireHealed(t, l)
+					require.NotEmpty(t, l.Health().Healed)
+					h2 := history{h.records}
+					h2.append(t, l, 100, 3, 3000)
+					requireHealed(t, l)
+					h2.requireAll(t, l)
+					require.NoError(t, l.Close())
+					after := tables(t, dir)
+					for name, text := range before {
+						require.Equal(t, text, after[name], name)
+					}
+					require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.JournalDir)))
+					l = open(t, dir)
+					h2.requireAll(t, l)
+					require.NoError(t, l.Close())
+				})
+			}
+		}
+	}
+}
+
+// TestAllOfBadgerIsGone while the log is open.
+func TestAllOfBadgerIsGone(t *testing.T) {
+	dir, h := closed(t, 400, 3000)
+	l := open(t, dir)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.BadgerDir)))
+	h.requireAll(t, l)
+	requireHealed(t, l)
+	require.NoError(t, l.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.JournalDir)))
+	l = open(t, dir)
+	h.requireAll(t, l)
+	require.NoError(t, l.Close())
+}
+
+// tables returns what is in the files of Badger's copy.
+func tables(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	names, err := filepath.Glob(filepath.Join(dir, twin.BadgerDir, "*.sst"))
+	require.NoError(t, err)
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		all[name] = string(text)
+	}
+	return all
 }

@@ -25,10 +25,10 @@ func (l *Log) follow() {
 		select {
 		case <-l.extend:
 		case why := <-l.wrongs:
-			l.rebuild(why)
+			l.heal(why)
 		case <-tick.C:
-			if l.badger.Load() == nil && !l.lost {
-				l.rebuild(errAgain)
+			if l.badger.Load() == nil && l.why != nil {
+				l.heal(l.why)
 			}
 		case <-l.stop:
 			return
@@ -58,7 +58,7 @@ func (l *Log) extendTables() {
 	case isFull(err):
 		l.degrade("the disk is full: the newest entries are in no table yet")
 	case errors.As(err, &damage):
-		l.rebuild(err)
+		l.heal(err)
 	default:
 		if l.degrade(fmt.Sprintf("no table can be made: %v", err)) {
 			l.o.Log.Error("the log's second copy gets no table; the journal holds everything", "why", err)

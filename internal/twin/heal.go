@@ -5,52 +5,155 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 )
 
-// errAgain is why Badger's copy is built anew after that has failed.
-var errAgain = errors.New("it could not be built anew before")
-
-// wrong asks for Badger's copy to be built anew.
+// wrong asks for Badger's copy to be healed. It waits while another fault waits.
 func (l *Log) wrong(why error) {
 	select {
 	case l.wrongs <- why:
-	default: // It is asked for already.
+	case <-l.stop:
 	}
 }
 
-// rebuild builds Badger's copy anew from the journal, and from what is sound of the
-// old one, whose damaged files it sets aside. What fails is tried again, unless
+// heal writes anew what is damaged of Badger's copy, from the journal and from what
+// is sound, and sets the damaged files aside. What fails is tried again, unless
 // neither copy has an entry: then reads go to the journal and to what is sound.
-func (l *Log) rebuild(why error) {
-	if why != errAgain {
-		l.why = why
-		l.degrade("Badger's copy is built anew: " + why.Error())
+func (l *Log) heal(why error) {
+	if l.lost {
+		return
 	}
+	if l.why == nil || l.why.Error() != why.Error() {
+		l.degrade("Badger's copy is healed: " + why.Error())
+	}
+	l.why = why
+	err := l.healBadger(why)
+	var lost *Damage
+	l.lost = errors.As(err, &lost)
+	switch {
+	case err == nil:
+		l.why = nil
+		l.degrade("")
+	case l.degrade(fmt.Sprintf("Badger's copy cannot be healed: %v", err)):
+		l.o.Log.Error("Badger's copy of the log cannot be healed", "why", err)
+	}
+}
+
+// healBadger replaces the tables that are damaged, as why says and as it turns out
+// meanwhile. If it is not only tables, it builds everything anew.
+func (l *Log) healBadger(why error) error {
+	var ids []uint64
+	for err := why; ; err = l.replaceTables(ids, why) {
+		if err == nil {
+			return nil
+		}
+		var damage *badgerlog.Damage
+		known := len(ids)
+		if errors.As(err, &damage) {
+			ids = append(ids, damage.Tables...)
+			slices.Sort(ids)
+			ids = slices.Compact(ids)
+		} else if err != why && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if len(ids) == known {
+			return l.buildBadger(why)
+		}
+	}
+}
+
+// replaceTables replaces damaged tables. If Badger is not open, it opens it then.
+// The error is a *badgerlog.Damage if more tables are damaged.
+func (l *Log) replaceTables(ids []uint64, why error) error {
+	gaps, err := badgerlog.Gaps(l.path(BadgerDir), ids)
+	if err != nil {
+		return err
+	}
+	b, last, pending := l.badger.Load(), l.last.Load(), l.pending.Load()
+	if len(gaps) > 0 {
+		if err := l.fillGaps(b, gaps, last, why); err != nil {
+			return err
+		}
+	}
+	if b == nil {
+		if err := l.openBadger(); err != nil {
+			return err
+		}
+	}
+	l.relics.Store(nil)
+	if n := len(gaps); n > 0 && gaps[n-1].Next == 0 { // Then it has all up to the last entry.
+		l.indexed.Store(last)
+		l.pending.Add(-pending)
+	}
+	l.release(l.indexed.Load())
+	return nil
+}
+
+// fillGaps writes tables for gaps, the last of which may reach to the last entry,
+// and sets the old ones aside.
+func (l *Log) fillGaps(b *badgerlog.Log, gaps []badgerlog.Gap, last uint64, why error) error {
+	var ids []uint64
+	for _, g := range gaps {
+		ids = append(ids, g.Tables...)
+	}
+	if next := gaps[len(gaps)-1].Next; next > 0 {
+		last = next - 1
+	}
+	var old []string
+	var err error
+	if b == nil {
+		old, err = badgerlog.Mend(l.path(BadgerDir), ids, last, l.valuesIn(gaps, last))
+	} else {
+		old, err = b.Replace(ids, last, l.valuesIn(gaps, last))
+	}
+	if err != nil {
+		return err
+	}
+	var aside string
+	if len(old) > 0 {
+		aside, err = l.moveAside(old)
+	}
+	l.healed(cmp.Or(aside, BadgerDir), why.Error())
+	return err
+}
+
+// valuesIn returns the entries in gaps as Badger's values. The last gap ends with
+// the entry last.
+func (l *Log) valuesIn(gaps []badgerlog.Gap, last uint64) iter.Seq2[badgerlog.Value, error] {
+	return func(yield func(badgerlog.Value, error) bool) {
+		for _, g := range gaps {
+			before, err := lastOf(g.Before)
+			if err != nil {
+				yield(badgerlog.Value{}, err)
+				return
+			}
+			to := last
+			if g.Next > 0 {
+				to = g.Next - 1
+			}
+			for v, err := range l.values(before+1, to) {
+				if !yield(v, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// buildBadger builds all of Badger's copy.
+func (l *Log) buildBadger(why error) error {
 	if b := l.badger.Swap(nil); b != nil {
 		if err := b.Close(); err != nil {
 			l.o.Log.Warn("the damaged Badger does not close", "why", err)
 		}
 	}
-	_, err := l.readRelics()
-	if err == nil {
-		err = l.buildBadger(l.why)
+	if _, err := l.readRelics(); err != nil {
+		return err
 	}
-	var lost *Damage
-	l.lost = errors.As(err, &lost)
-	switch {
-	case err == nil:
-		l.degrade("")
-	case l.degrade(fmt.Sprintf("Badger's copy cannot be built anew: %v", err)):
-		l.o.Log.Error("Badger's copy of the log cannot be built anew", "why", err)
-	}
-}
-
-func (l *Log) buildBadger(why error) error {
 	dir, fresh, last := l.path(BadgerDir), l.path(freshDir), l.last.Load()
 	if err := l.o.FS.RemoveAll(fresh); err != nil {
 		return err
@@ -72,14 +175,10 @@ func (l *Log) buildBadger(why error) error {
 	if err := l.o.FS.SyncDir(l.dir); err != nil {
 		return err
 	}
-	b, err := badgerlog.Open(dir, l.o.FS, l.o.Log)
-	if err != nil {
+	if err := l.openBadger(); err != nil {
 		return err
 	}
-	l.indexed.Store(last)
 	l.pending.Store(0)
-	l.badger.Store(b)
-	l.relics.Store(nil)
 	l.release(last)
 	return nil
 }
@@ -102,8 +201,11 @@ func (l *Log) setBadgerAside() (aside string, err error) {
 	}
 	var names []string
 	for _, e := range entries {
+		if e.Name() == "LOCK" {
+			continue
+		}
 		if filepath.Ext(e.Name()) != ".sst" || slices.Contains(remains.Broken, filepath.Join(dir, e.Name())) {
-			names = append(names, e.Name())
+			names = append(names, filepath.Join(dir, e.Name()))
 		}
 	}
 	if len(names) == 0 {
@@ -112,6 +214,8 @@ func (l *Log) setBadgerAside() (aside string, err error) {
 	return l.moveAside(names)
 }
 
+// moveAside moves files to a new folder in the folder aside, and returns its name
+// there.
 func (l *Log) moveAside(names []string) (aside string, err error) {
 	for n := 1; ; n++ {
 		aside = filepath.Join(asideDir, fmt.Sprintf("log-%d", n))
@@ -125,10 +229,7 @@ func (l *Log) moveAside(names []string) (aside string, err error) {
 		return "", err
 	}
 	for _, name := range names {
-		if strings.EqualFold(name, "LOCK") {
-			continue
-		}
-		if err := l.o.FS.Rename(filepath.Join(l.path(BadgerDir), name), filepath.Join(l.path(aside), name)); err != nil {
+		if err := l.o.FS.Rename(name, filepath.Join(l.path(aside), filepath.Base(name))); err != nil {
 			return "", err
 		}
 	}

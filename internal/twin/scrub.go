@@ -111,7 +111,7 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 	if err != nil {
 		return err
 	}
-	fresh := 0
+	fresh, sound := 0, true
 	for _, t := range tables {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -127,13 +127,14 @@ func (l *Log) scrub(ctx context.Context, seen map[uint64]span, rest func()) erro
 			return err
 		case wrong != nil:
 			l.wrong(wrong)
-			return nil
+			sound = false
+			continue
 		}
 		seen[t.ID] = s
 		fresh++
 		rest()
 	}
-	if fresh == 0 && !l.Health().Scrubbed.IsZero() {
+	if !sound || fresh == 0 && !l.Health().Scrubbed.IsZero() {
 		return nil
 	}
 	maps.DeleteFunc(seen, func(id uint64, _ span) bool {
@@ -181,10 +182,10 @@ func (l *Log) scrubTable(b *badgerlog.Log, id uint64) (s span, wrong, err error)
 		return span{}, damage, nil
 	}
 	if err != nil || wrong != nil || len(all) == 0 {
-		return span{}, wrong, err
+		return span{}, inTable(id, wrong), err
 	}
 	s = span{all[0].Index, all[len(all)-1].Index}
-	inTable := func(from, to uint64) iter.Seq2[record.Record, error] {
+	ofTable := func(from, to uint64) iter.Seq2[record.Record, error] {
 		return func(yield func(record.Record, error) bool) {
 			for _, r := range all {
 				if r.Index >= from && r.Index <= to && !yield(r, nil) {
@@ -193,8 +194,16 @@ func (l *Log) scrubTable(b *badgerlog.Log, id uint64) (s span, wrong, err error)
 			}
 		}
 	}
-	wrong, err = l.compareHealing(inTable, s.first, s.last)
-	return s, wrong, err
+	wrong, err = l.compareHealing(ofTable, s.first, s.last)
+	return s, inTable(id, wrong), err
+}
+
+// inTable says which table a fault is in.
+func inTable(id uint64, wrong error) error {
+	if wrong == nil {
+		return nil
+	}
+	return &badgerlog.Damage{Detail: fmt.Sprintf("table %d: %v", id, wrong), Tables: []uint64{id}}
 }
 
 // compareHealing is compare. Where the journal is damaged it is given what the

@@ -48,24 +48,33 @@ func (l *Log) openCopies() error {
 		l.badgerFault = fmt.Errorf("%s is missing", dir)
 		return nil
 	}
-	b, err := badgerlog.Open(dir, l.o.FS, l.o.Log)
+	err = l.openBadger()
 	var damage *badgerlog.Damage
 	if errors.As(err, &damage) {
 		l.badgerFault = damage
 		_, err = l.readRelics()
-		return err
 	}
-	if err != nil {
-		return err
-	}
-	l.badger.Store(b)
-	_, end, err := b.Ends()
-	if err != nil {
-		return err
-	}
-	indexed, err := lastOf(end)
-	l.indexed.Store(indexed)
 	return err
+}
+
+// openBadger opens Badger's copy.
+func (l *Log) openBadger() error {
+	b, err := badgerlog.Open(l.path(BadgerDir), l.o.FS, l.o.Log)
+	if err != nil {
+		return err
+	}
+	_, end, err := b.Ends()
+	var indexed uint64
+	if err == nil {
+		indexed, err = lastOf(end)
+	}
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	l.indexed.Store(indexed)
+	l.badger.Store(b)
+	l.relics.Store(nil)
+	return nil
 }
 
 // open opens both copies and gives the journal what it lacks. Tables are made
@@ -81,9 +90,9 @@ func (l *Log) open() error {
 	if err := l.compareNewest(); err != nil {
 		return err
 	}
-	indexed, last := l.indexed.Load(), l.last.Load()
-	l.release(indexed)
-	for r, err := range l.Read(indexed+1, last) {
+	last := l.last.Load()
+	l.release(l.indexed.Load())
+	for r, err := range l.Read(l.firstNewest(), last) {
 		if err != nil {
 			return err
 		}
@@ -255,16 +264,22 @@ func (l *Log) scrubNewest() error {
 	if tail == nil {
 		return nil
 	}
-	from := indexed + 1
-	if l.badger.Load() == nil { // What the tables have is not known.
-		first, _ := tail.Bounds()
-		from = max(from, first)
-	}
-	wrong, err := l.compareHealing(l.fromNewest, from, l.last.Load())
+	wrong, err := l.compareHealing(l.fromNewest, l.firstNewest(), l.last.Load())
 	if wrong != nil && indexed == l.indexed.Load() {
 		l.dropTail(tail, wrong)
 	}
 	return err
+}
+
+// firstNewest returns the first entry that no table has. While Badger is not open,
+// that is the first one of the tail.
+func (l *Log) firstNewest() uint64 {
+	from := l.indexed.Load() + 1
+	if tail := l.newest.Load(); tail != nil && l.badger.Load() == nil {
+		first, _ := tail.Bounds()
+		from = max(from, first)
+	}
+	return from
 }
 
 // compare holds a stretch of the second copy against the journal. wrong says what

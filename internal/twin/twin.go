@@ -58,11 +58,11 @@ type Log struct {
 
 	extend  chan struct{} // asks for a table: there is enough for one, or the tail is damaged
 	suspect chan struct{} // asks for a scrub: a reader met damage
-	wrongs  chan error    // asks for Badger's copy to be built anew
+	wrongs  chan error    // asks for Badger's copy to be healed
 	stop    chan struct{}
 	done    sync.WaitGroup // follow and scrub
-	lost    bool           // neither copy has an entry, so Badger's cannot be built anew; follow's
-	why     error          // Badger's copy is, or was, built anew; follow's
+	lost    bool           // neither copy has an entry, so Badger's cannot be healed; follow's
+	why     error          // Badger's copy is to be healed; nil: it is not; follow's
 	health  health
 	readers readers
 
@@ -85,14 +85,13 @@ func (d *Damage) Error() string {
 
 // Open opens the log in a directory, and heals what one copy can give the other.
 // The error is a *Damage if entries are in neither, and nothing is changed then.
-// Badger's copy may be built anew in the background.
+// Badger's copy may be healed in the background.
 func Open(dir string, o Options) (*Log, error) {
 	l := newLog(dir, o)
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, l.closeCopies())
 	}
 	if l.badgerFault != nil {
-		l.why = l.badgerFault
 		l.wrong(l.badgerFault)
 	}
 	l.done.Go(l.follow)
