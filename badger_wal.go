@@ -97,5 +97,5 @@ func (w *badgerWAL) Read(from, to uint64) iter.Seq2[Record, error] {
 	}
 }
 
-// Close lets Badger catch up, and waits for the reads in progress.
+// Close waits for the reads in progress.
 func (w *badgerWAL) Close() error { return w.log.Close() }

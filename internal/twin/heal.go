@@ -43,6 +43,7 @@ func (l *Log) rebuild(why error) {
 	var lost *Damage
 	l.lost = errors.As(err, &lost)
 	switch {
+	case errors.Is(err, badgerlog.ErrClosed): // The log is being closed.
 	case err == nil:
 		l.degrade("")
 	case l.degrade(fmt.Sprintf("Badger's copy cannot be built anew: %v", err)):
@@ -51,7 +52,7 @@ func (l *Log) rebuild(why error) {
 }
 
 func (l *Log) buildBadger(why error) error {
-	dir, fresh, last := l.path(BadgerDir), l.path(freshDir), l.last.Load()
+	dir, fresh, last, pending := l.path(BadgerDir), l.path(freshDir), l.last.Load(), l.pending.Load()
 	if err := l.o.FS.RemoveAll(fresh); err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (l *Log) buildBadger(why error) error {
 		return err
 	}
 	l.indexed.Store(last)
-	l.pending.Store(0)
+	l.pending.Add(-pending)
 	l.badger.Store(b)
 	l.relics.Store(nil)
 	l.release(last)

@@ -31,10 +31,14 @@ func OpenToRead(dir string, o Options) (*Log, error) {
 // relics is what can be read of it.
 func (l *Log) openCopies() error {
 	tail, err := journal.OpenTail(l.path(NewestDir), l.o.FS, l.o.Log)
-	if err != nil {
+	switch {
+	case errors.Is(err, journal.ErrNewer):
 		return err
+	case err != nil: // It is begun anew.
+		l.healed(NewestDir, err.Error())
+	default:
+		l.newest.Store(tail)
 	}
-	l.newest.Store(tail)
 	if l.journal, err = journal.Open(l.path(JournalDir), l.o.FS, l.o.Log); err != nil {
 		return err
 	}
@@ -260,8 +264,8 @@ func (l *Log) scrubNewest() error {
 		from = max(from, first)
 	}
 	wrong, err := l.compareHealing(l.fromNewest, from, l.last.Load())
-	if wrong != nil && indexed == l.indexed.Load() {
-		l.dropTail(tail, wrong)
+	if wrong != nil && indexed == l.indexed.Load() && l.dropTail(tail, wrong) {
+		l.healed(NewestDir, wrong.Error())
 	}
 	return err
 }

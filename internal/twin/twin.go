@@ -41,7 +41,7 @@ type Options struct {
 	FS  durable.FS // of journal and tail; Badger uses the operating system's
 	Log *slog.Logger
 
-	TableBytes int64 // of entries before they become a table; 0: 8 MiB
+	TableBytes int64 // of entries before they become a table; 0: badgerlog.TableBytes
 }
 
 // Log is an open log. One goroutine appends; any may read.
@@ -62,12 +62,16 @@ type Log struct {
 	wrongs  chan error    // asks for Badger's copy to be built anew
 	stop    chan struct{}
 	done    sync.WaitGroup // follow and scrub
+	behind  bool           // the last table could not be made; follow's
 	lost    bool           // neither copy has an entry, so Badger's cannot be built anew; follow's
 	why     error          // Badger's copy is, or was, built anew; follow's
 	health  health
 	readers readers
 
 	scrubbing sync.Mutex // one at a time, since both would heal the same
+
+	dropping sync.Mutex
+	dropped  *journal.Journal // a tail that was given up and is open; nil: none
 
 	stepOver    bool                              // over entries that neither copy has: nothing is healed
 	badgerFault error                             // what was wrong with Badger's copy when it was opened; nil: nothing
@@ -177,6 +181,7 @@ func (l *Log) closeCopies() (err error) {
 	if t := l.newest.Swap(nil); t != nil {
 		err = errors.Join(err, t.Close())
 	}
+	err = errors.Join(err, l.closeDropped())
 	if l.journal != nil {
 		err = errors.Join(err, l.journal.Close())
 	}
