@@ -29,10 +29,10 @@ func requireHealed(t *testing.T, l *twin.Log) {
 	t.Helper()
 	_, last := l.Bounds()
 	require.Eventually(t, func() bool {
+		err := l.Scrub(context.Background()) // What it finds wrong is healed after it.
 		h := l.Health()
-		return h.Degraded == "" && h.Indexed == last
+		return err == nil && !h.Scrubbed.IsZero() && h.Degraded == "" && h.Indexed == last
 	}, 20*time.Second, time.Millisecond)
-	require.NoError(t, l.Scrub(context.Background()))
 }
 
 func TestFaultsInBothCopiesAtDifferentEntries(t *testing.T) {
@@ -47,7 +47,6 @@ func TestFaultsInBothCopiesAtDifferentEntries(t *testing.T) {
 	flip(t, tables[len(tables)-1])
 	l = open(t, dir)
 	h.requireAll(t, l)
-	requireHealed(t, l)
 	requireHealed(t, l)
 	h.requireAll(t, l)
 	require.NotEmpty(t, l.Health().Healed)

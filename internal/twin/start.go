@@ -162,7 +162,7 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 			return
 		}
 		for r, err := range l.fromSecond(from, to) {
-			if err == nil && r.Index != next && (damage != nil || next > from) {
+			if err == nil && r.Index != next && (damage != nil || next > 1) {
 				err = &Damage{From: next, To: r.Index - 1, Detail: "missing in both copies"}
 			}
 			if err != nil && damage == nil {
@@ -177,16 +177,19 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 			yield(record.Record{}, &Damage{From: next, To: to, Detail: fmt.Sprintf("%v; the second copy has none of them", damage)})
 		}
 	}
+	_, had := l.journal.Bounds()
 	if err := l.journal.Heal(groupsOf(l.chainBefore(from), records), l.path(asideDir)); err != nil {
 		return err
 	}
-	if damage != nil {
-		file := JournalDir
+	switch file := JournalDir; {
+	case damage != nil:
 		if damage.File != "" {
 			file = filepath.Join(asideDir, damage.File)
 		}
 		l.healed(file, damage.Error())
-	} else if next > from {
+	case next > from && had > 0:
+		l.healed(file, fmt.Sprintf("it lacked entries %d to %d", from, next-1))
+	case next > from: // It is new, perhaps.
 		l.o.Log.Warn("the journal lacked entries; they are written into it from the second copy", "first", from, "last", next-1)
 	}
 	return nil
