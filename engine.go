@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -338,27 +339,40 @@ func (e *Engine) publish(g *group) {
 
 // land ends the commit of a group, on top of which next was being reduced, and
 // answers what waited for it. After a failure, next and the work state are
-// dropped; the published state stays.
+// dropped; the published state stays. It is gone on from if nothing was written.
 func (e *Engine) land(g, next *group, l landing) {
 	waiting, failed := e.waiting, next.pending
 	e.flying, e.waiting = nil, nil
 	if l.durable {
 		release(waiting...)
 	} else {
-		e.unknown = [2]uint64{g.records[0].Index, g.records[len(g.records)-1].Index}
 		failed = slices.Concat(g.pending, waiting, failed)
 	}
 	if l.err == nil {
 		return
 	}
-	e.trip(l.err.Error())
+	*next = group{}
+	why := e.afterFailure
+	if errors.Is(l.err, ErrNoRoom) {
+		e.startOver()
+		why = func(uint64) *Error { return errNoRoom(l.err) }
+	} else {
+		e.unknown = [2]uint64{g.records[0].Index, g.records[len(g.records)-1].Index}
+		e.trip(l.err.Error())
+		e.work = nil
+	}
 	for _, p := range failed {
-		p.err = e.afterFailure(p.index())
+		p.err = why(p.index())
 		p.results, p.hit = nil, 0
 	}
 	release(failed...)
-	*next = group{}
-	e.work = nil
+}
+
+// startOver goes back to what is published, since nothing after it was written.
+func (e *Engine) startOver() {
+	p := e.published.Load()
+	e.work, e.window = p.state.thaw(), p.keys.Window()
+	e.clock.Use(e.work.stamp)
 }
 
 // afterFailure returns the error for a submission after a failed sync. index is

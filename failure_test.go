@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -75,6 +76,36 @@ func appendFails(t *testing.T, lands bool) {
 	require.Equal(t, want, r.View().Index(), "D1")
 	require.Equal(t, lands, r.must(keyed("n", opening("b"))).Duplicate, "D4")
 	require.False(t, r.must(keyed("m", opening("c"))).Duplicate, "what was answered read_only did not happen")
+}
+
+// TestNoRoom: what the full disk has no room for is refused, and did not happen.
+// Writes resume by themselves.
+func TestNoRoom(t *testing.T) {
+	r := newRig(t, swoosh.Options{Dir: t.TempDir()})
+	r.must(keyed("first", opening("a")))
+	inFirst, bulk, inNext := pipelined(r,
+		[]swoosh.Request{keyed("n", opening("b")), opening("b"), keyed("n", opening("b"))},
+		[]swoosh.Request{keyed("m", opening("c")), keyed("n", opening("b")), paying("a", 1)})
+	durable := r.View()
+	r.wal.Fill(true)
+	r.wal.Release()
+	for _, c := range slices.Concat(inFirst, bulk, inNext) {
+		c.refused(t, swoosh.DiskFull)
+	}
+	r.refused(swoosh.DiskFull, keyed("n", opening("b")))
+	require.Equal(t, uint64(1), r.must(keyed("first", opening("a"))).Index, "a durable key is answered")
+	requireReadsAt(t, r, durable)
+	r.wal.Fill(false)
+
+	n := r.must(keyed("n", opening("b")))
+	require.Equal(t, durable.Index()+1, n.Index, "D9: it resumes by itself")
+	require.False(t, n.Duplicate, "D9: what was refused did not happen")
+	require.True(t, r.must(keyed("n", opening("b"))).Duplicate, "D4")
+	require.Equal(t, "ready", r.Health().Mode)
+	end := r.View().StateHash()
+	r.restart()
+	require.Equal(t, end, r.View().StateHash(), "D3")
+	require.True(t, r.must(keyed("n", opening("b"))).Duplicate, "D4")
 }
 
 // requireReadsAt wants every way of reading to end at v.

@@ -158,6 +158,12 @@ func (e *Engine) errDiskFull() *Error {
 	return Errorf(DiskFull, "only %d bytes are free in %s, %d are kept in reserve: free some space; writes resume by themselves", free, e.home.Dir, reserve)
 }
 
+// errNoRoom is errDiskFull for a disk that was filled after it was asked, or whose
+// quota is used up.
+func errNoRoom(why error) *Error {
+	return Errorf(DiskFull, "%w; the command was not applied: free some space; writes resume by themselves", why)
+}
+
 func (e *Engine) clockSkew(caller Stamp) *Error {
 	now := e.clock.Next(Stamp{})
 	err := Errorf(ClockSkew, "hlc %s is more than %s ahead of this server's %s: check both clocks", caller, e.o.SkewMax, now)

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/journal"
 	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -24,8 +25,10 @@ type WAL interface {
 	// Append makes a whole group durable or nothing. Once it has returned, no
 	// power cut undoes it. Indexes are consecutive. The first one follows the
 	// last of the log, unless the log is empty, or the entries between are
-	// accepted as lost. An error means that the outcome is unknown: the group may
-	// be there after a restart. After an error the engine appends nothing more.
+	// accepted as lost. The error is ErrNoRoom if the disk is full and nothing of
+	// the group was written: it may be appended again. Any other error means that
+	// the outcome is unknown: the group may be there after a restart. After that
+	// the engine appends nothing more.
 	Append(group []Record) error
 
 	// Bounds returns the first and the last index of the log, or 0 and 0 if it
@@ -40,6 +43,9 @@ type WAL interface {
 	// Close waits for the reads in progress. Later reads fail.
 	Close() error
 }
+
+// ErrNoRoom is the error of a group that was not written, since the disk is full.
+var ErrNoRoom = journal.ErrNoRoom
 
 // Record is an entry as the log stores it: its canonical JSON without the
 // member chain, and its chain.

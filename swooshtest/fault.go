@@ -20,6 +20,7 @@ type FaultWAL struct {
 	mu    sync.Mutex
 	fail  bool
 	lands bool
+	full  bool
 }
 
 // place is a point at which appends can be made to wait.
@@ -106,12 +107,23 @@ func (f *FaultWAL) Fail(lands bool) {
 	f.fail, f.lands = true, lands
 }
 
+// Fill makes every later append fail with swoosh.ErrNoRoom, without writing
+// anything, until it is called with false.
+func (f *FaultWAL) Fill(full bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.full = full
+}
+
 // Append implements swoosh.WAL, with the faults that were set.
 func (f *FaultWAL) Append(group []swoosh.Record) error {
 	f.before.wait()
 	f.mu.Lock()
-	fail, lands := f.fail, f.lands
+	fail, lands, full := f.fail, f.lands, f.full
 	f.mu.Unlock()
+	if full {
+		return swoosh.ErrNoRoom
+	}
 	if !fail || lands {
 		if err := f.WAL.Append(group); err != nil {
 			return err

@@ -19,9 +19,7 @@ type tableIndex struct {
 func (t *tableFile) index() (tableIndex, error) {
 	const most = 64 // bytes for length, checksum and checksum length
 	tail := make([]byte, min(most, t.size))
-	if _, err := t.f.ReadAt(tail, t.size-int64(len(tail))); err != nil {
-		return tableIndex{}, err
-	}
+	t.readAt(tail, t.size-int64(len(tail)))
 	rest, sum, ok := cutChecksum(tail)
 	if !ok || len(rest) < 4 {
 		return tableIndex{}, fmt.Errorf("%w: it does not end as a table does", errTable)
@@ -32,9 +30,7 @@ func (t *tableFile) index() (tableIndex, error) {
 		return tableIndex{}, fmt.Errorf("%w: it does not end as a table does", errTable)
 	}
 	b := make([]byte, length)
-	if _, err := t.f.ReadAt(b, end-length); err != nil {
-		return tableIndex{}, err
-	}
+	t.readAt(b, end-length)
 	if !sound(b, sum) {
 		return tableIndex{}, fmt.Errorf("%w: the checksum of its index does not match", errTable)
 	}

@@ -84,6 +84,10 @@ func readManifest(dir string) (ids []uint64, err error) {
 			return nil, missing(name)
 		}
 	}
+	var failed *fs.PathError
+	if errors.As(err, &failed) && failed.Op == "read" {
+		return nil, damaged(name, err)
+	}
 	if err != nil {
 		return nil, err
 	}

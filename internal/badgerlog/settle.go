@@ -156,10 +156,6 @@ func namedIn(dir string) (ids []uint64, err error) {
 	}
 	defer f.Close() // It was only read.
 	m, _, err := badger.ReplayManifestFile(f, 0, badgerOptions(dir).WithLogger(nil))
-	var failed *fs.PathError
-	if errors.As(err, &failed) {
-		return nil, err
-	}
 	if err != nil {
 		return nil, damaged(name, err)
 	}

@@ -83,18 +83,32 @@ func (t *tableFile) Close() error { return t.f.Close() }
 
 // bytes returns at least least bytes of the file from at on, or all that are
 // left.
-func (t *tableFile) bytes(at int64, least int) ([]byte, error) {
+func (t *tableFile) bytes(at int64, least int) []byte {
 	if had := t.at + int64(len(t.buf)) - at; at < t.at || had < int64(least) && had < t.size-at {
 		if least > cap(t.buf) {
 			t.buf = make([]byte, 0, 2*tableBlockBytes)
 		}
-		n, err := t.f.ReadAt(t.buf[:cap(t.buf)], at)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		t.buf, t.at = t.buf[:n], at
+		t.buf, t.at = t.buf[:t.readAt(t.buf[:cap(t.buf)], at)], at
 	}
-	return t.buf[at-t.at:], nil
+	return t.buf[at-t.at:]
+}
+
+// readAt reads from a place on, and returns how many bytes there are. What the disk
+// cannot read is zeros, which no checksum matches: so a bad sector is damage.
+func (t *tableFile) readAt(b []byte, at int64) int {
+	n, err := t.f.ReadAt(b, at)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n
+	}
+	const sector = 4096
+	b = b[:max(0, min(int64(len(b)), t.size-at))]
+	for i := 0; i < len(b); i += sector {
+		part := b[i:min(i+sector, len(b))]
+		if n, err := t.f.ReadAt(part, at+int64(i)); err != nil {
+			clear(part[n:])
+		}
+	}
+	return len(b)
 }
 
 // block returns the content of the block at a place, valid until the next call,
@@ -106,9 +120,7 @@ func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
 	var compressed, decoded int
 	for _, least := range []int{1, tableReadBytes / 2, tableBlockBytes} {
 		had := len(b)
-		if b, err = t.bytes(at, least); err != nil {
-			return nil, 0, err
-		}
+		b = t.bytes(at, least)
 		if len(b) > 0 && b[0] == 0 {
 			return nil, 0, errTable // Quick, since damage may be many megabytes of zeros.
 		}

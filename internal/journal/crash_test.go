@@ -261,7 +261,7 @@ func TestFullDisk(t *testing.T) {
 		return nil
 	}
 	m.Fail(full)
-	require.ErrorIs(t, j.Append(groupOf(1, 1, 10)), syscall.ENOSPC)
+	require.ErrorIs(t, j.Append(groupOf(1, 1, 10)), ErrNoRoom)
 	require.ErrorIs(t, j.Room(), syscall.ENOSPC)
 	m.Fail(nil)
 	require.NoError(t, j.Room())

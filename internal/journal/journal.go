@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/chorus-services/swoosh/internal/durable"
 )
@@ -224,10 +225,10 @@ func (j *Journal) bounds() (first, last uint64) {
 // Append appends a group, which is durable once Append has returned nil. Readers
 // see it then. A group that does not begin after the last one leaves a hole.
 //
-// If no file can be made for the group, nothing is written, and Append may be
-// called again; errors.Is(err, syscall.ENOSPC) if the disk is full. After any other
-// error of the disk it is unknown whether the group is durable, and each later call
-// returns the same error.
+// If the disk has no room for the file that the group needs, the error is ErrNoRoom:
+// nothing is written, and Append may be called again. After any other error of the
+// disk it is unknown whether the group is durable, and each later call returns the
+// same error, unless no file could be made.
 func (j *Journal) Append(g Group) error {
 	w := &j.writer
 	w.Lock()
@@ -241,6 +242,9 @@ func (j *Journal) Append(g Group) error {
 	size := roundUp(headerBytes+len(g.Body), blockBytes)
 	if w.active == nil || g.First != w.active.last+1 || w.at+int64(size) > int64(j.size) {
 		if err := j.rotate(g.First); err != nil {
+			if w.failed == nil && isFull(err) {
+				err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+			}
 			return fmt.Errorf("journal: %w", err)
 		}
 	}
@@ -258,6 +262,13 @@ func (j *Journal) Append(g Group) error {
 	j.publish(g, piece{g.First, g.Last, w.at, headerBytes + len(g.Body)})
 	w.at += int64(size)
 	return nil
+}
+
+// ErrNoRoom is the error of a group that was not written, since the disk is full.
+var ErrNoRoom = errors.New("there is no room for another file")
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // follows checks the group against what was appended last.

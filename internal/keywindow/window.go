@@ -141,6 +141,18 @@ func (w *Window) drop(node string) {
 // View returns the window as it is now.
 func (w *Window) View() View { return View{w.ring} }
 
+// Window returns a window that goes on from the view, and holds up to MaxKeys keys.
+// The one that the view is of must not be used any more.
+func (v View) Window() *Window {
+	w := &Window{max: MaxKeys, byKey: make(map[keyHash]uint64, v.len), ring: v.ring}
+	for i := range v.len {
+		at := v.head + i
+		r := &v.chunks[at/len(chunk{})][at%len(chunk{})]
+		w.byKey[r.key] = r.index
+	}
+	return w
+}
+
 // View is a window at one moment. It is immutable and safe for concurrent use.
 type View struct{ ring }
 

@@ -19,7 +19,7 @@ func (l *Log) follow() {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
-		if l.newest.Load() == nil || l.pending.Load() >= l.o.TableBytes {
+		if l.newest.Load() == nil || l.behind || l.pending.Load() >= l.o.TableBytes {
 			l.extendTables()
 		}
 		select {
@@ -48,8 +48,10 @@ func (l *Log) extendTables() {
 		return
 	}
 	err := b.Extend(to, l.values(from, to))
+	l.behind = err != nil
 	var damage *badgerlog.Damage
 	switch {
+	case errors.Is(err, badgerlog.ErrClosed): // The log is being closed.
 	case err == nil:
 		l.pending.Add(-pending)
 		l.indexed.Store(to)
@@ -78,8 +80,10 @@ func (l *Log) release(index uint64) {
 	}
 }
 
-// beginTail begins an empty tail, and reports whether that worked.
+// beginTail begins an empty tail, and reports whether that worked. The one that was
+// dropped writes no more files then.
 func (l *Log) beginTail() bool {
+	_ = l.closeDropped() // It is not needed any more.
 	dir := l.path(NewestDir)
 	err := l.o.FS.RemoveAll(dir)
 	var tail *journal.Journal
@@ -96,13 +100,26 @@ func (l *Log) beginTail() bool {
 	return true
 }
 
-// dropTail gives up a tail, which is begun anew.
-func (l *Log) dropTail(tail *journal.Journal, why error) {
+// dropTail gives up a tail, which is begun anew. It reports whether it was not
+// given up before.
+func (l *Log) dropTail(tail *journal.Journal, why error) bool {
+	l.dropping.Lock()
+	defer l.dropping.Unlock()
 	if !l.newest.CompareAndSwap(tail, nil) {
-		return
+		return false
 	}
+	l.dropped = tail
 	l.degrade("the newest entries are in the journal only: " + why.Error())
-	l.healed(NewestDir, why.Error())
-	l.done.Go(func() { _ = tail.Close() }) // It is not needed any more.
 	l.askExtend()
+	return true
+}
+
+func (l *Log) closeDropped() (err error) {
+	l.dropping.Lock()
+	defer l.dropping.Unlock()
+	if l.dropped != nil {
+		err = l.dropped.Close()
+	}
+	l.dropped = nil
+	return err
 }

@@ -35,6 +35,7 @@ func (l *Log) heal(why error) {
 	var lost *Damage
 	l.lost = errors.As(err, &lost)
 	switch {
+	case errors.Is(err, badgerlog.ErrClosed): // The log is being closed.
 	case err == nil:
 		l.why = nil
 		l.degrade("")
@@ -154,7 +155,7 @@ func (l *Log) buildBadger(why error) error {
 	if _, err := l.readRelics(); err != nil {
 		return err
 	}
-	dir, fresh, last := l.path(BadgerDir), l.path(freshDir), l.last.Load()
+	dir, fresh, last, pending := l.path(BadgerDir), l.path(freshDir), l.last.Load(), l.pending.Load()
 	if err := l.o.FS.RemoveAll(fresh); err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func (l *Log) buildBadger(why error) error {
 	if err := l.openBadger(); err != nil {
 		return err
 	}
-	l.pending.Store(0)
+	l.pending.Add(-pending)
 	l.release(last)
 	return nil
 }

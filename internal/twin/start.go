@@ -31,10 +31,14 @@ func OpenToRead(dir string, o Options) (*Log, error) {
 // relics is what can be read of it.
 func (l *Log) openCopies() error {
 	tail, err := journal.OpenTail(l.path(NewestDir), l.o.FS, l.o.Log)
-	if err != nil {
+	switch {
+	case errors.Is(err, journal.ErrNewer):
 		return err
+	case err != nil: // It is begun anew.
+		l.healed(NewestDir, err.Error())
+	default:
+		l.newest.Store(tail)
 	}
-	l.newest.Store(tail)
 	if l.journal, err = journal.Open(l.path(JournalDir), l.o.FS, l.o.Log); err != nil {
 		return err
 	}
@@ -168,7 +172,7 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 			return
 		}
 		for r, err := range l.fromSecond(from, to) {
-			if err == nil && r.Index != next && (damage != nil || next > from) {
+			if err == nil && r.Index != next && (damage != nil || next > 1) {
 				err = &Damage{From: next, To: r.Index - 1, Detail: "missing in both copies"}
 			}
 			if err != nil && damage == nil {
@@ -183,16 +187,19 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 			yield(record.Record{}, &Damage{From: next, To: to, Detail: fmt.Sprintf("%v; the second copy has none of them", damage)})
 		}
 	}
+	_, had := l.journal.Bounds()
 	if err := l.journal.Heal(groupsOf(l.chainBefore(from), records), l.path(asideDir)); err != nil {
 		return err
 	}
-	if damage != nil {
-		file := JournalDir
+	switch file := JournalDir; {
+	case damage != nil:
 		if damage.File != "" {
 			file = filepath.Join(asideDir, damage.File)
 		}
 		l.healed(file, damage.Error())
-	} else if next > from {
+	case next > from && had > 0:
+		l.healed(file, fmt.Sprintf("it lacked entries %d to %d", from, next-1))
+	case next > from: // It is new, perhaps.
 		l.o.Log.Warn("the journal lacked entries; they are written into it from the second copy", "first", from, "last", next-1)
 	}
 	return nil
@@ -265,8 +272,8 @@ func (l *Log) scrubNewest() error {
 		return nil
 	}
 	wrong, err := l.compareHealing(l.fromNewest, l.firstNewest(), l.last.Load())
-	if wrong != nil && indexed == l.indexed.Load() {
-		l.dropTail(tail, wrong)
+	if wrong != nil && indexed == l.indexed.Load() && l.dropTail(tail, wrong) {
+		l.healed(NewestDir, wrong.Error())
 	}
 	return err
 }

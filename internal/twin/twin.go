@@ -61,12 +61,16 @@ type Log struct {
 	wrongs  chan error    // asks for Badger's copy to be healed
 	stop    chan struct{}
 	done    sync.WaitGroup // follow and scrub
+	behind  bool           // the last table could not be made; follow's
 	lost    bool           // neither copy has an entry, so Badger's cannot be healed; follow's
 	why     error          // Badger's copy is to be healed; nil: it is not; follow's
 	health  health
 	readers readers
 
 	scrubbing sync.Mutex // one at a time, since both would heal the same
+
+	dropping sync.Mutex
+	dropped  *journal.Journal // a tail that was given up and is open; nil: none
 
 	stepOver    bool                              // over entries that neither copy has: nothing is healed
 	badgerFault error                             // what was wrong with Badger's copy when it was opened; nil: nothing
@@ -175,6 +179,7 @@ func (l *Log) closeCopies() (err error) {
 	if t := l.newest.Swap(nil); t != nil {
 		err = errors.Join(err, t.Close())
 	}
+	err = errors.Join(err, l.closeDropped())
 	if l.journal != nil {
 		err = errors.Join(err, l.journal.Close())
 	}

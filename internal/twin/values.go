@@ -8,11 +8,17 @@ import (
 )
 
 // values returns entries as Badger's values, each of which fits in a block of a
-// table; a larger record gets its own value.
+// table; a larger record gets its own value. They end with badgerlog.ErrClosed when
+// the log is being closed.
 func (l *Log) values(from, to uint64) iter.Seq2[badgerlog.Value, error] {
 	return func(yield func(badgerlog.Value, error) bool) {
 		var v badgerlog.Value
 		for r, err := range l.read(from, to) {
+			select {
+			case <-l.stop:
+				err = badgerlog.ErrClosed
+			default:
+			}
 			if err != nil {
 				yield(badgerlog.Value{}, err)
 				return

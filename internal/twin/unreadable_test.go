@@ -1,0 +1,118 @@
+package twin_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/twin"
+)
+
+// TestUnreadableFileIsDamage: a file that gives an error when it is read costs
+// nothing, and does not keep the log from being opened. A directory stands for it.
+func TestUnreadableFileIsDamage(t *testing.T) {
+	for _, pattern := range []string{twin.BadgerDir + "/*.sst", twin.BadgerDir + "/MANIFEST", twin.JournalDir + "/*.raw", twin.NewestDir + "/0*.raw", twin.NewestDir + "/spare*.raw", twin.NewestDir} {
+		t.Run(pattern, func(t *testing.T) {
+			dir := t.TempDir()
+			l := open(t, dir)
+			var h history
+			h.append(t, l, 400, 3, 3000)
+			require.Eventually(t, func() bool {
+				names, err := filepath.Glob(filepath.Join(dir, pattern))
+				return err == nil && len(names) > 0
+			}, 5*time.Second, time.Millisecond)
+			require.NoError(t, l.Close())
+			names, err := filepath.Glob(filepath.Join(dir, pattern))
+			require.NoError(t, err)
+			require.NotEmpty(t, names)
+			require.NoError(t, os.RemoveAll(names[0]))
+			if pattern == twin.NewestDir {
+				require.NoError(t, os.WriteFile(names[0], nil, 0o600))
+			} else {
+				require.NoError(t, os.Mkdir(names[0], 0o700))
+			}
+			l = open(t, dir)
+			h.requireAll(t, l)
+			require.NoError(t, l.Close())
+			requireTwice(t, dir, &h)
+		})
+	}
+}
+
+// TestCloseEndsARebuild: a stop does not wait until all of a log is written anew.
+func TestCloseEndsARebuild(t *testing.T) {
+	dir, h := closed(t, 2000, 3000)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.BadgerDir)))
+	l := open(t, dir)
+	require.NoError(t, l.Close())
+	require.NoDirExists(t, filepath.Join(dir, twin.BadgerDir), "it was built before the stop")
+	requireTwice(t, dir, h)
+}
+
+// TestTailThatFails is begun anew, and its files are not those of the one before. A
+// failed write is no damage.
+func TestTailThatFails(t *testing.T) {
+	fsys := &failing{FS: durable.OS()}
+	o := options()
+	o.FS = fsys
+	dir := t.TempDir()
+	l, err := twin.Open(dir, o)
+	require.NoError(t, err)
+	var h history
+	for range 20 {
+		fsys.fail.Store(true)
+		h.append(t, l, 3, 3, 300)
+		fsys.fail.Store(false)
+		h.append(t, l, 3, 3, 300)
+		h.requireAll(t, l)
+	}
+	require.Eventually(t, func() bool { return l.Health().Degraded == "" }, 10*time.Second, time.Millisecond)
+	require.Empty(t, l.Health().Healed)
+	require.NoError(t, l.Close())
+	requireTwice(t, dir, &h)
+}
+
+// failing is a file system on which no file of a tail can be written.
+type failing struct {
+	durable.FS
+	fail atomic.Bool
+}
+
+func (f *failing) OpenFile(name string, flag int, mode fs.FileMode) (durable.File, error) {
+	file, err := f.FS.OpenFile(name, flag, mode)
+	if err == nil && filepath.Base(filepath.Dir(name)) == twin.NewestDir {
+		return failingFile{file, f}, nil
+	}
+	return file, err
+}
+
+type failingFile struct {
+	durable.File
+	of *failing
+}
+
+func (f failingFile) WriteAt(b []byte, at int64) (int, error) {
+	if f.of.fail.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.WriteAt(b, at)
+}
+
+// TestJournalThatLacksItsEndIsSaid: a flipped bit in the last record looks like a
+// write that was cut off, but the second copy has it.
+func TestJournalThatLacksItsEndIsSaid(t *testing.T) {
+	dir, h := closed(t, 50, 300)
+	inJournal(t, dir, 150)
+	l := open(t, dir)
+	h.requireAll(t, l)
+	require.NotEmpty(t, l.Health().Healed)
+	require.NoError(t, l.Close())
+	requireTwice(t, dir, h)
+}
