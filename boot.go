@@ -221,7 +221,7 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	return nil, head, &brokenFile{name, err}
 }
 
-func (r *recovery) trusts(by fingerprint) bool { return r.hashes || by == r.madeBy }
+func (r *recovery) trusts(by fingerprint) bool { return r.hashes || r.madeBy.is(by) }
 
 // foreign is the error of a log that another program wrote. No repair by these
 // parts could keep what it holds.
