@@ -95,14 +95,3 @@ func (p *pipe[A, B]) do() {
 		close(j.done)
 	}
 }
-
-// Each calls f for 0 to n-1, in several stretches at a time, and returns when all
-// are done.
-func Each(n int, f func(from, to int)) {
-	workers := min(runtime.GOMAXPROCS(0), n)
-	var group sync.WaitGroup
-	for i := range workers {
-		group.Go(func() { f(i*n/workers, (i+1)*n/workers) })
-	}
-	group.Wait()
-}

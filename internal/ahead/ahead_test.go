@@ -3,7 +3,6 @@ package ahead
 import (
 	"errors"
 	"iter"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,17 +62,5 @@ func TestMapEndsWithTheError(t *testing.T) {
 func TestMapCanBeLeft(t *testing.T) {
 	for range Map(count(1_000_000, nil), 0, 7, pairs) {
 		return
-	}
-}
-
-func TestEach(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 3, 100} {
-		var sum atomic.Int64
-		Each(n, func(from, to int) {
-			for i := from; i < to; i++ {
-				sum.Add(int64(i) + 1)
-			}
-		})
-		require.Equal(t, int64(n*(n+1)/2), sum.Load())
 	}
 }

@@ -19,7 +19,7 @@ var zeroBlock [blockBytes]byte
 // dst. If dst is there after a crash, it is complete. CopyFiles makes it as
 // dst.tmp, with mode 0700 and files of mode 0600, and removes what a crash left
 // of that. It does not write blocks of 64 KiB that hold only zeros, so a sparse
-// file stays sparse; NonZero returns beforehand how much room a file takes.
+// file stays sparse.
 //
 // If dst exists it is left alone, and the error is fs.ErrExist. Any other error
 // leaves nothing behind, with one exception: if the last sync of dst's parent
@@ -70,37 +70,6 @@ func copyFile(f FS, src, dst string) error {
 		}
 		return out.Truncate(size)
 	})
-}
-
-// NonZero returns the bytes of a file that lie in blocks of 64 KiB with anything
-// but zeros in them: the room that a copy by CopyFiles takes.
-func NonZero(f FS, name string) (int64, error) {
-	var n int64
-	_, err := eachBlock(f, name, func(b []byte, _ int64) error {
-		n += int64(len(b))
-		return nil
-	})
-	return n, err
-}
-
-// EachStretch calls do for every stretch of a file, in order, that has no block
-// of 64 KiB of zeros in it: a sparse file takes only as much memory as it has
-// data. The bytes are good until do returns.
-func EachStretch(f FS, name string, do func(b []byte)) error {
-	var stretch []byte
-	var end int64
-	_, err := eachBlock(f, name, func(b []byte, off int64) error {
-		if off != end && len(stretch) > 0 {
-			do(stretch)
-			stretch = stretch[:0]
-		}
-		stretch, end = append(stretch, b...), off+int64(len(b))
-		return nil
-	})
-	if err == nil && len(stretch) > 0 {
-		do(stretch)
-	}
-	return err
 }
 
 // eachBlock calls do for every block of a file that is not all zeros, in

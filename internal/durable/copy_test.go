@@ -26,60 +26,6 @@ func putSparse(t *testing.T, f FS, name string) {
 	}))
 }
 
-func TestNonZero(t *testing.T) {
-	m := NewMem()
-	for _, c := range []struct {
-		content string
-		want    int64
-	}{
-		{"", 0},
-		{"a", 1},
-		{"\x00", 0},
-		{string(zeroBlock[:]), 0},
-		{string(zeroBlock[:]) + "a", 1},
-		{"a" + string(zeroBlock[:]), blockBytes},
-		{string(zeroBlock[:blockBytes-1]) + "a" + string(zeroBlock[:]), blockBytes},
-	} {
-		put(t, m, "/d/x", c.content)
-		got, err := NonZero(m, "/d/x")
-		require.NoError(t, err)
-		require.Equal(t, c.want, got, "%d bytes", len(c.content))
-	}
-	_, err := NonZero(m, "/d/none")
-	require.ErrorIs(t, err, fs.ErrNotExist)
-}
-
-func TestEachStretch(t *testing.T) {
-	zeros := string(zeroBlock[:])
-	for name, f := range map[string]FS{"memory": NewMem(), "disk": OS()} {
-		t.Run(name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "d", "x")
-			for _, c := range []struct {
-				content string
-				want    []string
-			}{
-				{"", nil},
-				{zeros, nil},
-				{"a", []string{"a"}},
-				{"a" + zeros + "b", []string{"a" + zeros + "b"}},
-				{zeros + "a" + zeros[1:] + "b", []string{"a" + zeros[1:] + "b"}},
-				{"a" + zeros[1:] + zeros + "b", []string{"a" + zeros[1:], "b"}},
-				{"a" + zeros[1:] + zeros + zeros, []string{"a" + zeros[1:]}},
-			} {
-				put(t, f, file, c.content)
-				var got []string
-				require.NoError(t, EachStretch(f, file, func(b []byte) { got = append(got, string(b)) }))
-				require.Equal(t, c.want, got)
-			}
-			putSparse(t, f, file)
-			var got []string
-			require.NoError(t, EachStretch(f, file, func(b []byte) { got = append(got, string(b)) }))
-			require.Equal(t, []string{zeros[1:] + "\x01", "\x00\x00\x00\x00\x00\x00\x01"}, got)
-			require.ErrorIs(t, EachStretch(f, file+"none", nil), fs.ErrNotExist)
-		})
-	}
-}
-
 func TestCopyFiles(t *testing.T) {
 	for name, f := range map[string]FS{"memory": NewMem(), "disk": OS()} {
 		t.Run(name, func(t *testing.T) {
@@ -111,9 +57,6 @@ func TestCopyFiles(t *testing.T) {
 func TestCopyFilesWritesNoZeroBlocks(t *testing.T) {
 	m := NewMem()
 	putSparse(t, m, "/d/src/x")
-	want, err := NonZero(m, "/d/src/x")
-	require.NoError(t, err)
-	require.Equal(t, int64(blockBytes+7), want)
 	asked := failFrom(m, -1, false)
 	require.NoError(t, CopyFiles(m, "/d/src", "/d/dst", []string{"x"}))
 	writes := 0

@@ -12,7 +12,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -181,17 +180,6 @@ func (l *Log) closeCopies() (err error) {
 		err = errors.Join(err, l.journal.Close())
 	}
 	return err
-}
-
-// Exists reports whether there is a copy of a log in a directory.
-func Exists(dir string, fsys durable.FS) (bool, error) {
-	for _, name := range []string{JournalDir, BadgerDir, NewestDir} {
-		_, err := fsys.Stat(filepath.Join(dir, name))
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err == nil, err
-		}
-	}
-	return false, nil
 }
 
 // health is what a log says of its copies.
