@@ -144,8 +144,8 @@ func TestOneFlippedBitIsNeverSilent(t *testing.T) {
 			{"newest snapshot", settled, settled.newest, 5},
 			{"newest snapshot, import after it", open, open.newest, 3},
 			{"keys", settled, "snapshots/keys-00000000000000000040", 4},
-			{"import", settled, settled.importFile, 2},
 			{"import, no snapshot after it", open, open.importFile, 4},
+			{"import", settled, settled.importFile, 2},
 		} {
 			for seed := range tc.rounds {
 				if n++; testrun.LeaveOut(n) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"sync"
 )
 
 // Dying is a file system for tests. Its first few operations that change
@@ -13,6 +14,8 @@ type Dying struct {
 	Left   int   // how many still succeed
 	Writes bool  // whether writing to an open file is an operation too
 	Once   error // one operation fails with it, and those after succeed; nil: all fail with ErrDead
+
+	mu sync.Mutex // one operation at a time, so that none is under way after the end
 }
 
 // ErrDead is the error of an operation after the end of a [Dying].
@@ -20,6 +23,8 @@ var ErrDead = errors.New("the test ended this process")
 
 // step does an operation, unless it is one that fails.
 func (d *Dying) step(do func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.Left--
 	switch {
 	case d.Once != nil && d.Left == -1:
