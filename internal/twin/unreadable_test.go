@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -116,3 +117,30 @@ func TestJournalThatLacksItsEndIsSaid(t *testing.T) {
 	require.NoError(t, l.Close())
 	requireTwice(t, dir, h)
 }
+
+// TestRebuildLeavesRoomForCommands: it fails on a disk that is too small for it, and
+// leaves the log as it was.
+func TestRebuildLeavesRoomForCommands(t *testing.T) {
+	dir, h := closed(t, 3000, 3000)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.BadgerDir)))
+	disk := &small{FS: durable.OS()}
+	disk.free.Store(300 << 20)
+	o := options()
+	o.FS = disk
+	l, err := twin.Open(dir, o)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(l.Health().Degraded, "free some space") }, 10*time.Second, time.Millisecond)
+	require.NoDirExists(t, filepath.Join(dir, twin.BadgerDir))
+	h.requireAll(t, l)
+	disk.free.Store(1 << 40)
+	require.Eventually(t, func() bool { return l.Health().Degraded == "" }, 20*time.Second, time.Millisecond, "it is tried again")
+	require.NoError(t, l.Close())
+	requireTwice(t, dir, h)
+}
+
+type small struct {
+	durable.FS
+	free atomic.Int64
+}
+
+func (s *small) Free(string) (uint64, error) { return uint64(s.free.Load()), nil }
