@@ -144,3 +144,34 @@ type small struct {
 }
 
 func (s *small) Free(string) (uint64, error) { return uint64(s.free.Load()), nil }
+
+// TestNoFileCanBeOpened: that is no damage.
+func TestNoFileCanBeOpened(t *testing.T) {
+	disk := &closedDoor{FS: durable.OS()}
+	o := options()
+	o.FS = disk
+	l, err := twin.Open(t.TempDir(), o)
+	require.NoError(t, err)
+	var h history
+	h.append(t, l, 3, 3, 300)
+	disk.shut.Store(true)
+	for _, err := range l.Read(1, 9) {
+		require.ErrorIs(t, err, syscall.EMFILE)
+		require.NotErrorAs(t, err, new(*twin.Damage))
+	}
+	disk.shut.Store(false)
+	h.requireAll(t, l)
+	require.NoError(t, l.Close())
+}
+
+type closedDoor struct {
+	durable.FS
+	shut atomic.Bool
+}
+
+func (c *closedDoor) OpenFile(name string, flag int, mode fs.FileMode) (durable.File, error) {
+	if c.shut.Load() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+	}
+	return c.FS.OpenFile(name, flag, mode)
+}
