@@ -252,6 +252,12 @@ func (c *catalogue) knows(command string) bool {
 	return c.byName[command] != nil || (&Entry{Command: command}).isEngines()
 }
 
+// aheadBytes is how many bytes of records are decoded at a time, ahead of the reducer.
+const aheadBytes = 256 << 10
+
+// weightOf is about what a record and its entry take in memory.
+func weightOf(r Record) int { return r.size() + 1<<10 }
+
 // ready decodes records of the log. before is the record before them.
 func (c *catalogue) ready(before Record, batch []Record) []logged {
 	all := make([]logged, len(batch))

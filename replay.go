@@ -162,11 +162,10 @@ func (p *Replay) Through(ctx context.Context, to uint64) iter.Seq2[*Entry, error
 	}
 }
 
-// through is Through without the keys, if they are not loaded. Records are decoded
-// ahead of the reducer, 128 at a time.
+// through is Through without the keys, if they are not loaded.
 func (p *Replay) through(ctx context.Context, to uint64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
-		for l, err := range ahead.Map(p.r.log.Read(p.state.index+1, to), p.place(), 128, p.r.cat.ready) {
+		for l, err := range ahead.Map(p.r.log.Read(p.state.index+1, to), p.place(), aheadBytes, weightOf, p.r.cat.ready) {
 			if err != nil {
 				err = &DamageError{Index: p.state.index + 1, Detail: err.Error(), Next: p.r.mend("--accept-loss")}
 			} else {

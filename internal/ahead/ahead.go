@@ -8,13 +8,14 @@ import (
 )
 
 // Map yields what f makes of in, in order. It reads ahead and calls f on several
-// goroutines, with up to size elements at a time and the one before them; first
-// stands before all. An error of in ends it. f must not keep the batch.
-func Map[A, B any](in iter.Seq2[A, error], first A, size int, f func(before A, batch []A) []B) iter.Seq2[B, error] {
+// goroutines, with as many elements at a time as weigh size together, or one, and the
+// one before them; first stands before all. An error of in ends it. f must not keep
+// the batch.
+func Map[A, B any](in iter.Seq2[A, error], first A, size int, weigh func(A) int, f func(before A, batch []A) []B) iter.Seq2[B, error] {
 	return func(yield func(B, error) bool) {
 		workers := runtime.GOMAXPROCS(0)
 		p := pipe[A, B]{
-			size: size, f: f, work: make(chan *job[A, B]), stop: make(chan struct{}),
+			size: size, weigh: weigh, f: f, work: make(chan *job[A, B]), stop: make(chan struct{}),
 			order: make(chan *job[A, B], 2*workers),
 		}
 		p.group.Go(func() { p.read(in, first) })
@@ -50,6 +51,7 @@ type job[A, B any] struct {
 
 type pipe[A, B any] struct {
 	size        int
+	weigh       func(A) int
 	f           func(before A, batch []A) []B
 	work, order chan *job[A, B]
 	stop        chan struct{}
@@ -60,17 +62,19 @@ type pipe[A, B any] struct {
 func (p *pipe[A, B]) read(in iter.Seq2[A, error], before A) {
 	defer close(p.work)
 	defer close(p.order)
-	batch := make([]A, 0, p.size)
+	var batch []A
+	weight := 0
 	for a, err := range in {
 		if err != nil {
 			p.send(&job[A, B]{before: before, in: batch, err: err})
 			return
 		}
-		if batch = append(batch, a); len(batch) == p.size {
+		batch = append(batch, a)
+		if weight += p.weigh(a); weight >= p.size {
 			if !p.send(&job[A, B]{before: before, in: batch}) {
 				return
 			}
-			before, batch = a, make([]A, 0, p.size)
+			before, batch, weight = a, make([]A, 0, len(batch)), 0
 		}
 	}
 	p.send(&job[A, B]{before: before, in: batch})

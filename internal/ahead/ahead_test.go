@@ -3,6 +3,8 @@ package ahead
 import (
 	"errors"
 	"iter"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,10 +35,30 @@ func pairs(before int, batch []int) (all [][2]int) {
 	return all
 }
 
+func one(int) int { return 1 }
+
+// What is read ahead is limited by its weight.
+func TestMapHoldsLittle(t *testing.T) {
+	var read atomic.Int64
+	in := func(yield func(int, error) bool) {
+		for i := range 10_000 {
+			if read.Add(1); !yield(i, nil) {
+				return
+			}
+		}
+	}
+	done := int64(0)
+	for range Map(in, 0, 100, func(int) int { return 100 }, pairs) {
+		done++
+		require.LessOrEqual(t, read.Load(), done+int64(3*runtime.GOMAXPROCS(0)+2))
+	}
+	require.EqualValues(t, 10_000, done)
+}
+
 func TestMapKeepsTheOrder(t *testing.T) {
 	for _, n := range []int{0, 1, 6, 7, 8, 1000} {
 		next := 1
-		for p, err := range Map(count(n, nil), 0, 7, pairs) {
+		for p, err := range Map(count(n, nil), 0, 7, one, pairs) {
 			require.NoError(t, err)
 			require.Equal(t, [2]int{next - 1, next}, p)
 			next++
@@ -48,7 +70,7 @@ func TestMapKeepsTheOrder(t *testing.T) {
 func TestMapEndsWithTheError(t *testing.T) {
 	wrong := errors.New("wrong")
 	got := 0
-	for _, err := range Map(count(100, wrong), 0, 7, pairs) {
+	for _, err := range Map(count(100, wrong), 0, 7, one, pairs) {
 		if err != nil {
 			require.ErrorIs(t, err, wrong)
 			require.Equal(t, 100, got)
@@ -60,7 +82,7 @@ func TestMapEndsWithTheError(t *testing.T) {
 }
 
 func TestMapCanBeLeft(t *testing.T) {
-	for range Map(count(1_000_000, nil), 0, 7, pairs) {
+	for range Map(count(1_000_000, nil), 0, 7, one, pairs) {
 		return
 	}
 }

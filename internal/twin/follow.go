@@ -27,7 +27,7 @@ func (l *Log) follow() {
 		case why := <-l.wrongs:
 			l.heal(why)
 		case <-tick.C:
-			if l.badger.Load() == nil && l.why != nil {
+			if l.badger.Load() == nil && l.why != nil && time.Now().After(l.again) {
 				l.heal(l.why)
 			}
 		case <-l.stop:
@@ -40,6 +40,7 @@ func (l *Log) follow() {
 // missing is begun before, so that each entry is in a table or in the tail.
 func (l *Log) extendTables() {
 	b := l.badger.Load()
+	wasTwo := l.newest.Load() != nil && !l.behind
 	if b == nil || l.newest.Load() == nil && !l.beginTail() {
 		return
 	}
@@ -56,7 +57,9 @@ func (l *Log) extendTables() {
 		l.pending.Add(-pending)
 		l.indexed.Store(to)
 		l.release(to)
-		l.degrade("")
+		if !wasTwo { // Otherwise, what there is to say is the scrub's.
+			l.degrade("")
+		}
 	case isFull(err):
 		l.degrade("the disk is full: the newest entries are in no table yet")
 	case errors.As(err, &damage):

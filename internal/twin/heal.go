@@ -8,6 +8,8 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
+	"syscall"
+	"time"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 )
@@ -31,7 +33,9 @@ func (l *Log) heal(why error) {
 		l.degrade("Badger's copy is healed: " + why.Error())
 	}
 	l.why = why
+	began := time.Now()
 	err := l.healBadger(why)
+	l.again = time.Now().Add(restShare * time.Since(began))
 	var lost *Damage
 	l.lost = errors.As(err, &lost)
 	switch {
@@ -116,10 +120,12 @@ func (l *Log) fillGaps(b *badgerlog.Log, gaps []badgerlog.Gap, last uint64, why 
 	}
 	var aside string
 	if len(old) > 0 {
-		aside, err = l.moveAside(old)
+		if aside, err = l.moveAside(old); err != nil { // The new tables count.
+			l.o.Log.Warn("damaged tables of the log cannot be moved", "files", old, "why", err)
+		}
 	}
 	l.healed(cmp.Or(aside, BadgerDir), why.Error())
-	return err
+	return nil
 }
 
 // valuesIn returns the entries in gaps as Badger's values. The last gap ends with
@@ -145,6 +151,39 @@ func (l *Log) valuesIn(gaps []badgerlog.Gap, last uint64) iter.Seq2[badgerlog.Va
 	}
 }
 
+// restShare is how many times longer than healing has taken it rests after that has
+// failed.
+const restShare = 20
+
+// healRoom is what healing leaves of the disk for commands, in bytes. It is more than
+// what is kept in reserve, below which no command is accepted.
+const healRoom = 512 << 20
+
+// whileRoom passes on values. The error is syscall.ENOSPC once they have taken more
+// than a table and the disk has not enough room left.
+func (l *Log) whileRoom(values iter.Seq2[badgerlog.Value, error]) iter.Seq2[badgerlog.Value, error] {
+	return func(yield func(badgerlog.Value, error) bool) {
+		bytes := 0
+		for v, err := range values {
+			if bytes += len(v.Bytes); err == nil && bytes > badgerlog.TableBytes {
+				bytes = 0
+				err = l.checkRoom()
+			}
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (l *Log) checkRoom() error {
+	free, err := l.o.FS.Free(l.dir)
+	if err == nil && free < healRoom {
+		err = fmt.Errorf("only %d bytes are free, and %d are left for commands: free some space: %w", free, healRoom, syscall.ENOSPC)
+	}
+	return err
+}
+
 // buildBadger builds all of Badger's copy.
 func (l *Log) buildBadger(why error) error {
 	if b := l.badger.Swap(nil); b != nil {
@@ -159,7 +198,10 @@ func (l *Log) buildBadger(why error) error {
 	if err := l.o.FS.RemoveAll(fresh); err != nil {
 		return err
 	}
-	if err := badgerlog.Build(fresh, last, l.values(1, last)); err != nil {
+	if err := badgerlog.Build(fresh, last, l.whileRoom(l.values(1, last))); err != nil {
+		return err
+	}
+	if err := l.fillHoles(); err != nil { // Soon the old tables are gone.
 		return err
 	}
 	aside, err := l.setBadgerAside()

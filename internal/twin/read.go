@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
@@ -135,6 +136,11 @@ func (t turned) moving() bool {
 	return errors.Is(t.err, errRebuilding) || errors.Is(t.err, badgerlog.ErrClosed) || errors.Is(t.err, fs.ErrNotExist)
 }
 
+// refused reports whether a turn ended because of the machine, not of the files.
+func (t turned) refused() bool {
+	return errors.Is(t.err, syscall.EMFILE) || errors.Is(t.err, syscall.ENFILE) || errors.Is(t.err, syscall.ENOMEM) || errors.Is(t.err, fs.ErrPermission)
+}
+
 func (r *reader) done() bool { return r.ended || r.next > r.to }
 
 // turned is how a turn ended.
@@ -186,7 +192,15 @@ func (r *reader) jump(a, b turned) bool {
 	return false
 }
 
+// fail ends the read. A copy that the machine kept from being read may be sound: then
+// that is the error, and no damage.
 func (r *reader) fail(a, b turned) {
+	for _, t := range []turned{a, b} {
+		if t.refused() {
+			r.yield(record.Record{}, fmt.Errorf("log: the entries from %d on cannot be read: %w", r.next, t.err))
+			return
+		}
+	}
 	d := &Damage{From: r.next, To: r.to}
 	for _, t := range []turned{a, b} {
 		var hole *journal.Damage

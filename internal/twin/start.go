@@ -148,18 +148,25 @@ func (l *Log) readRelics() (*badgerlog.Remains, error) {
 // and what comes before its first entry and after its last.
 func (l *Log) fillJournal() error {
 	first, last := l.journal.Bounds()
-	damage := l.journal.Damage()
+	if err := l.fillHoles(); err != nil {
+		return err
+	}
 	if first > 1 {
 		if err := l.fill(1, first-1, nil); err != nil {
 			return err
 		}
 	}
-	for _, d := range damage {
+	return l.fill(last+1, math.MaxUint64, nil)
+}
+
+// fillHoles gives the journal what damage costs it.
+func (l *Log) fillHoles() error {
+	for _, d := range l.journal.Damage() {
 		if err := l.fill(d.First, d.Last, &d); err != nil {
 			return err
 		}
 	}
-	return l.fill(last+1, math.MaxUint64, nil)
+	return nil
 }
 
 // fill writes entries that the second copy has into the journal: those that a
@@ -188,7 +195,11 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 		}
 	}
 	_, had := l.journal.Bounds()
-	if err := l.journal.Heal(groupsOf(l.chainBefore(from), records), l.path(asideDir)); err != nil {
+	err := l.journal.Heal(groupsOf(l.chainBefore(from), records), l.path(asideDir))
+	if damage != nil && errors.Is(err, fs.ErrExist) {
+		return nil // Scrub and follow have found the same.
+	}
+	if err != nil {
 		return err
 	}
 	switch file := JournalDir; {

@@ -63,6 +63,7 @@ type Log struct {
 	done    sync.WaitGroup // follow and scrub
 	behind  bool           // the last table could not be made; follow's
 	lost    bool           // neither copy has an entry, so Badger's cannot be healed; follow's
+	again   time.Time      // when what could not be healed is tried again; follow's
 	why     error          // Badger's copy is to be healed; nil: it is not; follow's
 	health  health
 	readers readers

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -115,4 +116,62 @@ func TestJournalThatLacksItsEndIsSaid(t *testing.T) {
 	require.NotEmpty(t, l.Health().Healed)
 	require.NoError(t, l.Close())
 	requireTwice(t, dir, h)
+}
+
+// TestRebuildLeavesRoomForCommands: it fails on a disk that is too small for it, and
+// leaves the log as it was.
+func TestRebuildLeavesRoomForCommands(t *testing.T) {
+	dir, h := closed(t, 3000, 3000)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.BadgerDir)))
+	disk := &small{FS: durable.OS()}
+	disk.free.Store(300 << 20)
+	o := options()
+	o.FS = disk
+	l, err := twin.Open(dir, o)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(l.Health().Degraded, "free some space") }, 10*time.Second, time.Millisecond)
+	require.NoDirExists(t, filepath.Join(dir, twin.BadgerDir))
+	h.requireAll(t, l)
+	disk.free.Store(1 << 40)
+	require.Eventually(t, func() bool { return l.Health().Degraded == "" }, 20*time.Second, time.Millisecond, "it is tried again")
+	require.NoError(t, l.Close())
+	requireTwice(t, dir, h)
+}
+
+type small struct {
+	durable.FS
+	free atomic.Int64
+}
+
+func (s *small) Free(string) (uint64, error) { return uint64(s.free.Load()), nil }
+
+// TestNoFileCanBeOpened: that is no damage.
+func TestNoFileCanBeOpened(t *testing.T) {
+	disk := &closedDoor{FS: durable.OS()}
+	o := options()
+	o.FS = disk
+	l, err := twin.Open(t.TempDir(), o)
+	require.NoError(t, err)
+	var h history
+	h.append(t, l, 3, 3, 300)
+	disk.shut.Store(true)
+	for _, err := range l.Read(1, 9) {
+		require.ErrorIs(t, err, syscall.EMFILE)
+		require.NotErrorAs(t, err, new(*twin.Damage))
+	}
+	disk.shut.Store(false)
+	h.requireAll(t, l)
+	require.NoError(t, l.Close())
+}
+
+type closedDoor struct {
+	durable.FS
+	shut atomic.Bool
+}
+
+func (c *closedDoor) OpenFile(name string, flag int, mode fs.FileMode) (durable.File, error) {
+	if c.shut.Load() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+	}
+	return c.FS.OpenFile(name, flag, mode)
 }
