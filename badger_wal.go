@@ -2,6 +2,7 @@ package swoosh
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 
@@ -50,6 +51,16 @@ func logDamage(err error) error {
 		return &DamageError{Index: damage.From, Detail: damage.Error()}
 	}
 	return err
+}
+
+// unreadable returns the error of a log that cannot be read from an entry on. It is
+// damage only if the log says so: what the machine refuses can be tried again.
+func unreadable(from uint64, err error, next string) error {
+	var d *DamageError
+	if !errors.As(err, &d) {
+		return fmt.Errorf("swoosh: the log cannot be read from entry %d on: %w", from, err)
+	}
+	return &DamageError{Index: max(d.Index, from), Detail: d.Detail, Next: next}
 }
 
 // Append makes the group durable in the journal. Before a group that does not

@@ -167,7 +167,7 @@ func (p *Replay) through(ctx context.Context, to uint64) iter.Seq2[*Entry, error
 	return func(yield func(*Entry, error) bool) {
 		for l, err := range ahead.Map(p.r.log.Read(p.state.index+1, to), p.place(), aheadBytes, weightOf, p.r.cat.ready) {
 			if err != nil {
-				err = &DamageError{Index: p.state.index + 1, Detail: err.Error(), Next: p.r.mend("--accept-loss")}
+				err = unreadable(p.state.index+1, err, p.r.mend("--accept-loss"))
 			} else {
 				err = ctx.Err()
 			}

@@ -100,7 +100,9 @@ func (l *Log) open() error {
 		if err != nil {
 			return err
 		}
-		l.pending.Add(int64(r.Size()))
+		if l.pending.Add(int64(r.Size())) >= l.o.TableBytes {
+			break // It is enough for a table.
+		}
 	}
 	for r, err := range l.Read(last, last) {
 		if err != nil {
