@@ -44,6 +44,3 @@ func (r *Rows) Load(in io.Reader) error {
 	_, err := readSnapshot(in, r.state, fingerprintOf(r.defs, &Options{}).is)
 	return err
 }
-
-// is reports whether two builds are the same.
-func (f fingerprint) is(g fingerprint) bool { return f == g }

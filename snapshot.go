@@ -78,6 +78,9 @@ func (f fingerprint) sameReducer(g fingerprint) bool {
 	return f.Commands == g.Commands && f.Domains == g.Domains && f.Format == g.Format && f.Reducer == g.Reducer
 }
 
+// is reports whether two builds are the same.
+func (f fingerprint) is(g fingerprint) bool { return f == g }
+
 func (f fingerprint) encode() []byte { return canon.Of[fingerprint]().Append(nil, &f, canon.Full) }
 
 const (
