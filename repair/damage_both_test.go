@@ -56,7 +56,7 @@ func entriesIn(t *testing.T, dir string) map[uint64]bool {
 				found[r.Index] = true
 			}
 		}
-	}, func([]byte) {})
+	})
 	require.NoError(t, err)
 	tail, err := journal.OpenTail(filepath.Join(dir, twin.NewestDir), durable.OS(), slog.New(slog.DiscardHandler))
 	for r, err := range readAll(tail, err, 0) {

@@ -307,7 +307,7 @@ func readAll(j *journal.Journal, err error, from uint64) iter.Seq2[record.Record
 // inSecond reads the second copy: its tables, then what only its tail has.
 func inSecond(dir string) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
-		remains, err := badgerlog.ReadRemains(filepath.Join(dir, twin.BadgerDir), func([]byte) {})
+		remains, err := badgerlog.ReadRemains(filepath.Join(dir, twin.BadgerDir))
 		if err == nil && len(remains.Broken) > 0 {
 			err = fmt.Errorf("%s is damaged", remains.Broken)
 		}

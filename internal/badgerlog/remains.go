@@ -25,8 +25,8 @@ type span struct {
 }
 
 // ReadRemains reads all tables in dir, which must not be open; if dir is missing,
-// there are none. It calls harmed as Salvage does.
-func ReadRemains(dir string, harmed func(content []byte)) (*Remains, error) {
+// there are none.
+func ReadRemains(dir string) (*Remains, error) {
 	r := new(Remains)
 	var err error
 	r.Tables, err = Salvage(dir, func(at Place, values iter.Seq[Value]) {
@@ -37,7 +37,7 @@ func ReadRemains(dir string, harmed func(content []byte)) (*Remains, error) {
 		if s.last > 0 {
 			r.spans = append(r.spans, s)
 		}
-	}, harmed)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func TestRemains(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(filepath.Join(dir, []string{"000007.sst", "000008.sst.unnamed"}[i]), b, 0o600))
 		}
-		r, err := ReadRemains(dir, func([]byte) {})
+		r, err := ReadRemains(dir)
 		require.NoError(t, err)
 		first, last := r.Bounds()
 		require.Equal(t, left[0].Key, first)
@@ -58,7 +58,7 @@ func TestRemains(t *testing.T) {
 			}
 		}
 	}
-	r, err := ReadRemains(filepath.Join(t.TempDir(), "missing"), nil)
+	r, err := ReadRemains(filepath.Join(t.TempDir(), "missing"))
 	require.NoError(t, err)
 	first, last := r.Bounds()
 	require.Zero(t, first)

@@ -24,10 +24,9 @@ type Place struct {
 }
 
 // Salvage reads the tables in dir; if dir is missing, there are none. It calls
-// sound with the place and values of every sound block, and harmed with the
-// content of blocks that are well formed but have a wrong checksum. The
-// arguments are valid until the callback returns.
-func Salvage(dir string, sound func(Place, iter.Seq[Value]), harmed func(content []byte)) (*Tables, error) {
+// sound with the place and values of every sound block, which are valid until it
+// returns.
+func Salvage(dir string, sound func(Place, iter.Seq[Value])) (*Tables, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -38,7 +37,7 @@ func Salvage(dir string, sound func(Place, iter.Seq[Value]), harmed func(content
 			continue
 		}
 		t.Files = append(t.Files, filepath.Join(dir, e.Name()))
-		if err := t.salvage(len(t.Files)-1, sound, harmed); err != nil {
+		if err := t.salvage(len(t.Files)-1, sound); err != nil {
 			return nil, err
 		}
 	}
@@ -46,13 +45,13 @@ func Salvage(dir string, sound func(Place, iter.Seq[Value]), harmed func(content
 }
 
 // salvage reads one file.
-func (t *Tables) salvage(file int, sound func(Place, iter.Seq[Value]), harmed func(content []byte)) error {
+func (t *Tables) salvage(file int, sound func(Place, iter.Seq[Value])) error {
 	f, err := openTable(t.Files[file])
 	if err != nil {
 		return err
 	}
 	defer f.Close() // It was only read.
-	whole, err := f.scan(func(at int64, content []byte) { sound(Place{at, file}, valuesOf(content)) }, harmed)
+	whole, err := f.scan(func(at int64, content []byte) { sound(Place{at, file}, valuesOf(content)) })
 	if !whole {
 		t.Broken = append(t.Broken, t.Files[file])
 	}

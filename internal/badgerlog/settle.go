@@ -230,7 +230,7 @@ func notIn(db *badger.DB, name string) (key uint64, err error) {
 				key = v.Key
 			}
 		}
-	}, func([]byte) {})
+	})
 	return key, err
 }
 

@@ -90,7 +90,7 @@ func TestSettle(t *testing.T) {
 		l := open(t, copied)
 		require.Less(t, len(read(t, l, 1, 1000)), 100)
 		require.NoError(t, l.Close())
-		r, err := ReadRemains(copied, func([]byte) {})
+		r, err := ReadRemains(copied)
 		require.NoError(t, err)
 		got, err := collect(r.Read(1))
 		require.NoError(t, err)

@@ -113,8 +113,7 @@ func (t *tableFile) readAt(b []byte, at int64) int {
 
 // block returns the content of the block at a place, valid until the next call,
 // and the place after it. The error wraps errTable if no block begins there or
-// its checksum is wrong. If only the checksum is wrong, block also returns
-// content and next.
+// its checksum is wrong.
 func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
 	var b []byte
 	var compressed, decoded int
@@ -143,7 +142,7 @@ func (t *tableFile) block(at int64) (content []byte, next int64, err error) {
 	next = at + int64(compressed)
 	rest, sum, ok := cutChecksum(content)
 	if !ok || !sound(rest, sum) {
-		return content, next, fmt.Errorf("%w: the checksum of the block at byte %d does not match", errTable, at)
+		return nil, 0, fmt.Errorf("%w: the checksum of the block at byte %d does not match", errTable, at)
 	}
 	return rest, next, nil
 }
@@ -315,10 +314,9 @@ func checkTable(name string, visit func(iter.Seq[Value])) error {
 }
 
 // scan calls good with the place and content of every sound block of a table
-// file, whatever lies between the blocks, and harmed with the content of blocks
-// that are well formed but have a wrong checksum. whole reports whether there
-// is no damage.
-func (t *tableFile) scan(good func(at int64, content []byte), harmed func(content []byte)) (whole bool, err error) {
+// file, whatever lies between the blocks. whole reports whether there is no
+// damage.
+func (t *tableFile) scan(good func(at int64, content []byte)) (whole bool, err error) {
 	x, err := t.index()
 	end := x.at
 	if whole = err == nil; !whole {
@@ -326,18 +324,14 @@ func (t *tableFile) scan(good func(at int64, content []byte), harmed func(conten
 			return false, err
 		}
 	}
-	aligned := true // a block begins here, sound or not
 	for at := int64(0); at < end; {
 		content, next, err := t.block(at)
 		switch {
 		case err == nil:
 			good(at, content)
-			at, aligned = next, true
+			at = next
 		case errors.Is(err, errTable):
-			if aligned && content != nil {
-				harmed(content)
-			}
-			at, aligned, whole = at+1, false, false
+			at, whole = at+1, false
 		default:
 			return false, err
 		}

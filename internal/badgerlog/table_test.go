@@ -52,7 +52,7 @@ func scanned(t testing.TB, dir string) (blocks []found, whole bool) {
 			b.keys = append(b.keys, v.Key)
 		}
 		blocks = append(blocks, b)
-	}, func([]byte) {})
+	})
 	require.NoError(t, err)
 	require.Len(t, tables.Files, 1)
 	return blocks, len(tables.Broken) == 0
@@ -70,7 +70,7 @@ func TestTablesAreReadAsBadgerWroteThem(t *testing.T) {
 	require.NoError(t, checkTable(name, func(iter.Seq[Value]) {}))
 	blocks, whole := scanned(t, dir)
 	require.True(t, whole)
-	tables, err := Salvage(dir, func(Place, iter.Seq[Value]) {}, func([]byte) { require.Fail(t, "harmed") })
+	tables, err := Salvage(dir, func(Place, iter.Seq[Value]) {})
 	require.NoError(t, err)
 	reader := tables.Blocks()
 	defer reader.Close()
@@ -104,7 +104,7 @@ func TestSalvage(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "000007.sst"), whole[:3], 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "000008.sst.unnamed"), whole, 0o600))
 	var places []Place
-	tables, err := Salvage(dir, func(at Place, _ iter.Seq[Value]) { places = append(places, at) }, func([]byte) {})
+	tables, err := Salvage(dir, func(at Place, _ iter.Seq[Value]) { places = append(places, at) })
 	require.NoError(t, err)
 	require.Equal(t, []string{name, filepath.Join(dir, "000007.sst"), filepath.Join(dir, "000008.sst.unnamed")}, tables.Files)
 	require.Equal(t, tables.Files[1:2], tables.Broken)
@@ -125,29 +125,9 @@ func TestSalvage(t *testing.T) {
 	require.ErrorIs(t, err, errTable)
 	require.ErrorContains(t, err, name+" is damaged")
 
-	tables, err = Salvage(filepath.Join(dir, "missing"), nil, nil)
+	tables, err = Salvage(filepath.Join(dir, "missing"), nil)
 	require.NoError(t, err)
 	require.Empty(t, tables.Files)
-}
-
-// TestHarmedBlocks are well formed but have a wrong checksum.
-func TestHarmedBlocks(t *testing.T) {
-	random := rand.New(rand.NewPCG(12, 13))
-	noise := make([]byte, 2000)
-	for i := range noise {
-		noise[i] = byte(random.Uint32())
-	}
-	dir, name := tableOf(t, Value{1, noise})
-	b, err := os.ReadFile(name)
-	require.NoError(t, err)
-	b[bytes.Index(b, noise[500:600])] ^= 1 // Snappy keeps noise as it is.
-	require.NoError(t, os.WriteFile(name, b, 0o600))
-	var harmed []byte
-	_, err = Salvage(dir, func(Place, iter.Seq[Value]) { require.Fail(t, "it is not sound") }, func(content []byte) {
-		harmed = bytes.Clone(content)
-	})
-	require.NoError(t, err)
-	require.Contains(t, string(harmed), string(noise[600:]))
 }
 
 func TestEveryBlockThatWasNotHitIsFound(t *testing.T) {

@@ -238,7 +238,7 @@ func (l *Log) setBadgerAside() (aside string, err error) {
 	if err != nil {
 		return "", err
 	}
-	remains, err := badgerlog.ReadRemains(dir, func([]byte) {})
+	remains, err := badgerlog.ReadRemains(dir)
 	if err != nil {
 		return "", err
 	}

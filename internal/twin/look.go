@@ -22,7 +22,7 @@ func Look(journalDir, badgerDir, newestDir string) (*Log, error) {
 	l := newLog("", Options{FS: fsys, Log: slog.New(slog.DiscardHandler)})
 	l.stepOver = true
 	var err error
-	relics, err := badgerlog.ReadRemains(badgerDir, func([]byte) {})
+	relics, err := badgerlog.ReadRemains(badgerDir)
 	if err != nil {
 		return nil, err
 	}

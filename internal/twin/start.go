@@ -139,7 +139,7 @@ func (l *Log) findBounds() {
 
 // readRelics finds what is sound in Badger's tables.
 func (l *Log) readRelics() (*badgerlog.Remains, error) {
-	relics, err := badgerlog.ReadRemains(l.path(BadgerDir), func([]byte) {})
+	relics, err := badgerlog.ReadRemains(l.path(BadgerDir))
 	if err == nil {
 		l.relics.Store(relics)
 	}
