@@ -33,15 +33,15 @@ func (bulkyPut) Check(swoosh.View) error          { return nil }
 func (c bulkyPut) Apply(s *shelf, _ swoosh.Stamp) { s.Rows.Put(c.Item, row{c.N}) }
 
 // bulkyBatch is a batch of n puts, each with a text of 16 KiB that compresses to a
-// third.
+// fifth.
 func bulkyBatch(random *rand.Rand, n int) (all []swoosh.Request) {
 	for range n {
 		text := fmt.Sprintf("%016x", random.Uint64())
 		for range 20 {
-			for range 20 {
+			for range 10 {
 				text += fmt.Sprintf("%016x", random.Uint64())
 			}
-			text += strings.Repeat(text[:16], 30)
+			text += strings.Repeat(text[:16], 40)
 		}
 		all = append(all, swoosh.Request{Command: "shelf.put", Payload: fmt.Appendf(nil, `{"item":"i-%d","n":%d,"text":"%s"}`, random.IntN(40), random.Int32N(1000), text)})
 	}
