@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,8 +50,9 @@ func MakeTables(t testing.TB, dir string) {
 	t.Helper()
 	log, err := twin.Open(dir, twin.Options{FS: durable.OS(), Log: slog.New(slog.DiscardHandler), TableBytes: 1})
 	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		tables, err := filepath.Glob(filepath.Join(dir, twin.BadgerDir, "*.sst"))
+		return err == nil && len(tables) > 0
+	}, 30*time.Second, time.Millisecond)
 	require.NoError(t, log.Close())
-	tables, err := filepath.Glob(filepath.Join(dir, twin.BadgerDir, "*.sst"))
-	require.NoError(t, err)
-	require.NotEmpty(t, tables)
 }

@@ -94,12 +94,17 @@ func TestDamagedTableIsHealedAlone(t *testing.T) {
 	}
 	require.NoError(t, l.Close())
 	for name, harm := range map[string]func(name string, text []byte) error{
-		"a flipped bit in a block":   func(name string, text []byte) error { text[len(text)/2] ^= 1; return os.WriteFile(name, text, 0o600) },
+		"flipped bits in a block": func(name string, text []byte) error {
+			for i := range 16 { // One alone may copy another x.
+				text[len(text)/2+i] ^= 0x55
+			}
+			return os.WriteFile(name, text, 0o600)
+		},
 		"a flipped bit in the index": func(name string, text []byte) error { text[len(text)-40] ^= 1; return os.WriteFile(name, text, 0o600) },
 		"cut":                        func(name string, text []byte) error { return os.Truncate(name, int64(len(text)/3)) },
 		"missing":                    func(name string, _ []byte) error { return os.Remove(name) },
 	} {
-		for _, nth := range [][]int{{0}, {3}, {-1}, {2, 3, 5}} {
+		for _, nth := range [][]int{{0}, {-1}, {2, 3, 5}} {
 			for _, running := range []bool{false, true} {
 				t.Run(fmt.Sprint(name, nth, running), func(t *testing.T) {
 					dir := filepath.Join(t.TempDir(), "d")

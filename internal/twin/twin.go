@@ -122,23 +122,17 @@ func (l *Log) Append(records []record.Record) error {
 		return err
 	}
 	l.chain = g.After
-	l.first.CompareAndSwap(0, g.First)
-	l.last.Store(g.Last)
-	l.repeat(g)
-	return nil
-}
-
-// repeat writes a group into the second copy.
-func (l *Log) repeat(g journal.Group) {
-	tail := l.newest.Load()
-	if tail != nil {
+	if tail := l.newest.Load(); tail != nil {
 		if err := tail.Append(g); err != nil {
 			l.dropTail(tail, err)
 		}
 	}
+	l.first.CompareAndSwap(0, g.First)
+	l.last.Store(g.Last) // Last, since a scrub expects in both copies what is before it.
 	if l.pending.Add(int64(len(g.Body))) >= l.o.TableBytes {
 		l.askExtend()
 	}
+	return nil
 }
 
 func (l *Log) askExtend() {
