@@ -275,7 +275,7 @@ func TestDamageInTheLogsFiles(t *testing.T) {
 				_, err := os.Stat(filepath.Join(dir, name))
 				return err == nil
 			}
-			aside := name != "no manifest" // Otherwise there is no file to set aside.
+			aside := name != "no manifest" && name != "missing" // Then there is no file to set aside.
 			require.Eventually(t, func() bool { return there("aside") == aside && there("log/MANIFEST") && !there("log.tmp") }, startWait, 10*time.Millisecond)
 			require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), &p.stderr)
 			require.Contains(t, p.stderr.String(), "WARN")
