@@ -270,13 +270,11 @@ func TestDamageInTheLogsFiles(t *testing.T) {
 			require.Equal(t, codeGood, swooshRun(t, "", "repair", dir).code, "nothing is lost")
 
 			p := launch(t, dir)
-			p.address(t)
-			there := func(name string) bool {
-				_, err := os.Stat(filepath.Join(dir, name))
-				return err == nil
-			}
-			aside := name != "no manifest" && name != "missing" // Then there is no file to set aside.
-			require.Eventually(t, func() bool { return there("aside") == aside && there("log/MANIFEST") && !there("log.tmp") }, startWait, 10*time.Millisecond)
+			address := p.address(t)
+			require.Eventually(t, func() bool {
+				health := swooshRun(t, "", "health", "--json", "--addr", address).out
+				return strings.Contains(health, `"copies":2`) && strings.Contains(health, `"set_aside":[{`)
+			}, startWait, 10*time.Millisecond)
 			require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), &p.stderr)
 			require.Contains(t, p.stderr.String(), "WARN")
 			require.Contains(t, p.stderr.String(), tc.says)
