@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,6 +65,7 @@ func TestEachReplayedEntryIsChecked(t *testing.T) {
 				require.Equal(t, tc.verify, verifyRefusal(t, copied).Index)
 				require.Equal(t, tc.boot, refusal(t, copied).Index)
 			}
+			require.ElementsMatch(t, slices.Collect(maps.Keys(files)), slices.Collect(maps.Keys(listing(t, copied))))
 			require.Equal(t, files, listing(t, copied))
 		})
 	}

@@ -161,9 +161,19 @@ func (l *Log) fillJournal() error {
 	return l.fill(last+1, math.MaxUint64, nil)
 }
 
-// fillHoles gives the journal what damage costs it.
+// fillHoles gives the journal what damage costs it. If the second copy lacks any of
+// it, nothing is changed.
 func (l *Log) fillHoles() error {
-	for _, d := range l.journal.Damage() {
+	holes := l.journal.Damage()
+	for _, d := range holes {
+		next := d.First
+		for _, err := range l.wanted(&next, d.Last, &d) {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range holes {
 		if err := l.fill(d.First, d.Last, &d); err != nil {
 			return err
 		}
@@ -171,18 +181,17 @@ func (l *Log) fillHoles() error {
 	return nil
 }
 
-// fill writes entries that the second copy has into the journal: those that a
-// damage cost, which must all be there, or without one those that there are in a
-// range.
-func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
-	next := from
-	records := func(yield func(record.Record, error) bool) {
-		if from == 0 || from > to { // No entry is lost.
+// wanted yields entries of the second copy, and moves next on: those that a damage
+// cost the journal, which must all be there, or without one those that there are in
+// a range.
+func (l *Log) wanted(next *uint64, to uint64, damage *journal.Damage) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		if *next == 0 || *next > to { // No entry is lost.
 			return
 		}
-		for r, err := range l.fromSecond(from, to) {
-			if err == nil && r.Index != next && (damage != nil || next > 1) {
-				err = &Damage{From: next, To: r.Index - 1, Detail: "missing in both copies"}
+		for r, err := range l.fromSecond(*next, to) {
+			if err == nil && r.Index != *next && (damage != nil || *next > 1) {
+				err = &Damage{From: *next, To: r.Index - 1, Detail: "missing in both copies"}
 			}
 			if err != nil && damage == nil {
 				return
@@ -190,12 +199,18 @@ func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
 			if !yield(r, err) || err != nil {
 				return
 			}
-			next = r.Index + 1
+			*next = r.Index + 1
 		}
-		if damage != nil && next <= to {
-			yield(record.Record{}, &Damage{From: next, To: to, Detail: fmt.Sprintf("%v; the second copy has none of them", damage)})
+		if damage != nil && *next <= to {
+			yield(record.Record{}, &Damage{From: *next, To: to, Detail: fmt.Sprintf("%v; the second copy has none of them", damage)})
 		}
 	}
+}
+
+// fill writes entries of the second copy into the journal, as wanted says.
+func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
+	next := from
+	records := l.wanted(&next, to, damage)
 	_, had := l.journal.Bounds()
 	err := l.journal.Heal(groupsOf(l.chainBefore(from), records), l.path(asideDir))
 	if damage != nil && errors.Is(err, fs.ErrExist) {
