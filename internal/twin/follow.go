@@ -19,7 +19,7 @@ func (l *Log) follow() {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
-		if l.newest.Load() == nil || l.behind || l.pending.Load() >= l.o.TableBytes {
+		if missed := l.missed.Swap(false); missed || l.newest.Load() == nil || l.behind || l.pending.Load() >= l.o.TableBytes {
 			l.extendTables()
 		}
 		select {

@@ -54,6 +54,7 @@ type Log struct {
 	first, last atomic.Uint64
 	indexed     atomic.Uint64 // Badger's tables hold the entries up to this one
 	pending     atomic.Int64  // bytes of the entries after it
+	missed      atomic.Bool   // whether the tail lacks an entry after it
 	chain       [32]byte      // of the last entry; Append's
 
 	extend  chan struct{} // asks for a table: there is enough for one, or the tail is damaged
@@ -122,14 +123,19 @@ func (l *Log) Append(records []record.Record) error {
 		return err
 	}
 	l.chain = g.After
-	if tail := l.newest.Load(); tail != nil {
+	tail := l.newest.Load()
+	if tail != nil {
 		if err := tail.Append(g); err != nil {
 			l.dropTail(tail, err)
+			tail = nil
 		}
 	}
 	l.first.CompareAndSwap(0, g.First)
 	l.last.Store(g.Last) // Last, since a scrub expects in both copies what is before it.
-	if l.pending.Add(int64(len(g.Body))) >= l.o.TableBytes {
+	if tail == nil {
+		l.missed.Store(true) // The tail that is begun meanwhile lacks the group, so it must get into a table.
+	}
+	if l.pending.Add(int64(len(g.Body))) >= l.o.TableBytes || tail == nil {
 		l.askExtend()
 	}
 	return nil
