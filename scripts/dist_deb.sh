@@ -103,11 +103,12 @@ echo '{"dri": "/var/lib/swoosh"}' >/etc/swoosh/config.json
 systemctl start swoosh 2>/dev/null && fail "it starts on a wrong setting"
 is "after a wrong setting" "$(get ActiveState) $(get ExecMainStatus) $(get NRestarts)" "failed 2 0"
 cp -a /config.json /etc/swoosh/config.json
-mv /var/lib/swoosh/log /log
+mkdir /kept
+mv /var/lib/swoosh/journal /var/lib/swoosh/log /var/lib/swoosh/newest /kept
 systemctl reset-failed swoosh
 systemctl start swoosh 2>/dev/null && fail "it starts without its log"
 is "after damage" "$(get ActiveState) $(get ExecMainStatus) $(get NRestarts)" "failed 3 0"
-mv /log /var/lib/swoosh/log
+mv /kept/* /var/lib/swoosh
 systemctl reset-failed swoosh
 systemctl start swoosh
 answers "after the log is back"
