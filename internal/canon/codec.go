@@ -39,6 +39,9 @@ const (
 	// Stored, for decoding only, is Sparse for what Append wrote in this mode
 	// before: Validate was asked then, and is not asked again.
 	Stored
+	// Renamed, for decoding only, is Stored for what was written before members were
+	// renamed or removed; see ReadRenames.
+	Renamed
 )
 
 // Codec encodes and decodes one Go type. It is safe for concurrent use.
@@ -109,9 +112,11 @@ type plan struct {
 	quoted    bool
 	low, high uint64
 
-	elem   *plan // of a slice
-	fields []field
-	byName map[string]int // into fields
+	elem    *plan // of a slice
+	fields  []field
+	byName  map[string]int // into fields
+	old     map[string]int // names that are no more, likewise or removedMember; see ReadRenames
+	renames bool           // it or a part of it has such
 }
 
 // field is a member. A plan has its fields in the order of RFC 8785.
@@ -193,7 +198,7 @@ func (p *plan) compileKind(outer []reflect.Type) error {
 		if err != nil {
 			return fmt.Errorf("element of %s: %w", t, err)
 		}
-		p.kind, p.elem, p.hasText = kindSlice, elem.root, elem.root.hasText
+		p.kind, p.elem, p.hasText, p.renames = kindSlice, elem.root, elem.root.hasText, elem.root.renames
 	case reflect.Struct:
 		p.kind = kindStruct
 		return p.compileFields(outer)
@@ -205,12 +210,15 @@ func (p *plan) compileKind(outer []reflect.Type) error {
 
 func (p *plan) compileFields(outer []reflect.Type) error {
 	for i := range p.typ.NumField() {
+		if IsBlank(p.typ.Field(i)) {
+			continue
+		}
 		f, err := compileField(p.typ.Field(i), outer)
 		if err != nil {
 			return fmt.Errorf("%s.%s: %w", p.typ, p.typ.Field(i).Name, err)
 		}
 		p.fields = append(p.fields, f)
-		p.hasText = p.hasText || f.plan.hasText
+		p.hasText, p.renames = p.hasText || f.plan.hasText, p.renames || f.plan.renames
 	}
 	slices.SortFunc(p.fields, func(a, b field) int { return CompareUTF16(a.name, b.name) })
 	p.byName = make(map[string]int, len(p.fields))
@@ -220,7 +228,7 @@ func (p *plan) compileFields(outer []reflect.Type) error {
 		}
 		p.byName[f.name] = i
 	}
-	return nil
+	return p.compileOld()
 }
 
 func compileField(f reflect.StructField, outer []reflect.Type) (field, error) {

@@ -97,7 +97,7 @@ func (s *decoding) value(p *plan, v reflect.Value) error {
 	if err := s.decode(p, v); err != nil {
 		return err
 	}
-	if !p.validates || s.mode == Stored || s.failed > failed || s.mode == Sparse && p.isZero(v) {
+	if !p.validates || s.mode >= Stored || s.failed > failed || s.mode == Sparse && p.isZero(v) {
 		return nil
 	}
 	var part FieldError
@@ -292,10 +292,9 @@ func (s *decoding) object(p *plan, v reflect.Value) error {
 		}
 		name := s.content(raw)
 		if next = p.find(name, next); next < 0 {
-			err = s.unknown(p, string(name))
+			next, err = s.unknown(p, string(name), v, seen)
 		} else {
-			seen[next] = true
-			err = s.member(&p.fields[next], v)
+			err = s.member(p, next, v, seen)
 		}
 		if err != nil {
 			return err
@@ -318,8 +317,15 @@ func (p *plan) find(name []byte, guess int) int {
 	return -1
 }
 
-func (s *decoding) member(f *field, v reflect.Value) error {
-	first := len(s.faults)
+// member reads the value of a plan's i-th field.
+func (s *decoding) member(p *plan, i int, v reflect.Value, seen []bool) error {
+	f, first := &p.fields[i], len(s.faults)
+	if seen[i] && s.mode == Renamed {
+		s.fail("is there twice, also by a name of old")
+		s.within(first, f.name)
+		return s.in.SkipValue()
+	}
+	seen[i] = true
 	if err := s.value(f.plan, v.Field(f.index)); err != nil {
 		return err
 	}
@@ -329,7 +335,15 @@ func (s *decoding) member(f *field, v reflect.Value) error {
 	return nil
 }
 
-func (s *decoding) unknown(p *plan, name string) error {
+// unknown reads a member that the plan lacks. It returns the index of the field that
+// it is now; beyond all of them if it is none.
+func (s *decoding) unknown(p *plan, name string, v reflect.Value, seen []bool) (now int, err error) {
+	if i, old := p.old[name]; old && s.mode == Renamed {
+		if i == removedMember {
+			return len(p.fields), s.in.SkipValue()
+		}
+		return i, s.member(p, i, v, seen)
+	}
 	first := len(s.faults)
 	if first < maxErrors {
 		s.fail("is not a member of this object%s", p.hint(name))
@@ -337,7 +351,7 @@ func (s *decoding) unknown(p *plan, name string) error {
 	} else {
 		s.failed++
 	}
-	return s.in.SkipValue()
+	return len(p.fields), s.in.SkipValue()
 }
 
 // hint suggests the member that was probably meant, if one is near.

@@ -102,6 +102,9 @@ func checkDomainFields(t reflect.Type, path string, outer []reflect.Type) error 
 	names := map[string]string{}
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if IsBlank(f) {
+			continue
+		}
 		at := path + "." + f.Name
 		tag, err := readTag(f)
 		if err != nil {
