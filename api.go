@@ -300,6 +300,9 @@ func (a *API) Progress(p Progress) { a.progress.Store(&p) }
 
 // Attach sets the engine, which opens every route.
 func (a *API) Attach(e *Engine) {
+	for _, k := range e.cat.kinds {
+		a.refusals.WithLabelValues(k.Code())
+	}
 	a.attached.Store(e)
 	if a.isStopping() {
 		e.intake.close()

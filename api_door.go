@@ -173,6 +173,7 @@ type problem struct {
 	Happened string         `json:"happened"` // "no" or "unknown"; about this request only
 	Errors   []problemField `json:"errors,omitzero"`
 
+	Domain      string    `json:"domain,omitzero"`
 	Index       *uint64   `json:"index,omitzero"`
 	StateHash   *Hash     `json:"state_hash,omitzero"`
 	Path        string    `json:"path,omitzero"`
@@ -199,7 +200,7 @@ type problemField struct {
 func newProblem(e *Error) *problem {
 	p := &problem{
 		Type: "/problems/" + e.Kind.Code(), Title: e.Kind.Title(), Status: e.Kind.Status(), Detail: e.Detail,
-		Code: e.Kind.Code(), Happened: "no",
+		Code: e.Kind.Code(), Happened: "no", Domain: e.Domain,
 		Index: e.Index, StateHash: e.StateHash, Path: e.Path, Hash: e.PathHash, Position: e.Position, Guards: e.Guards,
 		Region: e.Region, Phase: e.Phase, AllowedFrom: e.AllowedFrom, BlockedBy: e.BlockedBy, Instance: e.Instance,
 	}
@@ -236,14 +237,14 @@ func newKindDocument(k Kind) kindDocument {
 var retryAfter = map[Kind]string{Starting: "1", Overloaded: "1", ShuttingDown: "5", ReadOnly: "60"}
 
 // newRefusals counts problem documents by code, including those inside streams
-// and watches. Every code exists from the start, because Prometheus misses the
-// first increase of a counter that appears at 1.
+// and watches. Every code exists from the start, those of domains from Attach,
+// because Prometheus misses the first increase of a counter that appears at 1.
 func newRefusals() *prometheus.CounterVec {
 	all := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "swoosh_refusals_total", Help: "Problem documents by code.",
 	}, []string{"code"})
 	for _, k := range kinds {
-		all.WithLabelValues(k.code)
+		all.WithLabelValues(k.Code())
 	}
 	return all
 }

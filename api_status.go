@@ -151,17 +151,18 @@ func (c CommandInfo) endings() []string {
 }
 
 // refusals returns the codes that the command's declaration implies, in the
-// order of kinds. It omits those that any command may be refused with, such as
+// order of kinds, the domain's own last. It omits those that any command may be refused with, such as
 // a malformed envelope, a gate, or a full disk.
 func (c CommandInfo) refusals() []string {
-	all := append([]Kind{InvalidPayload}, c.refuses...)
+	given := append([]Kind{InvalidPayload}, c.refuses...)
 	if len(c.From) > 0 {
-		all = append(all, InvalidPhase)
+		given = append(given, InvalidPhase)
 	}
-	slices.Sort(all)
 	codes := []string{}
-	for _, k := range slices.Compact(all) {
-		codes = append(codes, k.Code())
+	for _, k := range slices.Concat(kinds, c.refuses) {
+		if slices.Contains(given, k) && !slices.Contains(codes, k.Code()) {
+			codes = append(codes, k.Code())
+		}
 	}
 	return codes
 }
@@ -195,8 +196,8 @@ func (x *exchange) getOpenAPI() error {
 	for _, d := range x.engine.defs {
 		server.Domains = append(server.Domains, openapi.Domain{Name: d.name, Fields: membersOf(d.fields), Tables: membersOf(d.tables)})
 	}
-	for k := range kinds {
-		server.Problems = append(server.Problems, openapi.Problem(newKindDocument(Kind(k))))
+	for _, k := range x.kinds() {
+		server.Problems = append(server.Problems, openapi.Problem(newKindDocument(k)))
 	}
 	doc, err := openapi.Document(server)
 	if err != nil {
@@ -212,6 +213,9 @@ func membersOf(fields []field) (all []openapi.Member) {
 	return all
 }
 
+// kinds returns the engine's kinds and then those of the domains.
+func (x *exchange) kinds() []Kind { return slices.Concat(kinds, x.engine.cat.kinds) }
+
 type problemList struct {
 	Problems []kindDocument `json:"problems"`
 }
@@ -219,8 +223,8 @@ type problemList struct {
 // getProblems lists the codes, in the order of their statuses.
 func (x *exchange) getProblems() error {
 	var all problemList
-	for k := range kinds {
-		all.Problems = append(all.Problems, newKindDocument(Kind(k)))
+	for _, k := range x.kinds() {
+		all.Problems = append(all.Problems, newKindDocument(k))
 	}
 	slices.SortStableFunc(all.Problems, func(a, b kindDocument) int { return a.Status - b.Status })
 	return x.json(http.StatusOK, all)
@@ -228,10 +232,10 @@ func (x *exchange) getProblems() error {
 
 func (x *exchange) getProblemKind() error {
 	code := x.variable("code")
-	codes := make([]string, len(kinds))
-	for k := range kinds {
-		if codes[k] = kinds[k].code; codes[k] == code {
-			return x.json(http.StatusOK, newKindDocument(Kind(k)))
+	var codes []string
+	for _, k := range x.kinds() {
+		if codes = append(codes, k.Code()); k.Code() == code {
+			return x.json(http.StatusOK, newKindDocument(k))
 		}
 	}
 	hint := "GET /problems lists them all"

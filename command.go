@@ -142,11 +142,16 @@ type catalogue struct {
 	byName map[string]*command
 	names  []string // in the order of the parts
 	tables []string // JSON Pointers
+	kinds  []Kind   // the domains' own
 }
 
 func newCatalogue(defs []*definition) (*catalogue, error) {
 	cat := &catalogue{byName: map[string]*command{}, tables: tablePointers(defs)}
 	for _, d := range defs {
+		var err error
+		if cat.kinds, err = addOwn(cat.kinds, d.kinds); err != nil {
+			return nil, fmt.Errorf("swoosh: domain %s and one before it: %w", d.name, err)
+		}
 		for _, c := range d.commands {
 			if other := cat.byName[c.Name]; other != nil {
 				return nil, fmt.Errorf("swoosh: domains %s and %s both declare %s", other.Domain, d.name, c.Name)

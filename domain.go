@@ -22,8 +22,8 @@ type Domain[S any] struct {
 // NewDomain panics if the declaration cannot work: a name is malformed or
 // occurs twice; a type is outside the data model (floats, times, pointers,
 // maps, interfaces, embedded structs, and 64-bit integers unless they are nouns
-// or decimal strings); a table's key has no Validate; or a command with a Move
-// has no Phase.
+// or decimal strings); a table's key has no Validate; a command with a Move
+// has no Phase; or two kinds of its own have the same code.
 func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 	d := &Domain[S]{def: definition{name: name}}
 	if !domainName.MatchString(name) {
@@ -45,6 +45,10 @@ func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 	}
 	for _, c := range d.def.commands {
 		c.Privileged = d.def.privileged
+	}
+	var err error
+	if d.def.kinds, err = addOwn(nil, d.def.kinds); err != nil {
+		panic(fmt.Sprintf("swoosh: domain %s: %v", name, err))
 	}
 	return d
 }
@@ -99,6 +103,7 @@ func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 		for _, o := range opts {
 			o.describe(&c.CommandInfo)
 		}
+		d.def.kinds = append(d.def.kinds, c.refuses...)
 		d.def.addCommand(c)
 	}}
 }
@@ -154,9 +159,10 @@ func After[R interface{ React(*S, View, C, Stamp) }, S, C any]() Rule[S] {
 
 // Gate declares a gate, by which this domain refuses commands by name. It is
 // called before every command of every domain, in the order of the parts passed
-// to Open.
-func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any]() Rule[S] {
+// to Open. own lists the kinds of the domain's own that Refuse may return.
+func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any](own ...Kind) Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
+		d.def.kinds = append(d.def.kinds, own...)
 		d.def.gates = append(d.def.gates, func(own *domainState, c Command, at Stamp) error {
 			var g G
 			return g.Refuse(*own.state.(*S), c, at)
@@ -211,7 +217,8 @@ func (m Move) describe(c *CommandInfo) {
 type refuses []Kind
 
 // Refuses lists in the catalogue what Phase and Check may return. InvalidPayload
-// is implied, and so is InvalidPhase by phases in From.
+// is implied, and so is InvalidPhase by phases in From. A kind of the domain's own
+// must be listed: an error of another one is answered as Internal.
 func Refuses(kinds ...Kind) Option { return refuses(kinds) }
 
 func (r refuses) describe(c *CommandInfo) { c.refuses = append(c.refuses, r...) }
@@ -243,6 +250,7 @@ type Part interface {
 type definition struct {
 	name           string
 	commands       []*command
+	kinds          []Kind // its own
 	gates          []gate
 	reactions      []reaction
 	fields         []field // plain ones, in the order of their names

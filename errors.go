@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -16,166 +17,195 @@ import (
 )
 
 // Kind classifies an Error. Each kind has one code and one HTTP status. The
-// zero Kind is Internal, so an error without a kind is the server's fault.
-type Kind uint8
+// zero Kind is Internal, so an error without a kind is the server's fault. A
+// domain declares kinds of its own with Code.
+type Kind struct{ is *kind }
 
-// The kinds, in the order of the contract. Meaning and Next explain each.
-const (
-	Internal Kind = iota
-	MalformedRequest
-	Unauthorized
-	Forbidden
-	GuardRejected
-	Unlicensed
-	NotFound
-	MethodNotAllowed
-	InvalidPhase
-	Conflict
-	KeyExpired
-	Compacted
-	StaleState
-	TooLarge
-	UnsupportedMediaType
-	UnknownCommand
-	InvalidPayload
-	IdempotencyKeyReused
-	StateHashMismatch
-	InvalidState
-	ClockSkew
-	Quarantined
-	Paused
-	PreconditionRequired
-	RateLimited
-	OutcomeUnknown
-	Starting
-	ShuttingDown
-	ReadOnly
-	Overloaded
-	Timeout
-	DiskFull
-)
-
-// kinds is what programs and people see of each Kind.
-var kinds = [...]struct {
+// kind is what programs and people see of a Kind.
+type kind struct {
 	code    string
 	status  int
 	title   string
 	meaning string // sentences: what happened
 	next    string // sentences: what to do now
-}{
-	Internal: {"internal", http.StatusInternalServerError, "Internal error",
-		"The server failed: the program or one of its domains is at fault, not the request.",
-		"Look up the instance id in the server's log and report what it says there. A command with an idempotency key can safely be sent again."},
-	MalformedRequest: {"malformed_request", http.StatusBadRequest, "Malformed request",
-		"The request cannot be read: its JSON, a member of the envelope, a parameter or a header is malformed.",
-		"Correct what detail and errors name, then send the request again."},
-	Unauthorized: {"unauthorized", http.StatusUnauthorized, "Unauthorized",
-		"The request has no credentials, or the server does not know them.",
-		"Send Authorization: Bearer with a valid token, or use a client certificate with a known name."},
-	Forbidden: {"forbidden", http.StatusForbidden, "Forbidden",
-		"The caller's role is too small, or the Origin or the Host of the request is not allowed.",
-		"Authenticate as a caller with the role that detail names. To allow a web page, start the server with its origin."},
-	GuardRejected: {"guard_rejected", http.StatusForbidden, "Rejected by a guard",
-		"A guard rejected the command. Guards may check the outside world.",
-		"Read the reasons in guards, and send the command again when they no longer apply."},
-	Unlicensed: {"unlicensed", http.StatusForbidden, "Unlicensed",
-		"There is no licence, or it had expired by the command's stamp.",
-		"Ask an admin to renew the licence as detail says, then send the command again."},
-	NotFound: {"not_found", http.StatusNotFound, "Not found",
-		"The route, the value, the entry or the command's object does not exist.",
-		"Check the spelling: GET / lists the routes, GET /state shows the state."},
-	MethodNotAllowed: {"method_not_allowed", http.StatusMethodNotAllowed, "Method not allowed",
-		"The path exists, but does not accept this method.",
-		"Use one of the methods in the Allow header."},
-	InvalidPhase: {"invalid_phase", http.StatusConflict, "Invalid phase",
-		"The command is not allowed in the current phase of its region.",
-		"Bring the region into one of the phases in allowed_from, or choose another command: GET /commands lists the phases of each."},
-	Conflict: {"conflict", http.StatusConflict, "Conflict",
-		"The command is well formed, but a rule of its domain refuses it in the current state.",
-		"Read detail, blocked_by and the state, then decide again."},
-	KeyExpired: {"key_expired", http.StatusConflict, "Idempotency key expired",
-		"The server does not remember the idempotency key, and the key is older than those it remembers, so the command may have been applied already.",
-		"Check the state or the log. If the command was not applied, send it with a new key and a new key_since."},
-	Compacted: {"compacted", http.StatusGone, "No longer kept",
-		"The log no longer has these entries.",
-		"Read GET /state, then continue the log after its Swoosh-Index."},
-	StaleState: {"stale_state", http.StatusPreconditionFailed, "State has changed",
-		"A condition in expect or If-Match does not hold; the problem has the current values.",
-		"Read the state again, decide again, and send the new values in expect or If-Match."},
-	TooLarge: {"too_large", http.StatusRequestEntityTooLarge, "Too large",
-		"A command, a batch or a state is larger than the server accepts.",
-		"Split it, or send the commands as a stream of application/x-ndjson; detail names the limit."},
-	UnsupportedMediaType: {"unsupported_media_type", http.StatusUnsupportedMediaType, "Unsupported media type",
-		"The route does not accept the media type of the body, or the body is encoded.",
-		"Send a Content-Type from the Accept-Post header and no Content-Encoding; detail has an example for curl."},
-	UnknownCommand: {"unknown_command", http.StatusUnprocessableEntity, "Unknown command",
-		"No domain of this server has this command.",
-		"Use the command that detail suggests, or one that GET /commands lists."},
-	InvalidPayload: {"invalid_payload", http.StatusUnprocessableEntity, "Invalid payload",
-		"The payload does not match the command's schema: a member is unknown, missing, of the wrong type or out of range.",
-		"Correct the members that errors lists; GET /commands/{name} has the schema."},
-	IdempotencyKeyReused: {"idempotency_key_reused", http.StatusUnprocessableEntity, "Idempotency key reused",
-		"The idempotency key was already used for a command with different content.",
-		"Use a new key for a new command; to retry a command, send exactly the same content."},
-	StateHashMismatch: {"state_hash_mismatch", http.StatusUnprocessableEntity, "State hash mismatch",
-		"The content of the document does not match its meta.state_hash.",
-		"Download the document again, or remove meta.state_hash if you changed the content on purpose."},
-	InvalidState: {"invalid_state", http.StatusUnprocessableEntity, "Invalid state",
-		"The document is not a valid state of this server's domains.",
-		"Correct what errors lists; GET /state shows the form."},
-	ClockSkew: {"clock_skew", http.StatusUnprocessableEntity, "Clock skew",
-		"The caller's hlc is too far ahead of the server's clock.",
-		"Check both clocks, then send the command again; hlc in the problem is the server's."},
-	Quarantined: {"quarantined", http.StatusLocked, "Quarantined",
-		"The server is in quarantine and accepts only the command that ends it.",
-		"Find out why, and send the command again after the quarantine; detail says how to end it."},
-	Paused: {"paused", http.StatusLocked, "Paused",
-		"The server is paused and does not accept this command.",
-		"Send the command again after the pause; detail says how to end it."},
-	PreconditionRequired: {"precondition_required", http.StatusPreconditionRequired, "Precondition required",
-		"The log is not empty, so an import would replace the state, and the request does not say which state it replaces.",
-		"Send If-Match with the ETag of the state to replace, from GET /state."},
-	RateLimited: {"rate_limited", http.StatusTooManyRequests, "Rate limited",
-		"The caller sends more requests than its limit allows.",
-		"Wait the number of seconds in Retry-After, then send the request again."},
-	OutcomeUnknown: {"outcome_unknown", http.StatusInternalServerError, "Outcome unknown",
-		"The disk failed while the command was being written, so the log may or may not have it.",
-		"Restart the server, then send the command again with the same key; duplicate in the answer says whether it had been applied."},
-	Starting: {"starting", http.StatusServiceUnavailable, "Starting",
-		"The server is loading its state and does not answer this request yet.",
-		"Send the request again in a moment; GET /health reports the progress."},
-	ShuttingDown: {"shutting_down", http.StatusServiceUnavailable, "Shutting down",
-		"The server is stopping and accepts nothing new.",
-		"Send the request again after the restart."},
-	ReadOnly: {"read_only", http.StatusServiceUnavailable, "Read-only",
-		"The disk failed, and the server accepts no commands until it is restarted; reads still work.",
-		"Fix the disk, restart the server, then send the request again."},
-	Overloaded: {"overloaded", http.StatusServiceUnavailable, "Overloaded",
-		"More commands are waiting for the disk than the server can hold.",
-		"Send the command again, waiting longer each time. A stream waits by itself."},
-	Timeout: {"timeout", http.StatusServiceUnavailable, "Timed out",
-		"The request waited too long: for an entry, the rest of its body, or the disk.",
-		"Send the request again. If happened is unknown, use the same key."},
-	DiskFull: {"disk_full", http.StatusInsufficientStorage, "Disk full",
-		"The disk has less free space than the server keeps in reserve. Nothing was written.",
-		"Free some space, then send the request again; writes resume by themselves."},
+	own     bool   // of a domain
 }
+
+// kinds are the engine's, in the order of the contract, after Internal.
+var kinds = []Kind{Internal}
+
+func engineKind(code string, status int, title, meaning, next string) Kind {
+	k := Kind{&kind{code, status, title, meaning, next, false}}
+	kinds = append(kinds, k)
+	return k
+}
+
+var internal = kind{"internal", http.StatusInternalServerError, "Internal error",
+	"The server failed: the program or one of its domains is at fault, not the request.",
+	"Look up the instance id in the server's log and report what it says there. A command with an idempotency key can safely be sent again.", false}
+
+// The kinds, in the order of the contract. Meaning and Next explain each.
+var (
+	Internal Kind
+
+	MalformedRequest = engineKind("malformed_request", http.StatusBadRequest, "Malformed request",
+		"The request cannot be read: its JSON, a member of the envelope, a parameter or a header is malformed.",
+		"Correct what detail and errors name, then send the request again.")
+	Unauthorized = engineKind("unauthorized", http.StatusUnauthorized, "Unauthorized",
+		"The request has no credentials, or the server does not know them.",
+		"Send Authorization: Bearer with a valid token, or use a client certificate with a known name.")
+	Forbidden = engineKind("forbidden", http.StatusForbidden, "Forbidden",
+		"The caller's role is too small, or the Origin or the Host of the request is not allowed.",
+		"Authenticate as a caller with the role that detail names. To allow a web page, start the server with its origin.")
+	GuardRejected = engineKind("guard_rejected", http.StatusForbidden, "Rejected by a guard",
+		"A guard rejected the command. Guards may check the outside world.",
+		"Read the reasons in guards, and send the command again when they no longer apply.")
+	Unlicensed = engineKind("unlicensed", http.StatusForbidden, "Unlicensed",
+		"There is no licence, or it had expired by the command's stamp.",
+		"Ask an admin to renew the licence as detail says, then send the command again.")
+	NotFound = engineKind("not_found", http.StatusNotFound, "Not found",
+		"The route, the value, the entry or the command's object does not exist.",
+		"Check the spelling: GET / lists the routes, GET /state shows the state.")
+	MethodNotAllowed = engineKind("method_not_allowed", http.StatusMethodNotAllowed, "Method not allowed",
+		"The path exists, but does not accept this method.",
+		"Use one of the methods in the Allow header.")
+	InvalidPhase = engineKind("invalid_phase", http.StatusConflict, "Invalid phase",
+		"The command is not allowed in the current phase of its region.",
+		"Bring the region into one of the phases in allowed_from, or choose another command: GET /commands lists the phases of each.")
+	Conflict = engineKind("conflict", http.StatusConflict, "Conflict",
+		"The command is well formed, but a rule of its domain refuses it in the current state.",
+		"Read detail, blocked_by and the state, then decide again.")
+	KeyExpired = engineKind("key_expired", http.StatusConflict, "Idempotency key expired",
+		"The server does not remember the idempotency key, and the key is older than those it remembers, so the command may have been applied already.",
+		"Check the state or the log. If the command was not applied, send it with a new key and a new key_since.")
+	Compacted = engineKind("compacted", http.StatusGone, "No longer kept",
+		"The log no longer has these entries.",
+		"Read GET /state, then continue the log after its Swoosh-Index.")
+	StaleState = engineKind("stale_state", http.StatusPreconditionFailed, "State has changed",
+		"A condition in expect or If-Match does not hold; the problem has the current values.",
+		"Read the state again, decide again, and send the new values in expect or If-Match.")
+	TooLarge = engineKind("too_large", http.StatusRequestEntityTooLarge, "Too large",
+		"A command, a batch or a state is larger than the server accepts.",
+		"Split it, or send the commands as a stream of application/x-ndjson; detail names the limit.")
+	UnsupportedMediaType = engineKind("unsupported_media_type", http.StatusUnsupportedMediaType, "Unsupported media type",
+		"The route does not accept the media type of the body, or the body is encoded.",
+		"Send a Content-Type from the Accept-Post header and no Content-Encoding; detail has an example for curl.")
+	UnknownCommand = engineKind("unknown_command", http.StatusUnprocessableEntity, "Unknown command",
+		"No domain of this server has this command.",
+		"Use the command that detail suggests, or one that GET /commands lists.")
+	InvalidPayload = engineKind("invalid_payload", http.StatusUnprocessableEntity, "Invalid payload",
+		"The payload does not match the command's schema: a member is unknown, missing, of the wrong type or out of range.",
+		"Correct the members that errors lists; GET /commands/{name} has the schema.")
+	IdempotencyKeyReused = engineKind("idempotency_key_reused", http.StatusUnprocessableEntity, "Idempotency key reused",
+		"The idempotency key was already used for a command with different content.",
+		"Use a new key for a new command; to retry a command, send exactly the same content.")
+	StateHashMismatch = engineKind("state_hash_mismatch", http.StatusUnprocessableEntity, "State hash mismatch",
+		"The content of the document does not match its meta.state_hash.",
+		"Download the document again, or remove meta.state_hash if you changed the content on purpose.")
+	InvalidState = engineKind("invalid_state", http.StatusUnprocessableEntity, "Invalid state",
+		"The document is not a valid state of this server's domains.",
+		"Correct what errors lists; GET /state shows the form.")
+	ClockSkew = engineKind("clock_skew", http.StatusUnprocessableEntity, "Clock skew",
+		"The caller's hlc is too far ahead of the server's clock.",
+		"Check both clocks, then send the command again; hlc in the problem is the server's.")
+	Quarantined = engineKind("quarantined", http.StatusLocked, "Quarantined",
+		"The server is in quarantine and accepts only the command that ends it.",
+		"Find out why, and send the command again after the quarantine; detail says how to end it.")
+	Paused = engineKind("paused", http.StatusLocked, "Paused",
+		"The server is paused and does not accept this command.",
+		"Send the command again after the pause; detail says how to end it.")
+	PreconditionRequired = engineKind("precondition_required", http.StatusPreconditionRequired, "Precondition required",
+		"The log is not empty, so an import would replace the state, and the request does not say which state it replaces.",
+		"Send If-Match with the ETag of the state to replace, from GET /state.")
+	RateLimited = engineKind("rate_limited", http.StatusTooManyRequests, "Rate limited",
+		"The caller sends more requests than its limit allows.",
+		"Wait the number of seconds in Retry-After, then send the request again.")
+	OutcomeUnknown = engineKind("outcome_unknown", http.StatusInternalServerError, "Outcome unknown",
+		"The disk failed while the command was being written, so the log may or may not have it.",
+		"Restart the server, then send the command again with the same key; duplicate in the answer says whether it had been applied.")
+	Starting = engineKind("starting", http.StatusServiceUnavailable, "Starting",
+		"The server is loading its state and does not answer this request yet.",
+		"Send the request again in a moment; GET /health reports the progress.")
+	ShuttingDown = engineKind("shutting_down", http.StatusServiceUnavailable, "Shutting down",
+		"The server is stopping and accepts nothing new.",
+		"Send the request again after the restart.")
+	ReadOnly = engineKind("read_only", http.StatusServiceUnavailable, "Read-only",
+		"The disk failed, and the server accepts no commands until it is restarted; reads still work.",
+		"Fix the disk, restart the server, then send the request again.")
+	Overloaded = engineKind("overloaded", http.StatusServiceUnavailable, "Overloaded",
+		"More commands are waiting for the disk than the server can hold.",
+		"Send the command again, waiting longer each time. A stream waits by itself.")
+	Timeout = engineKind("timeout", http.StatusServiceUnavailable, "Timed out",
+		"The request waited too long: for an entry, the rest of its body, or the disk.",
+		"Send the request again. If happened is unknown, use the same key.")
+	DiskFull = engineKind("disk_full", http.StatusInsufficientStorage, "Disk full",
+		"The disk has less free space than the server keeps in reserve. Nothing was written.",
+		"Free some space, then send the request again; writes resume by themselves.")
+)
+
+// ownCode is the form of a domain's code. The other words stand beside codes
+// where the client and the metrics name an outcome.
+var (
+	ownCode   = regexp.MustCompile(`^[a-z][a-z_]{0,62}$`)
+	ownStatus = []int{402, 403, 404, 409, 410, 422, 423}
+	notCodes  = []string{"changed", "unchanged", "duplicate", "unreachable", "no_answer", "not_swoosh", "mistyped"}
+)
+
+// Code declares a Kind of a domain's own, as a package variable. Refuses or
+// Gate lists it, and Errorf makes its errors. The code is 1 to 63 characters of
+// a-z and _, beginning with a letter. The status is 402, 403, 404, 409, 410, 422
+// or 423, which clients do not retry. The title is a few fixed words; meaning and
+// next are sentences, as in GET /problems.
+//
+// Code panics if the code is the engine's or malformed, the status is another
+// one, or a text is empty.
+func Code(code string, status int, title, meaning, next string) Kind {
+	isEngines := slices.ContainsFunc(kinds, func(k Kind) bool { return k.Code() == code }) || slices.Contains(notCodes, code)
+	switch {
+	case isEngines:
+		panic(fmt.Sprintf("swoosh: the code %s is the engine's: choose another one", code))
+	case !ownCode.MatchString(code):
+		panic(fmt.Sprintf("swoosh: a code can't be %q: it is 1 to 63 characters of a-z and _, beginning with a letter", code))
+	case !slices.Contains(ownStatus, status):
+		panic(fmt.Sprintf("swoosh: the code %s can't have the status %d: use one of %v", code, status, ownStatus))
+	case title == "" || meaning == "" || next == "":
+		panic(fmt.Sprintf("swoosh: the code %s needs a title, its meaning and what to do next", code))
+	}
+	return Kind{&kind{code, status, title, meaning, next, true}}
+}
+
+// addOwn adds to all the kinds of more that are a domain's own. It fails if two
+// have the same code.
+func addOwn(all, more []Kind) ([]Kind, error) {
+	for _, k := range more {
+		if !k.def().own || slices.Contains(all, k) {
+			continue
+		}
+		if slices.ContainsFunc(all, func(other Kind) bool { return other.Code() == k.Code() }) {
+			return nil, fmt.Errorf("the code %s is declared twice: share one variable, or choose another code", k.Code())
+		}
+		all = append(all, k)
+	}
+	return all, nil
+}
+
+func (k Kind) def() *kind { return cmp.Or(k.is, &internal) }
 
 // Code returns the stable word that programs can compare, such as
 // "stale_state".
-func (k Kind) Code() string { return kinds[k].code }
+func (k Kind) Code() string { return k.def().code }
 
 // Status returns the HTTP status of the kind.
-func (k Kind) Status() int { return kinds[k].status }
+func (k Kind) Status() int { return k.def().status }
 
 // Title returns a few fixed words for people.
-func (k Kind) Title() string { return kinds[k].title }
+func (k Kind) Title() string { return k.def().title }
 
 // Meaning returns sentences that explain a refusal of this kind.
-func (k Kind) Meaning() string { return kinds[k].meaning }
+func (k Kind) Meaning() string { return k.def().meaning }
 
 // Next returns sentences that say what to do after a refusal of this kind.
-func (k Kind) Next() string { return kinds[k].next }
+func (k Kind) Next() string { return k.def().next }
 
 // FieldError describes what is wrong with one member of a request. Its Pointer
 // (RFC 6901) is relative to the root of the request.
@@ -197,7 +227,8 @@ type Error struct {
 	Unknown bool         // the command may have been applied despite the error
 	Errors  []FieldError // what is wrong with each member
 
-	Position    *int // of the command in an atomic batch, from 0
+	Domain      string // whose own kind this is; empty for the engine's
+	Position    *int   // of the command in an atomic batch, from 0
 	Region      string
 	Phase       string
 	AllowedFrom []string
@@ -329,37 +360,6 @@ func asError(err error, k Kind) *Error {
 	own := *e
 	own.cause = err
 	return &own
-}
-
-// DamageError reports that the state cannot be rebuilt as it was. Nothing has
-// been deleted. Its text names the first wrong entry and the command that
-// repairs it.
-type DamageError struct {
-	Index  uint64 // the first wrong entry; 0 if the damage is not in an entry
-	Detail string
-	Next   string // what to do
-	Cause  Cause
-}
-
-// Cause says what caused a DamageError, and so which repair it needs.
-type Cause uint8
-
-// The causes.
-const (
-	CauseFiles   Cause = iota // files are damaged or missing
-	CauseReducer              // the log is sound, but these domains make a different state of it
-	CauseForeign              // the log is sound, but these domains lack commands or parts of it: another program wrote it
-)
-
-func (d *DamageError) Error() string {
-	text := d.Detail
-	if d.Index != 0 {
-		text = fmt.Sprintf("entry %d: %s", d.Index, d.Detail)
-	}
-	if d.Next != "" {
-		text += ": " + d.Next
-	}
-	return "swoosh: " + text
 }
 
 // newInstance returns a random id of 16 hex digits for an internal error.

@@ -19,6 +19,9 @@ const (
 	RoomBytes        = badgerlog.RoomBytes
 )
 
+// Kinds returns the engine's kinds, Internal first.
+func Kinds() []Kind { return kinds }
+
 // Answer waits for the answer to a submission.
 type Answer func(context.Context) ([]Result, error)
 

@@ -29,7 +29,7 @@ func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 		return err
 	}
 	if err := c.cmd.check(c.value, v); err != nil {
-		return asError(err, Internal)
+		return s.domain(c.cmd.Domain).def.refusal(err)
 	}
 	s.perform(c, v)
 	if assert {
@@ -42,11 +42,24 @@ func (s *state) askGates(c Command, at Stamp) *Error {
 	for _, p := range s.domains {
 		for _, refuse := range p.def.gates {
 			if err := refuse(p, c, at); err != nil {
-				return asError(err, Internal)
+				return p.def.refusal(err)
 			}
 		}
 	}
 	return nil
+}
+
+// refusal returns an error of the domain's code as an Error. A kind of its own
+// that no rule lists is a fault of the domain: nothing would explain it.
+func (d *definition) refusal(err error) *Error {
+	e := asError(err, Internal)
+	if e.Domain = ""; e.Kind.def().own {
+		e.Domain = d.name
+		if !slices.Contains(d.kinds, e.Kind) {
+			return Errorf(Internal, "%w", Errorf(Internal, "domain %s does not list the code %s: list it in Refuses or Gate: %w", d.name, e.Kind.Code(), err))
+		}
+	}
+	return e
 }
 
 // refusedBy returns GuardRejected if a guard said no.
@@ -73,7 +86,7 @@ func (c *command) checkPhase(value any, v View) (string, *Error) {
 	}
 	phase, err := c.phase(value, v)
 	if err != nil {
-		return "", asError(err, Internal)
+		return "", v.state.domain(c.Domain).def.refusal(err)
 	}
 	if !slices.Contains(c.From, phase) {
 		e := Errorf(InvalidPhase, "%s is %s; %s is allowed from %s", c.subject(value), list(phase), c.Name, list(c.From...))

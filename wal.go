@@ -322,3 +322,34 @@ func (w *memWAL) Read(from, to uint64) iter.Seq2[Record, error] {
 }
 
 func (w *memWAL) Close() error { return nil }
+
+// DamageError reports that the state cannot be rebuilt as it was. Nothing has
+// been deleted. Its text names the first wrong entry and the command that
+// repairs it.
+type DamageError struct {
+	Index  uint64 // the first wrong entry; 0 if the damage is not in an entry
+	Detail string
+	Next   string // what to do
+	Cause  Cause
+}
+
+// Cause says what caused a DamageError, and so which repair it needs.
+type Cause uint8
+
+// The causes.
+const (
+	CauseFiles   Cause = iota // files are damaged or missing
+	CauseReducer              // the log is sound, but these domains make a different state of it
+	CauseForeign              // the log is sound, but these domains lack commands or parts of it: another program wrote it
+)
+
+func (d *DamageError) Error() string {
+	text := d.Detail
+	if d.Index != 0 {
+		text = fmt.Sprintf("entry %d: %s", d.Index, d.Detail)
+	}
+	if d.Next != "" {
+		text += ": " + d.Next
+	}
+	return "swoosh: " + text
+}

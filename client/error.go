@@ -24,16 +24,17 @@ const (
 )
 
 // Error is a refusal of the server, or a failure to get its answer. The members
-// from Line on are set where they apply; GET /openapi.json says when. Its JSON
+// from Domain on are set where they apply; GET /openapi.json says when. Its JSON
 // is the problem document.
 type Error struct {
-	Code     string       `json:"code"`            // one of the constants; a newer server may have more
+	Code     string       `json:"code"`            // one of the constants, or a domain's own; a newer server may have more
 	Title    string       `json:"title,omitzero"`  // a few fixed words; empty if no answer came
 	Status   int          `json:"status,omitzero"` // HTTP status; 0: no answer came
 	Detail   string       `json:"detail"`          // what is wrong, and what to do
 	Happened string       `json:"happened"`        // No or Unknown; about the whole call with all its attempts
 	Errors   []FieldError `json:"errors,omitzero"` // what is wrong with each member
 
+	Domain      string    `json:"domain,omitzero"`   // whose own code this is; empty for the constants
 	Line        int       `json:"line,omitzero"`     // of a stream, from 1
 	Position    *int      `json:"position,omitzero"` // in an atomic batch, from 0
 	Index       *uint64   `json:"index,omitzero"`    // Index, StateHash, Path and Hash have the current values of what was expected
@@ -136,6 +137,9 @@ func (e *Error) passes() bool {
 // metTheKey reports whether the server looked up the command's key before it
 // refused. Then no earlier attempt with this key was applied.
 func (e *Error) metTheKey() bool {
+	if e.Domain != "" {
+		return true
+	}
 	switch e.Code {
 	case StaleState, Quarantined, Paused, Unlicensed, GuardRejected, NotFound, InvalidPhase, Conflict, ClockSkew, IdempotencyKeyReused:
 		return true

@@ -123,6 +123,7 @@ func TestWhatIsNotAskedAgain(t *testing.T) {
 		"malformed":           {refuses("malformed_request", 400), client.MalformedRequest, client.No},
 		"unauthorized":        {refuses("unauthorized", 401), client.Unauthorized, client.No},
 		"conflict":            {refuses("conflict", 409), client.Conflict, client.No},
+		"a domain's own":      {refuses("queue_empty", 409), "queue_empty", client.No},
 		"key expired":         {refuses("key_expired", 409), client.KeyExpired, client.No},
 		"stale":               {refuses("stale_state", 412), client.StaleState, client.No},
 		"paused":              {refuses("paused", 423), client.Paused, client.No},

@@ -227,7 +227,10 @@ func TestStreamThatBeginsLate(t *testing.T) {
 // TestStreamWhetherItHappened checks that Happened is about all attempts of a
 // line.
 func TestStreamWhetherItHappened(t *testing.T) {
-	for code, happened := range map[string]string{client.Forbidden: client.Unknown, client.StaleState: client.No} {
+	for code, happened := range map[string]string{
+		client.Forbidden: client.Unknown, client.StaleState: client.No,
+		"newer_one": client.Unknown, `queue_empty","domain":"jobs`: client.No,
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			var lines []string
 			refusal := `{"code":"` + code + `","status":400,"happened":"no","detail":"d","line":N}`

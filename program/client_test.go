@@ -83,6 +83,7 @@ func TestClientExitCodes(t *testing.T) {
 	}{
 		{"good", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"index":7,"mode":"ready"}`) }, nil, codeGood, ""},
 		{"refused", refuse(http.StatusConflict, "conflict", "no"), nil, codeFailed, "swoosh: conflict: the; reason\n"},
+		{"a domain's own", refuse(http.StatusPaymentRequired, "fee_due", "no"), nil, codeFailed, "swoosh: fee_due: the; reason\n"},
 		{"starting", refuse(http.StatusServiceUnavailable, "starting", "no"), nil, codeFailed, "swoosh: starting: the; reason\n"},
 		{"unknown", refuse(http.StatusInternalServerError, "outcome_unknown", "unknown"), nil, codeUnknown, "swoosh: outcome_unknown: the; reason"},
 		{"hung up", hangUp, changing, codeUnreachable, "no complete answer came from http://127.0.0.1"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -74,6 +75,11 @@ func Document(s Server) ([]byte, error) {
 	components := at(d, "components")
 	describeState(at(components, "schemas"), s.Domains)
 	describeCommands(at(components, "schemas"), s.Commands)
+	for _, p := range s.Problems {
+		if _, fixed := at(components, "examples")[p.Code]; !fixed {
+			p.addTo(d)
+		}
+	}
 	describeProblems(components, s.Problems)
 	for _, body := range at(d, "paths", "/command", "post", "requestBody", "content") {
 		addExample(body.(object), at(components, "schemas"))
@@ -189,6 +195,36 @@ func sparse(schema any) any {
 	}
 	return schema
 }
+
+// addTo adds a code of a domain: to the lists of codes, and to the responses of
+// the routes that ask domains, since a gate may refuse an import too.
+func (p Problem) addTo(d object) {
+	components := at(d, "components")
+	at(components, "examples")[p.Code] = object{"value": object{"happened": "no"}}
+	for _, list := range []object{
+		at(components, "parameters", "code", "schema"), at(components, "schemas", "Problem", "properties", "code"), at(components, "schemas", "ProblemKind", "properties", "code"),
+	} {
+		list["enum"] = append(list["enum"].([]any), p.Code)
+	}
+	all, status := at(components, "responses"), strconv.Itoa(p.Status)
+	for _, path := range []string{"/command", "/state"} {
+		responses := at(d, "paths", path, "post", "responses")
+		name, examples := p.Code, object{}
+		if old, has := responses[status].(object); has {
+			before := strings.TrimPrefix(old["$ref"].(string), responsePrefix)
+			name = before + "." + p.Code
+			maps.Copy(examples, at(all, before, "content", "application/problem+json", "examples"))
+		}
+		examples[p.Code] = object{"$ref": "#/components/examples/" + p.Code}
+		all[name] = object{
+			"headers": at(all, "internal", "headers"),
+			"content": object{"application/problem+json": object{"schema": ref("Problem"), "examples": examples}},
+		}
+		responses[status] = object{"$ref": responsePrefix + name}
+	}
+}
+
+const responsePrefix = "#/components/responses/"
 
 // describeProblems completes the examples of the codes, and describes the
 // responses, which are named after their codes.
