@@ -100,14 +100,20 @@ func (s *decoding) value(p *plan, v reflect.Value) error {
 	if !p.validates || s.mode >= Stored || s.failed > failed || s.mode == Sparse && p.isZero(v) {
 		return nil
 	}
-	var part FieldError
-	switch err := v.Addr().Interface().(validator).Validate(); {
-	case errors.As(err, &part):
-		s.failAt(part)
-	case err != nil:
-		s.fail("%s", err.Error())
+	if err := v.Addr().Interface().(validator).Validate(); err != nil {
+		s.invalid(err)
 	}
 	return nil
+}
+
+// invalid records an error of Validate.
+func (s *decoding) invalid(err error) {
+	var part FieldError
+	if errors.As(err, &part) {
+		s.failAt(part)
+	} else {
+		s.fail("%s", err.Error())
+	}
 }
 
 func (s *decoding) decode(p *plan, v reflect.Value) error {

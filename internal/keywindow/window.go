@@ -34,6 +34,9 @@ type Window struct {
 	max   int
 	byKey map[keyHash]uint64
 	ring
+
+	last   string // the key that was hashed last: Add mostly follows Find
+	hashed keyHash
 }
 
 // ring holds the records of a window and the stamp where it begins.
@@ -63,6 +66,14 @@ func hashKey(key string) keyHash {
 	return keyHash(h[:16])
 }
 
+// hash is hashKey, which it asks once for a key that follows itself.
+func (w *Window) hash(key string) keyHash {
+	if key != w.last {
+		w.last, w.hashed = key, hashKey(key)
+	}
+	return w.hashed
+}
+
 // New returns an empty window that holds up to max keys. since is a stamp up to
 // which keys are not in the window; zero means that the window is complete.
 func New(max int, since Stamp) *Window {
@@ -72,7 +83,7 @@ func New(max int, since Stamp) *Window {
 // Find returns the index of the entry with a key. For the key of a batch, it is
 // the batch's first entry.
 func (w *Window) Find(key string) (index uint64, ok bool) {
-	index, ok = w.byKey[hashKey(key)]
+	index, ok = w.byKey[w.hash(key)]
 	return index, ok
 }
 
@@ -97,7 +108,7 @@ func (w *Window) Add(key string, index uint64, at Stamp) (known bool) {
 	if key == "" {
 		return false
 	}
-	k := hashKey(key)
+	k := w.hash(key)
 	if _, known = w.byKey[k]; known {
 		return true
 	}

@@ -8,11 +8,11 @@ import (
 )
 
 // values returns entries as Badger's values, each of which fits in a block of a
-// table; a larger record gets its own value. They end with badgerlog.ErrClosed when
-// the log is being closed.
+// table; a larger record gets its own value. Each is valid until the next one. They
+// end with badgerlog.ErrClosed when the log is being closed.
 func (l *Log) values(from, to uint64) iter.Seq2[badgerlog.Value, error] {
 	return func(yield func(badgerlog.Value, error) bool) {
-		var v badgerlog.Value
+		v := badgerlog.Value{Bytes: make([]byte, 0, badgerlog.BlockValueBytes)}
 		for r, err := range l.read(from, to) {
 			select {
 			case <-l.stop:
@@ -27,7 +27,7 @@ func (l *Log) values(from, to uint64) iter.Seq2[badgerlog.Value, error] {
 				if !yield(v, nil) {
 					return
 				}
-				v = badgerlog.Value{}
+				v.Bytes = v.Bytes[:0]
 			}
 			if len(v.Bytes) == 0 {
 				v.Key = r.Index
