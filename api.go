@@ -148,7 +148,7 @@ func (x *exchange) dispatch(methods []route) {
 // serve identifies the caller and calls the route's handler.
 func (x *exchange) serve() (err error) {
 	if x.route.role != NoRole {
-		if x.caller, err = x.identify(x.r, x.route.name(), x.route.role); err != nil {
+		if x.caller, err = x.identify(x.r, x.route); err != nil {
 			return err
 		}
 		if err := x.admit(x.caller, x.r, x.w.Header()); err != nil {
@@ -266,7 +266,7 @@ func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	x.accepted(append(appendResult(make([]byte, 0, 256), result), '\n'))
+	x.accepted(append(appendResult(raw[:0], result), '\n')) // Nothing of the body is needed any more.
 	return nil
 }
 

@@ -17,7 +17,7 @@ import (
 
 // batch applies an atomic batch.
 func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
-	rs, err := DecodeBatch(raw)
+	rs, err := decodeBatch(raw)
 	if err != nil {
 		return err
 	}

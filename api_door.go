@@ -1,10 +1,12 @@
 package swoosh
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -139,9 +141,9 @@ func (a *access) checkPage(r *http.Request) error {
 	return nil
 }
 
-// identify returns the caller of a request, or Forbidden if the request needs a
+// identify returns the caller of a request, or Forbidden if the route needs a
 // greater role.
-func (a *access) identify(r *http.Request, what string, needed Role) (Caller, error) {
+func (a *access) identify(r *http.Request, to *route) (Caller, error) {
 	c := Caller{Role: RoleAdmin}
 	if a.o.Authenticate != nil {
 		var err error
@@ -149,7 +151,10 @@ func (a *access) identify(r *http.Request, what string, needed Role) (Caller, er
 			return c, asError(err, Unauthorized)
 		}
 	}
-	return c, c.may(what, needed)
+	if c.Role >= to.role {
+		return c, nil
+	}
+	return c, c.may(to.name(), to.role)
 }
 
 // admit counts a request, or refuses it as RateLimited and sets Retry-After.
@@ -217,6 +222,36 @@ func newProblem(e *Error) *problem {
 		p.HLC = &e.HLC
 	}
 	return p
+}
+
+// asError returns err as an Error that the client may see. The cause of an
+// internal error is only logged, under the instance that the client receives.
+func (x *exchange) asError(err error) *Error {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = Errorf(Internal, "%w", err)
+	}
+	if e.Kind == Internal && e.Instance == "" {
+		return x.concealed(e)
+	}
+	return e
+}
+
+// concealed logs an internal error and returns what the caller may see of it.
+func (x *exchange) concealed(e *Error, more ...any) *Error {
+	instance := newInstance()
+	seen := Errorf(Internal, "internal error: the server's log has the cause, under instance %s", instance)
+	seen.Instance, seen.Unknown, seen.Position = instance, e.Unknown, e.Position
+	x.o.Logger.Error("a request failed with an internal error", append([]any{
+		"method", x.r.Method, "path", x.r.URL.Path, "instance", instance, "cause", e.Detail}, more...)...)
+	return seen
+}
+
+// panicked returns the refusal for a recovered panic.
+func (x *exchange) panicked(p any) *Error {
+	err := Errorf(Internal, "panic: %v", p)
+	err.Unknown = x.r.Method == http.MethodPost
+	return x.concealed(err, "stack", string(debug.Stack()))
 }
 
 // kindDocument explains a code, at the path that a problem's type names.

@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,9 +37,15 @@ type exchange struct {
 }
 
 func (s *service) exchange(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{service: s, engine: s.attached.Load(), r: r, bodyRead: r.ContentLength == 0}
-	x.w = &answer{ResponseWriter: w, exchange: x}
-	x.rc = http.NewResponseController(x.w)
+	all := new(struct { // One allocation for all three.
+		exchange exchange
+		answer   answer
+		rc       http.ResponseController
+	})
+	x := &all.exchange
+	all.answer = answer{ResponseWriter: w, exchange: x}
+	all.rc = *http.NewResponseController(&all.answer)
+	*x = exchange{service: s, engine: s.attached.Load(), w: &all.answer, r: r, rc: &all.rc, bodyRead: r.ContentLength == 0}
 	return x
 }
 
@@ -57,6 +62,7 @@ type service struct {
 	attached atomic.Pointer[Engine] // nil until Attach
 	progress atomic.Pointer[Progress]
 	stopping chan struct{}
+	stands   atomic.Pointer[positionHeaders] // those of the last answer; nil before the first
 
 	heartbeat  time.Duration // between the comments of a watch
 	askEvery   time.Duration // between calls of Authenticate for a stream or a watch
@@ -157,8 +163,21 @@ func (w *answer) WriteHeader(status int) {
 }
 
 func (w *answer) position(index uint64, hlc Stamp) {
-	h, values := w.Header(), []string{strconv.FormatUint(index, 10), hlc.String()}
-	h["Swoosh-Index"], h["Swoosh-Hlc"] = values[:1:1], values[1:]
+	p := w.exchange.stands.Load()
+	if p == nil || p.index != index || p.hlc != hlc {
+		p = &positionHeaders{index, hlc, []string{strconv.FormatUint(index, 10), hlc.String()}}
+		w.exchange.stands.Store(p)
+	}
+	h := w.Header()
+	h["Swoosh-Index"], h["Swoosh-Hlc"] = p.values[:1:1], p.values[1:]
+}
+
+// positionHeaders are the values of headers that say where the log stands. Answers
+// share them, mostly those to one group. Nothing may change them.
+type positionHeaders struct {
+	index  uint64
+	hlc    Stamp
+	values []string // of Swoosh-Index and of Swoosh-Hlc
 }
 
 // Write implements http.ResponseWriter.
@@ -176,7 +195,7 @@ func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // route's and occur once.
 func (x *exchange) parseQuery() (map[string]string, error) {
 	if x.r.URL.RawQuery == "" {
-		return map[string]string{}, nil
+		return nil, nil
 	}
 	values, err := url.ParseQuery(x.r.URL.RawQuery)
 	if err != nil {
@@ -307,7 +326,7 @@ func (x *exchange) identifyAgain() (c Caller, err error) {
 			err = e
 		}
 	}()
-	return x.identify(x.r, x.route.name(), x.route.role)
+	return x.identify(x.r, x.route)
 }
 
 // refuse answers with the problem document of err. If the client is gone or has
@@ -336,36 +355,6 @@ func (x *exchange) refuse(err error) {
 func (x *exchange) problem(e *Error) *problem {
 	x.refusals.WithLabelValues(e.Kind.Code()).Inc()
 	return newProblem(e)
-}
-
-// asError returns err as an Error that the client may see. The cause of an
-// internal error is only logged, under the instance that the client receives.
-func (x *exchange) asError(err error) *Error {
-	var e *Error
-	if !errors.As(err, &e) {
-		e = Errorf(Internal, "%w", err)
-	}
-	if e.Kind == Internal && e.Instance == "" {
-		return x.concealed(e)
-	}
-	return e
-}
-
-// concealed logs an internal error and returns what the caller may see of it.
-func (x *exchange) concealed(e *Error, more ...any) *Error {
-	instance := newInstance()
-	seen := Errorf(Internal, "internal error: the server's log has the cause, under instance %s", instance)
-	seen.Instance, seen.Unknown, seen.Position = instance, e.Unknown, e.Position
-	x.o.Logger.Error("a request failed with an internal error", append([]any{
-		"method", x.r.Method, "path", x.r.URL.Path, "instance", instance, "cause", e.Detail}, more...)...)
-	return seen
-}
-
-// panicked returns the refusal for a recovered panic.
-func (x *exchange) panicked(p any) *Error {
-	err := Errorf(Internal, "panic: %v", p)
-	err.Unknown = x.r.Method == http.MethodPost
-	return x.concealed(err, "stack", string(debug.Stack()))
 }
 
 // json answers with v as JSON.

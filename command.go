@@ -129,7 +129,7 @@ func judge(ctx context.Context, guards []Guard, r Request, v View) []Verdict {
 // decoded, its guards called.
 type call struct {
 	cmd      *command
-	value    any            // of cmd.payload
+	value    any            // a pointer to a cmd.payload
 	payload  jsontext.Value // canonical
 	req      Request
 	verdicts []Verdict
@@ -259,10 +259,10 @@ func entryTooLarge(command string, size int) *Error {
 	return Errorf(TooLarge, "%s takes %d bytes in the log, but at most %d fit: make it smaller or split it into several commands", command, size, maxEntryBytes)
 }
 
-// decode reads a payload and validates it.
+// decode reads a payload, validates it, and returns a pointer to it.
 func (c *command) decode(payload jsontext.Value) (any, *Error) {
-	p := reflect.New(c.payload).Elem()
-	if errs := c.codec.Decode(payload, p, canon.Full); errs != nil {
+	p := reflect.New(c.payload)
+	if errs := c.codec.Decode(payload, p.Elem(), canon.Full); errs != nil {
 		return nil, invalidPayload(errs)
 	}
 	value := p.Interface()

@@ -94,8 +94,8 @@ func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 		c := &command{
 			CommandInfo: CommandInfo{Name: name, Summary: doc, Domain: d.def.name, Region: region},
 			payload:     t,
-			check:       func(p any, v View) error { return p.(C).Check(v) },
-			apply:       func(own *domainState, p any, at Stamp) { p.(C).Apply(own.state.(*S), at) },
+			check:       func(p any, v View) error { return (*p.(*C)).Check(v) },
+			apply:       func(own *domainState, p any, at Stamp) { (*p.(*C)).Apply(own.state.(*S), at) },
 		}
 		if _, ok := any(*new(C)).(Phased); ok {
 			c.phase = func(p any, v View) (string, error) { return p.(Phased).Phase(v) }
@@ -151,7 +151,7 @@ func After[R interface{ React(*S, View, C, Stamp) }, S, C any]() Rule[S] {
 			payload: reflect.TypeFor[C](),
 			react: func(own *domainState, v View, payload any, at Stamp) {
 				var r R
-				r.React(own.state.(*S), v, payload.(C), at)
+				r.React(own.state.(*S), v, *payload.(*C), at)
 			},
 		})
 	}}
@@ -275,8 +275,8 @@ type command struct {
 	payload reflect.Type
 	codec   *canon.Codec
 	object  int // index of the payload's field that names the object; -1: none
-	apply   func(*domainState, any, Stamp)
-	// Each takes a value of type payload.
+	// Each takes a pointer to a value of type payload.
+	apply func(*domainState, any, Stamp)
 	check func(any, View) error
 	phase func(any, View) (string, error) // nil if the command is not Phased
 }

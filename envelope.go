@@ -46,6 +46,23 @@ type expectEnvelope struct {
 // MalformedRequest, whose pointers are relative to the root of raw. The payload
 // becomes canonical, but is not yet checked against the command.
 func DecodeRequest(raw []byte) (Request, error) {
+	r, err := decodeCommand(raw)
+	r.forCaller()
+	return r, err
+}
+
+// canonical is a payload that is canonical already.
+type canonical jsontext.Value
+
+// forCaller gives a payload that is canonical the type that callers know.
+func (r *Request) forCaller() {
+	if p, ok := r.Payload.(canonical); ok {
+		r.Payload = jsontext.Value(p)
+	}
+}
+
+// decodeCommand is DecodeRequest, but marks the payload as canonical.
+func decodeCommand(raw []byte) (Request, error) {
 	if isShallow(raw) {
 		if r, err := decodeEnvelope(raw); err == nil {
 			return r, nil
@@ -64,22 +81,19 @@ func isShallow(raw []byte) bool {
 	return bytes.Count(raw, []byte("{"))+bytes.Count(raw, []byte("[")) <= canon.MaxDepth
 }
 
-// canonical is a payload that DecodeRequest has made canonical.
-type canonical jsontext.Value
-
-// decodeCommand is DecodeRequest, but marks the payload as canonical.
-func decodeCommand(raw []byte) (Request, error) {
-	r, err := DecodeRequest(raw)
-	if err == nil {
-		r.Payload = canonical(r.Payload.(jsontext.Value))
-	}
-	return r, err
-}
-
 // DecodeBatch decodes the JSON array of an atomic batch, each element like
 // DecodeRequest. It fails with TooLarge if there are more than 1000 commands,
 // or if one has more than 1 000 000 bytes.
 func DecodeBatch(raw []byte) ([]Request, error) {
+	rs, err := decodeBatch(raw)
+	for i := range rs {
+		rs[i].forCaller()
+	}
+	return rs, err
+}
+
+// decodeBatch is DecodeBatch, but marks the payloads as canonical.
+func decodeBatch(raw []byte) ([]Request, error) {
 	canonical, err := canon.Canonicalize(raw)
 	if err != nil {
 		return nil, Errorf(MalformedRequest, "the body is not strict JSON: %w", err)
@@ -144,7 +158,7 @@ func decodeEnvelope(raw []byte) (Request, error) {
 		return Request{}, malformed(errs, "")
 	}
 	r := Request{
-		Command: e.Command, Payload: e.Payload,
+		Command: e.Command, Payload: canonical(e.Payload),
 		IdempotencyKey: string(e.IdempotencyKey), KeySince: e.KeySince, HLC: e.HLC,
 		Signer: string(e.Signer), Signature: string(e.Signature), WindowID: string(e.WindowID),
 		InputsHash: e.InputsHash, Evidence: e.Evidence,

@@ -102,7 +102,7 @@ func (c *command) subject(value any) string {
 	if c.object < 0 {
 		return c.Region
 	}
-	id := reflect.ValueOf(value).Field(c.object).String()
+	id := reflect.ValueOf(value).Elem().Field(c.object).String()
 	if id == "" {
 		return c.Region
 	}

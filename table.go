@@ -271,7 +271,7 @@ func (t *Table[K, V]) settle(n note, h *statehash.Hasher) {
 		return
 	}
 	place := h.Place(domain, table, n.key)
-	b := now.encode(place)
+	b := t.own.field.codec.Append(place, reflect.ValueOf(now.read()).Elem(), canon.Sparse)
 	now.json = string(b[len(place):])
 	h.Add(b)
 }
