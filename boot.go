@@ -201,7 +201,7 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
-	if errors.Is(err, errNewerFormat) {
+	if saysNothing(err) {
 		return nil, head, fmt.Errorf("swoosh: %s: %w", name, err)
 	}
 	if err == nil && head.index != index {
@@ -286,10 +286,10 @@ func (r *recovery) savedKeys(index uint64) (*keywindow.Window, error) {
 	}
 	w, err := keywindow.Read(f, index)
 	_ = f.Close() // It was only read.
-	if err != nil {
-		return nil, r.damaged(&brokenFile{KeysName(index), err})
+	if err != nil && !saysNothing(err) {
+		err = r.damaged(&brokenFile{KeysName(index), err})
 	}
-	return w, nil
+	return w, err
 }
 
 // keysAt returns the key window as it was after an entry: from the file beside
@@ -361,7 +361,7 @@ func (p *Replay) CheckKeys() error {
 // importState does on replay what reduceImport did.
 func (p *Replay) importState(x *Entry) error {
 	damage := func(format string, args ...any) error {
-		return &DamageError{Index: x.Index, Detail: fmt.Sprintf(format, args...), Next: "restore the file from a backup, or " + p.r.mend("")}
+		return (&DamageError{Index: x.Index, Next: "restore the file from a backup, or " + p.r.mend("")}).because(fmt.Errorf(format, args...))
 	}
 	other := func(format string, args ...any) error { return p.r.other(x.Index, format, args...) }
 	var in importPayload
@@ -374,7 +374,7 @@ func (p *Replay) importState(x *Entry) error {
 	name := importName(in.SHA256)
 	f, _, err := p.r.store.Open(name)
 	if err != nil {
-		return damage("its state cannot be opened: %v", err)
+		return damage("its state cannot be opened: %w", err)
 	}
 	defer f.Close()
 	sum := sha256.New()
@@ -382,7 +382,7 @@ func (p *Replay) importState(x *Entry) error {
 	s := newState(p.r.defs, p.r.o.Node)
 	_, errs, err := decodeDocument(jsontext.NewDecoder(body), s)
 	if _, copyErr := io.Copy(io.Discard, body); copyErr != nil {
-		return damage("%s cannot be read: %v", name, copyErr)
+		return damage("%s cannot be read: %w", name, copyErr)
 	}
 	if Hash(sum.Sum(nil)) != in.SHA256 {
 		return damage("%s is damaged: its SHA-256 does not match", name)

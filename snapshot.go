@@ -18,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/store"
 )
 
@@ -359,6 +360,10 @@ func spread(files SnapshotStore, older, newest []uint64) []uint64 {
 	}
 	return store.Spread(older, sizes, newest[0], olderMost, olderShare*size(newest[len(newest)-1]))
 }
+
+// saysNothing reports whether an error of reading a file says nothing about whether
+// the file is as it was written.
+func saysNothing(err error) bool { return errors.Is(err, errNewerFormat) || durable.Refused(err) }
 
 // brokenFile is a snapshot or a key window that fails its checks.
 type brokenFile struct {

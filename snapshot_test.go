@@ -2,13 +2,18 @@ package swoosh_test
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // TestFlippedFormatIsDamage, not the work of a newer program: the checksum
@@ -57,4 +62,47 @@ func TestSnapshotsNameTheirLog(t *testing.T) {
 	r.restart()
 	r.must(paying("a", 1))
 	require.Equal(t, first, hub(), "from the log")
+}
+
+// refusingDisk refuses to read the files of a folder.
+type refusingDisk struct {
+	durable.FS
+	folder string
+	why    error
+}
+
+type refusingFile struct {
+	durable.File
+	why error
+}
+
+func (d refusingDisk) OpenFile(name string, flag int, perm fs.FileMode) (durable.File, error) {
+	f, err := d.FS.OpenFile(name, flag, perm)
+	if err == nil && filepath.Base(filepath.Dir(name)) == d.folder {
+		f = refusingFile{f, d.why}
+	}
+	return f, err
+}
+
+func (f refusingFile) Read([]byte) (int, error) { return 0, f.why }
+
+// TestWhatTheMachineRefusesIsNoDamage: a file that cannot be read now stays where it
+// is, the start fails with the machine's reason, and the next one is sound.
+func TestWhatTheMachineRefusesIsNoDamage(t *testing.T) {
+	dir := t.TempDir()
+	e := openVault(t, dir)
+	fill(t, e, 10)
+	importChanged(t, e)
+	closeEngine(t, e)
+	for _, folder := range []string{"snapshots", "imports"} {
+		o := vault(dir)
+		o.FS, o.ForceReplay = refusingDisk{durable.OS(), folder, syscall.ESTALE}, folder == "imports"
+		_, err := swoosh.Open(t.Context(), o, ledger)
+		require.ErrorIs(t, err, syscall.ESTALE, folder)
+		var d *swoosh.DamageError
+		require.False(t, errors.As(err, &d), folder)
+		require.NoDirExists(t, filepath.Join(dir, "aside"))
+	}
+	closeEngine(t, openVault(t, dir))
+	requireVerified(t, dir)
 }

@@ -101,6 +101,25 @@ func TestPurePackages(t *testing.T) {
 	}
 }
 
+// TestDirectoriesAreMadeDurably, each level of them: with durable.MkdirAll, and with
+// no file system's own.
+func TestDirectoriesAreMadeDurably(t *testing.T) {
+	for _, dir := range packages(t) {
+		if strings.HasPrefix(dir, "internal/durable") || strings.HasPrefix(dir, "internal/powercut") {
+			continue
+		}
+		for name, file := range parseDir(t, dir) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "MkdirAll" {
+					from, _ := s.X.(*ast.Ident)
+					require.True(t, from != nil && from.Name == "durable", "%s/%s: MkdirAll alone may be undone by a power cut", dir, name)
+				}
+				return true
+			})
+		}
+	}
+}
+
 func requirePure(t *testing.T, name string, file *ast.File) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n.(type) {

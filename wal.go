@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/journal"
 	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/noun"
@@ -342,6 +343,16 @@ const (
 	CauseReducer              // the log is sound, but these domains make a different state of it
 	CauseForeign              // the log is sound, but these domains lack commands or parts of it: another program wrote it
 )
+
+// because returns d with an error's text as its detail, or that error if the machine
+// refused something: what it kept from being read may be sound.
+func (d *DamageError) because(err error) error {
+	if durable.Refused(err) {
+		return fmt.Errorf("swoosh: entry %d: %w", d.Index, err)
+	}
+	d.Detail = err.Error()
+	return d
+}
 
 func (d *DamageError) Error() string {
 	text := d.Detail

@@ -21,7 +21,7 @@ import (
 // log is durable. An error, also one that values yields, leaves an empty
 // directory.
 func Build(dir string, version uint64, values iter.Seq2[Value, error]) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(durable.OS(), dir); err != nil {
 		return err
 	}
 	switch entries, err := os.ReadDir(dir); {
@@ -135,7 +135,7 @@ func (b *builder) finish() error {
 
 // write writes a new file whose content is durable.
 func write(fsys durable.FS, name string, content []byte) error {
-	f, err := fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := durable.OpenNew(fsys, name)
 	if err != nil {
 		return err
 	}

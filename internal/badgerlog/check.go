@@ -8,11 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	badgertable "github.com/dgraph-io/badger/v4/table"
+
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // Damage reports files of a log that are not as they were written.
@@ -117,10 +120,7 @@ func openBadger(o badger.Options, log *slog.Logger) (db *badger.DB, err error) {
 // refusedByTheMachine reports whether an error comes from the operating system.
 // It looks at the text, since Badger does not wrap its errors.
 func refusedByTheMachine(err error) bool {
-	for _, e := range []syscall.Errno{
-		syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE,
-		syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.EAGAIN, syscall.EINTR, syscall.ENODEV,
-	} {
+	for _, e := range append(slices.Clone(durable.Refusals), syscall.EIO) {
 		if strings.Contains(err.Error(), e.Error()) {
 			return true
 		}

@@ -19,7 +19,9 @@ import (
 // TestWhatTheMachineRefusesIsNoDamage, even after Badger has lost an error's
 // chain.
 func TestWhatTheMachineRefusesIsNoDamage(t *testing.T) {
-	for _, e := range []error{syscall.ENOSPC, syscall.EACCES, syscall.EMFILE, syscall.EIO} {
+	for _, e := range []error{
+		syscall.ENOSPC, syscall.EACCES, syscall.EMFILE, syscall.EIO, syscall.EFBIG, syscall.ENAMETOOLONG, syscall.ELOOP, syscall.ESTALE,
+	} {
 		err := y.Wrapf(&os.PathError{Op: "open", Path: "log/00001.mem", Err: e}, "while opening memtables")
 		require.False(t, errors.Is(err, e), "Badger keeps the chain now: use it")
 		require.True(t, refusedByTheMachine(err), err)

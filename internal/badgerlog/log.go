@@ -18,7 +18,6 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -70,7 +69,7 @@ type view struct {
 // changed into tables first; that takes up to 128 MiB of disk. Tables that a kill
 // left without a name are removed.
 func Open(dir string, disk Disk, log *slog.Logger) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(durable.OS(), dir); err != nil {
 		return nil, err
 	}
 	unlock, err := durable.LockDir(dir) // Other Badger programs lock it too.

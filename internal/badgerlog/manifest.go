@@ -85,7 +85,7 @@ func readManifest(dir string) (ids []uint64, err error) {
 		}
 	}
 	var failed *fs.PathError
-	if errors.As(err, &failed) && failed.Op == "read" {
+	if errors.As(err, &failed) && failed.Op == "read" && !durable.Refused(err) {
 		return nil, damaged(name, err)
 	}
 	if err != nil {

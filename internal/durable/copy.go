@@ -75,7 +75,11 @@ func copyFile(f FS, src, dst string) error {
 // eachBlock calls do for every block of a file that is not all zeros, in
 // order, and returns the size of the file. The last block may be shorter.
 func eachBlock(f FS, name string, do func(b []byte, off int64) error) (size int64, err error) {
-	err = using(f, name, os.O_RDONLY, func(file File) error {
+	file, err := f.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	err = using(file, func(file File) error {
 		buf := make([]byte, blockBytes)
 		for {
 			n, err := io.ReadFull(file, buf)

@@ -16,7 +16,9 @@ import (
 func putSparse(t *testing.T, f FS, name string) {
 	t.Helper()
 	put(t, f, name, "")
-	require.NoError(t, using(f, name, os.O_RDWR, func(file File) error {
+	file, err := f.OpenFile(name, os.O_RDWR, 0)
+	require.NoError(t, err)
+	require.NoError(t, using(file, func(file File) error {
 		for _, off := range []int64{2*blockBytes - 1, 4*blockBytes + 6} {
 			if _, err := file.WriteAt([]byte{1}, off); err != nil {
 				return err

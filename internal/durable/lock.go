@@ -13,10 +13,10 @@ import (
 var ErrLocked = errors.New("in use by a running process")
 
 // Lock takes an exclusive flock on a file, which it creates with mode 0600 and
-// never removes. It does not wait: the error is ErrLocked if the lock is held.
+// never removes; it follows no link. It does not wait: the error is ErrLocked if the lock is held.
 // The lock ends with unlock, or when the process ends.
 func Lock(name string) (unlock func() error, err error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}

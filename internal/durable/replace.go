@@ -47,10 +47,14 @@ func Replace(f FS, name string, write func(File) error) error {
 	return f.SyncDir(dir) // Makes the name durable; the content is already.
 }
 
-// create creates a file of mode 0600, or empties the one there, calls write to
-// fill it, and syncs it. Its name is not durable yet.
+// create makes a file of mode 0600 in the place of one that is there, calls write
+// to fill it, and syncs it. Its name is not durable yet.
 func create(f FS, name string, write func(File) error) error {
-	return using(f, name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, func(file File) error {
+	file, err := OpenNew(f, name)
+	if err != nil {
+		return err
+	}
+	return using(file, func(file File) error {
 		if err := write(file); err != nil {
 			return err
 		}
@@ -58,14 +62,9 @@ func create(f FS, name string, write func(File) error) error {
 	})
 }
 
-// using opens a file, with mode 0600 if it is created, calls do with it and
-// closes it. The first error counts.
-func using(f FS, name string, flag int, do func(File) error) error {
-	file, err := f.OpenFile(name, flag, 0o600)
-	if err != nil {
-		return err
-	}
-	err = do(file)
+// using calls do with a file and closes it. The first error counts.
+func using(file File, do func(File) error) error {
+	err := do(file)
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}

@@ -103,17 +103,10 @@ func (h *Home) MissingLog() *Damage {
 
 // makeDir makes the directory durably if it is missing.
 func makeDir(fsys durable.FS, dir string) error {
-	info, err := fsys.Stat(dir)
-	if err == nil && !info.IsDir() {
+	if info, err := fsys.Stat(dir); err == nil && !info.IsDir() {
 		return errors.New("it is a file: name a directory")
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := fsys.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(dir))
+	return durable.MkdirAll(fsys, dir)
 }
 
 // ours are the names that a directory may hold. A file system's own is among

@@ -70,7 +70,7 @@ func (h *Home) Prepare(folders ...string) (string, error) {
 		return "", err
 	}
 	temp := h.Path(fresh + durable.TempSuffix)
-	return temp, h.FS.MkdirAll(temp, 0o700)
+	return temp, durable.MkdirAll(h.FS, temp)
 }
 
 // Discard removes a replacement that was not decided for.
@@ -173,13 +173,7 @@ func (h *Home) MakeLost() error { return h.makeFolder("lost") }
 
 // makeFolder makes a folder durably, if it is missing: imports/ may be.
 func (h *Home) makeFolder(name string) error {
-	if info, err := h.FS.Stat(h.Path(name)); err == nil && info.IsDir() {
-		return nil
-	}
-	if err := h.FS.MkdirAll(h.Path(name), 0o700); err != nil {
-		return err
-	}
-	return h.FS.SyncDir(h.Dir)
+	return durable.MkdirAll(h.FS, h.Path(name))
 }
 
 // Replacement returns the replacement that was decided for and is not finished;

@@ -282,7 +282,7 @@ func TestHoleThatStays(t *testing.T) {
 }
 
 // A file that cannot be read is damage that names the disk's error; a process
-// without file handles is not.
+// without file handles is not, nor is anything else that the machine refuses.
 func TestUnreadableFiles(t *testing.T) {
 	m, last := sample(t)
 	for _, name := range files(t, m) {
@@ -306,15 +306,26 @@ func TestUnreadableFiles(t *testing.T) {
 			require.Equal(t, []span{{1, last}}, readable(t, j))
 			require.NoError(t, j.Close())
 		}
-		m := m.Crash()
-		m.Fail(func(op, n string) error {
-			if op == "open" && n == dir+"/"+name {
-				return syscall.EMFILE
+		for _, refusal := range []syscall.Errno{syscall.EMFILE, syscall.ESTALE, syscall.ELOOP, syscall.EDQUOT} {
+			for _, op := range []string{"open", "sync", "read"} {
+				m := m.Crash()
+				met := false
+				m.Fail(func(o, n string) error {
+					if o == op && n == dir+"/"+name {
+						met = true
+						return refusal
+					}
+					return nil
+				})
+				j, err := openSized(dir, m, discard, small)
+				require.Equal(t, met, err != nil, "%s %s", op, name)
+				if met {
+					require.ErrorIs(t, err, refusal, "%s %s", op, name)
+				} else {
+					require.NoError(t, j.Close())
+				}
 			}
-			return nil
-		})
-		_, err := openSized(dir, m, discard, small)
-		require.ErrorIs(t, err, syscall.EMFILE)
+		}
 	}
 }
 

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/chorus-services/swoosh/internal/durable"
 )
@@ -104,7 +102,7 @@ func find(pieces []piece, index uint64) (int, bool) {
 func (j *Journal) load(f *file) error {
 	in, err := j.fs.OpenFile(j.path(f.name), os.O_RDONLY, 0)
 	if err != nil {
-		if ofMachine(err) {
+		if durable.Refused(err) {
 			return err
 		}
 		f.bad = err
@@ -115,9 +113,12 @@ func (j *Journal) load(f *file) error {
 		return f.loadRaw(in, j.size)
 	}
 	err = f.loadTable(in)
-	if err != nil && !errors.Is(err, ErrNewer) {
+	if err != nil && !errors.Is(err, ErrNewer) && !durable.Refused(err) {
 		f.bad = fmt.Errorf("its table is damaged: %w", err)
-		data, _ := readAll(in)
+		data, err := readAll(in)
+		if durable.Refused(err) {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
 		all, err := scan(data, 1)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
@@ -131,24 +132,18 @@ func (j *Journal) load(f *file) error {
 	return nil
 }
 
-// ofMachine reports whether an error of opening a file says nothing about the
-// file's content.
-func ofMachine(err error) bool {
-	for _, e := range []error{fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 // loadRaw scans a raw file, after making sure that what it finds is durable: a
 // process that was killed may not have synced its last record.
 func (f *file) loadRaw(in durable.File, size int) error {
-	if err := in.Datasync(); err != nil {
-		f.bad = err
+	err := in.Datasync()
+	if durable.Refused(err) {
+		return err
 	}
+	f.bad = err
 	data, err := readAll(in)
+	if durable.Refused(err) {
+		return err
+	}
 	if err != nil && f.bad == nil {
 		f.bad = err
 	}

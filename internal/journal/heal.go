@@ -98,10 +98,7 @@ func (j *Journal) keep(files []*file, aside string) error {
 	if len(files) == 0 {
 		return nil
 	}
-	if err := j.fs.MkdirAll(aside, 0o700); err != nil {
-		return err
-	}
-	if err := j.fs.SyncDir(filepath.Dir(aside)); err != nil {
+	if err := durable.MkdirAll(j.fs, aside); err != nil {
 		return err
 	}
 	for _, f := range files {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/chorus-services/swoosh/internal/durable"
 )
@@ -86,10 +85,7 @@ func start(j *Journal) (*Journal, error) {
 }
 
 func (j *Journal) open() error {
-	if err := j.fs.MkdirAll(j.dir, 0o700); err != nil {
-		return err
-	}
-	if err := j.fs.SyncDir(filepath.Dir(j.dir)); err != nil { // The kill of a process may have come before it.
+	if err := durable.MkdirAll(j.fs, j.dir); err != nil {
 		return err
 	}
 	list, err := j.fs.ReadDir(j.dir)
@@ -242,7 +238,7 @@ func (j *Journal) Append(g Group) error {
 	size := roundUp(headerBytes+len(g.Body), blockBytes)
 	if w.active == nil || g.First != w.active.last+1 || w.at+int64(size) > int64(j.size) {
 		if err := j.rotate(g.First); err != nil {
-			if w.failed == nil && isFull(err) {
+			if w.failed == nil && durable.NoRoom(err) {
 				err = fmt.Errorf("%w: %w", ErrNoRoom, err)
 			}
 			return fmt.Errorf("journal: %w", err)
@@ -266,10 +262,6 @@ func (j *Journal) Append(g Group) error {
 
 // ErrNoRoom is the error of a group that was not written, since the disk is full.
 var ErrNoRoom = errors.New("there is no room for another file")
-
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
 
 // follows checks the group against what was appended last.
 func (j *Journal) follows(g Group) error {

@@ -85,7 +85,7 @@ func (r *reader) group() (Group, error) {
 			r.close()
 			continue
 		}
-		if errors.Is(err, ErrNewer) {
+		if errors.Is(err, ErrNewer) || durable.Refused(err) {
 			return Group{}, fmt.Errorf("journal: %s: %w", r.file.name, err)
 		} else if err != nil {
 			r.j.condemn(r.file, p, err)
@@ -110,7 +110,7 @@ func (r *reader) open() error {
 	pieces := f.pieces[i:len(f.pieces):len(f.pieces)]
 	r.j.mu.Unlock()
 	in, err := r.j.fs.OpenFile(r.j.path(f.name), os.O_RDONLY, 0)
-	if ofMachine(err) {
+	if durable.Refused(err) {
 		return fmt.Errorf("journal: %w", err)
 	} else if err != nil {
 		r.j.condemnAll(f, err)

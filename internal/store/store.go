@@ -49,13 +49,7 @@ func (s *Files) Save(name string, write func(File) error) error {
 }
 
 func (s *Files) folder(name string) error {
-	if _, err := s.fs.Stat(s.path(name)); err == nil {
-		return nil
-	}
-	if err := s.fs.MkdirAll(s.path(name), 0o700); err != nil {
-		return err
-	}
-	return s.fs.SyncDir(s.dir)
+	return durable.MkdirAll(s.fs, s.path(name))
 }
 
 // Open reads a file.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // wrong asks for Badger's copy to be healed. It waits while another fault waits.
@@ -268,7 +269,7 @@ func (l *Log) moveAside(names []string) (aside string, err error) {
 			return "", err
 		}
 	}
-	if err := l.o.FS.MkdirAll(l.path(aside), 0o700); err != nil {
+	if err := durable.MkdirAll(l.o.FS, l.path(aside)); err != nil {
 		return "", err
 	}
 	for _, name := range names {

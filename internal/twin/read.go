@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"iter"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/journal"
 	"github.com/chorus-services/swoosh/internal/record"
 )
@@ -138,7 +138,7 @@ func (t turned) moving() bool {
 
 // refused reports whether a turn ended because of the machine, not of the files.
 func (t turned) refused() bool {
-	return errors.Is(t.err, syscall.EMFILE) || errors.Is(t.err, syscall.ENFILE) || errors.Is(t.err, syscall.ENOMEM) || errors.Is(t.err, fs.ErrPermission)
+	return durable.Refused(t.err)
 }
 
 func (r *reader) done() bool { return r.ended || r.next > r.to }

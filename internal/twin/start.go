@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
+	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/journal"
 	"github.com/chorus-services/swoosh/internal/record"
 )
@@ -32,7 +33,7 @@ func OpenToRead(dir string, o Options) (*Log, error) {
 func (l *Log) openCopies() error {
 	tail, err := journal.OpenTail(l.path(NewestDir), l.o.FS, l.o.Log)
 	switch {
-	case errors.Is(err, journal.ErrNewer):
+	case errors.Is(err, journal.ErrNewer) || durable.Refused(err) && !isFull(err):
 		return err
 	case err != nil: // It is begun anew.
 		l.healed(NewestDir, err.Error())
