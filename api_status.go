@@ -97,7 +97,7 @@ func (x *exchange) getHealth() error {
 		Mode:    Starting.Code(),
 		Reasons: []string{p.sentence()},
 		Index:   p.Index, HLC: p.HLC, Node: x.node(),
-		SetAside: []Aside{},
+		SetAside: []Aside{}, Timers: []TimerHealth{},
 	}}
 	h.Log.Copies = 1
 	h.Snapshot.HLC = Stamp{Node: x.node()}
@@ -126,12 +126,14 @@ type commandDocument struct {
 	Schema   jsontext.Value `json:"schema"`
 	Refusals []string       `json:"refusals"`
 	Role     string         `json:"role"`
+	Timer    string         `json:"timer,omitzero"`
 }
 
 func newCommandDocument(c CommandInfo) commandDocument {
 	return commandDocument{
 		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
 		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: roleFor(c).String(),
+		Timer: c.Timer,
 	}
 }
 

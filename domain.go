@@ -23,7 +23,8 @@ type Domain[S any] struct {
 // occurs twice; a type is outside the data model (floats, times, pointers,
 // maps, interfaces, embedded structs, and 64-bit integers unless they are nouns
 // or decimal strings); a table's key has no Validate; a command with a Move
-// has no Phase; or two kinds of its own have the same code.
+// has no Phase; two kinds of its own have the same code; or a Timer has no command
+// that takes the payload {}.
 func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 	d := &Domain[S]{def: definition{name: name}}
 	if !domainName.MatchString(name) {
@@ -50,6 +51,7 @@ func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 	if d.def.kinds, err = addOwn(nil, d.def.kinds); err != nil {
 		panic(fmt.Sprintf("swoosh: domain %s: %v", name, err))
 	}
+	d.def.checkTimers()
 	return d
 }
 
@@ -76,7 +78,7 @@ func (d *Domain[S]) Of(v View) S {
 }
 
 // Rule is one line in the declaration of a domain: a command, a reaction, a
-// gate, or Privileged.
+// gate, a timer, or Privileged.
 type Rule[S any] struct {
 	add func(*Domain[S])
 }
@@ -86,9 +88,7 @@ type Rule[S any] struct {
 // the dot.
 func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
-		if !strings.Contains(name, ".") {
-			name = d.def.name + "." + name
-		}
+		name := d.def.fullName(name)
 		region, _, _ := strings.Cut(name, ".")
 		t := reflect.TypeFor[C]()
 		c := &command{
@@ -235,6 +235,7 @@ type CommandInfo struct {
 	Creates    bool     // creates its object, so it starts from no phase
 	Schema     []byte   // of the payload: JSON Schema 2020-12
 	Privileged bool     // only admins may send it over the API
+	Timer      string   // when the engine posts it by itself, as a sentence; empty: never
 
 	moves   bool
 	refuses []Kind
@@ -253,6 +254,7 @@ type definition struct {
 	kinds          []Kind // its own
 	gates          []gate
 	reactions      []reaction
+	timers         []timerRule
 	fields         []field // plain ones, in the order of their names
 	tables         []field // in the order of their names
 	newDomainState func() *domainState

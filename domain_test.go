@@ -60,6 +60,24 @@ func command(name string, opts ...swoosh.Option) swoosh.Rule[struct{}] {
 	return swoosh.On[noop[struct{}]](name, "Nothing.", opts...)
 }
 
+func timer(name, doc string) swoosh.Rule[struct{}] {
+	return swoosh.Timer(name, func(struct{}) (noun.MS, bool) { return 0, false }, doc)
+}
+
+// choosy is a command whose only member is optional, and must be given.
+type choosy struct {
+	Value uint32 `json:"value,omitzero"`
+}
+
+func (c choosy) Validate() error {
+	if c.Value == 0 {
+		return swoosh.FieldError{Pointer: "/value", Detail: "must be given"}
+	}
+	return nil
+}
+func (choosy) Check(swoosh.View) error       { return nil }
+func (choosy) Apply(*struct{}, swoosh.Stamp) {}
+
 // TestNewDomainRefuses declarations that cannot work.
 func TestNewDomainRefuses(t *testing.T) {
 	for name, declare := range map[string]func(){
@@ -94,19 +112,25 @@ func TestNewDomainRefuses(t *testing.T) {
 		"an embedded struct": declares[struct {
 			small `json:"small"`
 		}]("x"),
-		"a command without a name":  declares("x", command("")),
-		"a command of two dots":     declares("x", command("a.b.c")),
-		"a command of the engine":   declares("x", command("state.import")),
-		"a command of the log":      declares("x", command("log.loss")),
-		"a command twice":           declares("x", command("go"), command("x.go")),
-		"a move without a phase":    declares("x", command("go", swoosh.From("A").To("B"))),
-		"a payload that is a word":  declares("x", swoosh.On[word]("go", "")),
-		"a float in a payload":      declares("x", swoosh.On[carrying[float64]]("go", "")),
-		"a pointer in a payload":    declares("x", swoosh.On[carrying[*uint32]]("go", "")),
-		"64 bits in a payload":      declares("x", swoosh.On[carrying[uint64]]("go", "")),
-		"an interface in a payload": declares("x", swoosh.On[carrying[error]]("go", "")),
-		"a map in a payload":        declares("x", swoosh.On[carrying[map[string]bool]]("go", "")),
-		"a time in a payload":       declares("x", swoosh.On[carrying[time.Time]]("go", "")),
+		"a command without a name":                    declares("x", command("")),
+		"a command of two dots":                       declares("x", command("a.b.c")),
+		"a command of the engine":                     declares("x", command("state.import")),
+		"a command of the log":                        declares("x", command("log.loss")),
+		"a command twice":                             declares("x", command("go"), command("x.go")),
+		"a move without a phase":                      declares("x", command("go", swoosh.From("A").To("B"))),
+		"a payload that is a word":                    declares("x", swoosh.On[word]("go", "")),
+		"a float in a payload":                        declares("x", swoosh.On[carrying[float64]]("go", "")),
+		"a pointer in a payload":                      declares("x", swoosh.On[carrying[*uint32]]("go", "")),
+		"64 bits in a payload":                        declares("x", swoosh.On[carrying[uint64]]("go", "")),
+		"an interface in a payload":                   declares("x", swoosh.On[carrying[error]]("go", "")),
+		"a map in a payload":                          declares("x", swoosh.On[carrying[map[string]bool]]("go", "")),
+		"a time in a payload":                         declares("x", swoosh.On[carrying[time.Time]]("go", "")),
+		"a timer of no command":                       declares("x", command("go"), timer("stop", "Soon.")),
+		"a timer of another domain":                   declares("x", command("go"), timer("y.go", "Soon.")),
+		"two timers of a command":                     declares("x", command("go"), timer("go", "Soon."), timer("x.go", "Later.")),
+		"a timer without a sentence":                  declares("x", command("go"), timer("go", "")),
+		"a timer of a command with a required member": declares("x", swoosh.On[carrying[uint32]]("go", ""), timer("go", "Soon.")),
+		"a timer of a command that refuses {}":        declares("x", swoosh.On[choosy]("go", ""), timer("go", "Soon.")),
 	} {
 		t.Run(name, func(t *testing.T) { require.Panics(t, declare) })
 	}
@@ -116,6 +140,7 @@ func TestNewDomainRefuses(t *testing.T) {
 		"64 bits as a string": declares("x", swoosh.On[decimal]("go", "")),
 		"a table of nouns":    declares[holding[swoosh.Table[noun.ID, rowOf[noun.Refs]]]]("x"),
 		"a name of a region":  declares("x", command("ingestion.go")),
+		"a timer":             declares("x", timer("go", "Soon."), command("go")),
 	} {
 		t.Run(name+" is fine", func(t *testing.T) { require.NotPanics(t, declare) })
 	}

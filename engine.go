@@ -30,6 +30,7 @@ type Engine struct {
 	madeBy fingerprint
 	meters *meter.Meter
 	tracer trace.Tracer
+	timers *timekeeper
 
 	intake    *intake
 	closeOnce sync.Once

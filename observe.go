@@ -55,6 +55,7 @@ type Health struct {
 	Clock struct {
 		AheadMS int64 `json:"ahead_ms"` // how far the last stamp is ahead of the wall clock
 	} `json:"clock"`
+	Timers []TimerHealth `json:"timers"` // those that are due and held up
 }
 
 // Aside is a damaged file that was set aside.
@@ -89,7 +90,7 @@ func (e *Engine) Health() Health {
 	h := Health{
 		Mode: "ready", Reasons: []string{},
 		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Chain: p.state.chain, Hub: p.state.hub, Node: e.o.Node,
-		SetAside: e.setAside.all(),
+		SetAside: e.setAside.all(), Timers: e.timers.health(),
 	}
 	h.Clock.AheadMS = max(0, int64(p.state.stamp.WallMS)-e.o.Now())
 	if ready, reason := e.Readiness(); !ready {
@@ -287,6 +288,7 @@ var standings = []struct {
 	{describe("swoosh_clock_ahead_seconds", "How far the last stamp is ahead of the wall clock."), func(e *Engine, p *published) float64 {
 		return float64(max(0, int64(p.state.stamp.WallMS)-e.o.Now())) / 1000
 	}},
+	{describe("swoosh_timer_lag_seconds", "By how much the oldest deadline that has come is overdue."), func(e *Engine, _ *published) float64 { return e.timers.lag() }},
 	{describe("swoosh_snapshot_index", "Index of the newest snapshot; 0 if there is none."), func(e *Engine, _ *published) float64 { return float64(e.snapshotInfo().Index) }},
 	{describe("swoosh_snapshot_age_seconds", "Time since the stamp of the newest snapshot; 0 if there is none."), func(e *Engine, _ *published) float64 {
 		at := e.snapshotInfo().HLC.WallMS

@@ -168,8 +168,11 @@ func TestOperationsNamesEachMetric(t *testing.T) {
 	r := newRig(t, swoosh.Options{Metrics: registry})
 	swoosh.NewAPI(swoosh.APIOptions{Metrics: registry})
 	r.must(opening("a"))
-	// These are the program's.
-	shown := map[string]bool{"swoosh_build_info": true, "swoosh_tls_certificate_expiry_timestamp_seconds": true}
+	// These are the program's, and those of domains with timers.
+	shown := map[string]bool{
+		"swoosh_build_info": true, "swoosh_tls_certificate_expiry_timestamp_seconds": true,
+		"swoosh_timer_fired_total": true, "swoosh_timer_refused_total": true,
+	}
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	for _, f := range families {

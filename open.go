@@ -45,6 +45,7 @@ func prepareEngine(o Options, parts []Part) (*Engine, error) {
 		return nil, err
 	}
 	e.madeBy = fingerprintOf(e.defs, &o)
+	e.timers = newTimekeeper(e)
 	return e, nil
 }
 
@@ -182,6 +183,9 @@ func (e *Engine) start(from *Replay) error {
 		}
 	}()
 	e.keepers.Go(e.keep)
+	if len(e.timers.timers) > 0 {
+		e.keepers.Go(e.timers.run)
+	}
 	return nil
 }
 

@@ -27,9 +27,10 @@ import (
 //
 // A line is "<name> <role> <token>" or "<name> <role> sha256:<hex>"; "<name>
 // <role>" alone gives a role to a client certificate of that name. The roles
-// are read, write and admin. A name has 1 to 64 characters from ! to ~ and does
-// not begin with #. A name may have several lines with the same role, so that
-// tokens can be rotated without interruption. Empty lines and lines that begin
+// are read, write and admin. A name has 1 to 64 characters from ! to ~, does not
+// begin with #, and is not timer, the actor of the server's own timers. A name
+// may have several lines with the same role, so that tokens can be rotated
+// without interruption. Empty lines and lines that begin
 // with # are ignored.
 type Tokens struct {
 	roll         *reloaded[*roll]
@@ -131,6 +132,9 @@ func CheckName(name string) error {
 	isOther := func(r rune) bool { return r <= ' ' || r > '~' }
 	if name == "" || len(name) > nameMax || name[0] == '#' || strings.ContainsFunc(name, isOther) {
 		return fmt.Errorf("a caller's name must have 1 to %d characters from ! to ~ and not begin with #, but is %q", nameMax, name)
+	}
+	if name == "timer" {
+		return errors.New("a caller can't be called timer: that is the actor of the entries that the server's timers make; choose another name")
 	}
 	return nil
 }

@@ -56,6 +56,11 @@ type Health struct {
 	Clock struct { // how far the last stamp is ahead of the wall clock
 		AheadMS int64 `json:"ahead_ms"`
 	} `json:"clock"`
+	Timers []struct { // those that are due, but whose command was refused or changed nothing
+		Command string `json:"command"`
+		Since   string `json:"since"` // RFC 3339
+		Error   string `json:"error"`
+	} `json:"timers"`
 }
 
 // Health returns the condition of the server, even while it starts. It does not
@@ -105,6 +110,9 @@ type CommandInfo struct {
 	Schema   json.RawMessage `json:"schema"`   // of the payload, as JSON Schema
 	Refusals []string        `json:"refusals"` // codes that its declaration implies
 	Role     string          `json:"role"`     // the least role a caller needs: write or admin
+
+	// Timer says when the server posts the command by itself; empty: never.
+	Timer string `json:"timer,omitzero"`
 }
 
 // Commands returns the commands of the server.

@@ -157,8 +157,12 @@ func (a *app) explain(out *output, name string, all []described) error {
 		if err := json.Indent(&schema, c.Schema, "", "  "); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(out.w, "%s: %s\nrole:   %s\nregion: %s\nfrom:   %s\nto:     %s\n\npayload, a JSON Schema:\n%s\n",
-			c.Name, printable(c.Summary), printable(c.Role), cmp.Or(printable(c.Region), "-"), phases(c.From), phases(c.ends), schema.Bytes())
+		timer := ""
+		if c.Timer != "" {
+			timer = "timer:  " + printable(c.Timer) + "\n"
+		}
+		_, err := fmt.Fprintf(out.w, "%s: %s\nrole:   %s\nregion: %s\nfrom:   %s\nto:     %s\n%s\npayload, a JSON Schema:\n%s\n",
+			c.Name, printable(c.Summary), printable(c.Role), cmp.Or(printable(c.Region), "-"), phases(c.From), phases(c.ends), timer, schema.Bytes())
 		return err
 	}
 	return exitf(codeUsage, "there is no command %q%s", name, meant(name, names, a.name()+" commands lists them all"))

@@ -58,6 +58,9 @@ func healthFields(out *output, h client.Health) []string {
 	if h.Log.Why != "" {
 		fields = append(fields, "log", printable(h.Log.Why))
 	}
+	for _, t := range h.Timers {
+		fields = append(fields, "timer", printable(t.Command+", since "+t.Since+": "+t.Error))
+	}
 	for _, a := range h.SetAside {
 		fields = append(fields, "set aside", printable(a.File+": "+a.Why))
 	}

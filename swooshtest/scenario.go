@@ -36,6 +36,8 @@ import (
 //
 // JSON may continue on the lines below. The output of a command is ok,
 // unchanged (accepted, but the state is the same), duplicate, or the refusal.
+// Below the output of a step stand the entries that timers made because of it:
+// timer fleet.expire ok.
 func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Engine, *Clock)) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
@@ -68,7 +70,23 @@ type scenario struct {
 	lines  []string // of the file
 }
 
+// run does a step, and waits for the timers that it makes due.
 func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
+	before := s.engine.View().Index()
+	output := s.step(t, d)
+	require.NoError(t, s.engine.WaitTimers(t.Context()))
+	for r, err := range s.engine.Records(before+1, s.engine.View().Index()) {
+		require.NoError(t, err)
+		x, err := swoosh.DecodeEntry(r)
+		require.NoError(t, err)
+		if x.Actor == "timer" {
+			output += "\ntimer " + x.Command + " " + answer([]swoosh.Result{{Changed: x.Changed}}, nil)
+		}
+	}
+	return output
+}
+
+func (s *scenario) step(t *testing.T, d *datadriven.TestData) string {
 	argument := s.argument(t, d)
 	switch d.Cmd {
 	case "post":

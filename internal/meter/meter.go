@@ -17,6 +17,8 @@ type Meter struct {
 	Snapshots        prometheus.Histogram   // seconds
 	SnapshotFailures prometheus.Counter
 	Watchers         prometheus.Gauge
+	TimersFired      *prometheus.CounterVec // by command
+	TimersRefused    *prometheus.CounterVec // by command
 	Replayed, Target prometheus.Gauge
 
 	with       prometheus.Registerer
@@ -43,6 +45,12 @@ func New() *Meter {
 		SnapshotFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "swoosh_snapshot_failures_total", Help: "Snapshots that could not be saved.",
 		}),
+		TimersFired: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "swoosh_timer_fired_total", Help: "Entries that timers made, by command.",
+		}, []string{"command"}),
+		TimersRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "swoosh_timer_refused_total", Help: "Commands of timers that were refused.",
+		}, []string{"command"}),
 		Watchers: gauge("swoosh_watchers", "Open watches."),
 		Replayed: gauge("swoosh_replay_applied_entries", "Entries replayed by this boot."),
 		Target:   gauge("swoosh_replay_target_entries", "Entries that this boot has to replay."),
@@ -53,7 +61,7 @@ func New() *Meter {
 func (m *Meter) Register(with prometheus.Registerer, also prometheus.Collector) error {
 	m.with = with
 	for _, c := range []prometheus.Collector{
-		m.Commands, m.Groups, m.Syncs, m.Reductions, m.Snapshots, m.SnapshotFailures, m.Watchers, m.Replayed, m.Target, also,
+		m.Commands, m.Groups, m.Syncs, m.Reductions, m.Snapshots, m.SnapshotFailures, m.Watchers, m.TimersFired, m.TimersRefused, m.Replayed, m.Target, also,
 	} {
 		if err := with.Register(c); err != nil {
 			m.Unregister()

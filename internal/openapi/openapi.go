@@ -39,6 +39,7 @@ type Command struct {
 	Schema   jsontext.Value // JSON Schema of the payload, which is an object
 	Refusals []string       // codes
 	Role     string         // the least role a caller needs
+	Timer    string         // when the server posts it by itself; empty: never
 }
 
 // Domain is a part of the state's document.
@@ -150,6 +151,9 @@ func (c Command) schemas(all object) (payload, envelope object) {
 		"required":    required,
 		"x-domain":    c.Domain, "x-region": c.Region, "x-from": c.From, "x-to": c.To,
 		"x-refusals": c.Refusals, "x-role": c.Role,
+	}
+	if c.Timer != "" {
+		envelope["x-timer"] = c.Timer
 	}
 	if example, ok := exampleOf(payload, all); ok {
 		payload["examples"] = []any{example}
