@@ -87,6 +87,24 @@ func textSchema(shortest, longest int) string {
 		longest, shortest)
 }
 
+// Long is long text: 0 to 64 KiB (65536 bytes) of UTF-8, with no control
+// characters, as in a Text.
+type Long string
+
+const longMaxBytes = 64 << 10
+
+// Validate returns an error if the form is wrong.
+func (l Long) Validate() error {
+	if len(l) > longMaxBytes {
+		return fmt.Errorf("must have at most %d bytes, not %d", longMaxBytes, len(l))
+	}
+	return checkText(string(l), 0, longMaxBytes)
+}
+
+// JSONSchema returns the form as JSON Schema 2020-12, which counts code points,
+// not bytes.
+func (Long) JSONSchema() string { return textSchema(0, longMaxBytes) }
+
 // Ref refers to something outside, by URL, digest or path: 1 to 2048 characters
 // from ! to ~, which is printable ASCII without the space.
 type Ref string

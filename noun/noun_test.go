@@ -42,6 +42,11 @@ func TestNouns(t *testing.T) {
 		{"name of 257", noun.Name(strings.Repeat("Ä", 257)), "not 257"},
 		{"name with a tab", noun.Name("a\tb"), "U+0009"},
 
+		{"empty long text", noun.Long(""), ""},
+		{"long text of 64 KiB", noun.Long(strings.Repeat("ä", 32<<10)), ""},
+		{"long text of a byte more", noun.Long(strings.Repeat("ä", 32<<10) + "a"), "at most 65536 bytes, not 65537"},
+		{"long text with a newline", noun.Long("a\nb"), "U+000A"},
+
 		{"ref from ! to ~", noun.Ref("!~"), ""},
 		{"ref of 2048", noun.Ref(strings.Repeat("r", 2048)), ""},
 		{"empty ref", noun.Ref(""), "1 to 2048"},
@@ -107,6 +112,7 @@ func TestNounSchemas(t *testing.T) {
 		{noun.ID(""), `{"type":"string","minLength":1,"maxLength":63,"pattern":"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"}`},
 		{noun.Text(""), `{"type":"string","minLength":0,"maxLength":1024,"pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}`},
 		{noun.Name(""), `{"type":"string","minLength":1,"maxLength":256,"pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}`},
+		{noun.Long(""), `{"type":"string","minLength":0,"maxLength":65536,"pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}`},
 		{noun.Ref(""), `{"type":"string","minLength":1,"maxLength":2048,"pattern":"^[!-~]*$"}`},
 		{noun.MS(0), `{"type":"integer","minimum":1,"maximum":9007199254740991}`},
 		{noun.Refs{}, `{"type":"array","minItems":1,"maxItems":100,"uniqueItems":true,
