@@ -2,11 +2,14 @@ package swoosh
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +29,10 @@ func (x *exchange) getLog() error {
 	if err != nil {
 		return err
 	}
+	only, err := x.only()
+	if err != nil {
+		return err
+	}
 	if err := kept(from, first, last); err != nil {
 		return err
 	}
@@ -42,7 +49,90 @@ func (x *exchange) getLog() error {
 		x.w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	return x.sendLog(x.engine.Records(from, last), from, last, limit, lines)
+	p := logPage{from: from, last: last, limit: limit, lines: lines, only: only}
+	return x.sendLog(x.engine.Records(from, last), p)
+}
+
+// logPage is what is asked of the log.
+type logPage struct {
+	from, last uint64
+	limit      int
+	lines      bool // an entry per line, in place of one document
+	only       *filter
+}
+
+// pageMostRead is the most entries that are read for one page, however few of
+// them are wanted.
+const pageMostRead = 50_000
+
+// filter says which entries are wanted; nil wants all.
+type filter struct {
+	names   []string // of commands; empty: any
+	regions []string // with their dot
+	key     string   // idempotency key; empty: any
+}
+
+// only returns the filter that the parameters commands and key describe.
+func (x *exchange) only() (*filter, error) {
+	f := &filter{key: x.query["key"]}
+	if x.has("key") {
+		if err := Key(f.key).Validate(); err != nil {
+			return nil, Errorf(MalformedRequest, "the parameter key %w", err)
+		}
+	}
+	if x.has("commands") {
+		known := slices.Concat(x.engine.cat.names, []string{ImportCommand, LossCommand, ReducerCommand})
+		for name := range strings.SplitSeq(x.query["commands"], ",") {
+			region, all := strings.CutSuffix(name, "*")
+			isRegion := all && strings.HasSuffix(region, ".") && slices.ContainsFunc(known, func(c string) bool { return strings.HasPrefix(c, region) })
+			switch {
+			case isRegion:
+				f.regions = append(f.regions, region)
+			case slices.Contains(known, name):
+				f.names = append(f.names, name)
+			default:
+				return nil, unknownInFilter(name, known)
+			}
+		}
+	}
+	if f.key == "" && len(f.names)+len(f.regions) == 0 {
+		return nil, nil
+	}
+	return f, nil
+}
+
+func unknownInFilter(name string, known []string) error {
+	for _, c := range known {
+		region, _, _ := strings.Cut(c, ".")
+		known = append(known, region+".*")
+	}
+	hint := "name commands with commas between them, or all of a region as region.*; GET /commands lists them"
+	if near := canon.Nearest(name, known); near != "" {
+		hint = fmt.Sprintf("did you mean %s? GET /commands lists them all", near)
+	}
+	return Errorf(MalformedRequest, "the parameter commands has %s, which is no command: %s", canon.Quote(name), hint)
+}
+
+// wants reports whether an entry passes. It reads no more than it must: an
+// entry's members are in the order of their names, and in front of command and
+// hlc no value has a member of these names.
+func (f *filter) wants(r Record) bool {
+	if f == nil {
+		return true
+	}
+	_, rest, _ := bytes.Cut(r.JSON, []byte(`"command":"`))
+	command, rest, _ := bytes.Cut(rest, []byte(`"`))
+	named := func(name string) bool { return string(command) == name }
+	begins := func(region string) bool { return strings.HasPrefix(string(command), region) }
+	if len(f.names)+len(f.regions) > 0 && !slices.ContainsFunc(f.names, named) && !slices.ContainsFunc(f.regions, begins) {
+		return false
+	}
+	if f.key == "" {
+		return true
+	}
+	_, rest, _ = bytes.Cut(rest, []byte(`"hlc":"`))
+	_, rest, _ = bytes.Cut(rest, []byte(`",`))
+	return bytes.HasPrefix(rest, []byte(`"idempotency_key":"`+f.key+`"`))
 }
 
 // from returns the parameter from.
@@ -72,37 +162,48 @@ func kept(from, first, last uint64) error {
 // sendLog writes entries as they are read. It reads the first entry before the
 // answer begins, so that a log that cannot be read is still refused with a
 // problem document.
-func (x *exchange) sendLog(records iter.Seq2[Record, error], from, last uint64, limit int, lines bool) error {
+func (x *exchange) sendLog(records iter.Seq2[Record, error], p logPage) error {
 	out := bufio.NewWriterSize(x.w, 32<<10)
 	open, comma, end := `{"entries":[`, ",", ""
-	if lines {
+	if p.lines {
 		open, comma = "", "\n"
 	}
-	next := from
+	next, sent, unsent := p.from, 0, 0
 	var b []byte
 	for r, err := range records {
-		if limit == 0 {
+		if sent == p.limit || !p.lines && p.only != nil && next-p.from >= pageMostRead {
 			break
 		}
-		if err != nil && next == from {
+		if err != nil && next == p.from {
 			return err
 		}
 		x.abortIf(err)
-		if b = append(b[:0], comma...); next == from {
+		if next = r.Index + 1; !p.only.wants(r) {
+			if unsent += len(r.JSON); unsent > watchPiece {
+				x.abortIf(x.r.Context().Err())
+				x.rest(x.r.Context(), unsent)
+				unsent = 0
+			}
+			continue
+		}
+		if b = append(b[:0], comma...); sent == 0 {
 			b = append(b[:0], open...)
 		}
 		_, err = out.Write(r.AppendJSON(b))
 		x.abortIf(err)
-		next, limit, open = r.Index+1, limit-1, ""
+		sent++
 	}
 	switch {
-	case lines && next > from:
+	case p.lines && sent > 0:
 		end = "\n"
-	case lines:
+	case p.lines:
 		x.w.WriteHeader(http.StatusOK) // Nothing else does if the body is empty.
-	case !lines:
+	default:
+		if sent > 0 {
+			open = ""
+		}
 		end = open + `],"next":` + strconv.FormatUint(next, 10)
-		if next > last {
+		if next > p.last {
 			end += `,"end":true`
 		}
 		end += "}\n"
@@ -160,6 +261,10 @@ func (x *exchange) getWatch() error {
 	if err != nil {
 		return err
 	}
+	only, err := x.only()
+	if err != nil {
+		return err
+	}
 	if err := kept(next, first, last); err != nil {
 		return err
 	}
@@ -178,7 +283,7 @@ func (x *exchange) getWatch() error {
 		return nil
 	}
 	for {
-		err := x.watch(ctx, &next)
+		err := x.watch(ctx, &next, only)
 		switch {
 		case x.r.Context().Err() != nil && !x.isStopping():
 			return nil
@@ -188,10 +293,19 @@ func (x *exchange) getWatch() error {
 				_ = x.event(append(append([]byte("event: problem\ndata: "), encode(x.problem(x.asError(e)))...), '\n'))
 			}
 			return nil
-		case x.event([]byte(":\n\n")) != nil:
+		case x.event(heartbeat(next, only)) != nil:
 			return nil
 		}
 	}
+}
+
+// heartbeat returns a comment. With a filter it has the id of the last entry
+// read, so that a client that reconnects does not begin with the last one sent.
+func heartbeat(next uint64, only *filter) []byte {
+	if only == nil {
+		return []byte(":\n\n")
+	}
+	return fmt.Appendf(nil, ":\nid: %d\n\n", next-1)
 }
 
 // watchFrom returns the index of the first entry to send. A client that
@@ -214,7 +328,7 @@ func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 
 // watch sends entries from *next until a heartbeat is due, the client is gone,
 // or the watch ends.
-func (x *exchange) watch(ctx context.Context, next *uint64) error {
+func (x *exchange) watch(ctx context.Context, next *uint64, only *filter) error {
 	due, cancel := context.WithTimeout(ctx, x.heartbeat)
 	defer cancel()
 	for {
@@ -225,18 +339,26 @@ func (x *exchange) watch(ctx context.Context, next *uint64) error {
 			}
 			piece := pieces.Get().(*[]byte)
 			*piece = (*piece)[:0]
-			for len(records) > 0 && len(*piece) < watchPiece {
-				*piece = appendEvent(*piece, records[0])
+			read := 0
+			for len(records) > 0 && max(read, len(*piece)) < watchPiece {
+				read += len(records[0].JSON)
+				if only.wants(records[0]) {
+					*piece = appendEvent(*piece, records[0])
+				}
 				*next, records = records[0].Index+1, records[1:]
 			}
-			sent, err := len(*piece), x.event(*piece)
+			var err error
+			sent := len(*piece)
+			if sent > 0 {
+				err = x.event(*piece)
+			}
 			if cap(*piece) <= 2*watchPiece {
 				pieces.Put(piece)
 			}
 			if err != nil {
 				return err
 			}
-			x.rest(due, sent)
+			x.rest(due, max(read, sent))
 		}
 		if err != nil {
 			return err
@@ -244,7 +366,8 @@ func (x *exchange) watch(ctx context.Context, next *uint64) error {
 	}
 }
 
-// watchPiece is the length, in bytes, at which a piece of a watch is sent.
+// watchPiece is the length of entries read, in bytes, at which a piece of a watch
+// is sent.
 const watchPiece = 64 << 10
 
 // pieces holds buffers: watchers that wait have none.

@@ -13,6 +13,7 @@ const (
 	QueueMaxCommands = queueMaxCommands
 	QueueMaxBytes    = queueMaxBytes
 	BatchMaxCommands = batchMaxCommands
+	PageMostRead     = pageMostRead
 	GroupMaxBytes    = groupMaxBytes
 	MaxEntryBytes    = maxEntryBytes
 	DiskReserve      = diskReserve

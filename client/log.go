@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -45,14 +46,25 @@ type Batch struct {
 	Count uint64 `json:"count"` // entries in it
 }
 
+// Only limits which entries Log and Watch yield. Of several, all must hold.
+type Only struct{ parameter, value string }
+
+// OnlyCommands yields the entries of some commands; a name may be region.* for all
+// of a region.
+func OnlyCommands(names ...string) Only { return Only{"commands", strings.Join(names, ",")} }
+
+// OnlyKey yields the entry that has an idempotency key; of an atomic batch that is
+// its first.
+func OnlyKey(key string) Only { return Only{"key", key} }
+
 // Log yields the entries from an index on, in order and each once, up to the
 // end of the log; 0 means the first entry that is kept. If the connection
 // breaks, Log continues after the last entry. The sequence ends with the first
 // error: Compacted if the log no longer has from, NotFound if from is more than
-// one beyond the end.
-func (c *Client) Log(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
+// one beyond the end; MalformedRequest if only has an unknown command.
+func (c *Client) Log(ctx context.Context, from uint64, only ...Only) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		f := &follower{c: c, next: from, yield: yield, backoff: c.patience()}
+		f := &follower{c: c, next: from, only: only, yield: yield, backoff: c.patience()}
 		f.run(ctx, f.readLog)
 	}
 }
@@ -67,10 +79,10 @@ func (c *Client) Log(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
 // The sequence ends with the first error: ctx's error (errors.Is finds it),
 // Compacted if the log no longer has the next entry, or another permanent
 // refusal, such as Unauthorized, or NotFound if from is more than one beyond
-// the end.
-func (c *Client) Watch(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
+// the end, or MalformedRequest if only has an unknown command.
+func (c *Client) Watch(ctx context.Context, from uint64, only ...Only) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		f := &follower{c: c, next: from, yield: yield, backoff: c.patience()}
+		f := &follower{c: c, next: from, only: only, yield: yield, backoff: c.patience()}
 		f.backoff.endless = true
 		f.run(ctx, f.watch)
 	}
@@ -80,7 +92,8 @@ func (c *Client) Watch(ctx context.Context, from uint64) iter.Seq2[Entry, error]
 type follower struct {
 	c       *Client
 	next    uint64 // index of the next entry; 0: not known yet
-	had     bool   // an entry has been received
+	had     bool   // an entry has been received, or its index
+	only    []Only
 	yield   func(Entry, error) bool
 	backoff *backoff
 }
@@ -99,7 +112,8 @@ func (f *follower) take(r request, raw []byte) error {
 		return err
 	}
 	e.Raw = bytes.Clone(raw)
-	if e.Index == 0 || f.next != 0 && e.Index != f.next && (e.Index < f.next || e.Command != "log.loss") {
+	mayMiss := e.Command == "log.loss" || len(f.only) > 0
+	if e.Index == 0 || f.next != 0 && e.Index != f.next && (e.Index < f.next || !mayMiss) {
 		return failure(NotSwoosh, No, nil, "%s sent entry %d instead of %d, which a swoosh server does not do", f.c.address, e.Index, f.next)
 	}
 	f.next, f.had = e.Index+1, true
@@ -117,6 +131,7 @@ func (f *follower) readLog(ctx context.Context) error {
 	if f.next > 0 {
 		r.query.Set("from", strconv.FormatUint(f.next, 10))
 	}
+	f.limit(r)
 	answer, err := f.c.send(ctx, r)
 	if err != nil {
 		return err
@@ -134,6 +149,13 @@ func (f *follower) readLog(ctx context.Context) error {
 		if err != nil {
 			return r.cut(f.c.address, err)
 		}
+	}
+}
+
+// limit adds the parameters of only.
+func (f *follower) limit(r request) {
+	for _, o := range f.only {
+		r.query.Set(o.parameter, o.value)
 	}
 }
 
@@ -171,6 +193,7 @@ func (f *follower) watch(ctx context.Context) error {
 func (f *follower) watchRequest() request {
 	r := request{method: http.MethodGet, path: "/watch", query: url.Values{}, header: map[string]string{"Accept": "text/event-stream"}, quiet: watchQuietMost}
 	r.query.Set("from", strconv.FormatUint(f.next, 10))
+	f.limit(r)
 	if f.had {
 		r.header["Last-Event-ID"] = strconv.FormatUint(f.next-1, 10)
 	}
@@ -189,6 +212,10 @@ func (f *follower) takeEvent(r request, e event) error {
 			return failure(NotSwoosh, No, err, "%s sent an event that is not a problem document: %v", f.c.address, err)
 		}
 		return problem
+	case e.id != "":
+		if last, err := strconv.ParseUint(e.id, 10, 64); err == nil && last >= f.next {
+			f.next, f.had = last+1, true // Entries that are not wanted need not be read again.
+		}
 	}
 	return nil
 }

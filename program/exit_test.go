@@ -76,6 +76,7 @@ func TestUsage(t *testing.T) {
 		{"log --limit 0", "--limit is 0"},
 		{"log --follow --limit 2", "--follow has no end, so it takes no --limit: leave one of them out"},
 		{"log --follow lost/log-1", "lost/log-1 does not grow: leave --follow out"},
+		{"log --commands project.* lost/log-1", "--commands and --key ask a server, and lost/log-1 is read without one"},
 		{"log --from 0", "the first entry is 1"},
 		{"watch --from 0", "the first entry is 1"},
 		{"import", "FILE is missing"},

@@ -33,10 +33,11 @@ a stopped server, or a log that a repair set aside, such as
 {program}-data/lost/log-1. Nothing there changes. Damage is stepped over; the exit
 code is then 3, and the message names the entries that are missing.`,
 		Example: `  {program} log --from 2 --limit 3
+  {program} log --commands 'project.create,ingestion.*'
   {program} log --json | jq -c '{index, command}'`,
 		Args: takes("[DIR]"),
 	}
-	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
+	connection, out, only := newConnection(a, cmd), newOutput(cmd, a.out), newOnly(cmd)
 	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first one)")
 	cmd.Flags().Uint64Var(&limit, "limit", math.MaxUint64, "most entries to print (default: all)")
 	cmd.Flags().Lookup("limit").DefValue = "0"
@@ -51,6 +52,8 @@ code is then 3, and the message names the entries that are missing.`,
 			return exitf(codeUsage, "--follow has no end, so it takes no --limit: leave one of them out")
 		case follow && len(args) == 1:
 			return exitf(codeUsage, "--follow is for the log of a server, and %s does not grow: leave --follow out", args[0])
+		case len(args) == 1 && only.given():
+			return exitf(codeUsage, "--commands and --key ask a server, and %s is read without one: leave them out, and pick from the lines of --json", args[0])
 		case len(args) == 1:
 			return printEntries(out, a.storedEntries(args[0], from), limit)
 		}
@@ -65,11 +68,37 @@ code is then 3, and the message names the entries that are missing.`,
 			if err != nil {
 				return a.failed(err)
 			}
-			return a.printComing(cmd.Context(), out, api, from)
+			return a.printComing(cmd.Context(), out, api, from, only)
 		}
-		return a.failed(printEntries(out, api.Log(cmd.Context(), from), limit))
+		return a.failed(printEntries(out, api.Log(cmd.Context(), from, only.options()...), limit))
 	}
 	return cmd
+}
+
+// only holds the flags that pick entries.
+type only struct {
+	commands []string
+	key      string
+}
+
+// newOnly returns the flags and adds them to cmd.
+func newOnly(cmd *cobra.Command) *only {
+	o := new(only)
+	cmd.Flags().StringSliceVar(&o.commands, "commands", nil, "only these commands, with commas between them; region.* means all of a region")
+	cmd.Flags().StringVar(&o.key, "key", "", "only the entry with this idempotency key")
+	return o
+}
+
+func (o *only) given() bool { return len(o.options()) > 0 }
+
+func (o *only) options() (all []client.Only) {
+	if len(o.commands) > 0 {
+		all = append(all, client.OnlyCommands(o.commands...))
+	}
+	if o.key != "" {
+		all = append(all, client.OnlyKey(o.key))
+	}
+	return all
 }
 
 // firstKept returns the index of the log's first entry, or 1 if it is empty.
@@ -176,9 +205,9 @@ func (a *app) notStored(dir string, err error) error {
 
 // printComing prints entries from an index on, 0 for the next one, until ctx ends,
 // which is not a failure.
-func (a *app) printComing(ctx context.Context, out *output, api *client.Client, from uint64) error {
+func (a *app) printComing(ctx context.Context, out *output, api *client.Client, from uint64, only *only) error {
 	rows := entryRows{out: out, w: out.w}
-	for entry, err := range api.Watch(ctx, from) {
+	for entry, err := range api.Watch(ctx, from, only.options()...) {
 		if ctx.Err() != nil {
 			return nil
 		}

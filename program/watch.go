@@ -14,7 +14,7 @@ printed twice.`,
 		Example: `  {program} watch --from 1 --json | jq -c '{index, command}'`,
 		Args:    takes(),
 	}
-	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
+	connection, out, only := newConnection(a, cmd), newOutput(cmd, a.out), newOnly(cmd)
 	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the next one)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("from") && from == 0 {
@@ -24,7 +24,7 @@ printed twice.`,
 		if err != nil {
 			return err
 		}
-		return a.printComing(cmd.Context(), out, api, from)
+		return a.printComing(cmd.Context(), out, api, from, only)
 	}
 	return cmd
 }
