@@ -125,15 +125,18 @@ func (s *state) thaw() *state {
 func (s *state) undo() *undoLog { return s.domains[0].undo }
 
 // settle updates sum and hash with all changes.
-func (s *state) settle() {
-	if sum := s.undo().settle(s.sum); sum != s.sum {
+func (s *state) settle() { s.settleRows(false) }
+
+func (s *state) settleRows(shed bool) {
+	if sum := s.undo().settle(s.sum, shed); sum != s.sum {
 		s.sum, s.hash = sum, sum.Hash()
 	}
 }
 
 // flush settles the state and forgets what was noted: no undo reaches behind it.
+// The rows that it settles keep their JSON alone.
 func (s *state) flush() {
-	s.settle()
+	s.settleRows(true)
 	s.undo().clear()
 }
 
@@ -170,7 +173,7 @@ func (p *domainState) restore(_ string, old any) {
 }
 
 // settle updates the digests of the plain fields.
-func (p *domainState) settle(_ note, h *statehash.Hasher) {
+func (p *domainState) settle(_ note, h *statehash.Hasher, _ bool) {
 	p.noted = false
 	fresh := slices.Clone(p.plain)
 	for i := range p.def.fields {

@@ -32,8 +32,10 @@ type Table[K ~string, V any] struct {
 const tableDegree = 16
 
 // row is a row in two forms. It begins with a value, and settle adds the JSON; or
-// it is loaded as JSON, and the first read adds the value. Published copies share
-// it: then its JSON is fixed, and readers may add the value at the same time.
+// it is loaded as JSON, and the first read adds the value. A replay writes far more
+// rows than it reads again, so there settle takes the value away. Published copies
+// share the row: then its JSON is fixed, and readers may add the value at the same
+// time.
 type row[V any] struct {
 	value atomic.Pointer[V]
 	json  string // canonical; "" until the digest of the row is in the state's sum
@@ -41,13 +43,9 @@ type row[V any] struct {
 
 // newRow returns a row of a value.
 func newRow[V any](value V) *row[V] {
-	both := new(struct { // One allocation for both.
-		row   row[V]
-		value V
-	})
-	both.value = value
-	both.row.value.Store(&both.value)
-	return &both.row
+	r := new(row[V])
+	r.value.Store(&value)
+	return r
 }
 
 // read returns the value. The JSON is what a settle wrote, so it is not validated
@@ -260,8 +258,9 @@ func (t *Table[K, V]) append(key K, r *row[V]) error {
 func (t *Table[K, V]) restore(key string, old any) { t.set(K(key), old.(*row[V])) }
 
 // settle updates the sum with the row of a note. If several notes are about one
-// key, the first old row and the last new one count.
-func (t *Table[K, V]) settle(n note, h *statehash.Hasher) {
+// key, the first old row and the last new one count. With shed the row keeps its JSON
+// alone.
+func (t *Table[K, V]) settle(n note, h *statehash.Hasher, shed bool) {
 	domain, table := t.own.domain.def.name, t.own.field.name
 	if old := n.old.(*row[V]); old != nil && old.json != "" {
 		h.Sub(append(h.Place(domain, table, n.key), old.json...))
@@ -273,6 +272,9 @@ func (t *Table[K, V]) settle(n note, h *statehash.Hasher) {
 	place := h.Place(domain, table, n.key)
 	b := t.own.field.codec.Append(place, reflect.ValueOf(now.read()).Elem(), canon.Sparse)
 	now.json = string(b[len(place):])
+	if shed {
+		now.value.Store(nil)
+	}
 	h.Add(b)
 }
 
@@ -294,16 +296,16 @@ type note struct {
 // undoable is a thing that changes: a table's row, or a domain's plain fields.
 type undoable interface {
 	restore(key string, old any)
-	settle(note, *statehash.Hasher)
+	settle(n note, h *statehash.Hasher, shed bool)
 }
 
 func (u *undoLog) add(n note) { u.notes = append(u.notes, n) }
 
-// settle returns the sum with all notes.
-func (u *undoLog) settle(sum statehash.Sum) statehash.Sum {
+// settle returns the sum with all notes. shed is for the rows, see Table.settle.
+func (u *undoLog) settle(sum statehash.Sum, shed bool) statehash.Sum {
 	u.hasher.Sum = sum
 	for _, n := range u.notes[u.settled:] {
-		n.thing.settle(n, &u.hasher)
+		n.thing.settle(n, &u.hasher, shed)
 	}
 	u.settled = len(u.notes)
 	return u.hasher.Sum
