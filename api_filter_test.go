@@ -35,35 +35,48 @@ func (s *site) filtered(query string) (p filteredPage) {
 	return p
 }
 
+// springs has a payload with the members that a filter looks for.
+type springs struct {
+	Command string `json:"command"`
+	HLC     string `json:"hlc"`
+	Key     string `json:"idempotency_key"`
+}
+
+func (springs) Check(swoosh.View) error         { return nil }
+func (springs) Apply(*tallyState, swoosh.Stamp) {}
+
+var trap = swoosh.NewDomain("trap", swoosh.On[springs]("spring", "Be taken for another entry."))
+
 // TestLogFilters holds filtered pages against the whole log, whose entries have
 // everything that could be taken for a command or a key.
 func TestLogFilters(t *testing.T) {
-	s := open(t, swoosh.Options{Guards: []swoosh.Guard{guard{"hlc", true}}}, tally)
+	s := open(t, swoosh.Options{Guards: []swoosh.Guard{guard{"hlc", true}}}, tally, trap)
 	s.must(startA)
-	trap := `{"blob":"\"command\":\"tally.tally\",\"hlc\":\"x\",\"idempotency_key\":\"k1\""}`
+	text := `{"blob":"\"command\":\"tally.tally\",\"hlc\":\"x\",\"idempotency_key\":\"k1\""}`
 	index, row := uint64(0), strings.Trim(s.get("/state?path=/counter/counters/a").header.Get("ETag"), `"`)
 	for i, r := range []swoosh.Request{
-		{Command: "counter.blob", Payload: []byte(trap), IdempotencyKey: "k1", Actor: `x","command":"tally.tally`},
-		{Command: "counter.blob", Payload: []byte(trap), Evidence: []noun.Ref{`"command":"tally.tally"`, `"idempotency_key":"k2"`}},
+		{Command: "counter.blob", Payload: []byte(text), IdempotencyKey: "k1", Actor: `x","command":"tally.tally`},
+		{Command: "counter.blob", Payload: []byte(text), Evidence: []noun.Ref{`"command":"tally.tally"`, `"idempotency_key":"k2"`}},
 		{Command: "tally.tally", IdempotencyKey: "k10", Signer: "command", HLC: s.e.View().At()},
 		{Command: "tally.tally", IdempotencyKey: "hlc", Expect: swoosh.Expect{Index: &index, Path: "/counter/counters/a", Hash: row}},
 		{Command: "counter.add", Payload: []byte(`{"counter":"a","amount":1}`), IdempotencyKey: "command"},
+		{Command: "trap.spring", Payload: []byte(`{"command":"tally.tally","hlc":"x","idempotency_key":"k1"}`)},
 	} {
 		index = s.e.View().Index()
 		_, err := s.e.Submit(t.Context(), r)
 		require.NoError(t, err, i)
 	}
-	_, err := s.e.SubmitBatch(t.Context(), "k2", []swoosh.Request{{Command: "tally.tally"}, {Command: "counter.blob", Payload: []byte(trap)}})
+	_, err := s.e.SubmitBatch(t.Context(), "k2", []swoosh.Request{{Command: "tally.tally"}, {Command: "counter.blob", Payload: []byte(text)}})
 	require.NoError(t, err)
 
 	whole := s.filtered("").Entries
-	require.Len(t, whole, 8)
+	require.Len(t, whole, 9)
 	pick := func(wants func(filtered) bool) []filtered {
 		return slices.DeleteFunc(slices.Clone(whole), func(e filtered) bool { return !wants(e) })
 	}
 	for query, wants := range map[string]func(filtered) bool{
 		"commands=tally.tally":             func(e filtered) bool { return e.Command == "tally.tally" },
-		"commands=counter.add,tally.tally": func(e filtered) bool { return e.Command != "counter.blob" && e.Command != "counter.start" },
+		"commands=counter.add,tally.tally": func(e filtered) bool { return e.Command == "tally.tally" || e.Command == "counter.add" },
 		"commands=counter.*":               func(e filtered) bool { return strings.HasPrefix(e.Command, "counter.") },
 		"commands=tally.*,counter.start":   func(e filtered) bool { return e.Command == "tally.tally" || e.Command == "counter.start" },
 		"key=k1":                           func(e filtered) bool { return e.Key == "k1" },
@@ -77,7 +90,7 @@ func TestLogFilters(t *testing.T) {
 	} {
 		p := s.filtered(query)
 		require.ElementsMatch(t, pick(wants), p.Entries, query)
-		require.Equal(t, []any{uint64(9), true}, []any{p.Next, p.End}, query)
+		require.Equal(t, []any{uint64(10), true}, []any{p.Next, p.End}, query)
 		lines := strings.Count(s.get("/log?"+query, "Accept: application/x-ndjson").body, "\n")
 		require.Equal(t, len(p.Entries), lines, query)
 	}
