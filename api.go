@@ -41,12 +41,13 @@ func routes() []route {
 		{get, "/", "list the routes", (*exchange).getRoutes, afterReplay, RoleRead, nil, nil},
 		{get, "/state", "read the state, a part of it, or a past state", (*exchange).getState, afterReplay, RoleRead, state, nil},
 		{post, "/state", "import a state", (*exchange).postState, afterReplay, RoleAdmin, nil, []string{typeJSON}},
-		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, afterReplay, RoleWrite, nil, []string{typeJSON, typeNDJSON}},
+		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, afterReplay, RoleWrite, []string{"dry_run"}, []string{typeJSON, typeNDJSON}},
 		{get, "/commands", "list the commands, with their schemas and phases", (*exchange).getCommands, afterReplay, RoleRead, nil, nil},
 		{get, "/commands/{name}", "describe one command", (*exchange).getCommand, afterReplay, RoleRead, nil, nil},
 		{get, "/log", "read the entries of the log", (*exchange).getLog, afterReplay, RoleRead, []string{"from", "limit", "commands", "key"}, nil},
 		{get, "/log/{index}", "read one entry", (*exchange).getEntry, afterReplay, RoleRead, nil, nil},
 		{get, "/watch", "follow new entries, as server-sent events", (*exchange).getWatch, afterReplay, RoleRead, []string{"from", "commands", "key"}, nil},
+		{get, "/outcome/{key}", "report what became of an idempotency key", (*exchange).getOutcome, afterReplay, RoleRead, nil, nil},
 		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, afterReplay, RoleAdmin, nil, nil},
 		{get, "/livez", "report whether the process answers", (*exchange).getLive, atOnce, NoRole, nil, nil},
 		{get, "/readyz", "report whether commands are accepted", (*exchange).getReady, atOnce, NoRole, nil, nil},
@@ -67,7 +68,7 @@ func NewAPI(o APIOptions) *API {
 	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
 		access: access{o, door.NewRates(o.Rate)}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), stopping: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
-		heartbeat: 15 * time.Second, askEvery: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
+		heartbeat: 15 * time.Second, askEvery: time.Second, outcomeMost: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}}
 	o.Metrics.MustRegister(a.refusals)
 	served, byPath := a.routes, map[string][]route{}
@@ -177,7 +178,8 @@ func (x *exchange) postCommand() error {
 	if err != nil {
 		return err
 	}
-	if _, err := x.parseQuery(); err != nil {
+	dry, err := x.wantsDryRun()
+	if err != nil {
 		return err
 	}
 	if err := x.refuseHeader("If-Match", insteadOfIfMatch); err != nil {
@@ -189,7 +191,10 @@ func (x *exchange) postCommand() error {
 	}
 	// A command is not withdrawn when its client disconnects.
 	ctx := x.timeouts.Context(x.r.Context())
-	if isBatch {
+	switch {
+	case dry:
+		return x.dryRun(ctx, raw, isBatch)
+	case isBatch:
 		return x.batch(ctx, key, raw)
 	}
 	return x.command(ctx, key, raw)
@@ -277,6 +282,9 @@ func appendResult(b []byte, r Result) []byte {
 	b = hex.AppendEncode(append(b, `","state_hash":"`...), r.StateHash[:])
 	b = strconv.AppendBool(append(b, `","changed":`...), r.Changed)
 	b = strconv.AppendBool(append(b, `,"duplicate":`...), r.Duplicate)
+	if r.Result != nil {
+		b = append(append(b, `,"result":`...), r.Result...)
+	}
 	return append(b, '}')
 }
 

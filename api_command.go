@@ -10,25 +10,18 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
 // batch applies an atomic batch.
 func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
-	rs, err := decodeBatch(raw)
+	rs, err := x.readBatch(raw)
 	if err != nil {
 		return err
-	}
-	for i, r := range rs {
-		rs[i].Actor = x.caller.Name
-		if r.IdempotencyKey != "" {
-			return batchError(i, malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "is not allowed inside a batch: send the key of the whole batch in the header Idempotency-Key"}}, ""))
-		}
-		if i > 0 && r.KeySince != (Stamp{}) {
-			return batchError(i, malformed([]FieldError{{Pointer: "/key_since", Detail: "is allowed only in the first command of a batch: it belongs to the key of the whole batch"}}, ""))
-		}
 	}
 	results, err := x.engine.submitBatchFor(ctx, key, rs, x.caller.mayCommand)
 	if err != nil {
@@ -43,6 +36,65 @@ func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
 	}
 	x.accepted(append(b, "]}\n"...))
 	return nil
+}
+
+// readBatch decodes an atomic batch, whose key comes in the header.
+func (x *exchange) readBatch(raw []byte) ([]Request, error) {
+	rs, err := decodeBatch(raw)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range rs {
+		rs[i].Actor = x.caller.Name
+		if r.IdempotencyKey != "" {
+			return nil, batchError(i, malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "is not allowed inside a batch: send the key of the whole batch in the header Idempotency-Key"}}, ""))
+		}
+		if i > 0 && r.KeySince != (Stamp{}) {
+			return nil, batchError(i, malformed([]FieldError{{Pointer: "/key_since", Detail: "is allowed only in the first command of a batch: it belongs to the key of the whole batch"}}, ""))
+		}
+	}
+	return rs, nil
+}
+
+// wantsDryRun reports whether the query asks for a dry run.
+func (x *exchange) wantsDryRun() (bool, error) {
+	query, err := x.parseQuery()
+	text, given := query["dry_run"]
+	if err == nil && given && text != "true" && text != "false" {
+		err = Errorf(MalformedRequest, "the parameter dry_run is %s: it must be true or false", canon.Quote(text))
+	}
+	return text == "true", err
+}
+
+// trial is the answer to a dry run of a command, or with Results of a batch.
+type trial struct {
+	DryRun  bool           `json:"dry_run"`
+	Changed *bool          `json:"changed,omitzero"`
+	Result  jsontext.Value `json:"result,omitzero"`
+	Results []TrialResult  `json:"results,omitzero"`
+	Patch   jsontext.Value `json:"patch"`
+}
+
+// dryRun answers what a command or a batch would do.
+func (x *exchange) dryRun(ctx context.Context, raw []byte, isBatch bool) (err error) {
+	rs := make([]Request, 1)
+	if isBatch {
+		rs, err = x.readBatch(raw)
+	} else if rs[0], err = decodeCommand(raw); err == nil {
+		rs[0].Actor = x.caller.Name
+	}
+	if err != nil {
+		return err
+	}
+	t, err := x.engine.dryRun(ctx, rs, isBatch, x.caller.mayCommand)
+	if err != nil {
+		return err
+	}
+	doc := trial{DryRun: true, Results: t.Results, Patch: t.Patch}
+	if !isBatch {
+		doc.Changed, doc.Result, doc.Results = &t.Results[0].Changed, t.Results[0].Result, nil
+	}
+	return x.json(http.StatusOK, doc)
 }
 
 // batchMaxBytes limits the body of an atomic batch.
@@ -95,8 +147,10 @@ type pendingLine struct {
 
 // stream answers each line, in order, as soon as its command is durable.
 func (x *exchange) stream() error {
-	if _, err := x.parseQuery(); err != nil {
+	if dry, err := x.wantsDryRun(); err != nil {
 		return err
+	} else if dry {
+		return Errorf(MalformedRequest, "a stream has no dry run: send one command, or an atomic batch as %s", typeJSON)
 	}
 	if err := x.refuseHeader("If-Match", insteadOfIfMatch); err != nil {
 		return err

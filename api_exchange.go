@@ -64,10 +64,11 @@ type service struct {
 	stopping chan struct{}
 	stands   atomic.Pointer[positionHeaders] // those of the last answer; nil before the first
 
-	heartbeat  time.Duration // between the comments of a watch
-	askEvery   time.Duration // between calls of Authenticate for a stream or a watch
-	unreadMost time.Duration // how long a stream's answers may stay unread
-	stopGrace  time.Duration // for the last answers of streams and watches
+	heartbeat   time.Duration // between the comments of a watch
+	askEvery    time.Duration // between calls of Authenticate for a stream or a watch
+	outcomeMost time.Duration // how long an outcome may take before it is pending
+	unreadMost  time.Duration // how long a stream's answers may stay unread
+	stopGrace   time.Duration // for the last answers of streams and watches
 }
 
 // The media types of bodies.

@@ -13,6 +13,9 @@ func (a *API) SetHeartbeat(d time.Duration) { a.heartbeat = d }
 // identified again.
 func (a *API) SetAskEvery(d time.Duration) { a.askEvery = d }
 
+// SetOutcomeMost sets how long an outcome may take before it is pending.
+func (a *API) SetOutcomeMost(d time.Duration) { a.outcomeMost = d }
+
 // SetUnreadMost sets how long the answers of a stream may stay unread.
 func (a *API) SetUnreadMost(d time.Duration) { a.unreadMost = d }
 

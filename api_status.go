@@ -2,9 +2,11 @@ package swoosh
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
 	"runtime"
 	runtimepprof "runtime/pprof"
 	"slices"
@@ -127,13 +129,14 @@ type commandDocument struct {
 	Refusals []string       `json:"refusals"`
 	Role     string         `json:"role"`
 	Timer    string         `json:"timer,omitzero"`
+	Result   jsontext.Value `json:"result,omitzero"` // schema; absent: the command has no result
 }
 
 func newCommandDocument(c CommandInfo) commandDocument {
 	return commandDocument{
 		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
 		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: roleFor(c).String(),
-		Timer: c.Timer,
+		Timer: c.Timer, Result: c.Result,
 	}
 }
 
@@ -187,6 +190,40 @@ func (x *exchange) getCommand() error {
 		return Errorf(NotFound, "%s", cmp.Or(asError(err, NotFound).Detail, "there is no such command"))
 	}
 	return x.json(http.StatusOK, newCommandDocument(c.CommandInfo))
+}
+
+// landed is a command that was applied.
+type landed struct {
+	Index     uint64         `json:"index"`
+	HLC       Stamp          `json:"hlc"`
+	StateHash Hash           `json:"state_hash"`
+	Changed   bool           `json:"changed"`
+	Result    jsontext.Value `json:"result,omitzero"`
+}
+
+// getOutcome answers with what became of an idempotency key.
+func (x *exchange) getOutcome() error {
+	key, err := url.PathUnescape(x.variable("key"))
+	if err != nil {
+		return Errorf(MalformedRequest, "the path cannot be read: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.outcomeMost)
+	defer cancel()
+	results, err := x.engine.Outcome(ctx, key)
+	switch {
+	case Timeout.Is(err) && x.r.Context().Err() == nil:
+		return x.json(http.StatusAccepted, map[string]bool{"pending": true})
+	case err != nil:
+		return err
+	}
+	all := make([]landed, len(results))
+	for i, r := range results {
+		all[i] = landed{r.Index, r.HLC, r.StateHash, r.Changed, r.Result}
+	}
+	if len(all) == 1 {
+		return x.json(http.StatusOK, all[0])
+	}
+	return x.json(http.StatusOK, map[string][]landed{"results": all})
 }
 
 // getOpenAPI answers with the contract as OpenAPI 3.1, in canonical JSON.

@@ -386,6 +386,10 @@ var routeCases = map[string]func(s *site){
 		got := s.get("/log").ok("entries", "next", "end")
 		require.Len(s.t, got["entries"], 1)
 	},
+	"GET /outcome/{key}": func(s *site) {
+		s.must(`{"command":"counter.blob","payload":{"blob":""}}`, "Idempotency-Key: outcome")
+		s.get("/outcome/outcome").ok("index", "hlc", "state_hash", "changed")
+	},
 	"GET /log/{index}": func(s *site) {
 		got := s.get("/log/1").ok("index", "hlc", "command", "payload", "changed", "state_hash", "chain")
 		require.Equal(s.t, s.e.View().Chain().String(), got["chain"])

@@ -66,6 +66,9 @@ type Result struct {
 	StateHash Hash   `json:"state_hash"` // after the command
 	Changed   bool   `json:"changed"`    // false: accepted, but the state is the same
 	Duplicate bool   `json:"duplicate"`  // the key was known; this repeats the first answer
+
+	// Result is what the command answered, canonical; nil if it is no Answerer.
+	Result jsontext.Value `json:"result,omitzero"`
 }
 
 // Key is the form of an idempotency key: 1 to 255 characters from ! to ~
@@ -133,8 +136,9 @@ type call struct {
 	payload  jsontext.Value // canonical
 	req      Request
 	verdicts []Verdict
-	size     int  // an upper bound of its entry's size, in bytes
-	changed  bool // written by run
+	size     int            // an upper bound of its entry's size, in bytes
+	changed  bool           // written by run
+	result   jsontext.Value // likewise; nil: none
 }
 
 // catalogue holds every command of the domains, by name.

@@ -90,10 +90,9 @@ func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
 		name := d.def.fullName(name)
 		region, _, _ := strings.Cut(name, ".")
-		t := reflect.TypeFor[C]()
 		c := &command{
 			CommandInfo: CommandInfo{Name: name, Summary: doc, Domain: d.def.name, Region: region},
-			payload:     t,
+			payload:     reflect.TypeFor[C](),
 			check:       func(p any, v View) error { return (*p.(*C)).Check(v) },
 			apply:       func(own *domainState, p any, at Stamp) { (*p.(*C)).Apply(own.state.(*S), at) },
 		}
@@ -234,6 +233,7 @@ type CommandInfo struct {
 	Stay       bool     // may end in the phase from which it started
 	Creates    bool     // creates its object, so it starts from no phase
 	Schema     []byte   // of the payload: JSON Schema 2020-12
+	Result     []byte   // schema of the result; nil: the command has none, see Answerer
 	Privileged bool     // only admins may send it over the API
 	Timer      string   // when the engine posts it by itself, as a sentence; empty: never
 
@@ -278,9 +278,10 @@ type command struct {
 	codec   *canon.Codec
 	object  int // index of the payload's field that names the object; -1: none
 	// Each takes a pointer to a value of type payload.
-	apply func(*domainState, any, Stamp)
-	check func(any, View) error
-	phase func(any, View) (string, error) // nil if the command is not Phased
+	apply  func(*domainState, any, Stamp)
+	check  func(any, View) error
+	phase  func(any, View) (string, error) // nil if the command is not Phased
+	answer *answering                      // nil if the command is no Answerer
 }
 
 type gate func(*domainState, Command, Stamp) error
@@ -317,6 +318,7 @@ func (d *definition) addCommand(c *command) {
 	}
 	c.codec, c.object = canon.For(c.payload), d.objectOf(c.payload)
 	c.Schema = c.codec.Schema()
+	c.answer, c.Result = answerOf(c.Name, c.payload)
 	d.commands = append(d.commands, c)
 }
 

@@ -201,9 +201,7 @@ func (e *Engine) admit(p *pending, g *group) bool {
 			}
 			return true
 		}
-		if e.window.Expired(keywindow.Stamp(p.keySince)) {
-			p.err = Errorf(KeyExpired, "the key is unknown and key_since lies before %s, where the key window begins: look whether the command happened, then send it with a fresh key and key_since", Stamp(e.window.Since()))
-			p.err.Unknown = true
+		if p.err = e.unknownKey(p); p.err != nil {
 			return true
 		}
 	}
@@ -257,7 +255,7 @@ func (e *Engine) reduceAll(p *pending, g *group) (bytes int, err *Error) {
 			return 0, err
 		}
 		g.records = append(g.records, r)
-		p.results = append(p.results, Result{e.work.index, e.work.stamp, e.work.hash, c.changed, false})
+		p.results = append(p.results, Result{e.work.index, e.work.stamp, e.work.hash, c.changed, false, c.result})
 	}
 	return bytes, nil
 }
@@ -272,18 +270,16 @@ func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
 	if err := e.work.checkExpect(r.Expect); err != nil {
 		return Record{}, err
 	}
-	before := e.work.sum
 	err := e.work.reduce(c, at, e.o.Assert)
 	if err == nil {
-		err = e.work.trySettle(c.cmd.Name)
+		err = e.work.finish(c, at)
 	}
 	if err != nil {
 		e.reportPanic(c.cmd.Name, err)
 		return Record{}, err
 	}
-	c.changed = e.work.sum != before
 	e.entry = Entry{
-		HLC: at, Command: c.cmd.Name, Payload: c.payload, Changed: c.changed,
+		HLC: at, Command: c.cmd.Name, Payload: c.payload, Changed: c.changed, Result: c.result,
 		IdempotencyKey: r.IdempotencyKey, KeySince: r.KeySince, After: r.HLC, Expect: r.Expect.encode(),
 		Actor: r.Actor, Signer: r.Signer, Signature: r.Signature, WindowID: r.WindowID,
 		InputsHash: r.InputsHash, Evidence: r.Evidence, Guards: c.verdicts, Batch: batch,

@@ -16,6 +16,7 @@ const (
 	PageMostRead     = pageMostRead
 	GroupMaxBytes    = groupMaxBytes
 	MaxEntryBytes    = maxEntryBytes
+	ResultMaxBytes   = resultMaxBytes
 	DiskReserve      = diskReserve
 	RoomBytes        = badgerlog.RoomBytes
 )

@@ -36,17 +36,22 @@ type rig struct {
 	*swoosh.Engine
 	t      testing.TB
 	o      swoosh.Options
+	parts  []swoosh.Part
 	wal    *swooshtest.FaultWAL
 	clock  *swooshtest.Clock
 	mu     sync.Mutex
 	groups [][2]uint64 // first and last index of every append that was begun
 }
 
-// newRig opens an engine in memory; o.Dir puts it on the disk.
-func newRig(t testing.TB, o swoosh.Options) *rig {
+// newRig opens an engine in memory; o.Dir puts it on the disk. Parts are its
+// domains, if they are not the ledger alone.
+func newRig(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *rig {
 	t.Helper()
 	r := &rig{t: t, o: o, clock: swooshtest.NewClock(1_767_225_600_000)}
 	r.o.Node = "test"
+	if r.parts = parts; parts == nil {
+		r.parts = []swoosh.Part{ledger}
+	}
 	if r.o.Now == nil {
 		r.o.Now = r.clock.Now
 	}
@@ -98,7 +103,7 @@ func (r *rig) appends() [][2]uint64 {
 func (r *rig) boot() {
 	r.t.Helper()
 	var err error
-	r.Engine, err = swoosh.Open(context.Background(), r.o, ledger)
+	r.Engine, err = swoosh.Open(context.Background(), r.o, r.parts...)
 	require.NoError(r.t, err)
 }
 

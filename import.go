@@ -269,6 +269,6 @@ func (e *Engine) reduceImport(p *pending) (Record, *Error) {
 		HLC: at, Command: ImportCommand, Changed: changed, Actor: in.actor,
 		Payload: canon.Of[importPayload]().Append(nil, &in.payload, canon.Full),
 	})
-	p.results = []Result{{e.work.index, at, e.work.hash, changed, false}}
+	p.results = []Result{{e.work.index, at, e.work.hash, changed, false, nil}}
 	return rec, err
 }

@@ -2,6 +2,7 @@ package swoosh_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -27,6 +29,7 @@ type walker struct {
 	store  swoosh.SnapshotStore
 	past   []string // documents of states that were seen
 	keys   int
+	told   map[uint64]jsontext.Value // results, by index
 }
 
 func (w *walker) options(store swoosh.SnapshotStore) swoosh.Options {
@@ -39,7 +42,7 @@ func (w *walker) options(store swoosh.SnapshotStore) swoosh.Options {
 func (w *walker) open(store swoosh.SnapshotStore, force bool) *swoosh.Engine {
 	o := w.options(store)
 	o.ForceReplay = force
-	e, err := swoosh.Open(context.Background(), o, ledger, tally)
+	e, err := swoosh.Open(context.Background(), o, ledger, tally, desk)
 	require.NoError(w, err)
 	return e
 }
@@ -48,7 +51,7 @@ func (w *walker) open(store swoosh.SnapshotStore, force bool) *swoosh.Engine {
 func (w *walker) request() swoosh.Request {
 	account := noun.ID(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(w.T, "account"))
 	var payload any
-	command := rapid.SampledFrom([]string{"ledger.open", "ledger.deposit", "ledger.deposit", "ledger.deposit", "ledger.freeze", "ledger.break", "tally.tally"}).Draw(w.T, "command")
+	command := rapid.SampledFrom([]string{"ledger.open", "ledger.deposit", "ledger.deposit", "ledger.deposit", "ledger.freeze", "ledger.break", "tally.tally", "desk.take", "desk.take", "desk.close"}).Draw(w.T, "command")
 	switch command {
 	case "ledger.open":
 		payload = openAccount{account}
@@ -58,6 +61,8 @@ func (w *walker) request() swoosh.Request {
 		payload = freeze{rapid.IntRange(0, 3).Draw(w.T, "frozen") == 0}
 	case "ledger.break":
 		payload = breakDown{rapid.Bool().Draw(w.T, "in apply")}
+	case "desk.take":
+		payload = deskTake{Who: account, Fail: rapid.SampledFrom([]string{"", "", "panic", "encode"}).Draw(w.T, "fail"), Still: rapid.Bool().Draw(w.T, "still")}
 	}
 	return swoosh.Request{Command: command, Payload: payload}
 }
@@ -86,11 +91,44 @@ func hashOfDocument(t require.TestingT, v swoosh.View) swoosh.Hash {
 	return h
 }
 
-// submit sends the drawn command. Refusals are part of a history, but failures
-// of the engine are not.
-func (w *walker) submit(err error) {
+// submit looks at what became of a drawn command. Refusals are part of a history,
+// but failures of the engine are not.
+func (w *walker) submit(err error, results ...swoosh.Result) {
+	for _, r := range results {
+		if err == nil {
+			first, known := w.told[r.Index]
+			require.Equal(w, r.Duplicate, known)
+			require.True(w, !known || string(first) == string(r.Result), "a duplicate is told the same")
+			w.told[r.Index] = r.Result
+		}
+	}
 	for _, k := range []swoosh.Kind{swoosh.ReadOnly, swoosh.OutcomeUnknown, swoosh.Timeout, swoosh.Overloaded} {
 		require.False(w, k.Is(err), err)
+	}
+}
+
+// foretell runs commands dry, and returns a function that compares that with what
+// became of them.
+func (w *walker) foretell(rs ...swoosh.Request) func(error, ...swoosh.Result) {
+	before := document(w, w.engine.View())
+	trial, refused := w.engine.DryRun(context.Background(), rs...)
+	require.Equal(w, before, document(w, w.engine.View()))
+	return func(err error, results ...swoosh.Result) {
+		var want, got *swoosh.Error
+		switch {
+		case swoosh.IdempotencyKeyReused.Is(err) || err == nil && results[0].Duplicate: // A dry run looks up no key.
+		case errors.As(refused, &want):
+			require.ErrorAs(w, err, &got)
+			require.Equal(w, want.Kind, got.Kind)
+			require.True(w, want.Position == nil || *want.Position == *got.Position)
+		default:
+			require.NoError(w, err)
+			for i, r := range results {
+				require.Equal(w, r.Changed, trial.Results[i].Changed)
+				require.Equal(w, string(r.Result), string(trial.Results[i].Result))
+			}
+			requirePatch(w, trial.Patch, before, document(w, w.engine.View()))
+		}
 	}
 }
 
@@ -101,16 +139,20 @@ func (w *walker) actions() map[string]func(*rapid.T) {
 		"command": func(*rapid.T) {
 			r := w.request()
 			r.IdempotencyKey = w.key()
-			_, err := w.engine.Submit(context.Background(), r)
-			w.submit(err)
+			foretold := w.foretell(r)
+			result, err := w.engine.Submit(context.Background(), r)
+			w.submit(err, result)
+			foretold(err, result)
 		},
 		"batch": func(*rapid.T) {
 			rs := make([]swoosh.Request, rapid.IntRange(1, 4).Draw(w.T, "commands"))
 			for i := range rs {
 				rs[i] = w.request()
 			}
-			_, err := w.engine.SubmitBatch(context.Background(), w.key(), rs)
-			w.submit(err)
+			foretold := w.foretell(rs...)
+			results, err := w.engine.SubmitBatch(context.Background(), w.key(), rs)
+			w.submit(err, results...)
+			foretold(err, results...)
 		},
 		"snapshot": func(*rapid.T) {
 			_, err := w.engine.Snapshot(context.Background())
@@ -140,7 +182,7 @@ func (w *walker) actions() map[string]func(*rapid.T) {
 // snapshot: state hash, chain and key window, byte for byte.
 func TestHistoriesGiveTheSameWhateverTheRoad(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &walker{T: rt, clock: swooshtest.NewClock(1767225600000), wal: swoosh.NewMemWAL(), store: swoosh.NewInMemorySnapshotStore()}
+		w := &walker{T: rt, clock: swooshtest.NewClock(1767225600000), wal: swoosh.NewMemWAL(), store: swoosh.NewInMemorySnapshotStore(), told: map[uint64]jsontext.Value{}}
 		w.engine = w.open(w.store, false)
 		defer func() { require.NoError(t, w.engine.Close(context.Background())) }()
 		w.past = []string{document(rt, w.engine.View())}
@@ -150,6 +192,7 @@ func TestHistoriesGiveTheSameWhateverTheRoad(t *testing.T) {
 		saved, err := w.store.List("snapshots")
 		require.NoError(rt, err)
 		w.requireOrder()
+		w.requireSameAnswers()
 		roads := map[string]swoosh.SnapshotStore{"from nothing": w.storeOf()}
 		for _, name := range saved {
 			if path.Ext(name) == ".json" {
@@ -200,6 +243,19 @@ func (w *walker) saved(e *swoosh.Engine, store swoosh.SnapshotStore) [2]string {
 	require.NoError(w, err)
 	name := fmt.Sprintf("snapshots/snapshot-%020d.json", info.Index)
 	return [2]string{string(readStored(w, store, name)), string(readStored(w, store, keysBeside(name)))}
+}
+
+// requireSameAnswers requires replay to give each entry's state and result, and
+// the callers to have been told that result.
+func (w *walker) requireSameAnswers() {
+	p, err := swoosh.NewReplay(w.options(w.storeOf()), w.wal, ledger, tally, desk)
+	require.NoError(w, err)
+	for x, err := range p.Through(context.Background(), w.engine.View().Index()) {
+		require.NoError(w, err)
+		require.NoError(w, p.Check())
+		require.NoError(w, p.CheckResult())
+		require.Equal(w, string(w.told[x.Index]), string(x.Result), "entry %d", x.Index)
+	}
 }
 
 // requireOrder requires increasing stamps and consecutive indexes.

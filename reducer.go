@@ -2,10 +2,13 @@ package swoosh
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
@@ -148,12 +151,16 @@ func (s *state) react(c *call, v View) {
 	}
 }
 
-// trySettle is settle, but returns an error if a faulty domain made a row that
-// cannot be encoded.
-func (s *state) trySettle(command string) (err *Error) {
-	defer caught(command, &err)
+// finish settles the state after a command that was reduced, and asks for its
+// answer. The error is that a faulty domain made a row that cannot be encoded, or
+// that of the answer.
+func (s *state) finish(c *call, at Stamp) (err *Error) {
+	defer caught(c.cmd.Name, &err)
+	before := s.sum
 	s.settle()
-	return nil
+	c.changed = s.sum != before
+	c.result, err = c.cmd.ask(c.value, View{s, at})
+	return err
 }
 
 // checkExpect returns StaleState if the state is not as expected. The error has
@@ -295,6 +302,50 @@ func (c *catalogue) readyOne(before, rec Record) logged {
 		l.call = &call{cmd: cmd, value: value, payload: l.x.Payload, verdicts: l.x.Guards}
 	}
 	return l
+}
+
+// checkEvery is how often, in entries, boot holds the state hash against the
+// entry's; links of the chain it checks at every one.
+const checkEvery = 4096
+
+// checkResult holds the result of an entry against what its command answers on
+// the state that it left. before is the state's position before the entry.
+func (c *catalogue) checkResult(s *state, before position, x *Entry) error {
+	cmd := c.byName[x.Command]
+	if cmd == nil {
+		return nil // the engine's own
+	}
+	then := *s
+	then.position = before
+	value, err := cmd.decode(x.Payload)
+	var result jsontext.Value
+	if err == nil {
+		result, err = cmd.ask(value, View{&then, x.HLC})
+	}
+	gives := quoteResult(result)
+	if err != nil {
+		gives = "no answer: " + cmp.Or(errors.Unwrap(err), error(err)).Error()
+	} else if string(result) == string(x.Result) {
+		return nil
+	}
+	return &DamageError{
+		Index:  x.Index,
+		Detail: fmt.Sprintf("the answer differs: %s has the result %s, replay gives %s", x.Command, quoteResult(x.Result), gives),
+		Next:   "the state is right; if Answer was changed on purpose, give the program another ReducerVersion, otherwise look for a clock, chance or the order of a map in Answer",
+		Cause:  CauseReducer,
+	}
+}
+
+// quoteResult returns a result for a message.
+func quoteResult(result jsontext.Value) string {
+	const most = 200
+	switch {
+	case result == nil:
+		return "none"
+	case len(result) > most:
+		return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(string(result[:most]), ""), len(result))
+	}
+	return string(result)
 }
 
 // ownEntry returns an entry of the engine's own that leaves the state as it is.

@@ -20,6 +20,7 @@ type Replay struct {
 	r      *recovery
 	state  *state
 	last   *Entry            // that was reduced; nil: none since the state was loaded
+	before position          // the state's, before last
 	window *keywindow.Window // nil: not loaded, or of no interest
 	whole  bool              // whether it has the keys of all entries
 
@@ -92,6 +93,7 @@ type SnapshotHead struct {
 	Index     uint64
 	Chain     Hash
 	StateHash Hash
+	Same      bool     // whether this reducer made it
 	Lacks     []string // domains that it has a state of and these parts are not
 }
 
@@ -107,15 +109,12 @@ func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 	}
 	s, head, err := p.r.read(index)
 	p.state = s
-	known := SnapshotHead{Index: head.index, Chain: head.chain, StateHash: head.stateHash}
+	known := SnapshotHead{Index: head.index, Chain: head.chain, StateHash: head.stateHash, Same: head.madeBy.sameReducer(p.r.madeBy)}
 	var file *brokenFile
 	var foreign *foreignSnapshot
 	switch {
 	case errors.As(err, &file):
-		if err := p.r.damaged(file); err != nil {
-			return known, err
-		}
-		return known, stopAtDamage(file)
+		return known, cmp.Or(p.r.damaged(file), stopAtDamage(file))
 	case errors.As(err, &foreign):
 		known.Lacks = foreign.lacks
 		return known, p.r.misfit(foreign)
@@ -156,9 +155,9 @@ func (p *Replay) Through(ctx context.Context, to uint64) iter.Seq2[*Entry, error
 	return func(yield func(*Entry, error) bool) {
 		if err := p.loadKeys(); err != nil {
 			yield(nil, err)
-			return
+		} else {
+			p.through(ctx, to)(yield)
 		}
-		p.through(ctx, to)(yield)
 	}
 }
 
@@ -218,6 +217,12 @@ func (p *Replay) Check() error {
 	return nil
 }
 
+// CheckResult holds the result of the entry that was reduced last against what its
+// command answers. The error is a *DamageError: entry and state are sound.
+func (p *Replay) CheckResult() error {
+	return p.r.cat.checkResult(p.state, p.before, p.last)
+}
+
 // fits holds a snapshot against the log: its index must be reached, its chain
 // must be its entry's.
 func (r *recovery) fits(s *state) error {
@@ -273,10 +278,6 @@ func (p *Replay) Save(store SnapshotStore) (SnapshotInfo, error) {
 	return info, err
 }
 
-// checkEvery is how often, in entries, boot holds the state hash against the
-// entry's; links of the chain it checks at every one.
-const checkEvery = 4096
-
 func (r *recovery) from(s *state) *Replay {
 	return &Replay{r: r, state: s, progress: func(Progress) {}}
 }
@@ -329,8 +330,7 @@ func (p *Replay) check(ctx context.Context, x *Entry, good *state, n uint64) err
 		return nil
 	}
 	if n > 1 {
-		slow := p.r.from(good)
-		if err := slow.run(ctx, x.Index, 1); err != nil {
+		if err := p.r.from(good).run(ctx, x.Index, 1); err != nil {
 			return err
 		}
 	}
@@ -366,7 +366,7 @@ func (p *Replay) step(l logged) error {
 
 // at goes on to an entry that was reduced.
 func (p *Replay) at(l logged) {
-	p.last = l.x
+	p.last, p.before = l.x, p.state.position
 	p.state.follow(l.x.Index, l.x.HLC, l.Chain)
 }
 

@@ -65,7 +65,7 @@ func fingerprintOf(defs []*definition, o *Options) fingerprint {
 	for _, d := range defs {
 		fmt.Fprintf(&lines, "%s %d %d\n", d.name, len(d.gates), len(d.reactions))
 		for _, c := range d.commands {
-			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, c.Schema)
+			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, slices.Concat(c.Schema, c.Result))
 		}
 	}
 	return fingerprint{

@@ -140,8 +140,8 @@ func (e *Engine) duplicate(p *pending) ([]Result, error) {
 	if err != nil {
 		return nil, Errorf(Internal, "the entry %d that carries the key cannot be read: %w", p.hit, err)
 	}
-	same := len(entries) == len(p.calls) && p.batch == (entries[0].Batch.Count > 0)
-	for i := 0; same && i < len(entries); i++ {
+	same := p.onlyAsks() || len(entries) == len(p.calls) && p.batch == (entries[0].Batch.Count > 0)
+	for i := 0; same && i < len(p.calls); i++ {
 		same = entries[i].sameContent(p.calls[i])
 	}
 	if !same {
@@ -149,7 +149,7 @@ func (e *Engine) duplicate(p *pending) ([]Result, error) {
 	}
 	results := make([]Result, len(entries))
 	for i, x := range entries {
-		results[i] = Result{x.Index, x.HLC, x.StateHash, x.Changed, true}
+		results[i] = Result{x.Index, x.HLC, x.StateHash, x.Changed, true, x.Result}
 	}
 	return results, nil
 }

@@ -191,12 +191,19 @@ func (t *Table[K, V]) rowType() reflect.Type { return reflect.TypeFor[V]() }
 func (t *Table[K, V]) bind(o *owner)         { t.own = o }
 func (t *Table[K, V]) length() int           { return t.Len() }
 
-// fork makes t a copy of from. It also marks the nodes of from's tree as
-// shared, so only the goroutine that owns from may call it.
+// fork makes t a copy of from. If from may change, its tree is marked as shared, so
+// only the goroutine that owns it may call fork.
 func (t *Table[K, V]) fork(from table) {
-	if rows := from.(*Table[K, V]).rows; rows != nil {
-		t.rows = rows.Copy()
+	of := from.(*Table[K, V])
+	if of.rows == nil {
+		return
 	}
+	rows := of.rows
+	if of.own.domain.undo == nil {
+		head := *rows // A fork never changes; others may be copying it.
+		rows = &head
+	}
+	t.rows = rows.Copy()
 }
 
 func (t *Table[K, V]) ascend(from string, yield func(key, json string) bool) {

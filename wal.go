@@ -99,7 +99,8 @@ type Entry struct {
 	Command        string         `json:"command"`
 	Payload        jsontext.Value `json:"payload"` // as sent, canonical
 	Changed        bool           `json:"changed"`
-	StateHash      Hash           `json:"state_hash"` // after it
+	StateHash      Hash           `json:"state_hash"`      // after it
+	Result         jsontext.Value `json:"result,omitzero"` // what the command answered, canonical
 	IdempotencyKey string         `json:"idempotency_key,omitzero"`
 	KeySince       Stamp          `json:"key_since,omitzero"`
 	After          Stamp          `json:"after,omitzero"` // the caller's hlc

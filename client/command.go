@@ -10,6 +10,9 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Command is a command to apply. Only Name is required. Its JSON is what POST
@@ -56,6 +59,10 @@ type Result struct {
 	StateHash string `json:"state_hash"` // after the command
 	Changed   bool   `json:"changed"`    // false: accepted, but the state is the same
 	Duplicate bool   `json:"duplicate"`  // applied before; this repeats the first answer
+
+	// Result is what the command answered; nil if it has none. See also the
+	// function Do.
+	Result jsontext.Value `json:"result,omitzero"`
 }
 
 // Do applies one command. Retries never apply it twice.
@@ -71,6 +78,25 @@ func (c *Client) Do(ctx context.Context, command Command) (Result, error) {
 	var result Result
 	err = c.post(ctx, []Command{command}, raw, nil, &result)
 	return result, err
+}
+
+// Do applies one command, like the method, and reads its result into a T,
+// strictly: a T lacks no member of the result. If it does not fit, the error is
+// Mistyped; then, and only then, Result is not zero, and the command was applied.
+//
+//	slip, result, err := client.Do[Slip](ctx, c, client.Command{Name: "desk.take", Payload: Take{"anna"}})
+func Do[T any](ctx context.Context, c *Client, command Command) (T, Result, error) {
+	var value T
+	result, err := c.Do(ctx, command)
+	if err != nil {
+		return value, result, err
+	}
+	if err := json.Unmarshal(result.Result, &value, json.RejectUnknownMembers(true)); err != nil {
+		e := failure(Mistyped, Unknown, err, "%s was applied as entry %d, but its result does not fit %T: %v", command.Name, result.Index, value, err)
+		e.Next = "Use a type that fits the result's schema in GET /commands/" + command.Name + "."
+		return value, result, e
+	}
+	return value, result, nil
 }
 
 // Batch applies 1 to 1000 commands atomically: in order, each seeing the

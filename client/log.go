@@ -38,6 +38,7 @@ type Entry struct {
 	Evidence       []string        `json:"evidence"`
 	Guards         []Verdict       `json:"guards"`
 	Batch          Batch           `json:"batch"`
+	Result         json.RawMessage `json:"result"` // what the command answered
 }
 
 // Batch says which atomic batch an entry belongs to; zero: none.

@@ -113,6 +113,9 @@ type CommandInfo struct {
 
 	// Timer says when the server posts the command by itself; empty: never.
 	Timer string `json:"timer,omitzero"`
+
+	// Result is the schema of the command's result; nil: it has none.
+	Result json.RawMessage `json:"result,omitempty"`
 }
 
 // Commands returns the commands of the server.

@@ -52,7 +52,30 @@ func (c Add) Apply(s *Tallies, at swoosh.Stamp) {
 	s.Tallies.Put(c.Tally, row)
 }
 
-var tally = swoosh.NewDomain("tally", swoosh.On[Add]("add", "Count on.", swoosh.Refuses(swoosh.Conflict)))
+// Next is a command that answers.
+type Next struct {
+	Tally noun.ID `json:"tally"`
+}
+
+// Number is what Next answers.
+type Number struct {
+	Number uint32    `json:"number"`
+	Of     []noun.ID `json:"of"`
+}
+
+func (Next) Check(swoosh.View) error { return nil }
+
+func (c Next) Apply(s *Tallies, at swoosh.Stamp) { Add{c.Tally, 1}.Apply(s, at) }
+
+func (c Next) Answer(v swoosh.View) Number {
+	row, _ := tally.Of(v).Tallies.Get(c.Tally)
+	return Number{row.Count, []noun.ID{c.Tally}}
+}
+
+var tally = swoosh.NewDomain("tally",
+	swoosh.On[Add]("add", "Count on.", swoosh.Refuses(swoosh.Conflict)),
+	swoosh.On[Next]("next", "Take the next number."),
+)
 
 // add is a command for tests.
 func add(to string, amount uint32) client.Command {

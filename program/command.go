@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/chorus-services/swoosh"
@@ -20,12 +21,16 @@ const payloadMaxBytes = 2 << 20
 
 func newCommand(a *app) *cobra.Command {
 	var key, keySince string
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "command NAME|- [JSON|@FILE|-] [flags]", Short: "Send a command, or a stream of commands, and print the answers",
 		Long: `Sends one command. The payload is JSON, @FILE for a file, or - for stdin; without
 one it is {}. The answer comes once the command is on disk. Every command has an
 idempotency key, so retries never apply it twice. If no answer comes (exit code
 5), the message names the key; to repeat the command yourself, pass the same --key.
+
+With --dry-run nothing is applied: it prints what the command would do, as a JSON
+Patch (RFC 6902) of the state, or how it would be refused.
 
 With - instead of NAME, each line of stdin is a command with its envelope, as
 POST /command takes it. Each is answered by a line once it is durable. A refused
@@ -39,8 +44,12 @@ once.`,
 	cmd.ValidArgsFunction = connection.completeCommand
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key: a command with a known key is not applied again (default: a new random one)")
 	cmd.Flags().StringVar(&keySince, "key-since", "", "the newest hlc when the key was made: repeat it with the key (default: the server's)")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what the command would do, and do nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if args[0] == "-" {
+			if dry {
+				return exitf(codeUsage, "a stream has no dry run: give one command")
+			}
 			if len(args) > 1 || cmd.Flags().Changed("key") || cmd.Flags().Changed("key-since") {
 				return exitf(codeUsage, "a stream has its payloads and keys in its lines: give - alone")
 			}
@@ -56,6 +65,9 @@ once.`,
 				return err
 			}
 			command.Payload = payload
+		}
+		if dry {
+			return tryOne(cmd.Context(), connection, out, command)
 		}
 		return sendOne(cmd.Context(), connection, out, command)
 	}
@@ -122,10 +134,31 @@ func sendOne(ctx context.Context, c *connection, out *output, command client.Com
 	return end
 }
 
+// tryOne prints what a command would do.
+func tryOne(ctx context.Context, c *connection, out *output, command client.Command) error {
+	api, err := c.reach(ctx)
+	if err != nil {
+		return err
+	}
+	trial, err := api.DryRun(ctx, command)
+	var refused *client.Error
+	if errors.As(err, &refused) {
+		if out.json {
+			_ = out.printJSON(refused) // The error has the same content.
+		}
+		return c.app.failed(refused)
+	}
+	one := trial.Results[0]
+	return out.print(struct {
+		client.TrialResult
+		Patch jsontext.Value `json:"patch"`
+	}{one, trial.Patch}, "would be", outcomeOf(client.Result{Changed: one.Changed}), "result", printable(string(one.Result)), "patch", printable(string(trial.Patch)))
+}
+
 // printResult prints the answer to an accepted command. The command is applied even
 // if printing fails.
 func printResult(out *output, r client.Result) error {
-	err := out.print(r, "entry", fmt.Sprint(r.Index), "outcome", outcomeOf(r), "hlc", printable(r.HLC), "state hash", printable(r.StateHash))
+	err := out.print(r, "entry", fmt.Sprint(r.Index), "outcome", outcomeOf(r), "hlc", printable(r.HLC), "state hash", printable(r.StateHash), "result", printable(string(r.Result)))
 	if err != nil {
 		return exitf(codeUnknown, "the command is entry %d, but its answer cannot be printed: %w", r.Index, err)
 	}

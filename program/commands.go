@@ -157,6 +157,12 @@ func (a *app) explain(out *output, name string, all []described) error {
 		if err := json.Indent(&schema, c.Schema, "", "  "); err != nil {
 			return err
 		}
+		if c.Result != nil {
+			schema.WriteString("\n\nresult, a JSON Schema:\n")
+			if err := json.Indent(&schema, c.Result, "", "  "); err != nil {
+				return err
+			}
+		}
 		timer := ""
 		if c.Timer != "" {
 			timer = "timer:  " + printable(c.Timer) + "\n"

@@ -25,7 +25,8 @@ func newLog(a *app) *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
 		Use: "log [DIR] [flags]", Short: "Print the log's entries, a line each",
-		Long: `Prints the entries in their order, to the end of the log as it is now. With
+		Long: `Prints the entries in their order, to the end of the log as it is now. What a
+command answered stands after its payload and an arrow. With
 --follow it continues with new entries, as "{program} watch" does.
 
 With DIR it reads that directory instead of asking a server: the data directory of
@@ -143,7 +144,11 @@ func (r *entryRows) print(e client.Entry) error {
 		r.begun = true
 		fmt.Fprintln(r.w, r.out.paint(bold, r.line("INDEX", "TIME", "COMMAND", "ACTOR", "PAYLOAD")))
 	}
-	line := r.line(fmt.Sprint(e.Index), timeOf(e.HLC, r.layout()), printable(e.Command), printable(e.Actor), printable(string(e.Payload)))
+	payload := string(e.Payload)
+	if e.Result != nil {
+		payload += " → " + string(e.Result)
+	}
+	line := r.line(fmt.Sprint(e.Index), timeOf(e.HLC, r.layout()), printable(e.Command), printable(e.Actor), printable(payload))
 	if !e.Changed {
 		line = r.out.paint(dim, line)
 	}

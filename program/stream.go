@@ -136,7 +136,7 @@ func (t *tally) print(line int, a client.Answer) error {
 		if t.out.json {
 			return t.out.printJSON(a.Result)
 		}
-		return t.row(line, fmt.Sprint(a.Result.Index), green, outcomeOf(a.Result), a.Command.Name, "")
+		return t.row(line, fmt.Sprint(a.Result.Index), green, outcomeOf(a.Result), a.Command.Name, string(a.Result.Result))
 	}
 	refused := *a.Refused
 	if n, ok := a.Command.Payload.(noCommand); ok {

@@ -62,5 +62,8 @@ func printReport(w io.Writer, r repair.VerifyReport) error {
 	}
 	_, err := fmt.Fprintf(w, "sound: %s; snapshots: %d\nlast hlc:   %s\nstate hash: %s\nchain:      %s\n",
 		found, r.Snapshots, r.HLC, r.StateHash, r.Chain)
+	if err == nil && r.Answers > 0 {
+		_, err = fmt.Fprintf(w, "answers:    entry %d is the first with a result that these domains do not give: another version of them may have answered it\n", r.Answers)
+	}
 	return err
 }

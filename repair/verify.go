@@ -19,6 +19,7 @@ type VerifyReport struct {
 	Base      uint64       `json:"base"`  // entries up to here were checked by their chain alone
 	Entries   uint64       `json:"entries"`
 	Snapshots int          `json:"snapshots"`
+	Answers   uint64       `json:"answers,omitzero"` // the first entry with a result that these domains do not give, though another version may have; 0: none
 	HLC       swoosh.Stamp `json:"hlc"`
 	StateHash swoosh.Hash  `json:"state_hash"`
 	Chain     swoosh.Hash  `json:"chain"`
@@ -29,6 +30,9 @@ type VerifyReport struct {
 // window, and that both copies of the log have every entry. A
 // *swoosh.DamageError names the first thing that is wrong, entries first. Nothing
 // is mended or moved.
+//
+// It also asks every command for its answer again. A result that differs is an
+// error if the snapshots around its entry show that this reducer wrote it.
 func Verify(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (VerifyReport, error) {
 	s, err := enter(o, parts)
 	if err != nil {
@@ -57,13 +61,20 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 	if err := s.goTo(p, base); err != nil {
 		return VerifyReport{}, err
 	}
-	above, keys, err := s.replayAll(ctx, p)
+	above, err := s.replayAll(ctx, p)
 	if err != nil {
 		return VerifyReport{}, err
 	}
 	found := s.found(p.View())
-	found.Base, found.Entries, found.Snapshots = base, below+above, len(p.Snapshots())
-	for _, check := range []func() error{s.verifyMark, func() error { return verifySnapshots(p) }, func() error { return keys }, func() error { return s.verifyCopies(ctx) }} {
+	found.Base, found.Entries, found.Snapshots = base, below+above.entries, len(p.Snapshots())
+	var same []uint64
+	for _, check := range []func() error{
+		s.verifyMark,
+		func() (err error) { same, err = verifySnapshots(p); return err },
+		func() error { return above.keys },
+		func() error { return s.verifyCopies(ctx) },
+		func() (err error) { found.Answers, err = above.judge(p.Snapshots(), same); return err },
+	} {
 		if err := check(); err != nil {
 			return VerifyReport{}, err
 		}
@@ -120,10 +131,37 @@ func (s *site) goTo(p *swoosh.Replay, base uint64) error {
 // tellEvery is how often progress is reported.
 const tellEvery = 200 * time.Millisecond
 
-// replayAll replays the log to its end and checks every entry. keys is the first
-// key window that does not agree with the log.
-func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (n uint64, keys, err error) {
+// replayed is what a replay to the log's end found.
+type replayed struct {
+	entries uint64
+	keys    error         // the first key window that does not agree with the log
+	answers []otherAnswer // the first one after each snapshot
+}
+
+// otherAnswer is an entry with a result that these domains do not give.
+type otherAnswer struct {
+	index uint64
+	since uint64 // the newest snapshot before it; 0: none
+	why   error
+}
+
+// judge returns the first entry with another answer, or why it is wrong: this
+// reducer made the snapshots before and after it. same are those that it made.
+func (r replayed) judge(snapshots, same []uint64) (first uint64, err error) {
+	for _, a := range r.answers {
+		first = cmp.Or(first, a.index)
+		after, _ := slices.BinarySearch(snapshots, a.index)
+		if slices.Contains(same, a.since) && (after == len(snapshots) || slices.Contains(same, snapshots[after])) {
+			return first, a.why
+		}
+	}
+	return first, nil
+}
+
+// replayAll replays the log to its end and checks every entry.
+func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (r replayed, err error) {
 	from := p.View().Index()
+	since := from
 	_, last := s.log.Bounds()
 	tell := newTicker(s.o.Progress, from, last)
 	var end *swoosh.Entry
@@ -132,11 +170,16 @@ func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (n uint64, keys,
 			end, err = x, p.Check()
 		}
 		if err != nil {
-			return n, nil, err
+			return r, err
 		}
-		n++
+		r.entries++
+		if n := len(r.answers); n == 0 || r.answers[n-1].since != since {
+			if why := p.CheckResult(); why != nil {
+				r.answers = append(r.answers, otherAnswer{end.Index, since, why})
+			}
+		}
 		if slices.Contains(p.Snapshots(), end.Index) {
-			keys = cmp.Or(keys, p.CheckKeys())
+			since, r.keys = end.Index, cmp.Or(r.keys, p.CheckKeys())
 		}
 		tell(end)
 	}
@@ -146,7 +189,7 @@ func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (n uint64, keys,
 			Next: s.run("repair", "--accept-loss"),
 		}
 	}
-	return n, keys, err
+	return r, err
 }
 
 // newTicker returns a function that reports how far a replay has come, a few
@@ -221,11 +264,12 @@ func (s *site) verifyCopies(ctx context.Context) error {
 	return err
 }
 
-// verifySnapshots checks every snapshot and every key window.
-func verifySnapshots(p *swoosh.Replay) error {
+// verifySnapshots checks every snapshot and every key window, and returns the
+// snapshots that this reducer made.
+func verifySnapshots(p *swoosh.Replay) (same []uint64, err error) {
 	p.HashOnly()
 	for _, i := range p.Snapshots() {
-		_, err := p.Load(i)
+		head, err := p.Load(i)
 		var d *swoosh.DamageError
 		if errors.As(err, &d) && d.Cause == swoosh.CauseReducer {
 			continue // It is sound, and of other domains.
@@ -234,8 +278,11 @@ func verifySnapshots(p *swoosh.Replay) error {
 			err = p.Check()
 		}
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if head.Same {
+			same = append(same, i)
 		}
 	}
-	return nil
+	return same, nil
 }

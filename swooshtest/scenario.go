@@ -35,7 +35,8 @@ import (
 //	import {"meta":…}           replaces the state
 //
 // JSON may continue on the lines below. The output of a command is ok,
-// unchanged (accepted, but the state is the same), duplicate, or the refusal.
+// unchanged (accepted, but the state is the same), duplicate, or the refusal. A
+// command that answers has its result on the line below.
 // Below the output of a step stand the entries that timers made because of it:
 // timer fleet.expire ok.
 func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Engine, *Clock)) {
@@ -122,7 +123,8 @@ func (s *scenario) given(t *testing.T, name string) string {
 		case "given":
 			s.given(t, payload)
 		default:
-			require.Equal(t, "ok", s.submit(t, swoosh.Request{Command: command, Payload: jsontext.Value(payload)}), "%s: %s", file, line)
+			outcome, _, _ := strings.Cut(s.submit(t, swoosh.Request{Command: command, Payload: jsontext.Value(payload)}), "\n")
+			require.Equal(t, "ok", outcome, "%s: %s", file, line)
 		}
 	}
 	return "ok"
@@ -184,6 +186,9 @@ func answer(results []swoosh.Result, err error) string {
 			words = append(words, "ok")
 		default:
 			words = append(words, "unchanged")
+		}
+		if r.Result != nil {
+			words = append(words, string(r.Result))
 		}
 	}
 	return strings.Join(words, "\n")

@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,7 +51,7 @@ func (c *Clock) Advance(d time.Duration, engines ...*swoosh.Engine) {
 // The engine asserts that every command ends in a phase that it declares. When
 // the test ends, Open closes the engine and hashes every published state again,
 // which finds rows that were modified in place. Then it replays the log, which
-// must lead to the same state.
+// must lead to the same state, and to the same answers.
 func Open(t testing.TB, o swoosh.Options, parts ...swoosh.Part) *swoosh.Engine {
 	t.Helper()
 	wal, inMemory := swoosh.NewMemWAL(), o.Dir == "" && o.OpenWAL == nil
@@ -137,4 +139,20 @@ func replay(t testing.TB, o swoosh.Options, e *swoosh.Engine, parts []swoosh.Par
 	require.Equal(t, e.View().StateHash(), v.StateHash())
 	require.Equal(t, e.View().Chain(), v.Chain())
 	require.NoError(t, again.Close(context.Background()))
+	if slices.ContainsFunc(e.Commands(), func(c swoosh.CommandInfo) bool { return c.Result != nil }) {
+		replayAnswers(t, o, parts)
+	}
+}
+
+// replayAnswers asks every command of the log for its answer again.
+func replayAnswers(t testing.TB, o swoosh.Options, parts []swoosh.Part) {
+	wal, err := o.OpenWAL("")
+	require.NoError(t, err)
+	p, err := swoosh.NewReplay(o, wal, parts...)
+	require.NoError(t, err)
+	for x, err := range p.Through(context.Background(), math.MaxUint64) {
+		require.NoError(t, err)
+		require.NoError(t, p.Check())
+		require.NoError(t, p.CheckResult(), "entry %d: Answer depends on something that is not in the state, such as a clock, chance or the order of a map", x.Index)
+	}
 }

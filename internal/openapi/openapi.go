@@ -40,6 +40,7 @@ type Command struct {
 	Refusals []string       // codes
 	Role     string         // the least role a caller needs
 	Timer    string         // when the server posts it by itself; empty: never
+	Result   jsontext.Value // JSON Schema of the result; nil: none
 }
 
 // Domain is a part of the state's document.
@@ -124,13 +125,18 @@ const refPrefix = "#/components/schemas/"
 func ref(name string) object { return object{"$ref": refPrefix + name} }
 
 // describeCommands adds two schemas for each command: its payload's, named
-// after the command, and its envelope's. Command becomes the choice of all
-// envelopes.
+// after the command, and its envelope's; and a third for its result, if it has
+// one. Command becomes the choice of all envelopes.
 func describeCommands(schemas object, commands []Command) {
 	variants, mapping := []any{}, at(schemas, "Command", "discriminator", "mapping")
 	for _, c := range commands {
 		variant := "Command." + c.Name
 		schemas[c.Name], schemas[variant] = c.schemas(schemas)
+		if c.Result != nil {
+			result := "Result." + c.Name
+			schemas[result] = decode(c.Result)
+			at(schemas, variant)["x-result"] = ref(result)
+		}
 		variants = append(variants, ref(variant))
 		mapping[c.Name] = refPrefix + variant
 	}
