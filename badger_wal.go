@@ -17,7 +17,8 @@ import (
 // journal has it; the second copy, which answers by index, is in Badger's tables.
 // What one copy lacks, or has damaged, the other one gives.
 type badgerWAL struct {
-	log *twin.Log
+	log   *twin.Log
+	group []record.Record // cleared; Append's
 }
 
 // Everything that the WAL contract allows must fit in both copies. A negative
@@ -41,7 +42,7 @@ func openBadgerWAL(dir string, fsys durable.FS, logger *slog.Logger) (WAL, error
 	if err != nil {
 		return nil, logDamage(err)
 	}
-	return &badgerWAL{log}, nil
+	return &badgerWAL{log: log}, nil
 }
 
 // logDamage makes a *DamageError of entries that neither copy has.
@@ -71,11 +72,13 @@ func (w *badgerWAL) Append(group []Record) error {
 			return err
 		}
 	}
-	records := make([]record.Record, len(group))
-	for i, r := range group {
-		records[i] = record.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON}
+	for _, r := range group {
+		w.group = append(w.group, record.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON})
 	}
-	return w.log.Append(records)
+	err := w.log.Append(w.group)
+	clear(w.group)
+	w.group = w.group[:0]
+	return err
 }
 
 // appendLost appends records of lost entries, from one index to before another.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"strconv"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -152,9 +153,17 @@ func elements(array []byte) iter.Seq2[int, jsontext.Value] {
 	}
 }
 
+// envelopes holds zero envelopes: a decoder gets one by a pointer, so each would be
+// an allocation.
+var envelopes = sync.Pool{New: func() any { return new(envelope) }}
+
 func decodeEnvelope(raw []byte) (Request, error) {
-	var e envelope
-	if errs := canon.Of[envelope]().Decode(raw, &e, canon.Full); errs != nil {
+	e := envelopes.Get().(*envelope)
+	defer func() {
+		*e = envelope{}
+		envelopes.Put(e)
+	}()
+	if errs := canon.Of[envelope]().Decode(raw, e, canon.Full); errs != nil {
 		return Request{}, malformed(errs, "")
 	}
 	r := Request{

@@ -47,7 +47,7 @@ file with the same writes and syncs, Badger alone, an HTTP handler that does
 nothing, and etcd if there is one. Figures are medians of the rounds. The ratio is
 that of the program to its floor; it drifts least between runs.
 
-All of it takes about half an hour and wants a machine that does nothing else.
+All of it takes some 20 minutes and wants a machine that does nothing else.
 Ctrl-C ends it, after what was found is printed.`,
 		Example: `  {program} bench --list
   {program} bench read-one --rounds 1 --time 50ms --rows 1000`,
@@ -165,6 +165,9 @@ func (f *benchFlags) run(ctx context.Context, a *app, out *output, scenarios []s
 	f.note(line, a, o.Dir)
 	bars := map[string]*progress{}
 	o.Progress = func(scenario string, done, rounds int) {
+		if !line.terminal {
+			fmt.Fprintf(line, "%s: %s, %d of %d rounds\n", a.name(), scenario, done, rounds)
+		}
 		if bars[scenario] == nil {
 			bars[scenario] = &progress{line: line, what: scenario, unit: "rounds"}
 		}

@@ -80,6 +80,7 @@ func TestBenchPrints(t *testing.T) {
 	t.Parallel()
 	cmd, out, errs := benchCommand(t, append([]string{"read-one"}, small...)...)
 	require.NoError(t, cmd.Run(), errs.String())
+	require.Contains(t, errs.String(), "swoosh: read-one, 1 of 1 rounds\n")
 	lines := strings.Split(out.String(), "\n")
 	require.Regexp(t, `^ +floor +swoosh +goal +met +ratio$`, lines[0])
 	require.Equal(t, "read-one", lines[1])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures everything with bin/swoosh and writes the figures into
-# docs/PERFORMANCE.md, between its marks, and docs/performance.svg. Further arguments
-# go to bench.
+# docs/PERFORMANCE.md, between its marks, and docs/performance.svg. What was found
+# before a scenario failed is written too. Further arguments go to bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 page=docs/PERFORMANCE.md
@@ -9,10 +9,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 etcd=()
 [[ ! -x bin/etcd ]] || etcd=(--etcd bin/etcd)
-bin/swoosh bench --markdown --plot docs/performance.svg --dir bin/bench "${etcd[@]}" "$@" >"$work/table"
+status=0
+bin/swoosh bench --markdown --plot docs/performance.svg --dir bin/bench "${etcd[@]}" "$@" >"$work/table" || status=$?
+(($(wc -l <"$work/table") > 2)) || exit "$status"
 {
 	echo
-	echo "Commit $(git rev-parse --short=12 HEAD), $(date -u +%Y-%m-%d), Linux $(uname -r | cut -d. -f1,2), $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)."
+	echo "Commit $(git rev-parse --short=12 HEAD), $(date -u +%Y-%m-%d), Linux $(uname -r | cut -d. -f1,2), $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)${*:+, with $*}."
 	echo
 	cat "$work/table"
 	echo
@@ -25,3 +27,4 @@ awk -v figures="$work/figures" '
 	/^<!-- figures -->$/ { inside = 1; while ((getline line < figures) > 0) print line }
 ' "$page" >"$work/page"
 cat "$work/page" >"$page"
+exit "$status"

@@ -19,6 +19,7 @@ const tailBytes = 4096
 type pack struct {
 	size   int    // bytes of bodies of a full file
 	data   []byte // finished records
+	stored []byte // the last body, as stored; for the next one
 	body   int    // bytes of bodies in all
 	table  []byte
 	pieces []piece
@@ -53,7 +54,8 @@ func (p *pack) add(g Group) {
 func (p *pack) flush() {
 	g, at := p.joined, int64(len(p.data))
 	h := header{packed, g.First, g.Last, 0, len(g.Body), g.Before, g.After}
-	p.data = appendRecord(p.data, h, encoder.EncodeAll(g.Body, nil))
+	p.stored = encoder.EncodeAll(g.Body, p.stored[:0])
+	p.data = appendRecord(p.data, h, p.stored)
 	p.pieces = append(p.pieces, piece{g.First, g.Last, at, len(p.data) - int(at)})
 	p.table = binary.BigEndian.AppendUint64(p.table, g.First)
 	p.table = binary.BigEndian.AppendUint64(p.table, uint64(at))

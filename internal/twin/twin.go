@@ -56,6 +56,7 @@ type Log struct {
 	pending     atomic.Int64  // bytes of the entries after it
 	missed      atomic.Bool   // whether the tail lacks an entry after it
 	chain       [32]byte      // of the last entry; Append's
+	body        []byte        // of the last group, for the next one; Append's
 
 	extend  chan struct{} // asks for a table: there is enough for one, or the tail is damaged
 	suspect chan struct{} // asks for a scrub: a reader met damage
@@ -148,17 +149,18 @@ func (l *Log) askExtend() {
 	}
 }
 
+// groupOf returns the group of records, valid until the next call.
 func (l *Log) groupOf(records []record.Record) journal.Group {
 	size := 0
 	for _, r := range records {
 		size += r.Size()
 	}
-	end := records[len(records)-1]
-	g := journal.Group{First: records[0].Index, Last: end.Index, Before: l.chain, After: end.Chain, Body: make([]byte, 0, size)}
+	l.body = slices.Grow(l.body[:0], size)
 	for _, r := range records {
-		g.Body = r.Append(g.Body)
+		l.body = r.Append(l.body)
 	}
-	return g
+	end := records[len(records)-1]
+	return journal.Group{First: records[0].Index, Last: end.Index, Before: l.chain, After: end.Chain, Body: l.body}
 }
 
 // Bounds returns the indexes of the first and the last entry, or 0 and 0 if the
