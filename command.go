@@ -107,7 +107,7 @@ type Guard interface {
 	// Name is 1 to 63 characters of a-z, 0-9 and dash.
 	Name() string
 	// Judge reports whether the command is allowed. If it is not, reason says
-	// why.
+	// why. The request's Payload is a value of the command's payload type.
 	Judge(ctx context.Context, r Request, v View) (allowed bool, reason string)
 }
 
@@ -116,8 +116,12 @@ const maxReason = 1024
 
 // judge calls all guards. The writer enforces their verdicts, after it has
 // looked up the key.
-func judge(ctx context.Context, guards []Guard, r Request, v View) []Verdict {
-	var all []Verdict
+func (c *call) judge(ctx context.Context, guards []Guard, v View) (all []Verdict) {
+	if len(guards) == 0 {
+		return nil
+	}
+	r := c.req
+	r.Payload = reflect.ValueOf(c.value).Elem().Interface()
 	for _, g := range guards {
 		allowed, reason := g.Judge(ctx, r, v)
 		if len(reason) > maxReason {

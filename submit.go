@@ -102,7 +102,7 @@ func (e *Engine) askGuards(ctx context.Context, calls []*call) (err *Error) {
 	defer caught("a guard", &err)
 	v := e.View()
 	for _, c := range calls {
-		c.verdicts = judge(ctx, e.o.Guards, c.req, v)
+		c.verdicts = c.judge(ctx, e.o.Guards, v)
 	}
 	return nil
 }

@@ -327,6 +327,28 @@ func (saysYes) Judge(_ context.Context, r swoosh.Request, v swoosh.View) (bool, 
 	return true, fmt.Sprintf("%s at %d", r.Command, v.Index())
 }
 
+// bounded is a guard that reads the payload.
+type bounded struct{}
+
+func (bounded) Name() string { return "bounded" }
+func (bounded) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) (bool, string) {
+	p, ok := r.Payload.(deposit)
+	return ok && p.Amount < 100, fmt.Sprintf("%T", r.Payload)
+}
+
+// TestGuardsReadThePayload as a value of its type, however the caller gave it.
+func TestGuardsReadThePayload(t *testing.T) {
+	e := swooshtest.Open(t, swoosh.Options{Guards: []swoosh.Guard{bounded{}}}, ledger)
+	fromHTTP, err := swoosh.DecodeRequest([]byte(`{"command":"ledger.deposit","payload":{"account":"a","amount":99}}`))
+	require.NoError(t, err)
+	for _, payload := range []any{fromHTTP.Payload, []byte(`{"account":"a","amount":99}`), deposit{Account: "a", Amount: 99}} {
+		_, err := e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", Payload: payload})
+		requireKind(t, swoosh.NotFound, err) // The guard lets it pass.
+	}
+	_, err = e.Submit(t.Context(), swoosh.Request{Command: "ledger.deposit", Payload: deposit{Account: "a", Amount: 100}})
+	requireKind(t, swoosh.GuardRejected, err)
+}
+
 // TestGuards: the verdicts are in the entry, and replay calls no guard.
 func TestGuards(t *testing.T) {
 	no := &saysNo{}

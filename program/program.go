@@ -30,6 +30,10 @@ type Info struct {
 	// replays the whole log and compares. It notices other declarations by itself,
 	// but not other code.
 	ReducerVersion string
+
+	// Guards judge the commands that callers send, in this order. A domain does not
+	// see who the caller is; a guard does.
+	Guards []swoosh.Guard
 }
 
 // Main runs the subcommand that os.Args names and exits with its code; `NAME
@@ -60,6 +64,7 @@ type app struct {
 	streams
 	build          build
 	reducerVersion string
+	guards         []swoosh.Guard
 	parts          []swoosh.Part
 }
 
@@ -69,7 +74,7 @@ func newApp(info Info, parts []swoosh.Part, s streams) *app {
 	if !validName.MatchString(info.Name) {
 		panic(fmt.Sprintf("program: Info.Name is %q: it must have 1 to 32 characters of a-z, 0-9 and dash, and begin with a letter", info.Name))
 	}
-	return &app{streams: s, build: buildInfo(info), reducerVersion: info.ReducerVersion, parts: parts}
+	return &app{streams: s, build: buildInfo(info), reducerVersion: info.ReducerVersion, guards: info.Guards, parts: parts}
 }
 
 // name returns the program's name.
@@ -93,6 +98,7 @@ func (a *app) text(text string) string {
 func (a *app) options() swoosh.Options {
 	return swoosh.Options{
 		Program: a.name(), Version: a.build.Version, Commit: a.build.Commit, ReducerVersion: a.reducerVersion,
+		Guards: a.guards,
 	}
 }
 
