@@ -29,6 +29,12 @@ var badgerFile = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|[0-9]+\.sst(\.[0-9
 // IsFile reports whether a log has files of this name.
 func IsFile(name string) bool { return badgerFile.MatchString(name) }
 
+// Replaced returns the paths of the tables in dir that others have replaced, and that
+// the caller of Replace has not moved or removed.
+func Replaced(dir string) ([]string, error) {
+	return filepath.Glob(filepath.Join(dir, "*"+unnamedSuffix))
+}
+
 // filesIn returns the names of the files in a directory.
 func filesIn(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)

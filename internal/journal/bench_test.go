@@ -19,7 +19,7 @@ func BenchmarkAppend(b *testing.B) {
 		body := groupOf(1, n, 300).Body
 		b.Run(fmt.Sprintf("journal/%d", n), func(b *testing.B) {
 			j := sized(b, durable.OS(), filepath.Join(b.TempDir(), "journal"), rawBytes)
-			require.NoError(b, j.Room())
+			require.NoError(b, j.needSpare())
 			b.SetBytes(int64(len(body)))
 			last := uint64(0)
 			for b.Loop() {

@@ -262,15 +262,15 @@ func TestFullDisk(t *testing.T) {
 	}
 	m.Fail(full)
 	require.ErrorIs(t, j.Append(groupOf(1, 1, 10)), ErrNoRoom)
-	require.ErrorIs(t, j.Room(), syscall.ENOSPC)
+	require.ErrorIs(t, j.needSpare(), syscall.ENOSPC)
 	m.Fail(nil)
-	require.NoError(t, j.Room())
+	require.NoError(t, j.needSpare())
 	require.Len(t, names(t, m, dir), 1)
 	m.Fail(full)
 	var refused error
 	last := uint64(0)
 	for refused == nil {
-		room := j.Room()
+		room := j.needSpare()
 		if refused = j.Append(groupOf(last+1, last+1, 3000)); refused == nil {
 			last++
 		} else {

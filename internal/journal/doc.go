@@ -10,6 +10,7 @@
 //	<first>.raw         takes groups; first is the least index that it may hold
 //	spare-<n>.raw       will become a raw file by renaming
 //	<first>-<last>.zst  sealed: compressed, and never written again
+//	trim-<first>        empty: entries before first are being removed
 //	*.tmp               not complete; removed by Open
 //
 // # Records

@@ -66,6 +66,9 @@ func (j *Journal) lacks(g Group) error {
 	if g.First == 0 || g.Last < g.First || len(g.Body) > j.bodyMax() {
 		return fmt.Errorf("entries %d to %d of %d bytes cannot be a group", g.First, g.Last, len(g.Body))
 	}
+	if g.First < j.begin {
+		return fmt.Errorf("entry %d is before the journal's first one, %d", g.First, j.begin)
+	}
 	_, _, first := j.cover(g.First)
 	_, _, last := j.cover(g.Last)
 	if first || last || j.hole(g.First).Last < min(g.Last, j.last) {

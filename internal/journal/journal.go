@@ -29,6 +29,10 @@ type Journal struct {
 	mu    sync.Mutex
 	files []*file // sorted by compare; copied before it changes
 	last  uint64  // that the journal has, or should have
+	begin uint64  // what is before it is not read any more; 0: the files alone say where the journal begins
+
+	trimming bool     // whether a trim to begin has not ended
+	outlived []string // files before begin that Open has found
 
 	writer struct {
 		sync.Mutex
@@ -44,7 +48,7 @@ type Journal struct {
 		made  int // number of the last one
 	}
 
-	work     sync.Mutex // held by what makes or removes sealed files
+	work     sync.Mutex // held by what makes or removes sealed files, or removes raw ones
 	released atomic.Uint64
 	poke     chan struct{} // there may be something to tend
 	stop     context.CancelFunc
@@ -104,12 +108,15 @@ func (j *Journal) open() error {
 			}
 		} else if f := parseName(name); f != nil {
 			j.files = append(j.files, f)
+		} else if first, ok := trimFirst(name); ok {
+			j.begin, j.trimming = max(j.begin, first), true
 		}
 	}
 	if err := j.fs.SyncDir(j.dir); err != nil { // The names that were found count from now on.
 		return err
 	}
 	slices.SortFunc(j.files, compare)
+	j.outlive()
 	for _, f := range j.files {
 		if !f.raw {
 			if err := j.load(f); err != nil {
@@ -215,7 +222,7 @@ func (j *Journal) bounds() (first, last uint64) {
 	if len(j.files) == 0 || j.last == 0 {
 		return 0, 0
 	}
-	return min(j.files[0].first, j.last), j.last // The only file may be raw and empty.
+	return max(min(j.files[0].first, j.last), j.begin), j.last // The only file may be raw and empty.
 }
 
 // Append appends a group, which is durable once Append has returned nil. Readers

@@ -198,7 +198,7 @@ func TestAppendAndRead(t *testing.T) {
 			for range j.Read(0, 10) {
 				require.Fail(t, "an empty journal has no groups")
 			}
-			require.NoError(t, j.Room())
+			require.NoError(t, j.needSpare())
 			fill(t, j, 500, 5, 20<<10)
 			require.Equal(t, []span{{1, 500}}, readable(t, j))
 			require.NoError(t, j.Seal(context.Background()))
@@ -283,7 +283,7 @@ func TestBesideTheWriter(t *testing.T) {
 		assert.Empty(t, damage)
 		return errors.Join(err, j.Heal(other(), aside))
 	})
-	beside(j.Room)
+	beside(j.needSpare)
 	for to := uint64(15); to <= 1000; to += 5 {
 		fill(t, j, to, 5, 400)
 		if to > 100 {

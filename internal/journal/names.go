@@ -10,5 +10,6 @@ import (
 func IsFile(name string) bool {
 	name = strings.TrimSuffix(name, durable.TempSuffix)
 	_, spare := spareNumber(name)
-	return spare || parseName(name) != nil
+	_, trim := trimFirst(name)
+	return spare || trim || parseName(name) != nil
 }

@@ -44,7 +44,7 @@ func TestRandomLives(t *testing.T) {
 func randomLife(t *testing.T, r *rapid.T, j *Journal, acked uint64) (uint64, uint64) {
 	for range rapid.IntRange(1, 40).Draw(r, "operations") {
 		var err error
-		switch rapid.SampledFrom([]string{"append", "append", "append", "seal", "release", "recycle", "read", "room"}).Draw(r, "operation") {
+		switch rapid.SampledFrom([]string{"append", "append", "append", "seal", "release", "recycle", "read", "spare"}).Draw(r, "operation") {
 		case "append":
 			tried := acked + rapid.Uint64Range(1, 9).Draw(r, "entries")
 			size := rapid.SampledFrom([]int{1, 400, 3000}).Draw(r, "size")
@@ -62,8 +62,8 @@ func randomLife(t *testing.T, r *rapid.T, j *Journal, acked uint64) (uint64, uin
 			if acked > 0 {
 				require.Equal(t, []span{{1, acked}}, readable(t, j))
 			}
-		case "room":
-			err = j.Room()
+		case "spare":
+			err = j.needSpare()
 		}
 		if err != nil {
 			return acked, acked

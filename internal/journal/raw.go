@@ -115,21 +115,22 @@ func (j *Journal) openRaw(name string) (durable.File, error) {
 	return j.fs.OpenFile(j.path(name), os.O_RDWR, 0)
 }
 
-// Room returns nil if a group of the largest size is sure to find room, for which
-// it makes a file if need be; errors.Is(err, syscall.ENOSPC) if the disk is full.
-// A later group takes that room.
-func (j *Journal) Room() error {
-	w := &j.writer
-	w.Lock()
-	fits := w.active != nil && w.at+int64(roundUp(headerBytes+j.bodyMax(), blockBytes)) <= int64(j.size)
-	w.Unlock()
-	if fits {
-		return nil
+// Padded returns how many bytes a group takes in a raw file, whose body has so many.
+func Padded(body int) int64 { return int64(roundUp(headerBytes+body, blockBytes)) }
+
+// RawBytes returns how many bytes the groups that end at an index or after it take in
+// raw files.
+func (j *Journal) RawBytes(from uint64) (sum int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range j.files {
+		for _, p := range f.pieces {
+			if f.raw && p.last >= from {
+				sum += int64(roundUp(p.size, blockBytes))
+			}
+		}
 	}
-	if err := j.needSpare(); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	return nil
+	return sum
 }
 
 // insert adds a file to the list, in place of one of the same name.
@@ -168,6 +169,12 @@ func (j *Journal) Release(index uint64) {
 
 // recycle makes spares of the raw files that are sealed and released.
 func (j *Journal) recycle() error {
+	j.work.Lock()
+	defer j.work.Unlock()
+	return j.reuseSpent()
+}
+
+func (j *Journal) reuseSpent() error {
 	for _, f := range j.spent() {
 		j.mu.Lock()
 		j.drop(f.name) // Readers who lose the race see that it is gone.

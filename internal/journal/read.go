@@ -151,9 +151,10 @@ func (j *Journal) upTo(index uint64) []*file {
 	return j.files[:n]
 }
 
-// holds reports whether sound sealed files hold all entries of a range.
+// holds reports whether sound sealed files hold all entries of a range that are still
+// read.
 func (j *Journal) holds(from, to uint64) bool {
-	next := from
+	next := max(from, j.begin)
 	for _, f := range j.files {
 		if !f.raw && f.bad == nil && f.first <= next && next <= f.last {
 			next = f.last + 1

@@ -178,3 +178,18 @@ func tables(t *testing.T, dir string) map[string]string {
 	}
 	return all
 }
+
+// TestReplacedTableIsClearedAway: a kill came after a damaged table was replaced and
+// before it was set aside.
+func TestReplacedTableIsClearedAway(t *testing.T) {
+	dir, h := closed(t, 400, 3000)
+	name := filepath.Join(dir, twin.BadgerDir, "000099.sst.unnamed")
+	require.NoError(t, os.WriteFile(name, []byte("a damaged table"), 0o600))
+	l := open(t, dir)
+	require.NoFileExists(t, name)
+	healed := l.Health().Healed
+	require.Len(t, healed, 1)
+	require.FileExists(t, filepath.Join(dir, healed[0].File, filepath.Base(name)))
+	h.requireAll(t, l)
+	require.NoError(t, l.Close())
+}

@@ -18,6 +18,7 @@ const followEvery = time.Second
 func (l *Log) follow() {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
+	l.resumeTrim()
 	for {
 		if missed := l.missed.Swap(false); missed || l.newest.Load() == nil || l.behind || l.pending.Load() >= l.o.TableBytes {
 			l.extendTables()
@@ -26,7 +27,10 @@ func (l *Log) follow() {
 		case <-l.extend:
 		case why := <-l.wrongs:
 			l.heal(why)
+		case t := <-l.trims:
+			t.done <- l.trim(t.first)
 		case <-tick.C:
+			l.resumeTrim()
 			if l.badger.Load() == nil && l.why != nil && time.Now().After(l.again) {
 				l.heal(l.why)
 			}

@@ -258,6 +258,26 @@ func (l *Log) setBadgerAside() (aside string, err error) {
 	return l.moveAside(names)
 }
 
+// clearReplaced clears away the tables that others have replaced, if a kill came
+// before that: it sets them aside, but for those that a trim has replaced.
+func (l *Log) clearReplaced() error {
+	if l.badger.Load() == nil {
+		return nil // They may have what others lack.
+	}
+	names, err := badgerlog.Replaced(l.path(BadgerDir))
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	if l.journal.Trimming() != 0 {
+		return l.removeAll(names)
+	}
+	aside, err := l.moveAside(names)
+	if err == nil {
+		l.healed(aside, "others have replaced these tables")
+	}
+	return err
+}
+
 // moveAside moves files to a new folder in the folder aside, and returns its name
 // there.
 func (l *Log) moveAside(names []string) (aside string, err error) {

@@ -28,7 +28,8 @@ type source func(from, to uint64) iter.Seq2[record.Record, error]
 
 // Read yields the records from index from to index to, inclusive, in order. What
 // one copy cannot give comes from the other one. At entries that neither has it
-// ends with a *Damage. It never waits for an Append. Of a closed log the error is
+// ends with a *Damage, and at those that a trim removes meanwhile with ErrTrimmed. It
+// never waits for an Append. Of a closed log the error is
 // badgerlog.ErrClosed.
 func (l *Log) Read(from, to uint64) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
@@ -101,6 +102,10 @@ func (r *reader) run() {
 	for !r.done() {
 		a := r.turn(r.log.fromJournal, 0)
 		if r.done() {
+			return
+		}
+		if r.next < r.log.first.Load() {
+			r.yield(record.Record{}, fmt.Errorf("log: entry %d: %w", r.next, ErrTrimmed))
 			return
 		}
 		b := r.turn(r.log.fromSecond, turnReads)
@@ -230,7 +235,9 @@ func (l *Log) fromJournal(from, to uint64) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
 		for g, err := range l.journal.Read(from, to) {
 			if err != nil {
-				l.suspectNow()
+				if from >= l.first.Load() {
+					l.suspectNow()
+				}
 				yield(record.Record{}, err)
 				return
 			}

@@ -95,16 +95,21 @@ func (l *Log) open() error {
 	if err := l.compareNewest(); err != nil {
 		return err
 	}
+	if err := l.clearReplaced(); err != nil {
+		return err
+	}
 	last := l.last.Load()
 	l.release(l.indexed.Load())
+	size := int64(0)
 	for r, err := range l.Read(l.firstNewest(), last) {
 		if err != nil {
 			return err
 		}
-		if l.pending.Add(int64(r.Size())) >= l.o.TableBytes {
+		if size += int64(r.Size()); size >= l.o.TableBytes {
 			break // It is enough for a table.
 		}
 	}
+	l.pending.Store(weight(size, l.journal.RawBytes(l.firstNewest())))
 	for r, err := range l.Read(last, last) {
 		if err != nil {
 			return err
@@ -134,7 +139,7 @@ func (l *Log) findBounds() {
 		}
 		break
 	}
-	l.first.Store(first)
+	l.first.Store(max(first, min(l.journal.Trimming(), last)))
 	l.last.Store(last)
 }
 
@@ -154,12 +159,13 @@ func (l *Log) fillJournal() error {
 	if err := l.fillHoles(); err != nil {
 		return err
 	}
-	if first > 1 {
-		if err := l.fill(1, first-1, nil); err != nil {
+	begin := max(l.journal.Trimming(), 1)
+	if first > begin {
+		if err := l.fill(begin, first-1, nil); err != nil {
 			return err
 		}
 	}
-	return l.fill(last+1, math.MaxUint64, nil)
+	return l.fill(max(last+1, begin), math.MaxUint64, nil)
 }
 
 // fillHoles gives the journal what damage costs it. If the second copy lacks any of
@@ -210,6 +216,7 @@ func (l *Log) wanted(next *uint64, to uint64, damage *journal.Damage) iter.Seq2[
 
 // fill writes entries of the second copy into the journal, as wanted says.
 func (l *Log) fill(from, to uint64, damage *journal.Damage) error {
+	from = max(from, l.first.Load()) // A trim may have removed others since the damage was found.
 	next := from
 	records := l.wanted(&next, to, damage)
 	_, had := l.journal.Bounds()
@@ -318,10 +325,20 @@ func (l *Log) firstNewest() uint64 {
 	return from
 }
 
-// compare holds a stretch of the second copy against the journal. wrong says what
-// the second copy lacks; the error is a *Damage if the copies have different entries, and
-// a *journal.Damage if the journal lacks some.
+// compare holds a stretch of the second copy against the journal, as far as it is kept.
+// wrong says what the second copy lacks; the error is a *Damage if the copies have
+// different entries, and a *journal.Damage if the journal lacks some.
 func (l *Log) compare(badger source, from, to uint64) (wrong, err error) {
+	for {
+		first := max(from, l.first.Load())
+		wrong, err = l.compareAll(badger, first, to)
+		if wrong == nil && err == nil || l.first.Load() <= first {
+			return wrong, err
+		} // Otherwise, a trim has removed some meanwhile.
+	}
+}
+
+func (l *Log) compareAll(badger source, from, to uint64) (wrong, err error) {
 	next, stop := iter.Pull2(badger(from, to))
 	defer stop()
 	for want, err := range l.fromJournal(from, to) {

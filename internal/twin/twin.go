@@ -53,22 +53,24 @@ type Log struct {
 
 	first, last atomic.Uint64
 	indexed     atomic.Uint64 // Badger's tables hold the entries up to this one
-	pending     atomic.Int64  // bytes of the entries after it
+	pending     atomic.Int64  // weight of the entries after it
 	missed      atomic.Bool   // whether the tail lacks an entry after it
 	chain       [32]byte      // of the last entry; Append's
 	body        []byte        // of the last group, for the next one; Append's
 
-	extend  chan struct{} // asks for a table: there is enough for one, or the tail is damaged
-	suspect chan struct{} // asks for a scrub: a reader met damage
-	wrongs  chan error    // asks for Badger's copy to be healed
-	stop    chan struct{}
-	done    sync.WaitGroup // follow and scrub
-	behind  bool           // the last table could not be made; follow's
-	lost    bool           // neither copy has an entry, so Badger's cannot be healed; follow's
-	again   time.Time      // when what could not be healed is tried again; follow's
-	why     error          // Badger's copy is to be healed; nil: it is not; follow's
-	health  health
-	readers readers
+	extend    chan struct{} // asks for a table: there is enough for one, or the tail is damaged
+	suspect   chan struct{} // asks for a scrub: a reader met damage
+	wrongs    chan error    // asks for Badger's copy to be healed
+	trims     chan trim
+	stop      chan struct{}
+	done      sync.WaitGroup // follow and scrub
+	behind    bool           // the last table could not be made; follow's
+	lost      bool           // neither copy has an entry, so Badger's cannot be healed; follow's
+	again     time.Time      // when what could not be healed is tried again; follow's
+	trimAgain time.Time      // when a trim that was broken off is; follow's
+	why       error          // Badger's copy is to be healed; nil: it is not; follow's
+	health    health
+	readers   readers
 
 	scrubbing sync.Mutex // one at a time, since both would heal the same
 
@@ -110,7 +112,7 @@ func newLog(dir string, o Options) *Log {
 	o.TableBytes = cmp.Or(o.TableBytes, badgerlog.TableBytes*3/4)
 	return &Log{
 		dir: dir, o: o, extend: make(chan struct{}, 1),
-		suspect: make(chan struct{}, 1), wrongs: make(chan error, 1), stop: make(chan struct{}),
+		suspect: make(chan struct{}, 1), wrongs: make(chan error, 1), trims: make(chan trim), stop: make(chan struct{}),
 	}
 }
 
@@ -136,11 +138,19 @@ func (l *Log) Append(records []record.Record) error {
 	if tail == nil {
 		l.missed.Store(true) // The tail that is begun meanwhile lacks the group, so it must get into a table.
 	}
-	if l.pending.Add(int64(len(g.Body))) >= l.o.TableBytes || tail == nil {
+	if l.pending.Add(weight(int64(len(g.Body)), journal.Padded(len(g.Body)))) >= l.o.TableBytes || tail == nil {
 		l.askExtend()
 	}
 	return nil
 }
+
+// weight says how far entries fill a table: their bytes, or if that is more a share of
+// the bytes that their groups take in raw files, which small groups fill with little.
+// So raw files are used again, however small the groups are.
+func weight(entries, raw int64) int64 { return max(entries, raw/rawShare) }
+
+// rawShare is how many times the bytes of a table the raw files may take.
+const rawShare = 2
 
 func (l *Log) askExtend() {
 	select {

@@ -133,3 +133,23 @@ func TestEitherCopyHealsTheOther(t *testing.T) {
 		})
 	}
 }
+
+// TestRawFilesStayFew however small the groups are: each takes 4 KiB.
+func TestRawFilesStayFew(t *testing.T) {
+	dir, o, h := t.TempDir(), options(), new(history)
+	o.TableBytes = 8 << 20
+	l, err := twin.Open(dir, o)
+	require.NoError(t, err)
+	h.append(t, l, 6000, 1, 100)
+	requireHealed(t, l)
+	require.Eventually(t, func() bool { return l.Trimmable() > 4000 }, 20*time.Second, time.Millisecond)
+	for _, name := range []string{twin.JournalDir, twin.NewestDir} {
+		require.LessOrEqual(t, bytesIn(t, filepath.Join(dir, name), ".raw"), int64(5*8<<20), "two files, one that is taken, and two spare ones")
+	}
+	require.NoError(t, l.Close())
+	l, err = twin.Open(dir, o)
+	require.NoError(t, err)
+	h.append(t, l, 3000, 1, 100)
+	require.Eventually(t, func() bool { return l.Trimmable() > 6000 }, 20*time.Second, time.Millisecond, "what the raw files held at the start counts")
+	require.NoError(t, l.Close())
+}
