@@ -45,8 +45,12 @@ func openBadgerWAL(dir string, fsys durable.FS, logger *slog.Logger) (WAL, error
 	return &badgerWAL{log: log}, nil
 }
 
-// logDamage makes a *DamageError of entries that neither copy has.
+// logDamage makes a *DamageError of entries that neither copy has, and says of those
+// that were removed that they are Compacted.
 func logDamage(err error) error {
+	if errors.Is(err, twin.ErrTrimmed) {
+		return Errorf(Compacted, "%w: read the state, then go on in the log after its index", err)
+	}
 	var damage *twin.Damage
 	if errors.As(err, &damage) {
 		return &DamageError{Index: damage.From, Detail: damage.Error()}
@@ -110,6 +114,10 @@ func (w *badgerWAL) Read(from, to uint64) iter.Seq2[Record, error] {
 		}
 	}
 }
+
+func (w *badgerWAL) Trimmable() uint64 { return w.log.Trimmable() }
+
+func (w *badgerWAL) Trim(first uint64) error { return w.log.Trim(first) }
 
 // Close waits for the reads in progress, and writes nothing.
 func (w *badgerWAL) Close() error { return w.log.Close() }

@@ -216,7 +216,7 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	case head.index == index && !errors.Is(err, errChecksum) && (head.madeBy.Domains != r.madeBy.Domains || errors.As(err, &misfitError{})):
 		s.position = head.position
 		s.flush()
-		return s, head, &foreignSnapshot{index, err, r.lacks(name, "state")}
+		return s, head, &foreignSnapshot{index, err, lacksIn(r.store, r.defs, name, "state")}
 	}
 	return nil, head, &brokenFile{name, err}
 }
@@ -251,29 +251,6 @@ func (r *recovery) writer() (program, version string) {
 	return by.Program, cmp.Or(by.Version, by.Commit)
 }
 
-// lacks returns the domains that a sound file has a state of and that are not
-// there. The state is a member of the file, or with "" the file itself.
-func (r *recovery) lacks(file, member string) []string {
-	f, _, err := r.store.Open(file)
-	if err != nil {
-		return nil
-	}
-	defer f.Close() // It was only read.
-	in := jsontext.NewDecoder(f)
-	if member == "" {
-		return lacksOf(in, r.defs)
-	}
-	var lacks []string
-	_, _ = canon.ReadMembers(in, func(name string) error { // Its syntax was found good before.
-		if name == member {
-			lacks = lacksOf(in, r.defs)
-			return nil
-		}
-		return in.SkipValue()
-	})
-	return lacks
-}
-
 // savedKeys returns the key window beside a snapshot; nil if there is none, or a
 // damaged one.
 func (r *recovery) savedKeys(index uint64) (*keywindow.Window, error) {
@@ -299,13 +276,19 @@ func (r *recovery) keysAt(index uint64, at Stamp) (w *keywindow.Window, whole bo
 	if w, err := r.savedKeys(index); err != nil || w != nil {
 		return w, true, err
 	}
-	w, whole = keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), true
+	next := r.base + 1 // If the log lacks what is before, its base has the keys.
+	if w, err = r.savedKeys(r.base); err != nil {
+		return nil, false, err
+	}
+	if w == nil || r.base >= r.first {
+		w, next = keywindow.New(keywindow.MaxKeys, keywindow.Stamp{}), 1
+	}
+	whole = true
 	miss := func(at Stamp) {
 		w.Miss(keywindow.Stamp(at))
 		whole = false
 	}
-	next := uint64(1)
-	for rec, err := range r.log.Read(1, index) {
+	for rec, err := range r.log.Read(next, index) {
 		if err != nil {
 			return nil, false, err
 		}
@@ -388,7 +371,7 @@ func (p *Replay) importState(x *Entry) error {
 		return damage("%s is damaged: its SHA-256 does not match", name)
 	}
 	if err != nil || errs != nil {
-		if lacks := p.r.lacks(name, ""); len(lacks) > 0 {
+		if lacks := lacksIn(p.r.store, p.r.defs, name, ""); len(lacks) > 0 {
 			return p.r.foreign(x.Index, fmt.Sprintf("%s has a state of %s", name, nameAll("domain", lacks)))
 		}
 		return other("%s does not fit the domains: %v", name, errors.Join(err, fieldsError(errs)))

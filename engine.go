@@ -50,7 +50,7 @@ type Engine struct {
 	snapshotDue chan struct{} // asks the keeper
 	keepers     sync.WaitGroup
 	setAside    asides
-	base        uint64                // of the log: what is below cannot be replayed
+	retention   retention
 	travels     chan struct{}         // holds a token while a state of the past is made: one takes memory
 	past        atomic.Pointer[state] // the last one that was made; nil: none is kept
 	imports     chan struct{}         // holds a token while a state is imported

@@ -41,6 +41,7 @@ type Health struct {
 	} `json:"snapshot"`
 	SetAside []Aside `json:"set_aside"` // damaged files; what they held is written anew
 	Log      struct {
+		First   uint64 `json:"first"`             // index of the first entry that is kept; 1 if the log is empty
 		Copies  int    `json:"copies"`            // 2, or 1 while one is written anew; in memory 1
 		Why     string `json:"why,omitempty"`     // why there is one only
 		Checked string `json:"checked,omitempty"` // when both copies were last found equal (RFC 3339); empty: not since the start
@@ -105,6 +106,7 @@ func (e *Engine) Health() Health {
 		h.Keys.Since = since.String()
 	}
 	h.Disk.Free, h.Disk.Reserve = e.disk()
+	h.Log.First, _ = e.Bounds()
 	h.Log.Copies = 1
 	if w, ok := e.wal.(*badgerWAL); ok {
 		w.report(&h)
@@ -284,6 +286,10 @@ var standings = []struct {
 	value func(*Engine, *published) float64
 }{
 	{describe("swoosh_index", "Index of the last durable entry."), func(_ *Engine, p *published) float64 { return float64(p.state.index) }},
+	{describe("swoosh_log_first_index", "Index of the first entry that is kept."), func(e *Engine, _ *published) float64 {
+		first, _ := e.Bounds()
+		return float64(first)
+	}},
 	{describe("swoosh_queue_commands", "Submissions that wait for the writer."), func(e *Engine, _ *published) float64 { return float64(len(e.intake.queue)) }},
 	{describe("swoosh_clock_ahead_seconds", "How far the last stamp is ahead of the wall clock."), func(e *Engine, p *published) float64 {
 		return float64(max(0, int64(p.state.stamp.WallMS)-e.o.Now())) / 1000

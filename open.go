@@ -168,7 +168,9 @@ func (e *Engine) start(from *Replay) error {
 	e.advanced.Store(&advanced)
 	e.published.Store(&published{e.work.fork(), e.window.View()})
 	e.recent = &recent{next: e.work.index + 1}
-	e.base = from.r.base
+	e.retention.base.Store(from.r.base)
+	e.retention.due = make(chan struct{}, 1)
+	e.askRetain()
 	if from.saved > 0 {
 		e.savedAt(from.saved)
 	}
@@ -183,6 +185,7 @@ func (e *Engine) start(from *Replay) error {
 		}
 	}()
 	e.keepers.Go(e.keep)
+	e.keepers.Go(e.keepRetained)
 	if len(e.timers.timers) > 0 {
 		e.keepers.Go(e.timers.run)
 	}
@@ -265,10 +268,20 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 	meter.Since(e.meters.Snapshots, start)
 	e.lastSaved.Store(&info)
 	e.replayCost.Add(-cost)
-	if err := prune(e.store, e.base); err != nil {
+	e.pruneSnapshots()
+	e.askRetain()
+	return info, nil
+}
+
+// pruneSnapshots removes old snapshots, unless retain does so at present.
+func (e *Engine) pruneSnapshots() {
+	if !e.retention.pruning.TryLock() {
+		return
+	}
+	defer e.retention.pruning.Unlock()
+	if err := prune(e.store, e.retention.base.Load(), e.o.retains()); err != nil {
 		e.log.Warn("old snapshots could not be removed", "why", err)
 	}
-	return info, nil
 }
 
 // rest leaves the processors to the writer for twice the time that a snapshot took

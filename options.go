@@ -26,6 +26,12 @@ type Options struct {
 	MaxStateBytes int64         // the largest document that Import accepts; 0: 64 MiB
 	ForceReplay   bool          // start from the base, ignoring newer snapshots
 
+	// RetainEntries and RetainAge let the log shrink: an entry goes when neither
+	// retains it, its key is not in the key window, and a snapshot after it is the
+	// log's new base. Zeros: every entry is kept.
+	RetainEntries uint64        // the newest so many entries are retained
+	RetainAge     time.Duration // entries are whose stamp is at most so much older than the newest entry's
+
 	Guards   []Guard               // called in this order
 	Logger   *slog.Logger          // nil: slog.Default
 	Metrics  prometheus.Registerer // the engine's metrics are registered here until Close; nil: they are not
@@ -63,6 +69,9 @@ func (o *Options) run(words ...string) string {
 	return "run: " + strings.Join(append([]string{o.ProgramName()}, words...), " ")
 }
 
+// retains reports whether entries may go.
+func (o *Options) retains() bool { return o.RetainEntries > 0 || o.RetainAge > 0 }
+
 // isBuild reports whether a program and its version are this program's own.
 func (o *Options) isBuild(program, version string) bool {
 	return program == o.Program && version == cmp.Or(o.Version, o.Commit) && program != ""
@@ -78,8 +87,8 @@ func (o Options) Complete() (Options, error) {
 	o.MaxRecovery = cmp.Or(o.MaxRecovery, time.Second)
 	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 64<<20)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
-	if o.SkewMax < 0 || o.MaxRecovery < 0 || o.MaxStateBytes < 0 {
-		return o, errors.New("swoosh: SkewMax, MaxRecovery and MaxStateBytes cannot be negative")
+	if o.SkewMax < 0 || o.MaxRecovery < 0 || o.MaxStateBytes < 0 || o.RetainAge < 0 {
+		return o, errors.New("swoosh: SkewMax, MaxRecovery, MaxStateBytes and RetainAge cannot be negative")
 	}
 	if o.Node != "" {
 		if err := CheckNodeID(o.Node); err != nil {

@@ -292,19 +292,21 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	r.base = max(r.base, e.base)
+	r.base = max(r.base, e.retention.base.Load())
 	if index < r.base {
-		return View{}, Errorf(Compacted, "states before entry %d are no longer kept", r.base)
+		return View{}, errNoState(r.base)
 	}
 	if err := r.checkStandsAlone(index); err != nil {
 		return View{}, err
 	}
 	r.snapshots = slices.DeleteFunc(r.snapshots, func(i uint64) bool { return i > index })
 	start, err := r.nearest(e.past.Load(), index)
-	if err != nil {
-		return View{}, err
+	if err == nil {
+		err = start.run(ctx, index, checkEvery)
 	}
-	err = start.run(ctx, index, checkEvery)
+	if base := e.retention.base.Load(); err != nil && index < base { // It was removed meanwhile.
+		return View{}, errNoState(base)
+	}
 	var d *DamageError
 	if errors.As(err, &d) {
 		if _, _, lost := readEntry(e.wal, d.Index); errors.Is(lost, errNoEntry) {
@@ -319,6 +321,10 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 	e.past.Store(past)
 	time.AfterFunc(pastFor, func() { e.past.CompareAndSwap(past, nil) })
 	return viewOf(past), nil
+}
+
+func errNoState(base uint64) *Error {
+	return Errorf(Compacted, "states before entry %d are no longer kept", base)
 }
 
 // nearest returns a replay from a state of the past, if it is not after an index

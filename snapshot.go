@@ -300,66 +300,13 @@ func (c *checksum) add(b []byte) {
 	c.at += len(b)
 }
 
+// Write adds the next bytes.
+func (c *checksum) Write(b []byte) (int, error) {
+	c.add(b)
+	return len(b), nil
+}
+
 func (c *checksum) matches() bool { return hex.EncodeToString(c.sum.Sum(nil)) == string(c.says[:]) }
-
-// How many snapshots are kept beside the base. The newest ones are for starts. The
-// older ones are spread over the log, so that every state of the past is near one.
-const (
-	generations = 3
-	olderMost   = 8
-	olderShare  = 2 // together they may be so many times as large as the newest one
-)
-
-// prune keeps the newest snapshots and the base, each with its key window, and a
-// few older ones. A kill between a key window and its snapshot leaves one alone:
-// it goes too.
-func prune(files SnapshotStore, base uint64) error {
-	all, err := listSnapshots(files)
-	if err != nil {
-		return err
-	}
-	older, newest := all[:max(0, len(all)-generations)], all[max(0, len(all)-generations):]
-	var kept, snapshots []string
-	for _, i := range append(newest, base) {
-		kept = append(kept, SnapshotName(i), KeysName(i))
-	}
-	for _, i := range spread(files, older, newest) {
-		kept = append(kept, SnapshotName(i))
-	}
-	for _, i := range all {
-		snapshots = append(snapshots, SnapshotName(i))
-	}
-	names, err := files.List("snapshots")
-	if err != nil {
-		return err
-	}
-	for _, f := range names {
-		ours := slices.Contains(snapshots, f) || strings.HasPrefix(f, "snapshots/keys-")
-		if ours && !slices.Contains(kept, f) {
-			err = errors.Join(err, files.Remove(f))
-		}
-	}
-	return err
-}
-
-// spread chooses the older snapshots that stay.
-func spread(files SnapshotStore, older, newest []uint64) []uint64 {
-	if len(older) == 0 {
-		return nil
-	}
-	size := func(index uint64) int64 {
-		f, bytes, err := files.Open(SnapshotName(index))
-		if err == nil {
-			_ = f.Close() // It was not read.
-		}
-		return bytes
-	}
-	var sizes []int64
-	for _, i := range older {
-		sizes = append(sizes, size(i))
-	}
-	return store.Spread(older, sizes, newest[0], olderMost, olderShare*size(newest[len(newest)-1]))
-}
 
 // saysNothing reports whether an error of reading a file says nothing about whether
 // the file is as it was written.
@@ -384,6 +331,29 @@ type foreignSnapshot struct {
 	index uint64
 	why   error
 	lacks []string // domains that it has a state of and these parts are not
+}
+
+// lacksIn returns the domains that a sound file has a state of and that are not
+// among defs. The state is a member of the file, or with "" the file itself.
+func lacksIn(files SnapshotStore, defs []*definition, file, member string) []string {
+	f, _, err := files.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close() // It was only read.
+	in := jsontext.NewDecoder(f)
+	if member == "" {
+		return lacksOf(in, defs)
+	}
+	var lacks []string
+	_, _ = canon.ReadMembers(in, func(name string) error { // Its syntax was found good before.
+		if name == member {
+			lacks = lacksOf(in, defs)
+			return nil
+		}
+		return in.SkipValue()
+	})
+	return lacks
 }
 
 func (f *foreignSnapshot) Error() string {

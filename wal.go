@@ -2,10 +2,12 @@ package swoosh
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -40,6 +42,15 @@ type WAL interface {
 	// It leaves out entries that were accepted as lost; if another one cannot be
 	// read, it ends with an error. It never waits for an Append.
 	Read(from, to uint64) iter.Seq2[Record, error]
+
+	// Trim removes the entries before an index, which is at most Trimmable. A crash
+	// leaves the old bounds or the new ones. Once Bounds has the new ones, an error
+	// says that not everything could be removed yet. A read in progress may go on,
+	// or end with an error that is Compacted.
+	Trim(first uint64) error
+
+	// Trimmable returns the greatest index that Trim can make the first one.
+	Trimmable() uint64
 
 	// Close waits for the reads in progress. Later reads fail.
 	Close() error
@@ -321,6 +332,19 @@ func (w *memWAL) Read(from, to uint64) iter.Seq2[Record, error] {
 			}
 		}
 	}
+}
+
+func (w *memWAL) Trimmable() uint64 {
+	_, last := w.Bounds()
+	return last
+}
+
+func (w *memWAL) Trim(first uint64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, _ := slices.BinarySearchFunc(w.records, first, func(r Record, first uint64) int { return cmp.Compare(r.Index, first) })
+	w.records = slices.Clone(w.records[n:])
+	return nil
 }
 
 func (w *memWAL) Close() error { return nil }

@@ -23,6 +23,8 @@ type serveFlags struct {
 	recoveryMax         time.Duration
 	shutdownTimeout     time.Duration
 	stateMaxBytes       int64
+	retainEntries       uint64
+	retainAge           time.Duration
 	forceReplay         bool
 	tokenFile           string
 	cert, key, clientCA string
@@ -91,6 +93,8 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.DurationVar(&f.recoveryMax, "max-recovery", time.Second, "save a snapshot when replaying the log would take longer")
 	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 10*time.Second, "how long a stop may take")
 	flags.Int64Var(&f.stateMaxBytes, "max-state-bytes", 64<<20, "most bytes of an imported state")
+	flags.Uint64Var(&f.retainEntries, "retain-entries", 0, "let older entries go, but keep at least so many; 0: --retain-age decides")
+	flags.DurationVar(&f.retainAge, "retain-age", 0, "let entries go that are so much older than the newest; 0: --retain-entries decides; without both all are kept")
 	flags.BoolVar(&f.forceReplay, "force-replay", false, "replay the whole log and ignore snapshots")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file of callers, a line each: <name> <role> <token>; see {program} token --help")
 	flags.StringVar(&f.cert, "tls-cert", "", "certificate (PEM) to serve TLS with")
@@ -123,6 +127,7 @@ func (f *serveFlags) server(a *app, line *status) (*server, error) {
 	o := a.options()
 	o.Dir, o.Node, o.Logger = f.dir, f.node, log
 	o.SkewMax, o.MaxRecovery, o.MaxStateBytes, o.ForceReplay = f.skewMax, f.recoveryMax, f.stateMaxBytes, f.forceReplay
+	o.RetainEntries, o.RetainAge = f.retainEntries, f.retainAge
 	return &server{
 		build: a.build, door: door, shutdownTimeout: f.shutdownTimeout, out: a.out, line: line, parts: a.parts, options: o,
 	}, nil
@@ -146,6 +151,9 @@ func (f *serveFlags) check() error {
 		if d.value < time.Millisecond {
 			return exitf(codeUsage, "%s is %s: it must be 1ms or more", d.flag, d.value)
 		}
+	}
+	if f.retainAge < 0 {
+		return exitf(codeUsage, "--retain-age is %s: it must be 0 or more", f.retainAge)
 	}
 	if f.stateMaxBytes < 1 {
 		return exitf(codeUsage, "--max-state-bytes is %d: it must be 1 or more", f.stateMaxBytes)

@@ -97,6 +97,8 @@ type readLog struct{ *twin.Log }
 
 func (l readLog) Append([]swoosh.Record) error { return errors.ErrUnsupported }
 
+func (l readLog) Trim(uint64) error { return errors.ErrUnsupported }
+
 func (l readLog) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 	return func(yield func(swoosh.Record, error) bool) {
 		for r, err := range l.Log.Read(from, to) {

@@ -167,6 +167,14 @@ func (v View) Window() *Window {
 // View is a window at one moment. It is immutable and safe for concurrent use.
 type View struct{ ring }
 
+// Oldest returns the entry of the oldest key; ok is false if there is none.
+func (r ring) Oldest() (index uint64, ok bool) {
+	if r.len == 0 {
+		return 0, false
+	}
+	return r.chunks[0][r.head].index, true
+}
+
 // Since returns the stamp where the window begins: that of the newest key
 // dropped, or one before which keys are unknown. It is zero if the window holds
 // the keys of all entries.

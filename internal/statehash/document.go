@@ -25,6 +25,19 @@ func OfDocument(document []byte) (Hash, error) {
 	return h.sum.Sum.Hash(), nil
 }
 
+// OfNext returns the hash of the state in the document that a decoder reads next,
+// whose tables have these JSON Pointers. It holds one row at a time in memory.
+func OfNext(d *jsontext.Decoder, tables []string) (Hash, error) {
+	h := hasher{in: d, tables: make(map[string]bool, len(tables))}
+	for _, t := range tables {
+		h.tables[t] = true
+	}
+	if err := h.domains(); err != nil {
+		return Hash{}, err
+	}
+	return h.sum.Sum.Hash(), nil
+}
+
 // tablesOf returns the tables listed in meta.tables.
 func tablesOf(document []byte) (tables map[string]bool, err error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(document))
@@ -78,7 +91,17 @@ type hasher struct {
 }
 
 func (h *hasher) document() error {
-	err := h.object("", func(domain string) error {
+	if err := h.domains(); err != nil {
+		return err
+	}
+	if _, err := h.in.ReadToken(); err != io.EOF {
+		return fmt.Errorf("bytes follow the document, at byte %d", h.in.InputOffset())
+	}
+	return nil
+}
+
+func (h *hasher) domains() error {
+	return h.object("", func(domain string) error {
 		if domain == "meta" {
 			return h.in.SkipValue()
 		}
@@ -87,13 +110,6 @@ func (h *hasher) document() error {
 			return h.member(canon.AppendPointer(at, member), domain, member)
 		})
 	})
-	if err != nil {
-		return err
-	}
-	if _, err := h.in.ReadToken(); err != io.EOF {
-		return fmt.Errorf("bytes follow the document, at byte %d", h.in.InputOffset())
-	}
-	return nil
 }
 
 func (h *hasher) object(at string, member func(name string) error) error {
