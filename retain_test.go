@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/repair"
 )
 
 // soon waits for what retention does beside the writer.
@@ -265,4 +266,71 @@ func TestRetainUnderReaders(t *testing.T) {
 		}
 	}
 	require.True(t, 3 <= next && next < 81, next)
+}
+
+// retained returns a directory whose log begins with entry 121 and ends with 200.
+func retained(t testing.TB) (dir string, hash swoosh.Hash) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "d")
+	o := vault(dir)
+	o.RetainEntries = 60
+	e, err := swoosh.Open(t.Context(), o, ledger)
+	require.NoError(t, err)
+	submit(t, e, "ledger.open", openAccount{"a"})
+	for e.View().Index() < 200 { // Most entries get into sealed files.
+		_, err := e.Submit(t.Context(), bulky(paying("a", 1)))
+		require.NoError(t, err)
+		if e.View().Index()%40 == 0 {
+			_, err := e.Snapshot(t.Context())
+			require.NoError(t, err)
+		}
+	}
+	soon(t, func() bool { // What is not sealed yet stays.
+		_, err := e.Snapshot(t.Context())
+		first, _ := e.Bounds()
+		return err == nil && first == 121
+	})
+	hash = e.View().StateHash()
+	closeEngine(t, e)
+	return dir, hash
+}
+
+// TestRetainedDirectory: verify, repair and healing know a log that begins late.
+func TestRetainedDirectory(t *testing.T) {
+	dir, hash := retained(t)
+	sound := func(t *testing.T, dir string, base, entries uint64) {
+		t.Helper()
+		e := openVault(t, dir)
+		first, last := e.Bounds()
+		require.EqualValues(t, 121, first)
+		require.GreaterOrEqual(t, last, uint64(200))
+		require.Equal(t, hash, e.View().StateHash())
+		soon(t, func() bool { return e.Health().Log.Copies == 2 })
+		closeEngine(t, e)
+		found := requireVerified(t, dir)
+		require.Equal(t, [3]uint64{121, base, entries}, [3]uint64{found.First, found.Base, found.Entries})
+	}
+	for _, name := range []string{"journal", "log", "newest"} {
+		t.Run("without "+name, func(t *testing.T) {
+			dir := crashed(t, dir)
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
+			sound(t, dir, 120, 80)
+		})
+	}
+	t.Run("sound", func(t *testing.T) { sound(t, crashed(t, dir), 120, 80) })
+	t.Run("a loss", func(t *testing.T) {
+		dir := crashed(t, dir)
+		lose(t, dir, 150, 154)
+		require.EqualValues(t, 150, verifyRefusal(t, dir).Index)
+		_, err := repair.Repair(t.Context(), vault(dir), repair.Accept{Loss: true}, ledger)
+		require.NoError(t, err)
+		sound(t, dir, 160, 76) // The lost ones are five, and one names them.
+	})
+	t.Run("without its base", func(t *testing.T) {
+		dir := crashed(t, dir)
+		require.NoError(t, os.Remove(filepath.Join(dir, swoosh.SnapshotName(120))))
+		d := verifyRefusal(t, dir)
+		require.EqualValues(t, 121, d.Index)
+		require.Contains(t, d.Detail, "there is no snapshot before it")
+	})
 }

@@ -50,6 +50,7 @@ func (l *Log) extendTables() {
 	}
 	from, to, pending := l.indexed.Load()+1, l.last.Load(), l.pending.Load()
 	if from > to {
+		l.begun.Store(l.missed.Load())
 		return
 	}
 	err := b.Extend(to, l.values(from, to))
@@ -60,6 +61,7 @@ func (l *Log) extendTables() {
 	case err == nil:
 		l.pending.Add(-pending)
 		l.indexed.Store(to)
+		l.begun.Store(l.missed.Load()) // Then another table is made at once.
 		l.release(to)
 		if !wasTwo { // Otherwise, what there is to say is the scrub's.
 			l.degrade("")
@@ -103,6 +105,7 @@ func (l *Log) beginTail() bool {
 		}
 		return false
 	}
+	l.begun.Store(true)
 	l.newest.Store(tail)
 	return true
 }

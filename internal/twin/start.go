@@ -304,11 +304,11 @@ func (l *Log) compareNewest() error {
 // given up.
 func (l *Log) scrubNewest() error {
 	indexed, tail := l.indexed.Load(), l.newest.Load()
-	if tail == nil {
-		return nil
+	if tail == nil || l.begun.Load() {
+		return nil // The next table has what the tail lacks.
 	}
 	wrong, err := l.compareHealing(l.fromNewest, l.firstNewest(), l.last.Load())
-	if wrong != nil && indexed == l.indexed.Load() && l.dropTail(tail, wrong) {
+	if wrong != nil && indexed == l.indexed.Load() && !l.begun.Load() && l.dropTail(tail, wrong) {
 		l.healed(NewestDir, wrong.Error())
 	}
 	return err

@@ -55,6 +55,7 @@ type Log struct {
 	indexed     atomic.Uint64 // Badger's tables hold the entries up to this one
 	pending     atomic.Int64  // weight of the entries after it
 	missed      atomic.Bool   // whether the tail lacks an entry after it
+	begun       atomic.Bool   // whether the tail was begun anew and no table has been made since
 	chain       [32]byte      // of the last entry; Append's
 	body        []byte        // of the last group, for the next one; Append's
 
