@@ -211,42 +211,6 @@ func (s *decoding) mistyped(p *plan, raw []byte) {
 	s.fail("must be %s, not %s", p.typeText(), typeOf(raw))
 }
 
-func (p *plan) typeText() string {
-	switch p.kind {
-	case kindBool:
-		return "true or false"
-	case kindInt, kindUint:
-		if p.quoted {
-			return "a string of decimal digits"
-		}
-		return "an integer"
-	case kindSlice:
-		return "an array"
-	case kindStruct:
-		return "an object"
-	case kindRaw:
-		return "a value"
-	}
-	return "a string"
-}
-
-// typeOf returns the type of a value, for a message.
-func typeOf(raw []byte) string {
-	switch kindOf(raw) {
-	case jsontext.KindNull:
-		return "null"
-	case jsontext.KindTrue:
-		return "a boolean"
-	case jsontext.KindString:
-		return "a string"
-	case jsontext.KindBeginObject:
-		return "an object"
-	case jsontext.KindBeginArray:
-		return "an array"
-	}
-	return "a number"
-}
-
 // opens reads p's opening bracket. If there is another value instead, opens
 // reads and refuses it, and returns false.
 func (s *decoding) opens(p *plan, bracket jsontext.Kind) (bool, error) {

@@ -3,6 +3,8 @@ package canon
 import (
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const hexDigits = "0123456789abcdef"
@@ -129,4 +131,41 @@ func Quote(s string) string {
 		return strconv.Quote(s[:quotedMax]) + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// typeText returns what a value must be, for a message.
+func (p *plan) typeText() string {
+	switch p.kind {
+	case kindBool:
+		return "true or false"
+	case kindInt, kindUint:
+		if p.quoted {
+			return "a string of decimal digits"
+		}
+		return "an integer"
+	case kindSlice:
+		return "an array"
+	case kindStruct:
+		return "an object"
+	case kindRaw:
+		return "a value"
+	}
+	return "a string"
+}
+
+// typeOf returns the type of a value, for a message.
+func typeOf(raw []byte) string {
+	switch kindOf(raw) {
+	case jsontext.KindNull:
+		return "null"
+	case jsontext.KindTrue:
+		return "a boolean"
+	case jsontext.KindString:
+		return "a string"
+	case jsontext.KindBeginObject:
+		return "an object"
+	case jsontext.KindBeginArray:
+		return "an array"
+	}
+	return "a number"
 }
