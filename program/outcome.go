@@ -12,7 +12,7 @@ func newOutcome(a *app) *cobra.Command {
 		Long: `Prints the answer that the command with this key got, or those of the batch. It
 changes nothing. Exit code 1 means that no entry has the key, though an attempt that
 is still on its way may land later; 5 that it is not decided yet: ask again.`,
-		Example: "  {program} outcome create-alpha-1",
+		Example: `  {program} outcome "$({program} log --limit 1 --json | jq -r .idempotency_key)"`,
 		Args:    takes("KEY"),
 	}
 	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
