@@ -86,15 +86,15 @@ func (t Table[K, V]) Get(key K) (V, bool) {
 func (t Table[K, V]) All() iter.Seq2[K, V] { return t.From("") }
 
 // From yields the rows from key on, in the order of their keys. Changes that
-// Apply or React makes meanwhile do not affect it.
+// are made meanwhile do not affect it.
 func (t Table[K, V]) From(key K) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		if t.rows == nil {
 			return
 		}
 		rows := t.rows
-		if t.own != nil && t.own.domain.open {
-			rows = rows.Copy() // Apply may change the table in the loop.
+		if t.own == nil || t.own.domain.open {
+			rows = rows.Copy() // The loop may change the table.
 		}
 		rows.Ascend(key, func(k K, r *row[V]) bool { return yield(k, *r.read()) })
 	}

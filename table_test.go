@@ -139,6 +139,19 @@ func TestTableChangesWhileItRanges(t *testing.T) {
 	}
 }
 
+// TestTableOutsideAnEngine ranges as one inside does, so that a test of Apply alone
+// sees what a log would.
+func TestTableOutsideAnEngine(t *testing.T) {
+	var trees Table[noun.ID, tree]
+	for i := range 500 {
+		trees.Put(noun.ID(fmt.Sprintf("b%03d", i)), tree{})
+	}
+	for id := range trees.All() {
+		trees.Delete(id)
+	}
+	require.Zero(t, trees.Len())
+}
+
 // TestTableRefuses what would break a state.
 func TestTableRefuses(t *testing.T) {
 	s, own, write := newOrchard()

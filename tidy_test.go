@@ -58,6 +58,7 @@ func TestImportArrows(t *testing.T) {
 		"cmd/swoosh":         {"program", "system", "project"},
 		"examples/follow":    {"client"},
 		"examples/embedded":  {"", "noun", "program"},
+		"examples/deploy":    {"", "noun", "program"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
 	require.NoError(t, err)

@@ -21,7 +21,8 @@ import (
 )
 
 // pages are those whose commands people copy.
-var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/OPERATIONS.md", "docs/PERFORMANCE.md"}
+var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/OPERATIONS.md", "docs/PERFORMANCE.md",
+	"examples/deploy/README.md"}
 
 // TestPages runs every command of every page, in the order of the page, as a
 // reader would: from the root of a fresh checkout, the server in one terminal
@@ -36,6 +37,10 @@ func TestPages(t *testing.T) {
 			b, err := os.ReadFile("../" + page)
 			require.NoError(t, err)
 			port := freePort(t)
+			name := "swoosh" // of the program that the page is about
+			if dir := filepath.Dir(page); filepath.Dir(dir) == "examples" {
+				name = filepath.Base(dir)
+			}
 			blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(b), -1)
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 			defer cancel()
@@ -43,7 +48,7 @@ func TestPages(t *testing.T) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 			cmd.Dir = checkout(t)
-			cmd.Env = append(os.Environ(), "GOBIN="+filepath.Dir(program(t)), "PATH="+filepath.Dir(program(t))+":"+os.Getenv("PATH"), "SWOOSH_ADDR=http://127.0.0.1:"+port)
+			cmd.Env = append(os.Environ(), "GOBIN="+filepath.Dir(program(t)), "PATH="+filepath.Dir(program(t))+":"+os.Getenv("PATH"), variableOf(name, "addr")+"=http://127.0.0.1:"+port)
 			out, err := cmd.CombinedOutput()
 			_ = cmd.Cancel() // The page's servers.
 			require.NoError(t, err, string(out))
@@ -81,7 +86,7 @@ func TestExamplesOfHelp(t *testing.T) {
 	require.NoError(t, err, "%s\n%s", script, out)
 }
 
-var serves = regexp.MustCompile(`(?m)^(?:go run \./cmd/|bin/)?swoosh serve\b[^#\n]*`)
+var serves = regexp.MustCompile(`(?m)^(?:go run \./cmd/|bin/)?[a-z]+ serve\b[^#\n]*`)
 
 // pageScript makes one script of a page's blocks, each in a shell of its own.
 // A server runs in the background until the end; what it answers with 4xx and 5xx
