@@ -101,7 +101,7 @@ func (x *exchange) getHealth() error {
 		Index:   p.Index, HLC: p.HLC, Node: x.node(),
 		SetAside: []Aside{}, Timers: []TimerHealth{},
 	}}
-	h.Log.First, h.Log.Copies = 1, 1
+	h.Log.First, h.Log.Copies, h.History.State = 1, 1, "proving"
 	h.Snapshot.HLC = Stamp{Node: x.node()}
 	return x.json(http.StatusOK, h)
 }

@@ -406,7 +406,7 @@ var routeCases = map[string]func(s *site){
 	"GET /livez":  func(s *site) { require.Equal(s.t, "{\"live\":true}\n", s.get("/livez").body) },
 	"GET /readyz": func(s *site) { require.Equal(s.t, "{\"ready\":true}\n", s.get("/readyz").body) },
 	"GET /health": func(s *site) {
-		got := s.get("/health").ok("mode", "reasons", "index", "hlc", "state_hash", "chain", "hub", "node", "snapshot", "set_aside", "log", "disk", "keys", "clock", "timers")
+		got := s.get("/health").ok("mode", "reasons", "index", "hlc", "state_hash", "chain", "hub", "node", "snapshot", "set_aside", "history", "log", "disk", "keys", "clock", "timers")
 		require.Equal(s.t, []any{"ready", []any{}, []any{}}, []any{got["mode"], got["reasons"], got["set_aside"]})
 	},
 	"GET /metrics": func(s *site) {

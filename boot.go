@@ -1,7 +1,6 @@
 package swoosh
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -9,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -57,7 +54,7 @@ func (r *recovery) boot(ctx context.Context) (*Replay, error) {
 	if err := r.checkBase(); err != nil {
 		return nil, err
 	}
-	start, same, err := r.newestGood()
+	start, err := r.newestGood()
 	if err != nil {
 		return nil, err
 	}
@@ -69,16 +66,15 @@ func (r *recovery) boot(ctx context.Context) (*Replay, error) {
 	}
 	start.progress, start.saved = r.o.Progress, start.state.index
 	if err := start.run(ctx, r.last, checkEvery); err != nil {
-		return nil, r.explain(err, same)
+		return nil, r.explain(err, start.passed)
 	}
-	start.rebuilt = !same
 	return start, nil
 }
 
-// newestGood loads the newest snapshot that is sound and that this reducer
-// made, else the base. same reports whether no other reducer's was passed over.
-func (r *recovery) newestGood() (start *Replay, same bool, err error) {
-	same = true
+// newestGood loads the newest snapshot that is sound and fits the domains, whoever
+// made it, else the base.
+func (r *recovery) newestGood() (*Replay, error) {
+	var passed *foreignSnapshot
 	for _, i := range slices.Backward(r.snapshots) {
 		if i < r.base || r.o.ForceReplay && i != r.base {
 			continue
@@ -90,31 +86,31 @@ func (r *recovery) newestGood() (start *Replay, same bool, err error) {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // Removed by the keeper since it was listed.
 		case errors.As(err, &foreign) && i == r.base:
-			return nil, false, r.misfit(foreign)
+			return nil, r.misfit(foreign)
 		case errors.As(err, &foreign):
-			same = false
+			passed = cmp.Or(passed, foreign)
 			continue
 		case errors.As(err, &file):
 			if err := r.damaged(file); err != nil {
-				return nil, false, err
+				return nil, err
 			}
-			same = same && head.madeBy.sameReducer(r.madeBy)
 			continue
 		case err != nil:
-			return nil, false, err
+			return nil, err
 		}
 		if err := r.fits(s); err != nil {
-			return nil, false, err
+			return nil, err
 		}
-		if i == r.base || head.madeBy.sameReducer(r.madeBy) {
-			return r.from(s), same, nil
-		}
-		same = false
+		start := r.from(s)
+		start.passed, start.by, start.says, start.proved = passed, head.madeBy, s.hash, i == r.base || head.madeBy.is(r.madeBy)
+		return start, nil
 	}
 	if r.base > 0 {
-		return nil, false, &DamageError{Detail: fmt.Sprintf("snapshot %d, which the log rests on, is damaged", r.base), Next: "restore it from a backup, or " + r.mend("")}
+		return nil, &DamageError{Detail: fmt.Sprintf("snapshot %d, which the log rests on, is damaged", r.base), Next: "restore it from a backup, or " + r.mend("")}
 	}
-	return r.from(newState(r.defs, r.o.Node)), same, nil
+	start := r.from(newState(r.defs, r.o.Node))
+	start.passed, start.proved = passed, true
+	return start, nil
 }
 
 // findBase finds the newest snapshot from which another reducer went on, else
@@ -150,28 +146,14 @@ func (r *recovery) acceptReducer() string {
 	return "use the program that wrote the log; or, if its domains were changed on purpose, " + r.mend("--accept-reducer")
 }
 
-// explain says what a replay's failure means if it comes to entries that were
-// accepted as lost, and if another reducer made the newest snapshot.
-func (r *recovery) explain(err error, same bool) error {
-	var d *DamageError
-	if !errors.As(err, &d) {
-		return err
-	}
-	if _, _, gone := readEntry(r.log, d.Index); errors.Is(gone, errNoEntry) && d.Index < r.last {
-		d.Detail += ", and so is the snapshot that held what they did"
-		d.Next = "restore it from a backup, or " + r.mend("--accept-loss")
-	}
-	if same || d.Cause != CauseReducer {
-		return err
-	}
-	d.Detail += " (the newest snapshot was made by another version of the domains)"
-	d.Next = r.acceptReducer() + " to go on from the state as it was"
-	return d
-}
-
 // other is the error of an entry of which these domains make another state.
 func (r *recovery) other(index uint64, format string, args ...any) *DamageError {
 	return &DamageError{Index: index, Detail: "the state differs: " + fmt.Sprintf(format, args...), Next: r.acceptReducer(), Cause: CauseReducer}
+}
+
+// differs is the error of an entry that another reducer made.
+func (p *Replay) differs(x *Entry) *DamageError {
+	return p.r.other(x.Index, "%s says state_hash %s, replay gives %s", x.Command, x.StateHash, p.state.hash)
 }
 
 // misfit is the refusal of a foreign snapshot that the log rests on.
@@ -184,6 +166,85 @@ func (r *recovery) misfit(f *foreignSnapshot) *DamageError {
 		Next:   r.acceptReducer() + " to go on with what fits",
 		Cause:  CauseReducer,
 	}
+}
+
+// explain says what the failure of a boot's replay means if it comes to entries that
+// were accepted as lost, and if the entries after the snapshot are another
+// program's. passed is the newest snapshot that does not fit the domains.
+func (r *recovery) explain(err error, passed *foreignSnapshot) error {
+	var d *DamageError
+	if !errors.As(err, &d) {
+		return err
+	}
+	if r.isLost(d.Index) {
+		d.Detail += ", and so is the snapshot that held what they did"
+		d.Next = "restore it from a backup, or " + r.mend("--accept-loss")
+	}
+	by := r.writer()
+	if d.Cause != CauseReducer || by.is(r.madeBy) {
+		return err
+	}
+	if passed != nil {
+		d.Detail += fmt.Sprintf(" (%v)", passed)
+	}
+	d.Next = fmt.Sprintf("start %s once and stop it, then start this program; or, if its domains were changed on purpose, %s, which first shows what changes",
+		cmp.Or(r.o.nameOf(by), "the program that wrote the log"), r.mend("--accept-reducer"))
+	return d
+}
+
+// foreign is the error of a log that another program wrote. No repair by these
+// parts could keep what it holds.
+func (r *recovery) foreign(index uint64, has string) *DamageError {
+	next := "use the program that wrote it"
+	if by := r.writer(); by.Program != "" {
+		next = "use " + r.o.nameOf(by) + ", which wrote it"
+		if r.o.isBuild(by) {
+			next = r.o.nameOf(by) + " wrote it: use that one, or add what this one lacks"
+		}
+	}
+	return &DamageError{Index: index, Detail: has + ", which " + r.o.ProgramName() + " lacks", Next: next, Cause: CauseForeign}
+}
+
+// writer returns the program that last ran on the directory: its made_by names it,
+// else the newest snapshot does.
+func (r *recovery) writer() (by fingerprint) {
+	if r.o.Dir != "" {
+		text := home.At(r.o.Dir, r.o.FS).ReadMadeBy()
+		_ = canon.Of[fingerprint]().Decode(text, &by, canon.Full) // One that cannot be read names nothing.
+	}
+	if by.Program == "" && len(r.snapshots) > 0 {
+		by = makerOf(r.store, r.snapshots[len(r.snapshots)-1])
+	}
+	return by
+}
+
+// isLost reports whether an entry is accepted as lost.
+func (r *recovery) isLost(index uint64) bool {
+	_, _, err := readEntry(r.log, index)
+	return errors.Is(err, errNoEntry) && index < r.last
+}
+
+// fits holds a snapshot against the log: its index must be reached, its chain
+// must be its entry's.
+func (r *recovery) fits(s *state) error {
+	if s.index == 0 || s.index < r.first {
+		return nil
+	}
+	lost := &DamageError{Index: s.index, Next: r.mend("--accept-loss")}
+	_, rec, err := readEntry(r.log, s.index)
+	switch {
+	case s.index > r.last:
+		lost.Index, lost.Detail = r.last+1, fmt.Sprintf("the log ends before it, but there is a snapshot of entry %d: entries %d to %d are missing", s.index, r.last+1, s.index)
+	case errors.Is(err, errNoEntry):
+		return nil // It is accepted as lost; the next entry's chain continues the snapshot's.
+	case err != nil:
+		lost.Detail = err.Error()
+	case rec.Chain != s.chain:
+		lost.Detail = fmt.Sprintf("its chain is %s, its snapshot's is %s", rec.Chain, s.chain)
+	default:
+		return nil
+	}
+	return lost
 }
 
 // read loads a snapshot. The error is fs.ErrNotExist if it is not there, a
@@ -222,34 +283,6 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 }
 
 func (r *recovery) trusts(by fingerprint) bool { return r.hashes || r.madeBy.is(by) }
-
-// foreign is the error of a log that another program wrote. No repair by these
-// parts could keep what it holds.
-func (r *recovery) foreign(index uint64, has string) *DamageError {
-	next := "use the program that wrote it"
-	switch program, version := r.writer(); {
-	case r.o.isBuild(program, version):
-		next = "another build of " + strings.TrimSpace(program+" "+version) + " wrote it: use that one, or add what this one lacks"
-	case program != "":
-		next = "use " + strings.TrimSpace(program+" "+version) + ", which wrote it"
-	}
-	return &DamageError{Index: index, Detail: has + ", which " + r.o.ProgramName() + " lacks", Next: next, Cause: CauseForeign}
-}
-
-// writer returns the program that last ran on the directory: its made_by names it,
-// else the newest snapshot does.
-func (r *recovery) writer() (program, version string) {
-	var by fingerprint
-	if r.o.Dir != "" {
-		text := home.At(r.o.Dir, r.o.FS).ReadMadeBy()
-		_ = canon.Of[fingerprint]().Decode(text, &by, canon.Full) // One that cannot be read names nothing.
-	}
-	if by.Program == "" && len(r.snapshots) > 0 {
-		_, head, _ := r.read(r.snapshots[len(r.snapshots)-1]) // Likewise.
-		by = head.madeBy
-	}
-	return by.Program, cmp.Or(by.Version, by.Commit)
-}
 
 // savedKeys returns the key window beside a snapshot; nil if there is none, or a
 // damaged one.
@@ -315,32 +348,6 @@ func (p *Replay) loadKeys() (err error) {
 	return err
 }
 
-// CheckKeys holds the key window that is saved beside a snapshot of this index
-// against the keys of the log. It passes if none is saved, and if the log lacks
-// entries whose keys were in use.
-func (p *Replay) CheckKeys() error {
-	r, name := p.r, KeysName(p.state.index)
-	if p.window == nil || !p.whole || !has(r.store, name) {
-		return nil
-	}
-	f, _, err := r.store.Open(name)
-	if err != nil {
-		return err
-	}
-	saved, given := sha256.New(), sha256.New()
-	_, err = io.Copy(saved, f)
-	if err = errors.Join(err, f.Close(), p.window.View().Write(given, p.state.index)); err != nil {
-		return err
-	}
-	if bytes.Equal(saved.Sum(nil), given.Sum(nil)) {
-		return nil
-	}
-	return &DamageError{
-		Detail: name + " does not hold the keys of the log's entries",
-		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
-	}
-}
-
 // importState does on replay what reduceImport did.
 func (p *Replay) importState(x *Entry) error {
 	damage := func(format string, args ...any) error {
@@ -351,9 +358,6 @@ func (p *Replay) importState(x *Entry) error {
 	if errs := canon.Of[importPayload]().Decode(x.Payload, &in, canon.Full); errs != nil {
 		return damage("its payload: %v", fieldsError(errs))
 	}
-	if err := p.state.askImportGates(x.HLC); err != nil && !p.trusting {
-		return other("the gates refuse it: %v", err)
-	}
 	name := importName(in.SHA256)
 	f, _, err := p.r.store.Open(name)
 	if err != nil {
@@ -363,7 +367,7 @@ func (p *Replay) importState(x *Entry) error {
 	sum := sha256.New()
 	body := io.TeeReader(f, sum)
 	s := newState(p.r.defs, p.r.o.Node)
-	_, errs, err := decodeDocument(jsontext.NewDecoder(body), s)
+	errs, err := loadDocument(jsontext.NewDecoder(body), s, false)
 	if _, copyErr := io.Copy(io.Discard, body); copyErr != nil {
 		return damage("%s cannot be read: %w", name, copyErr)
 	}

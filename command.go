@@ -282,6 +282,15 @@ func (c *command) decode(payload jsontext.Value) (any, *Error) {
 	return value, nil
 }
 
+// decodeLogged is decode for an entry: other rules may have validated it.
+func (c *command) decodeLogged(payload jsontext.Value) (any, *Error) {
+	p := reflect.New(c.payload)
+	if errs := c.codec.Decode(payload, p.Elem(), canon.Logged); errs != nil {
+		return nil, invalidPayload(errs)
+	}
+	return p.Interface(), nil
+}
+
 func invalidPayload(errs []FieldError) *Error {
 	errs = prefixed(errs, "/payload")
 	e := Errorf(InvalidPayload, "%s %s", errs[0].Pointer, errs[0].Detail)

@@ -159,21 +159,17 @@ const maxFaults = 32
 // the member meta, or nil. err is a syntax error, or an error of d's reader.
 func decodeDocument(d *jsontext.Decoder, s *state) (meta jsontext.Value, faults []FieldError, err error) {
 	r := &documentReader{in: d, state: s}
-	if err := r.read(); err != nil {
-		return nil, nil, err
-	}
-	if r.faults == nil {
+	if err = r.read(); err == nil && r.faults == nil {
 		r.validate()
 	}
-	return r.meta, r.faults, nil
+	return r.meta, r.faults, err
 }
 
-// loadDocument is decodeDocument for what View.WriteTo of this very build wrote. It
-// takes the rows as they are, without decoding them: if the state then has the hash
-// that it had, they are what a settle made of valid rows. It does not call the
-// domains' Validate.
-func loadDocument(d *jsontext.Decoder, s *state) (faults []FieldError, err error) {
-	r := &documentReader{in: d, state: s, trusting: true}
+// loadDocument is decodeDocument for what View.WriteTo wrote: it was valid, and is
+// not validated again. If this very build wrote it, rows are not even decoded: the
+// state hash proves them.
+func loadDocument(d *jsontext.Decoder, s *state, ours bool) (faults []FieldError, err error) {
+	r := &documentReader{in: d, state: s, stored: true, trusting: ours}
 	err = r.read()
 	return r.faults, err
 }
@@ -184,6 +180,7 @@ type documentReader struct {
 	in       *jsontext.Decoder
 	state    *state
 	trusting bool             // rows are not decoded
+	stored   bool             // nothing is validated
 	digests  *statehash.Adder // of the rows
 	b        []byte           // a row that is being loaded
 	meta     jsontext.Value
@@ -296,15 +293,15 @@ func (r *documentReader) row(p *domainState, i int, table, key string) (err erro
 
 func (r *documentReader) load(t table, key string) (kept, json string, err error) {
 	value, err := r.in.ReadValue()
-	if err != nil {
-		return "", "", err
+	if err == nil {
+		r.b = append(append(r.b[:0], key...), value...)
+		kept, json, err = t.load(r.b, len(key))
 	}
-	r.b = append(append(r.b[:0], key...), value...)
-	return t.load(r.b, len(key))
+	return kept, json, err
 }
 
 func (r *documentReader) decode(t table, f *field, at, key string) (json string, err error) {
-	if err := t.(keyed).checkKey(key); err != nil {
+	if err := t.(keyed).checkKey(key); err != nil && !r.stored {
 		r.fail(at, FieldError{Detail: err.Error()})
 		return "", cmp.Or(r.in.SkipValue(), errFaults)
 	}
@@ -321,6 +318,9 @@ func (r *documentReader) decode(t table, f *field, at, key string) (json string,
 // value decodes and validates the next value; the codec itself validates only
 // the value's members. Bad syntax is left for the next read to find again.
 func (r *documentReader) value(c *canon.Codec, v reflect.Value) []FieldError {
+	if r.stored {
+		return c.DecodeFrom(r.in, v, canon.Stored)
+	}
 	if faults := c.DecodeFrom(r.in, v, canon.Sparse); faults != nil {
 		return faults
 	}

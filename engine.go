@@ -40,8 +40,8 @@ type Engine struct {
 	published atomic.Pointer[published]
 	advanced  atomic.Pointer[chan struct{}] // closed at the next publication
 	recent    *recent
-	fault     atomic.Pointer[string] // why it is read-only; nil: it is not
-	syncing   atomic.Int64           // when the sync under way began, Unix ns; 0: none is
+	fault     atomic.Pointer[fault] // why it is read-only; nil: it is not
+	syncing   atomic.Int64          // when the sync under way began, Unix ns; 0: none is
 	diskFull  atomic.Bool
 
 	snapshots   singleflight.Group
@@ -51,6 +51,8 @@ type Engine struct {
 	keepers     sync.WaitGroup
 	setAside    asides
 	retention   retention
+	history     atomic.Pointer[History]
+	stamped     atomic.Bool           // whether the newest snapshot says that history is proved
 	travels     chan struct{}         // holds a token while a state of the past is made: one takes memory
 	past        atomic.Pointer[state] // the last one that was made; nil: none is kept
 	imports     chan struct{}         // holds a token while a state is imported
@@ -327,10 +329,7 @@ func (e *Engine) publish(g *group) {
 	e.recent.publish(g.records)
 	e.replayCost.Add(int64(g.cost))
 	if e.snapshotIsDue() {
-		select {
-		case e.snapshotDue <- struct{}{}:
-		default:
-		}
+		e.dueSnapshot()
 	}
 }
 
@@ -379,18 +378,17 @@ func (e *Engine) afterFailure(index uint64) *Error {
 	if index == 0 || index < e.unknown[0] || index > e.unknown[1] {
 		return e.readOnly()
 	}
-	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; restart the server, then repeat the command with the same key", *e.fault.Load())
+	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; restart the server, then repeat the command with the same key", e.fault.Load().why)
 	err.Unknown = true
 	return err
 }
 
 func (e *Engine) readOnly() *Error {
-	return Errorf(ReadOnly, "read-only after a failure: %s; the command was not applied: repair the disk, then restart the server", *e.fault.Load())
+	f := e.fault.Load()
+	return Errorf(ReadOnly, "read-only after a failure: %s; the command was not applied: %s", f.why, f.next)
 }
 
 // trip makes the engine read-only until it is restarted.
 func (e *Engine) trip(why string) {
-	if e.fault.CompareAndSwap(nil, &why) {
-		e.log.Error("read-only from now on: "+why, "index", e.View().Index())
-	}
+	e.stopWriting(fault{why: why, next: "repair the disk, then restart the server"})
 }

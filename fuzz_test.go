@@ -137,7 +137,7 @@ func FuzzStamp(f *testing.F) {
 func FuzzSnapshot(f *testing.F) {
 	defs := []*definition{fuzzDomain.definition()}
 	s := newState(defs, "test")
-	us := fingerprintOf(defs, &Options{})
+	us := fingerprintOf(defs, &Options{Version: "1", Commit: "c0ffee"})
 	b := snapshotOf(f, s, us)
 	f.Add(b)
 	f.Add(bytes.Replace(b, []byte(`"fuzz":{}`), []byte(`"fuzz":{"count":3,"rows":{"a":{"at":"019b76daa800-0000-test","note":"n","on":true}}}`), 1))

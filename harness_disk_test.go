@@ -82,7 +82,7 @@ func fill(t testing.TB, e *swoosh.Engine, n uint64) {
 func importChanged(t testing.TB, e *swoosh.Engine) {
 	t.Helper()
 	other := regexp.MustCompile(`"state_hash":"[0-9a-f]*",`).ReplaceAllString(document(t, e.View()), "")
-	other = regexp.MustCompile(`"entries":[0-9]+`).ReplaceAllString(other, `"entries":77`)
+	other = regexp.MustCompile(`"entries":[0-9]+`).ReplaceAllString(other, `"entries":300`)
 	hash := e.View().StateHash()
 	r, err := e.Import(context.Background(), &hash, strings.NewReader(other))
 	require.NoError(t, err)

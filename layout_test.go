@@ -25,7 +25,7 @@ var floors = []struct{ name, files string }{
 	{"commands", "command envelope reducer"},
 	{"snapshots and options", "snapshot options"},
 	{"from log to state", "boot replay"},
-	{"the engine", "engine submit import read observe timekeeper dry_run open retain"},
+	{"the engine", "engine submit import read observe prove timekeeper dry_run open retain"},
 	{"the door", "api_door api_exchange"},
 	{"routes", "api api_command api_state api_log api_status"},
 }

@@ -40,6 +40,7 @@ type Health struct {
 		HLC   Stamp  `json:"hlc"`
 	} `json:"snapshot"`
 	SetAside []Aside `json:"set_aside"` // damaged files; what they held is written anew
+	History  History `json:"history"`
 	Log      struct {
 		First   uint64 `json:"first"`             // index of the first entry that is kept; 1 if the log is empty
 		Copies  int    `json:"copies"`            // 2, or 1 while one is written anew; in memory 1
@@ -91,7 +92,7 @@ func (e *Engine) Health() Health {
 	h := Health{
 		Mode: "ready", Reasons: []string{},
 		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Chain: p.state.chain, Hub: p.state.hub, Node: e.o.Node,
-		SetAside: e.setAside.all(), Timers: e.timers.health(),
+		SetAside: e.setAside.all(), Timers: e.timers.health(), History: *e.history.Load(),
 	}
 	h.Clock.AheadMS = max(0, int64(p.state.stamp.WallMS)-e.o.Now())
 	if ready, reason := e.Readiness(); !ready {
@@ -131,7 +132,7 @@ func (w *badgerWAL) report(h *Health) {
 func (e *Engine) explain(reason string) string {
 	switch reason {
 	case ReadOnly.Code():
-		return "Read-only after a failure: " + *e.fault.Load() + ". Repair the disk, then restart the server."
+		return "Read-only after a failure: " + e.fault.Load().why + ". Next: " + e.fault.Load().next + "."
 	case DiskFull.Code():
 		free, reserve := e.disk()
 		return fmt.Sprintf("%d bytes are free in %s; the server stops accepting commands below %d. Free some space; it then continues by itself.", free, e.home.Dir, reserve)
@@ -303,6 +304,7 @@ var standings = []struct {
 		}
 		return float64(max(0, e.o.Now()-int64(at))) / 1000
 	}},
+	{describe("swoosh_history_proved_index", "Entry up to which history is proved."), func(e *Engine, _ *published) float64 { return float64(e.history.Load().Proved) }},
 	{describe("swoosh_set_aside_files", "Damaged files set aside by this boot."), func(e *Engine, _ *published) float64 { return float64(len(e.Health().SetAside)) }},
 	{describe("swoosh_log_copies", "Copies of the log that are whole: 2, or 1 while one is written anew."), func(e *Engine, _ *published) float64 { return float64(e.Health().Log.Copies) }},
 	{describe("swoosh_log_bytes", "Disk space of the log."), func(e *Engine, _ *published) float64 { return float64(e.home.LogBytes()) }},

@@ -175,9 +175,10 @@ func (e *Engine) start(from *Replay) error {
 		e.savedAt(from.saved)
 	}
 	e.replayCost.Store(int64(from.cost))
-	if from.rebuilt || from.cost > e.o.MaxRecovery {
+	if from.passed != nil || from.cost > e.o.MaxRecovery {
 		e.snapshotDue <- struct{}{}
 	}
+	e.startProof(from)
 	go e.run()
 	go func() {
 		for g := range e.commits {
@@ -209,6 +210,14 @@ func (e *Engine) keep() {
 // loadBytesPerSecond is how fast a snapshot is assumed to load that no start has
 // loaded yet.
 const loadBytesPerSecond = 100 << 20
+
+// dueSnapshot asks the keeper for a snapshot.
+func (e *Engine) dueSnapshot() {
+	select {
+	case e.snapshotDue <- struct{}{}:
+	default: // It is asked already.
+	}
+}
 
 // snapshotIsDue reports whether replaying the entries after the last snapshot
 // would take longer than the limit, and longer than loading the snapshot: so the
@@ -252,12 +261,12 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 	start := time.Now()
 	cost := e.replayCost.Load()
 	p := e.published.Load()
-	s := p.state
+	s, by := p.state, e.stamp()
 	info := SnapshotInfo{Index: s.index, HLC: s.stamp, StateHash: s.hash}
 	err := e.store.Save(KeysName(s.index), func(f SnapshotFile) error { return p.keys.Write(f, s.index) })
 	if err == nil {
 		err = e.store.Save(SnapshotName(s.index), func(f SnapshotFile) (err error) {
-			info.Bytes, err = writeSnapshot(store.Gentle(f, e.rest), s, e.madeBy)
+			info.Bytes, err = writeSnapshot(store.Gentle(f, e.rest), s, by)
 			return err
 		})
 	}
@@ -267,6 +276,7 @@ func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
 	}
 	meter.Since(e.meters.Snapshots, start)
 	e.lastSaved.Store(&info)
+	e.stamped.Store(by.is(e.madeBy))
 	e.replayCost.Add(-cost)
 	e.pruneSnapshots()
 	e.askRetain()
@@ -346,7 +356,7 @@ func (e *Engine) lastSnapshot() error {
 	if info := e.lastSaved.Load(); info != nil {
 		saved = info.Index
 	}
-	if e.fault.Load() != nil || saved == e.View().Index() {
+	if f := e.fault.Load(); f != nil && !f.intact || saved == e.View().Index() && !e.stampIsDue() {
 		return nil
 	}
 	_, err := e.saveSnapshot()

@@ -1,7 +1,10 @@
 package swoosh
 
 import (
+	"bytes"
 	"cmp"
+	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/store"
 )
@@ -42,15 +46,24 @@ type Options struct {
 	// commands are answered. The writer waits for it. Nil: not called.
 	Published func(View)
 
-	// ReducerVersion is the version of the domains' code. Change it if an entry
-	// of the log may now make another state, or be refused: the next start then
-	// replays the whole log and compares. It notices other declarations by
-	// itself, but not other code.
+	// Differs is called once if history differs: these domains make another state of
+	// an entry than the program that wrote it. why names the entry and the next step.
+	// ctx ends when the engine closes. An error makes the engine read-only, with this
+	// reason; so does nil.
+	Differs func(ctx context.Context, why string) error
+
+	// ReducerVersion is the version of the domains' rules. Change it if a command
+	// may now be refused that was accepted: verify then does not ask about older
+	// entries. Whether the log still gives the same state, each other build proves
+	// by itself.
 	ReducerVersion string
 
 	Program string // the program's name, for messages ("run: doors repair DIR") and snapshots; empty: swoosh
-	Version string // its version, recorded in snapshots
-	Commit  string // likewise
+	Version string // its version, for messages and snapshots
+	Commit  string // what it was built from; empty if that does not tell it from other builds
+
+	// A build with Version and Commit proves the history of a directory once: a
+	// snapshot records that, and the next start of the same build believes it.
 
 	Now       func() int64                  // the wall clock, Unix ms; nil: the machine's
 	OpenWAL   func(dir string) (WAL, error) // nil: OpenBadgerWAL in Dir, NewMemWAL without one
@@ -72,9 +85,18 @@ func (o *Options) run(words ...string) string {
 // retains reports whether entries may go.
 func (o *Options) retains() bool { return o.RetainEntries > 0 || o.RetainAge > 0 }
 
-// isBuild reports whether a program and its version are this program's own.
-func (o *Options) isBuild(program, version string) bool {
-	return program == o.Program && version == cmp.Or(o.Version, o.Commit) && program != ""
+// isBuild reports whether a program has this program's name and version.
+func (o *Options) isBuild(by fingerprint) bool {
+	return by.Program == o.Program && cmp.Or(by.Version, by.Commit) == cmp.Or(o.Version, o.Commit)
+}
+
+// nameOf returns the name of a program, for messages; empty if by names none.
+func (o *Options) nameOf(by fingerprint) string {
+	name := strings.TrimSpace(by.Program + " " + cmp.Or(by.Version, by.Commit))
+	if by.Program != "" && o.isBuild(by) {
+		name = "another build of " + name
+	}
+	return name
 }
 
 // ProgramName returns the name of the program that a user runs.
@@ -109,6 +131,9 @@ func (o Options) Complete() (Options, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
+	if o.Differs == nil {
+		o.Differs = func(context.Context, string) error { return errors.ErrUnsupported }
+	}
 	if o.Published == nil {
 		o.Published = func(View) {}
 	}
@@ -140,3 +165,54 @@ type Progress struct {
 
 // tellEvery is how often progress is reported.
 const tellEvery = 200 * time.Millisecond
+
+// fingerprint says which program made a snapshot. In a snapshot it is also a
+// stamp: a commit says that this very build makes the whole history before the
+// snapshot as the log says. Until that is proved the snapshot has none.
+type fingerprint struct {
+	Commands Hash   `json:"commands"` // of the commands' names, moves and schemas, in the order of the parts
+	Domains  Hash   `json:"domains"`  // of the types of the domains' states
+	Format   uint32 `json:"format"`   // of states and entries
+	Reducer  string `json:"reducer"`  // Options.ReducerVersion
+
+	Program string `json:"program,omitzero"`
+	Version string `json:"version"`
+	Commit  string `json:"commit"` // empty also: not proved
+}
+
+// fingerprintOf returns the fingerprint of domains and their program.
+func fingerprintOf(defs []*definition, o *Options) fingerprint {
+	var lines bytes.Buffer
+	for _, d := range defs {
+		fmt.Fprintf(&lines, "%s %d %d\n", d.name, len(d.gates), len(d.reactions))
+		for _, c := range d.commands {
+			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, slices.Concat(c.Schema, c.Result))
+		}
+	}
+	return fingerprint{
+		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: stateFormat,
+		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
+	}
+}
+
+// sameReducer compares what the domains declare: by that alone, two programs have
+// the same rules.
+func (f fingerprint) sameReducer(g fingerprint) bool {
+	return f.Commands == g.Commands && f.Domains == g.Domains && f.Format == g.Format && f.Reducer == g.Reducer
+}
+
+// is reports whether two programs are the same build. One without version or commit
+// cannot be told apart from others, and is the same as none.
+func (f fingerprint) is(g fingerprint) bool { return f == g && f.isBuild() }
+
+func (f fingerprint) isBuild() bool { return f.Version != "" && f.Commit != "" }
+
+// unproved returns the fingerprint without its stamp.
+func (f fingerprint) unproved() fingerprint {
+	f.Commit = ""
+	return f
+}
+
+func (f fingerprint) encode() []byte { return canon.Of[fingerprint]().Append(nil, &f, canon.Full) }
+
+const stateFormat = 1 // of states and entries; see fingerprint

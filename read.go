@@ -333,8 +333,7 @@ func (r *recovery) nearest(past *state, index uint64) (*Replay, error) {
 	if n := len(r.snapshots); past != nil && past.index <= index && (n == 0 || past.index >= r.snapshots[n-1]) {
 		return r.from(past.thaw()), nil
 	}
-	start, _, err := r.newestGood()
-	return start, err
+	return r.newestGood()
 }
 
 // checkStandsAlone returns an error if the index is inside an atomic batch or

@@ -13,32 +13,59 @@ import (
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
-// reduce applies one command at a stamp: gates, guards' verdicts, phase, Check,
-// Apply, reactions. It is the only code that changes a state: live traffic,
-// boot, verification and ViewAt all call it. If it returns an error, nothing
-// has changed, unless a panic caused the error; then the caller must undo the
-// changes. The caller must also update the digests, see state.settle.
+// reduce applies one command at a stamp: it asks, then performs. If it returns
+// an error, nothing has changed, unless a panic caused the error; then the caller
+// must undo the changes. The caller must also update the digests, see
+// state.settle.
 func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 	defer caught(c.cmd.Name, &err)
-	if err := s.askGates(Command{c.cmd.Name, c.cmd.Domain}, at); err != nil {
-		return err
-	}
-	if err := refusedBy(c.verdicts); err != nil {
-		return err
-	}
 	v := View{s, at}
-	from, err := c.cmd.checkPhase(c.value, v)
+	from, err := s.ask(c, v)
 	if err != nil {
 		return err
-	}
-	if err := c.cmd.check(c.value, v); err != nil {
-		return s.domain(c.cmd.Domain).def.refusal(err)
 	}
 	s.perform(c, v)
 	if assert {
 		c.cmd.assertPhase(c.value, v, from)
 	}
 	return nil
+}
+
+// repeat performs a command of the log at its stamp. It was accepted, and nothing
+// is asked again: rules that refuse more than they did leave history as it is.
+func (s *state) repeat(c *call, at Stamp) (err *Error) {
+	defer caught(c.cmd.Name, &err)
+	s.perform(c, View{s, at})
+	return nil
+}
+
+// askAgain returns why a command of the log would be refused now.
+func (s *state) askAgain(c *call, at Stamp) (err *Error) {
+	defer caught(c.cmd.Name, &err)
+	again := *c
+	if again.value, err = c.cmd.decode(c.payload); err == nil {
+		_, err = s.ask(&again, View{s, at})
+	}
+	return err
+}
+
+// ask returns why a command is refused, by gates, guards' verdicts, phase or
+// Check, in this order; from is the phase of its object.
+func (s *state) ask(c *call, v View) (from string, err *Error) {
+	if err := s.askGates(Command{c.cmd.Name, c.cmd.Domain}, v.at); err != nil {
+		return "", err
+	}
+	if err := refusedBy(c.verdicts); err != nil {
+		return "", err
+	}
+	from, err = c.cmd.checkPhase(c.value, v)
+	if err != nil {
+		return "", err
+	}
+	if err := c.cmd.check(c.value, v); err != nil {
+		return "", s.domain(c.cmd.Domain).def.refusal(err)
+	}
+	return from, nil
 }
 
 func (s *state) askGates(c Command, at Stamp) *Error {
@@ -133,7 +160,9 @@ func list(phases ...string) string {
 	return text
 }
 
-// perform does what an accepted command does: Apply, then the reactions.
+// perform does what an accepted command does: Apply, then the reactions. It is the
+// only code that changes a state: live traffic, boot, verification and ViewAt all
+// come to it.
 func (s *state) perform(c *call, v View) {
 	own := s.domain(c.cmd.Domain)
 	own.write(func() { c.cmd.apply(own, c.value, v.at) })
@@ -219,13 +248,6 @@ func (c checkpoint) restore() *state {
 	return s
 }
 
-// force is perform for a command that another reducer accepted.
-func (s *state) force(c *call, at Stamp) (err *Error) {
-	defer caught(c.cmd.Name, &err)
-	s.perform(c, View{s, at})
-	return nil
-}
-
 func (s *state) askImportGates(at Stamp) (err *Error) {
 	defer caught(ImportCommand, &err)
 	return s.askGates(Command{ImportCommand, "state"}, at)
@@ -262,9 +284,9 @@ type logged struct {
 	Record
 	x       *Entry // nil if err is set
 	err     error  // why it cannot be read, or cannot follow the record before it
-	call    *call  // nil for the engine's own commands, and if foreign or refused is set
+	call    *call  // nil for the engine's own commands, and if foreign or misfit is set
 	foreign bool   // whether no domain has the command
-	refused *Error // why the payload does not fit the command
+	misfit  *Error // why the payload cannot be read as the command's
 }
 
 // knows reports whether a domain, or the engine itself, has a command.
@@ -297,8 +319,8 @@ func (c *catalogue) readyOne(before, rec Record) logged {
 	if l.foreign = err != nil; l.foreign {
 		return l
 	}
-	value, refused := cmd.decode(l.x.Payload)
-	if l.refused = refused; refused == nil {
+	value, misfit := cmd.decodeLogged(l.x.Payload)
+	if l.misfit = misfit; misfit == nil {
 		l.call = &call{cmd: cmd, value: value, payload: l.x.Payload, verdicts: l.x.Guards}
 	}
 	return l

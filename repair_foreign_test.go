@@ -25,15 +25,8 @@ type narrowRow struct {
 	Since   swoosh.Stamp `json:"since"`
 }
 
-// few is a count that a state holds up to 70.
-type few uint32
-
-func (n few) Validate() error {
-	if n > 70 {
-		return swoosh.Errorf(swoosh.InvalidState, "is more than 70")
-	}
-	return nil
-}
+// few is a count up to 255.
+type few uint8
 
 var narrow = swoosh.NewDomain("ledger",
 	swoosh.On[narrowOpen]("open", "Open an account."),
@@ -110,7 +103,7 @@ func lived40(t *testing.T, last uint64) lived {
 	l := live(t, 20)
 	e := openVault(t, l.dir)
 	submit(t, e, "ledger.open", openAccount{"b"})
-	importChanged(t, e) // 77 entries
+	importChanged(t, e) // 300 entries
 	fill(t, e, 40)
 	_, err := e.Snapshot(t.Context())
 	require.NoError(t, err)
@@ -153,7 +146,7 @@ func TestBaseOfOtherDomains(t *testing.T) {
 			require.NoError(t, err)
 			_, ok := narrow.Of(e.View()).Accounts.Get("b")
 			require.True(t, ok, "what fits is kept")
-			require.Zero(t, narrow.Of(e.View()).Entries, "77 are too many")
+			require.Zero(t, narrow.Of(e.View()).Entries, "300 are too many")
 			a, _ := narrow.Of(e.View()).Accounts.Get("a")
 			require.Equal(t, sumOf(t, l, 41, last), a.Balance, "what does not begins at zero")
 			closeEngine(t, e)

@@ -64,14 +64,14 @@ func TestRepairAcceptsAnotherReducer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		version   string
 		snapshots []uint64
-		refused   uint64 // entry that boot names; 0: it starts, and only verify sees it
+		refused   uint64 // entry that boot names; 0: it starts, and the proof finds it
 		newest    uint64 // snapshot that is taken as it is
 	}{
-		"version changed":                {"2", []uint64{20, 40}, 2, 40},
+		"version changed":                {"2", []uint64{20, 40}, 41, 40},
 		"version not changed":            {"", []uint64{20, 40}, 41, 40},
 		"version not changed, no tail":   {"", []uint64{20, 60}, 0, 60},
 		"version changed, no snapshot":   {"2", nil, 2, 0},
-		"version changed, and no replay": {"2", []uint64{60}, 2, 60},
+		"version changed, and no replay": {"2", []uint64{60}, 0, 60},
 	} {
 		t.Run("D3/"+name, func(t *testing.T) {
 			l := live(t, 60, tc.snapshots...)

@@ -24,12 +24,15 @@ type Replay struct {
 	window *keywindow.Window // nil: not loaded, or of no interest
 	whole  bool              // whether it has the keys of all entries
 
-	progress func(Progress) // called as run goes on
-	saved    uint64         // the entry that run began after
-	cost     time.Duration  // of run
-	rebuilt  bool           // whether no snapshot of this reducer was found
-	refused  uint64         // the last entry of a submission that NextAnew refused
-	trusting bool           // whether an entry is applied without asking Check and the like
+	progress func(Progress)   // called as run goes on
+	saved    uint64           // the entry that run began after
+	cost     time.Duration    // of run
+	passed   *foreignSnapshot // the newest snapshot that does not fit the domains; nil: none was passed over
+	by       fingerprint      // who made the snapshot
+	says     Hash             // the snapshot's state hash
+	proved   bool             // whether the history before the snapshot is known to be true
+	refused  uint64           // the last entry of a submission that NextAnew refused
+	asking   func(*Entry, error)
 }
 
 // NewReplay returns a replay over a log, at the state before its first entry.
@@ -58,6 +61,10 @@ func (p *Replay) Over(log WAL) *Replay {
 	return r.from(newState(r.defs, r.o.Node))
 }
 
+func (r *recovery) from(s *state) *Replay {
+	return &Replay{r: r, state: s, progress: func(Progress) {}}
+}
+
 // OnDamage has f called for each damaged file: a snapshot, a key window. An
 // error of f stops what found it. Without f, damage is an error.
 func (p *Replay) OnDamage(f func(file string, why error) error) {
@@ -77,12 +84,14 @@ func (p *Replay) Knows(command string) bool { return p.r.cat.knows(command) }
 
 // Writer returns name and version of the program that last ran on the directory,
 // empty if nothing there names one.
-func (p *Replay) Writer() (program, version string) { return p.r.writer() }
+func (p *Replay) Writer() (program, version string) {
+	by := p.r.writer()
+	return by.Program, cmp.Or(by.Version, by.Commit)
+}
 
-// Trust makes Next apply what the log says was accepted, without asking gates,
-// guards, phases and Check: domains that only refuse more than before make the
-// state of old again. Check still reports whether they do.
-func (p *Replay) Trust() { p.trusting = true }
+// Ask has f called for each entry that these domains would refuse now; it is
+// applied all the same, since it was accepted. Nil: nothing is asked.
+func (p *Replay) Ask(f func(x *Entry, why error)) { p.asking = f }
 
 // HashOnly makes Load check a snapshot by its checksum and hashes alone, whoever
 // made it. The state is not fit to go on from.
@@ -188,7 +197,7 @@ func (p *Replay) NextAnew(rec Record) (refused, err error) {
 		return nil, l.err
 	}
 	if x := l.x; x.Index > p.refused {
-		if err := p.reduce(l); err != nil {
+		if err := p.reduceAnew(l); err != nil {
 			var d *DamageError
 			if !errors.As(err, &d) || d.Cause != CauseReducer {
 				return nil, err
@@ -204,46 +213,18 @@ func (p *Replay) NextAnew(rec Record) (refused, err error) {
 	return refused, nil
 }
 
-// Check holds the state against the log: after Next its hash must be the
-// entry's, after Load its chain. The error is a *DamageError.
-func (p *Replay) Check() error {
-	if p.last == nil {
-		return p.r.fits(p.state)
+// reduceAnew is reduce, unless the domains would refuse the entry now.
+func (p *Replay) reduceAnew(l logged) error {
+	if why := p.refusal(l); why != nil {
+		return p.r.other(l.x.Index, "%s was accepted, replay refuses it: %v", l.x.Command, why)
 	}
-	p.state.flush()
-	if p.state.hash != p.last.StateHash {
-		return p.differs(p.last)
-	}
-	return nil
+	return p.reduce(l)
 }
 
 // CheckResult holds the result of the entry that was reduced last against what its
 // command answers. The error is a *DamageError: entry and state are sound.
 func (p *Replay) CheckResult() error {
 	return p.r.cat.checkResult(p.state, p.before, p.last)
-}
-
-// fits holds a snapshot against the log: its index must be reached, its chain
-// must be its entry's.
-func (r *recovery) fits(s *state) error {
-	if s.index == 0 || s.index < r.first {
-		return nil
-	}
-	lost := &DamageError{Index: s.index, Next: r.mend("--accept-loss")}
-	_, rec, err := readEntry(r.log, s.index)
-	switch {
-	case s.index > r.last:
-		lost.Index, lost.Detail = r.last+1, fmt.Sprintf("the log ends before it, but there is a snapshot of entry %d: entries %d to %d are missing", s.index, r.last+1, s.index)
-	case errors.Is(err, errNoEntry):
-		return nil // It is accepted as lost; the next entry's chain continues the snapshot's.
-	case err != nil:
-		lost.Detail = err.Error()
-	case rec.Chain != s.chain:
-		lost.Detail = fmt.Sprintf("its chain is %s, its snapshot's is %s", rec.Chain, s.chain)
-	default:
-		return nil
-	}
-	return lost
 }
 
 // SealLoss returns an entry log.loss: entries from one index to another are lost,
@@ -278,10 +259,6 @@ func (p *Replay) Save(store SnapshotStore) (SnapshotInfo, error) {
 	return info, err
 }
 
-func (r *recovery) from(s *state) *Replay {
-	return &Replay{r: r, state: s, progress: func(Progress) {}}
-}
-
 // run replays the entries up to an index. The state hash is held against the
 // entry's after every n entries and at the end; where it differs the entries
 // since the last check that held are replayed again, one by one, to name the
@@ -309,14 +286,19 @@ func (p *Replay) run(ctx context.Context, to uint64, n uint64) error {
 	if err := p.check(ctx, last, good, n); err != nil {
 		return err
 	}
-	if next := p.state.index + 1; next <= to {
-		return &DamageError{Index: next, Detail: fmt.Sprintf("entries %d to %d are missing", next, to), Next: p.r.mend("--accept-loss")}
+	if p.state.index < to {
+		return p.missing(to)
 	}
 	if last != nil && to == p.r.last && last.BatchEnd() > to {
 		return &DamageError{Index: to + 1, Detail: fmt.Sprintf("the batch of entries %d to %d is cut off", last.Batch.First, last.BatchEnd()), Next: p.r.mend("--accept-loss")}
 	}
 	p.tell(to)
 	return nil
+}
+
+func (p *Replay) missing(to uint64) error {
+	next := p.state.index + 1
+	return &DamageError{Index: next, Detail: fmt.Sprintf("entries %d to %d are missing", next, to), Next: p.r.mend("--accept-loss")}
 }
 
 func (p *Replay) tell(to uint64) {
@@ -337,11 +319,6 @@ func (p *Replay) check(ctx context.Context, x *Entry, good *state, n uint64) err
 	return p.differs(x)
 }
 
-// differs is the error of an entry that another reducer made.
-func (p *Replay) differs(x *Entry) *DamageError {
-	return p.r.other(x.Index, "%s says state_hash %s, replay gives %s", x.Command, x.StateHash, p.state.hash)
-}
-
 // step checks an entry's place in the log and reduces it.
 func (p *Replay) step(l logged) error {
 	damage := func(index uint64, format string, args ...any) error {
@@ -353,6 +330,11 @@ func (p *Replay) step(l logged) error {
 	x := l.x
 	if p.state.index > 0 && !x.HLC.After(p.state.stamp) {
 		return damage(x.Index, "its stamp %s is not after %s", x.HLC, p.state.stamp)
+	}
+	if p.asking != nil {
+		if why := p.refusal(l); why != nil {
+			p.asking(x, why)
+		}
 	}
 	if err := p.reduce(l); err != nil {
 		return err
@@ -373,9 +355,6 @@ func (p *Replay) at(l logged) {
 // reduce does what the entry did. The engine's own entries come first.
 func (p *Replay) reduce(l logged) error {
 	x := l.x
-	refused := func(err error) error {
-		return p.r.other(x.Index, "%s was accepted, replay refuses it: %v", x.Command, err)
-	}
 	switch {
 	case x.Command == ImportCommand:
 		return p.importState(x)
@@ -383,17 +362,28 @@ func (p *Replay) reduce(l logged) error {
 		return nil
 	case l.foreign:
 		return p.r.foreign(x.Index, "the log has "+nameAll("command", []string{x.Command}))
-	case l.refused != nil:
-		return refused(l.refused)
+	case l.misfit != nil:
+		return p.r.other(x.Index, "%s cannot be read: %v", x.Command, l.misfit)
 	}
+	if err := p.state.repeat(l.call, x.HLC); err != nil {
+		return p.r.other(x.Index, "%s cannot be applied: %v", x.Command, cmp.Or(errors.Unwrap(err), error(err)))
+	}
+	return nil
+}
+
+// refusal returns why these domains would refuse an entry now; nil: they would not.
+func (p *Replay) refusal(l logged) error {
 	var err *Error
-	if p.trusting {
-		err = p.state.force(l.call, x.HLC)
-	} else {
-		err = p.state.reduce(l.call, x.HLC, p.r.o.Assert)
+	switch {
+	case l.x.Command == ImportCommand:
+		err = p.state.askImportGates(l.x.HLC)
+	case l.misfit != nil:
+		err = l.misfit
+	case l.call != nil:
+		err = p.state.askAgain(l.call, l.x.HLC)
 	}
 	if err == nil {
 		return nil
 	}
-	return refused(cmp.Or(errors.Unwrap(err), error(err)))
+	return cmp.Or(errors.Unwrap(err), error(err))
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -112,9 +111,6 @@ func (e *Engine) neededFrom() (uint64, error) {
 	}
 	return min(needed, e.provingFrom()), nil
 }
-
-// provingFrom returns the first entry that the proof of the history still has to read.
-func (e *Engine) provingFrom() uint64 { return math.MaxUint64 }
 
 // nextBase returns the newest sound snapshot of an entry up to most, after which there
 // are sound snapshots enough; 0 if there is none. Damaged ones are set aside.

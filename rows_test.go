@@ -15,7 +15,7 @@ import (
 )
 
 // ours is the fingerprint of these tests' build.
-var ours = fingerprintOf(orchardDefs, &Options{Version: "1"})
+var ours = fingerprintOf(orchardDefs, &Options{Version: "1", Commit: "c0ffee"})
 
 // reread writes the snapshot of a state and reads it as a build with another
 // fingerprint does, or with the same.

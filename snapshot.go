@@ -45,49 +45,7 @@ type SnapshotFile = store.File
 // engines without a directory.
 func NewInMemorySnapshotStore() SnapshotStore { return store.NewMemory() }
 
-// fingerprint says which reducer made a snapshot. Where it is equal, loading
-// the snapshot and replaying the entries after it makes the state that replaying
-// everything would.
-type fingerprint struct {
-	Commands Hash   `json:"commands"` // of the commands' names, moves and schemas, in the order of the parts
-	Domains  Hash   `json:"domains"`  // of the types of the domains' states
-	Format   uint32 `json:"format"`   // of states and entries
-	Reducer  string `json:"reducer"`  // Options.ReducerVersion
-
-	Program string `json:"program,omitzero"` // the program's name; recorded, not compared
-	Version string `json:"version"`          // likewise
-	Commit  string `json:"commit"`           // likewise
-}
-
-// fingerprintOf returns the fingerprint of domains and their program.
-func fingerprintOf(defs []*definition, o *Options) fingerprint {
-	var lines bytes.Buffer
-	for _, d := range defs {
-		fmt.Fprintf(&lines, "%s %d %d\n", d.name, len(d.gates), len(d.reactions))
-		for _, c := range d.commands {
-			fmt.Fprintf(&lines, "%s %q %q %v %v %s\n", c.Name, c.From, c.To, c.Stay, c.moves, slices.Concat(c.Schema, c.Result))
-		}
-	}
-	return fingerprint{
-		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: stateFormat,
-		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
-	}
-}
-
-// sameReducer compares what shapes a state.
-func (f fingerprint) sameReducer(g fingerprint) bool {
-	return f.Commands == g.Commands && f.Domains == g.Domains && f.Format == g.Format && f.Reducer == g.Reducer
-}
-
-// is reports whether two builds are the same.
-func (f fingerprint) is(g fingerprint) bool { return f == g }
-
-func (f fingerprint) encode() []byte { return canon.Of[fingerprint]().Append(nil, &f, canon.Full) }
-
-const (
-	stateFormat    = 1 // of states and entries; see fingerprint
-	snapshotFormat = 2 // of the file; 1 had no hub
-)
+const snapshotFormat = 2 // of the file; 1 had no hub
 
 // reducerChange is the payload of log.reducer: it says which reducer goes on
 // from here, from a snapshot with the entry's index.
@@ -238,15 +196,34 @@ func decodeSnapshot(d *jsontext.Decoder, s *state, trust func(fingerprint) bool)
 }
 
 // readState reads the state. Rows of a build that is trusted are not decoded: the
-// checksum and the state hash prove them. Another build may have other nouns with
-// the same schemas, so its rows are decoded and validated. The members before the
-// state say who wrote it.
+// checksum and the state hash prove them. Another build may have other types with
+// the same schemas, so its rows are decoded. The members before the state say who
+// wrote it.
 func (h *snapshotHead) readState(d *jsontext.Decoder, s *state, trust func(fingerprint) bool) ([]FieldError, error) {
-	if trust(h.madeBy) {
-		return loadDocument(d, s)
+	return loadDocument(d, s, trust(h.madeBy))
+}
+
+// makerOf returns what a snapshot says of the program that made it, and checks
+// nothing; zeros if it cannot be read.
+func makerOf(store SnapshotStore, index uint64) fingerprint {
+	var h snapshotHead
+	f, _, err := store.Open(SnapshotName(index))
+	if err != nil {
+		return h.madeBy
 	}
-	_, faults, err := decodeDocument(d, s)
-	return faults, err
+	defer f.Close() // It was only read.
+	d := jsontext.NewDecoder(f)
+	_, _ = canon.ReadMembers(d, func(member string) error {
+		if member == "state" {
+			return io.EOF // made_by comes before it.
+		}
+		value, err := d.ReadValue()
+		if err == nil && member == "made_by" {
+			err = h.set(member, value)
+		}
+		return err
+	})
+	return h.madeBy
 }
 
 func (h *snapshotHead) set(member string, value jsontext.Value) error {

@@ -25,10 +25,7 @@ type Info struct {
 	Version string // empty: the main module's, as Go recorded it in the build
 	Commit  string // empty: likewise
 
-	// ReducerVersion names the meaning of the domains' code. Change it if an entry
-	// of the log may now make another state, or be refused: then the next start
-	// replays the whole log and compares. It notices other declarations by itself,
-	// but not other code.
+	// ReducerVersion names the rules of the domains' code, as swoosh.Options has it.
 	ReducerVersion string
 
 	// Guards judge the commands that callers send, in this order. A domain does not
@@ -97,7 +94,7 @@ func (a *app) text(text string) string {
 // options returns the engine's options that follow from the program.
 func (a *app) options() swoosh.Options {
 	return swoosh.Options{
-		Program: a.name(), Version: a.build.Version, Commit: a.build.Commit, ReducerVersion: a.reducerVersion,
+		Program: a.name(), Version: a.build.Version, Commit: a.build.exact(), ReducerVersion: a.reducerVersion,
 		Guards: a.guards,
 	}
 }

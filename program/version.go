@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -20,8 +21,21 @@ func (b build) String() string {
 	return fmt.Sprintf("%s %s, commit %s, %s", b.Program, b.Version, b.Commit, b.Go)
 }
 
+const (
+	noCommit    = "unknown"
+	withChanges = "+changes"
+)
+
+// exact returns the commit if the program was built from exactly that, else "".
+func (b build) exact() string {
+	if b.Commit == noCommit || strings.HasSuffix(b.Commit, withChanges) {
+		return ""
+	}
+	return b.Commit
+}
+
 func buildInfo(i Info) build {
-	b := build{Program: i.Name, Version: "(devel)", Commit: "unknown", Go: "unknown"}
+	b := build{Program: i.Name, Version: "(devel)", Commit: noCommit, Go: "unknown"}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		b.Version, b.Go = cmp.Or(info.Main.Version, b.Version), info.GoVersion
 		b.Commit = cmp.Or(commitOf(info), b.Commit)
@@ -38,7 +52,7 @@ func commitOf(info *debug.BuildInfo) string {
 		case s.Key == "vcs.revision":
 			commit = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
-			changes = "+changes"
+			changes = withChanges
 		}
 	}
 	return commit + changes

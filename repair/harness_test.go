@@ -41,10 +41,12 @@ type put struct {
 	N    int32   `json:"n"`
 }
 
-// The versions: first takes any number, strict refuses more than ten, doubling
-// keeps twice the number, narrow has rows that hold no more than ten.
+// The versions: first takes any number, tight refuses more than ten, strict also
+// keeps no more than ten, doubling keeps twice the number, narrow has rows that hold
+// no more than 255.
 var (
 	first    = swoosh.NewDomain("shelf", swoosh.On[firstPut]("put", "Set a number."))
+	tight    = swoosh.NewDomain("shelf", swoosh.On[tightPut]("put", "Set a number up to ten."))
 	strict   = swoosh.NewDomain("shelf", swoosh.On[strictPut]("put", "Set a number up to ten."))
 	doubling = swoosh.NewDomain("shelf", swoosh.On[doublingPut]("put", "Set a number, twice."))
 	narrow   = swoosh.NewDomain("shelf", swoosh.On[narrowPut]("put", "Set a small number."))
@@ -63,7 +65,12 @@ func (c strictPut) Check(swoosh.View) error {
 	}
 	return nil
 }
-func (c strictPut) Apply(s *shelf, _ swoosh.Stamp) { s.Rows.Put(c.Item, row{c.N}) }
+func (c strictPut) Apply(s *shelf, _ swoosh.Stamp) { s.Rows.Put(c.Item, row{min(c.N, 10)}) }
+
+type tightPut put
+
+func (c tightPut) Check(v swoosh.View) error      { return strictPut(c).Check(v) }
+func (c tightPut) Apply(s *shelf, _ swoosh.Stamp) { s.Rows.Put(c.Item, row{c.N}) }
 
 type doublingPut put
 
@@ -78,14 +85,7 @@ type narrowRow struct {
 	N small `json:"n"`
 }
 
-type small int32
-
-func (n small) Validate() error {
-	if n > 10 {
-		return swoosh.Errorf(swoosh.InvalidState, "is more than ten")
-	}
-	return nil
-}
+type small uint8
 
 type narrowPut put
 
@@ -109,7 +109,7 @@ func (openDoor) Apply(s *doorsState, _ swoosh.Stamp) { s.Opened++ }
 // at returns options for a directory, for a program that no other test has.
 func at(dir string) swoosh.Options {
 	return swoosh.Options{
-		Dir: dir, Node: "test", Program: "writer", Version: "1.0.0", MaxRecovery: time.Hour,
+		Dir: dir, Node: "test", Program: "writer", Version: "1.0.0", Commit: "c0ffee", MaxRecovery: time.Hour,
 		Now: swooshtest.NewClock(1767225600000).Now, Logger: slog.New(slog.DiscardHandler),
 	}
 }

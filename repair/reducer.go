@@ -73,7 +73,6 @@ func (s *site) reduceAnew(ctx context.Context, p *swoosh.Replay, from *anchor, r
 	ch := &Changes{Was: from.hash, Exact: from.foreign == nil}
 	was := from.view // as far as these domains can make it
 	old := p.Over(s.log)
-	old.Trust()
 	old.From(from.view)
 	p.From(from.view)
 	_, last := s.log.Bounds()

@@ -42,6 +42,9 @@ const (
 	// Renamed, for decoding only, is Stored for what was written before members were
 	// renamed or removed; see ReadRenames.
 	Renamed
+	// Logged, for decoding only, is Stored for what a type of an earlier program may
+	// have written: members that the type lacks are skipped.
+	Logged
 )
 
 // Codec encodes and decodes one Go type. It is safe for concurrent use.

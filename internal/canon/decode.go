@@ -314,6 +314,9 @@ func (s *decoding) unknown(p *plan, name string, v reflect.Value, seen []bool) (
 		}
 		return i, s.member(p, i, v, seen)
 	}
+	if s.mode == Logged {
+		return len(p.fields), s.in.SkipValue()
+	}
 	first := len(s.faults)
 	if first < maxErrors {
 		s.fail("is not a member of this object%s", p.hint(name))
