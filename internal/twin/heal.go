@@ -36,6 +36,7 @@ func (l *Log) heal(why error) {
 	l.why = why
 	began := time.Now()
 	err := l.healBadger(why)
+	l.tables.fire()
 	l.again = time.Now().Add(restShare * time.Since(began))
 	var lost *Damage
 	l.lost = errors.As(err, &lost)

@@ -87,8 +87,8 @@ type reader struct {
 	log      *Log
 	next, to uint64
 	yield    func(record.Record, error) bool
-	ended    bool // by the caller
-	waits    int
+	ended    bool      // by the caller
+	until    time.Time // when it has waited enough; zero: it has not waited yet
 }
 
 // run reads in turns from both copies.
@@ -100,6 +100,7 @@ func (r *reader) run() {
 		r.turn(r.log.fromBadger, indexedReads)
 	}
 	for !r.done() {
+		changed := r.log.tables.next() // Before it looks.
 		a := r.turn(r.log.fromJournal, 0)
 		if r.done() {
 			return
@@ -113,7 +114,7 @@ func (r *reader) run() {
 			continue
 		}
 		t := r.turn(r.log.fromTables, turnReads)
-		if r.done() || t.got > 0 || (b.moving() || t.moving()) && r.wait() {
+		if r.done() || t.got > 0 || (b.moving() || t.moving()) && r.wait(changed) {
 			continue
 		}
 		if t.jump != nil {
@@ -126,14 +127,25 @@ func (r *reader) run() {
 	}
 }
 
-// mostWaits and waitFor limit how long a reader waits while Badger's copy is
-// replaced. It needs that only for what the journal lacks.
-const mostWaits, waitFor = 500, 10 * time.Millisecond
+// waitMost limits how long a reader waits while Badger's copy is replaced. It needs
+// that only for what the journal lacks.
+const waitMost = 5 * time.Second
 
-func (r *reader) wait() bool {
-	time.Sleep(waitFor)
-	r.waits++
-	return r.waits < mostWaits
+// wait waits until Badger's copy has changed. It returns false if the reader has waited
+// enough.
+func (r *reader) wait(changed <-chan struct{}) bool {
+	if r.until.IsZero() {
+		r.until = time.Now().Add(waitMost)
+	}
+	enough := time.NewTimer(time.Until(r.until))
+	defer enough.Stop()
+	select {
+	case <-changed:
+		return true
+	case <-enough.C:
+	case <-r.log.stop:
+	}
+	return false
 }
 
 // moving reports whether a turn ended because Badger's copy is being replaced.

@@ -79,7 +79,9 @@ func (l *Log) finishTrim() error {
 	if err != nil {
 		return err
 	}
-	if err := l.trimTables(first); err != nil {
+	err = l.trimTables(first)
+	l.tables.fire()
+	if err != nil {
 		return fmt.Errorf("log: the tables: %w", err)
 	}
 	return l.journal.EndTrim()

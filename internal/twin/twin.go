@@ -72,6 +72,7 @@ type Log struct {
 	why       error          // Badger's copy is to be healed; nil: it is not; follow's
 	health    health
 	readers   readers
+	tables    signal // Badger's copy was healed, or that was tried
 
 	scrubbing sync.Mutex // one at a time, since both would heal the same
 
