@@ -89,6 +89,7 @@ func (s *server) run(ctx context.Context) error {
 		metrics.MustRegister(e.gauge())
 		go e.watch(ctx)
 	}
+	began := time.Now()
 	api := swoosh.NewAPI(s.apiOptions(metrics))
 	w := serveHTTP(ln, api.Server(), s.door.certificates)
 	e, err := s.boot(ctx, api)
@@ -97,7 +98,7 @@ func (s *server) run(ctx context.Context) error {
 		return s.bootError(ctx, err)
 	}
 	api.Attach(e)
-	s.options.Logger.Info("commands are accepted", "address", ln.Addr().String(), "dir", s.options.Dir,
+	s.options.Logger.Info(ready(time.Since(began), e.Health())+": commands are accepted", "address", ln.Addr().String(), "dir", s.options.Dir,
 		"index", e.View().Index(), "state_hash", e.View().StateHash().String())
 	if _, err := fmt.Fprintln(s.out, s.greeting(ln.Addr())); err != nil {
 		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
@@ -183,6 +184,15 @@ func (s *server) greeting(at net.Addr) string {
 	return fmt.Sprintf(`listening on %s try: curl %s%s-H 'Content-Type: application/json' %s/command -d '{"command":"%s","payload":%s}'`, address, socket, token, host, try.name, try.payload)
 }
 
+// ready says how long a start took, and what is left to prove.
+func ready(took time.Duration, h swoosh.Health) string {
+	history := h.History.State
+	if history == "proving" {
+		history = fmt.Sprintf("%d %% proved", 100*h.History.Proved/max(h.History.Target, 1))
+	}
+	return fmt.Sprintf("ready in %.1f s at entry %d, history %s", took.Seconds(), h.Index, history)
+}
+
 func (s *server) boot(ctx context.Context, api *swoosh.API) (*swoosh.Engine, error) {
 	o := s.options
 	show := s.line.progress(o.Logger, "starting")
@@ -192,7 +202,20 @@ func (s *server) boot(ctx context.Context, api *swoosh.API) (*swoosh.Engine, err
 		show(p)
 	}
 	defer s.line.clear()
-	return swoosh.Open(ctx, o, s.parts...)
+	opened := make(chan *swoosh.Engine, 1)
+	if canQuarantine(s.parts) {
+		o.Differs = func(ctx context.Context, why string) error {
+			select {
+			case e := <-opened:
+				return quarantine(ctx, e, why)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	e, err := swoosh.Open(ctx, o, s.parts...)
+	opened <- e
+	return e, err
 }
 
 // bootError returns nil for a boot that was stopped.

@@ -1,0 +1,34 @@
+package program
+
+import (
+	"context"
+	"slices"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/system"
+)
+
+const quarantineCommand = "policy.quarantine"
+
+// canQuarantine reports whether a program has the domain of the quarantine.
+func canQuarantine(parts []swoosh.Part) bool {
+	return slices.ContainsFunc(swoosh.Describe(parts...), func(c swoosh.CommandInfo) bool { return c.Name == quarantineCommand })
+}
+
+// reasonMost is how many characters of a reason a quarantine keeps.
+const reasonMost = 1024
+
+// quarantine has the system refuse everything until an approver releases it, for a
+// reason that the program found itself. One that is in quarantine already stays so.
+func quarantine(ctx context.Context, e *swoosh.Engine, why string) error {
+	reason := []rune(why)
+	_, err := e.Submit(ctx, swoosh.Request{
+		Command: quarantineCommand, Actor: "hub",
+		Payload: system.PolicyQuarantine{Reason: noun.Text(reason[:min(len(reason), reasonMost)])},
+	})
+	if swoosh.Quarantined.Is(err) { // By the gate, before its phase is asked.
+		return nil
+	}
+	return err
+}
