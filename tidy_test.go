@@ -59,6 +59,8 @@ func TestImportArrows(t *testing.T) {
 		"examples/follow":    {"client"},
 		"examples/embedded":  {"", "noun", "program"},
 		"examples/deploy":    {"", "noun", "program"},
+		"examples/flags":     {"", "noun", "program"},
+		"examples/queue":     {"", "noun", "program"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
 	require.NoError(t, err)
