@@ -32,7 +32,7 @@ var floors = []struct{ name, files string }{
 
 // The limits of the root package.
 const (
-	filesMost = 34
+	filesMost = 38
 	linesMost = 400
 	knotMost  = 9 // files that use each other in a circle
 )
