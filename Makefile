@@ -14,7 +14,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 # limit, of a package, ends what hangs: the longest takes a minute on an idle machine.
 TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -p 4 -timeout 15m
 
-.PHONY: build check vet race test damage pages kill powercut break stream demo bench performance fuzz alerts dist dist-test
+.PHONY: build check vet race test damage pages abuse kill powercut break stream demo bench performance fuzz alerts dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -v -o bin/swoosh ./cmd/swoosh
@@ -38,6 +38,10 @@ damage: ## every kind of damage to each file of a directory, a thousand cases
 
 pages: ## of test, every command of every page, read out of the pages
 	$(GO) test -count=1 -timeout 10m -run TestPages -v ./program
+
+ABUSE_ROUNDS ?= 40
+abuse: ## what machines and people do to a server: limits, full disks, deleted files; root mounts small disks
+	SWOOSH_ABUSE_ROUNDS=$(ABUSE_ROUNDS) $(GO) test -count=1 -timeout 10m -run TestAbuse -v ./program
 
 # kill, powercut, stream, bench and performance want a machine that does nothing else.
 

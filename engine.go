@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/chorus-services/swoosh/internal/home"
@@ -29,7 +28,7 @@ type Engine struct {
 	home   *home.Home // the directory; nil in memory
 	madeBy fingerprint
 	meters *meter.Meter
-	tracer trace.Tracer
+	tracer meter.Tracer
 	timers *timekeeper
 
 	intake    *intake
@@ -40,15 +39,16 @@ type Engine struct {
 	published atomic.Pointer[published]
 	advanced  atomic.Pointer[chan struct{}] // closed at the next publication
 	recent    *recent
-	fault     atomic.Pointer[fault] // why it is read-only; nil: it is not
-	syncing   atomic.Int64          // when the sync under way began, Unix ns; 0: none is
-	diskFull  atomic.Bool
+	fault     atomic.Pointer[fault]  // why it is read-only; nil: it is not
+	syncing   atomic.Int64           // when the sync under way began, Unix ns; 0: none is
+	lacks     atomic.Pointer[string] // what the last group had no room for, and what to do; nil: it had
 
 	snapshots   singleflight.Group
 	lastSaved   atomic.Pointer[SnapshotInfo]
 	replayCost  atomic.Int64  // ns that replaying the entries after the last snapshot would take
 	snapshotDue chan struct{} // asks the keeper
 	keepers     sync.WaitGroup
+	lost        atomic.Bool // whether the directory is no longer in place
 	setAside    asides
 	retention   retention
 	history     atomic.Pointer[History]
@@ -351,7 +351,7 @@ func (e *Engine) land(g, next *group, l landing) {
 	why := e.afterFailure
 	if errors.Is(l.err, ErrNoRoom) {
 		e.startOver()
-		why = func(uint64) *Error { return errNoRoom(l.err) }
+		why = e.noRoom(l.err)
 	} else {
 		e.unknown = [2]uint64{g.records[0].Index, g.records[len(g.records)-1].Index}
 		e.trip(l.err.Error())

@@ -362,6 +362,11 @@ func asError(err error, k Kind) *Error {
 	return &own
 }
 
+// ErrDirectoryLost is the error of a stop after the data directory was emptied, moved
+// or replaced under the engine. Entries that were acknowledged may be gone: they may
+// be in files that no longer have a name.
+var ErrDirectoryLost = errors.New("the data directory is not what it was")
+
 // newInstance returns a random id of 16 hex digits for an internal error.
 func newInstance() string {
 	var b [8]byte

@@ -4,19 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chorus-services/swoosh/internal/meter"
 )
 
-// diskReserve is the free space, in bytes, below which commands are refused. What
-// keeps the log, and snapshots, still find room then.
-const diskReserve = 256 << 20
+// diskReserve is the most that is kept in reserve by default, in bytes. diskStep is
+// more than the log's small files take.
+const diskReserve, diskStep = 256 << 20, 4 << 20
 
 // stalledAfter is the duration of a sync after which the engine is not ready.
 const stalledAfter = 5 * time.Second
@@ -74,10 +72,11 @@ func (e *Engine) Readiness() (ready bool, reason string) {
 		return false, ShuttingDown.Code()
 	default:
 	}
-	if e.fault.Load() != nil {
+	short := e.look()
+	if e.fault.Load() != nil { // What was looked at may have set it.
 		return false, ReadOnly.Code()
 	}
-	if e.diskIsFull() {
+	if short != "" {
 		return false, DiskFull.Code()
 	}
 	if since := e.syncing.Load(); since != 0 && time.Since(time.Unix(0, since)) > stalledAfter {
@@ -98,6 +97,9 @@ func (e *Engine) Health() Health {
 	if ready, reason := e.Readiness(); !ready {
 		h.Mode = reason
 		h.Reasons = append(h.Reasons, e.explain(reason))
+	}
+	if h.Clock.AheadMS > time.Minute.Milliseconds() {
+		h.Reasons = append(h.Reasons, fmt.Sprintf("The log's stamps are %s ahead of the wall clock, which was wrong or is: until it has caught up, expiries follow the stamps, and the keys of before are forgotten. See \"When the clock was wrong\" in OPERATIONS.md.", time.Duration(h.Clock.AheadMS)*time.Millisecond))
 	}
 	h.Snapshot.HLC = Stamp{Node: e.o.Node}
 	if s := e.lastSaved.Load(); s != nil {
@@ -134,38 +136,53 @@ func (e *Engine) explain(reason string) string {
 	case ReadOnly.Code():
 		return "Read-only after a failure: " + e.fault.Load().why + ". Next: " + e.fault.Load().next + "."
 	case DiskFull.Code():
-		free, reserve := e.disk()
-		return fmt.Sprintf("%d bytes are free in %s; the server stops accepting commands below %d. Free some space; it then continues by itself.", free, e.home.Dir, reserve)
+		return e.look() + ". The server then continues by itself."
 	case "stalled":
 		return fmt.Sprintf("A sync of the log has taken longer than %s: the disk is slow or does not respond.", stalledAfter)
 	}
 	return "The server is stopping."
 }
 
-// writable returns an error if nothing can be written now. It checks the free
-// space again only if ask is true, which is once per group.
+// writable returns an error if nothing can be written now. It looks at the machine
+// again only if ask is true, which is once per group.
 func (e *Engine) writable(ask bool) *Error {
 	if ask && e.fault.Load() == nil {
-		e.diskFull.Store(e.diskIsFull())
+		e.lacks.Store(nil)
+		if short := e.look(); short != "" {
+			e.lacks.Store(&short)
+		}
 	}
-	if e.fault.Load() != nil { // diskIsFull may have set it.
+	if e.published.Load().state.stamp.WallMS >= maxWallMS { // A group's stamps are still left.
+		e.stopWriting(fault{why: "the wall clock was so far ahead that no stamp is left for another entry", next: "see \"When the clock was wrong\" in OPERATIONS.md", intact: true})
+	}
+	if e.fault.Load() != nil { // What was looked at may have set it.
 		return e.readOnly()
 	}
-	if e.diskFull.Load() {
-		return e.errDiskFull()
+	if short := e.lacks.Load(); short != nil {
+		return Errorf(DiskFull, "%s; writes resume by themselves", *short)
 	}
 	return nil
 }
 
-func (e *Engine) errDiskFull() *Error {
-	free, reserve := e.disk()
-	return Errorf(DiskFull, "only %d bytes are free in %s, %d are kept in reserve: free some space; writes resume by themselves", free, e.home.Dir, reserve)
-}
-
-// errNoRoom is errDiskFull for a disk that was filled after it was asked, or whose
-// quota is used up.
-func errNoRoom(why error) *Error {
-	return Errorf(DiskFull, "%w; the command was not applied: free some space; writes resume by themselves", why)
+// look looks at the directory: whether it is in place, and what there is too little
+// of; nothing if short is empty. On a full disk entries go into a table, which takes
+// less than the files that they are in.
+func (e *Engine) look() (short string) {
+	e.checkPlace()
+	short = e.shortage()
+	w, ok := e.wal.(*badgerWAL)
+	switch lacks := e.lacks.Load(); {
+	case short != "":
+		if ok {
+			w.log.Condense()
+		}
+	case lacks == nil:
+	case ok && w.log.Room() == nil:
+		e.lacks.Store(nil)
+	default:
+		short = *lacks
+	}
+	return short
 }
 
 func (e *Engine) clockSkew(caller Stamp) *Error {
@@ -200,34 +217,33 @@ func (e *Engine) disk() (free, reserve uint64) {
 	if e.home == nil {
 		return 0, 0
 	}
-	free, err := e.o.FS.Free(e.home.Dir)
+	free, _ = e.o.FS.Free(e.home.Dir) // An error is shortage's.
+	return free, e.reserve()
+}
+
+// reserve returns how many bytes of the disk commands leave free: by default, what
+// the log's and the snapshots' next steps need.
+func (e *Engine) reserve() uint64 {
+	if e.o.DiskReserve > 0 {
+		return uint64(e.o.DiskReserve)
+	}
+	need := diskStep + 2*e.snapshotInfo().Bytes
+	if w, ok := e.wal.(*badgerWAL); ok {
+		need += w.log.Pending()
+	}
+	return uint64(min(need, diskReserve))
+}
+
+// shortage says what there is too little of, and what to do; empty if there is enough.
+func (e *Engine) shortage() string {
+	if e.home == nil {
+		return ""
+	}
+	why, err := e.home.Shortage(e.reserve())
 	if err != nil {
 		e.trip(fmt.Sprintf("the free space of %s cannot be read: %v", e.home.Dir, err))
 	}
-	return free, diskReserve
-}
-
-func (e *Engine) diskIsFull() bool {
-	free, reserve := e.disk()
-	return free < reserve
-}
-
-// asides lists the files that were set aside. It is safe for concurrent use.
-type asides struct {
-	mu   sync.Mutex
-	list []Aside
-}
-
-func (a *asides) add(file, why string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.list = append(a.list, Aside{file, why})
-}
-
-func (a *asides) all() []Aside {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return append([]Aside{}, a.list...)
+	return why
 }
 
 // registerMeters registers the metrics with o.Metrics until the engine is
@@ -359,42 +375,22 @@ func (e *Engine) snapshotInfo() SnapshotInfo {
 	return SnapshotInfo{}
 }
 
-// newTracer returns p's tracer, or nil if p is nil.
-func newTracer(p trace.TracerProvider) trace.Tracer {
-	if p == nil {
-		return nil
-	}
-	return p.Tracer("github.com/chorus-services/swoosh")
-}
-
-// span is the span of a submission. It lasts until the answer, so it is mostly
-// time spent waiting for the disk.
-type span struct {
-	of trace.Span // nil: nothing is traced
-}
+// span is the span of a submission.
+type span struct{ meter.Span }
 
 // span starts a span; the caller ends it with the outcome.
 func (e *Engine) span(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, span) {
-	if e.tracer == nil {
-		return ctx, span{}
-	}
-	ctx, s := e.tracer.Start(ctx, name, trace.WithAttributes(slices.Clone(about)...)) // A clone lets about stay on the stack.
+	ctx, s := e.tracer.Start(ctx, name, about...)
 	return ctx, span{s}
 }
 
 func (s span) end(index uint64, err error) {
-	if s.of == nil {
-		return
-	}
-	defer s.of.End()
-	if err == nil {
-		s.of.SetAttributes(attribute.Int64("swoosh.index", int64(index)))
-		return
-	}
-	refusal := asError(err, Internal)
-	s.of.SetAttributes(attribute.String("swoosh.code", refusal.Kind.Code()), attribute.Bool("swoosh.unknown", refusal.Unknown))
-	if refusal.Kind.Status() >= 500 {
-		s.of.RecordError(err)
-		s.of.SetStatus(codes.Error, refusal.Kind.Code())
+	switch {
+	case !s.IsOn():
+	case err == nil:
+		s.Succeed(index)
+	default:
+		refusal := asError(err, Internal)
+		s.Fail(err, refusal.Kind.Code(), refusal.Unknown, refusal.Kind.Status() >= 500)
 	}
 }

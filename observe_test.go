@@ -48,7 +48,7 @@ func figure(t testing.TB, from prometheus.Gatherer, name string, labels ...strin
 // TestMetrics counts what was done, and nothing else.
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	r := newRig(t, swoosh.Options{Dir: t.TempDir(), Metrics: registry})
+	r := newRig(t, swoosh.Options{Dir: t.TempDir(), Metrics: registry, DiskReserve: swoosh.DiskReserve})
 	r.must(keyed("k", opening("a")))
 	r.must(keyed("k", opening("a")))
 	r.must(paying("a", 0))

@@ -40,7 +40,7 @@ func prepareEngine(o Options, parts []Part) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: &o, log: o.Logger, store: o.Snapshots, meters: meter.New(), tracer: newTracer(o.Traces)}
+	e := &Engine{o: &o, log: o.Logger, store: o.Snapshots, meters: meter.New(), tracer: meter.NewTracer(o.Traces)}
 	if e.defs, e.cat, err = compile(parts); err != nil {
 		return nil, err
 	}
@@ -255,8 +255,8 @@ func (e *Engine) Snapshot(ctx context.Context) (info SnapshotInfo, err error) {
 // saveSnapshot writes the key window and the snapshot beside it, then removes
 // the generations that are too old.
 func (e *Engine) saveSnapshot() (SnapshotInfo, error) {
-	if e.diskIsFull() {
-		return SnapshotInfo{}, e.errDiskFull()
+	if short := e.shortage(); short != "" {
+		return SnapshotInfo{}, Errorf(DiskFull, "%s; snapshots resume by themselves", short)
 	}
 	start := time.Now()
 	cost := e.replayCost.Load()
@@ -345,7 +345,12 @@ func (e *Engine) shut() error {
 	<-e.ran
 	e.keepers.Wait()
 	e.imports <- struct{}{} // No import is under way, and none begins: the intake is closed.
-	return errors.Join(e.lastSnapshot(), e.closeFiles())
+	e.checkPlace()
+	err := errors.Join(e.lastSnapshot(), e.closeFiles())
+	if e.lost.Load() {
+		err = errors.Join(ErrDirectoryLost, err)
+	}
+	return err
 }
 
 // lastSnapshot waits for a snapshot that is being written, and saves one of the

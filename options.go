@@ -28,6 +28,7 @@ type Options struct {
 	SkewMax       time.Duration // how far ahead of the wall clock a caller's stamp may be; 0: 500 ms
 	MaxRecovery   time.Duration // a snapshot is due when replaying the entries after the last one would take longer; 0: 1 s
 	MaxStateBytes int64         // the largest document that Import accepts; 0: 64 MiB
+	DiskReserve   int64         // commands are refused below so many free bytes of the disk; 0: what the next steps need, at most 256 MiB
 	ForceReplay   bool          // start from the base, ignoring newer snapshots
 
 	// RetainEntries and RetainAge let the log shrink: an entry goes when neither
@@ -109,8 +110,8 @@ func (o Options) Complete() (Options, error) {
 	o.MaxRecovery = cmp.Or(o.MaxRecovery, time.Second)
 	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 64<<20)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
-	if o.SkewMax < 0 || o.MaxRecovery < 0 || o.MaxStateBytes < 0 || o.RetainAge < 0 {
-		return o, errors.New("swoosh: SkewMax, MaxRecovery, MaxStateBytes and RetainAge cannot be negative")
+	if o.SkewMax < 0 || o.MaxRecovery < 0 || o.MaxStateBytes < 0 || o.DiskReserve < 0 || o.RetainAge < 0 {
+		return o, errors.New("swoosh: SkewMax, MaxRecovery, MaxStateBytes, DiskReserve and RetainAge cannot be negative")
 	}
 	if o.Node != "" {
 		if err := CheckNodeID(o.Node); err != nil {

@@ -394,7 +394,7 @@ func (r *room) Free(string) (uint64, error) {
 func TestDiskFull(t *testing.T) {
 	disk := &room{FS: durable.OS()}
 	disk.free.Store(swoosh.DiskReserve)
-	r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk})
+	r := newRig(t, swoosh.Options{Dir: t.TempDir(), FS: disk, DiskReserve: swoosh.DiskReserve})
 	r.must(keyed("k", opening("a")))
 	disk.free.Store(swoosh.DiskReserve - 1)
 	e := r.refused(swoosh.DiskFull, paying("a", 1))

@@ -93,9 +93,30 @@ func listenUnix(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, exitf(codeFailed, "cannot listen on %s: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = ln.Close() // Nothing was accepted.
+	ln.(*net.UnixListener).SetUnlinkOnClose(false) // It would remove whatever has the name then.
+	own := &socket{Listener: ln, path: path}
+	if own.file, err = os.Lstat(path); err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		_ = own.Close() // Nothing was accepted.
 		return nil, exitf(codeFailed, "%s cannot be closed to others: %w", path, err)
 	}
-	return ln, nil
+	return own, nil
+}
+
+// socket is a listener in the file system.
+type socket struct {
+	net.Listener
+	path string
+	file fs.FileInfo // nil: it is not known
+}
+
+// Close removes the socket too, unless a successor has made another one of the name.
+func (s *socket) Close() error {
+	err := s.Listener.Close()
+	if file, e := os.Lstat(s.path); err == nil && e == nil && s.file != nil && os.SameFile(file, s.file) {
+		err = os.Remove(s.path)
+	}
+	return err
 }

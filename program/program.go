@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/chorus-services/swoosh"
 )
@@ -110,21 +111,38 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return exitCode(err)
 }
 
+// together is how long after the first signal another one belongs to it: who stops a
+// process with its group often sends it two.
+const together = time.Second
+
+// interrupts are the SIGINT and SIGTERM of a process.
+type interrupts struct{ first time.Time }
+
+// next takes a signal that came at a time, and reports whether the process is to end
+// at once: a second one that does not belong to the first.
+func (i *interrupts) next(at time.Time) (atOnce bool) {
+	if i.first.IsZero() {
+		i.first = at
+	}
+	return at.Sub(i.first) > together
+}
+
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM. A
-// second signal ends the process at once.
+// second one ends the process at once, unless it belongs to the first.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals, stopped := make(chan os.Signal, 2), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		for n := 1; ; n++ {
+		var all interrupts
+		for {
 			select {
 			case <-stopped:
 				return
 			case <-signals:
 				cancel()
 			}
-			if n > 1 {
+			if all.next(time.Now()) {
 				os.Exit(codeFailed)
 			}
 		}

@@ -181,6 +181,7 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		{name: "not ours", prepare: all(folder("data", 0o700), file("data/letter", "dear", 0o600)), code: codeFailed, says: "not a swoosh directory"},
 		{name: "in use by a server", prepare: func(t *testing.T, dir string) { launch(t, filepath.Join(dir, "data")).address(t) }, code: codeFailed, says: "data is in use by another process: stop that one first"},
 		{name: "of another user's", prepare: data(func(t *testing.T, at string) { own(t, at, nobody) }), code: codeFailed, says: "runuser -u " + owner.Username + " -- swoosh "},
+		{name: "that others may write", prepare: all(data(func(*testing.T, string) {}), mode("data", 0o777)), code: codeFailed, says: "data may be written by other users (mode 0777): run chmod go-w data, or name a directory in it"},
 		{name: "closed", prepare: closed(".", 0), as: nobody, code: codeFailed, says: denied},
 		{name: "with a closed lock", prepare: closed("lock", 0), as: nobody, code: codeFailed, says: "open data/lock: permission denied: it must be writable, even to look at it: run it as the owner"},
 		{name: "with a closed journal", prepare: closed("journal", 0), as: nobody, code: codeFailed, says: "open data/journal: permission denied"},

@@ -25,6 +25,7 @@ type serveFlags struct {
 	stateMaxBytes       int64
 	retainEntries       uint64
 	retainAge           time.Duration
+	diskReserve         int64
 	forceReplay         bool
 	tokenFile           string
 	cert, key, clientCA string
@@ -46,8 +47,8 @@ commands it prints one line with its address on stdout. It logs on stderr.
 
 SIGTERM and SIGINT stop it: it accepts no more commands, finishes those it has,
 and closes the log. The exit code is 0, or 1 if that takes longer than
---shutdown-timeout. A second signal ends it at once. Either way nothing that was
-acknowledged is lost. SIGHUP reloads tokens and certificates; they are also
+--shutdown-timeout. A second signal, a second or more after the first, ends it at
+once. Either way nothing that was acknowledged is lost. SIGHUP reloads tokens and certificates; they are also
 reloaded when their files change.
 
 Every setting can also be given in the environment, --max-recovery as
@@ -58,6 +59,7 @@ precedence over the environment, and the environment over the file.`,
 			hangups := make(chan os.Signal, 1) // Unhandled, a SIGHUP would end the start; serve handles it later.
 			signal.Notify(hangups, syscall.SIGHUP)
 			defer signal.Stop(hangups)
+			signal.Ignore(syscall.SIGPIPE) // Who reads stdout or stderr may go away: the server lives on.
 			line := newStatus(a.err)
 			a.warnOfVariables(line)
 			given, err := a.readSettings(cmd.Flags())
@@ -95,6 +97,7 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.Int64Var(&f.stateMaxBytes, "max-state-bytes", 64<<20, "most bytes of an imported state")
 	flags.Uint64Var(&f.retainEntries, "retain-entries", 0, "let older entries go, but keep at least so many; 0: --retain-age decides")
 	flags.DurationVar(&f.retainAge, "retain-age", 0, "let entries go that are so much older than the newest; 0: --retain-entries decides; without both all are kept")
+	flags.Int64Var(&f.diskReserve, "disk-reserve", 0, "refuse commands below so many free bytes of the disk; 0: what the next steps need, at most 256 MiB")
 	flags.BoolVar(&f.forceReplay, "force-replay", false, "replay the whole log and ignore snapshots")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file of callers, a line each: <name> <role> <token>; see {program} token --help")
 	flags.StringVar(&f.cert, "tls-cert", "", "certificate (PEM) to serve TLS with")
@@ -126,7 +129,8 @@ func (f *serveFlags) server(a *app, line *status) (*server, error) {
 	}
 	o := a.options()
 	o.Dir, o.Node, o.Logger = f.dir, f.node, log
-	o.SkewMax, o.MaxRecovery, o.MaxStateBytes, o.ForceReplay = f.skewMax, f.recoveryMax, f.stateMaxBytes, f.forceReplay
+	o.SkewMax, o.MaxRecovery, o.ForceReplay = f.skewMax, f.recoveryMax, f.forceReplay
+	o.MaxStateBytes, o.DiskReserve = f.stateMaxBytes, f.diskReserve
 	o.RetainEntries, o.RetainAge = f.retainEntries, f.retainAge
 	return &server{
 		build: a.build, door: door, shutdownTimeout: f.shutdownTimeout, out: a.out, line: line, parts: a.parts, options: o,
@@ -157,6 +161,9 @@ func (f *serveFlags) check() error {
 	}
 	if f.stateMaxBytes < 1 {
 		return exitf(codeUsage, "--max-state-bytes is %d: it must be 1 or more", f.stateMaxBytes)
+	}
+	if f.diskReserve < 0 {
+		return exitf(codeUsage, "--disk-reserve is %d: it must be 0 or more", f.diskReserve)
 	}
 	return f.checkDoor()
 }

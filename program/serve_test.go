@@ -392,6 +392,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 			require.True(t, lines.Scan(), "it ended without %q", sign)
 		}
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		time.Sleep(together + together/10) // Sooner, the second one would belong to the first.
 	}
 	for lines.Scan() {
 	}

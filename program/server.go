@@ -76,6 +76,9 @@ func (d *door) scheme() string {
 // long boot can be watched, and a boot does not begin if it cannot listen. A stop
 // that was not in order is an error.
 func (s *server) run(ctx context.Context) error {
+	if err := checkDescriptors(); err != nil {
+		return err
+	}
 	ln, err := listenOn(s.door.listen, isOpenToOthers(s.door.listen))
 	if err != nil {
 		return err
@@ -139,6 +142,8 @@ func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 			return err
 		case <-tick.C:
 			s.door.look()
+			w.open.measure()
+			w.open.tell(s.options.Logger)
 			mode = tellMode(s.options.Logger, mode, e.Health())
 		case <-s.hangups:
 			notifyReload()
@@ -241,6 +246,9 @@ func (s *server) stop(api *swoosh.API, w *web, e *swoosh.Engine) error {
 	if err == nil {
 		err = e.Close(ctx)
 	}
+	if errors.Is(err, swoosh.ErrDirectoryLost) {
+		return exitf(codeFailed, "the stop was not in order: %w; entries up to %d were acknowledged, and what %s lacks of them is lost unless it is put back", err, e.View().Index(), s.options.Dir)
+	}
 	if err != nil {
 		return exitf(codeFailed, "the stop was not in order: %w; what was acknowledged is kept, and the next start checks it", err)
 	}
@@ -251,6 +259,7 @@ func (s *server) stop(api *swoosh.API, w *web, e *swoosh.Engine) error {
 // web is the HTTP side of a server.
 type web struct {
 	server *http.Server
+	open   *connections
 	ended  chan error   // why it serves no longer, unless it was stopped
 	busy   sync.RWMutex // held for reading by every request
 }
@@ -261,15 +270,17 @@ func serveHTTP(ln net.Listener, server *http.Server, certificates *access.Certif
 		server.TLSConfig = certificates.Config()
 		serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
 	}
-	w := &web{server: server, ended: make(chan error, 1)}
+	w := &web{server: server, open: limitConnections(ln), ended: make(chan error, 1)}
+	server.ConnContext = inContext
 	handler := server.Handler
 	server.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.busy.RLock()
 		defer w.busy.RUnlock()
+		defer begin(r)()
 		handler.ServeHTTP(rw, r)
 	})
 	go func() {
-		if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(w.open); !errors.Is(err, http.ErrServerClosed) {
 			w.ended <- fmt.Errorf("requests can no longer be accepted: %w", err)
 		}
 	}()
@@ -282,6 +293,7 @@ func serveHTTP(ln net.Listener, server *http.Server, certificates *access.Certif
 func (w *web) drain(ctx context.Context, patience time.Duration, log *slog.Logger) error {
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	w.open.stop()
 	if w.server.Shutdown(patient) == nil {
 		return nil
 	}

@@ -6,7 +6,9 @@ package durable
 import (
 	"io"
 	"io/fs"
+	"math"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,6 +46,9 @@ type FS interface {
 	// Free returns the bytes that can still be written to the file system that
 	// holds name, which must exist, without those reserved for root.
 	Free(name string) (uint64, error)
+	// FreeFiles returns how many more files that file system takes: its inodes, or
+	// math.MaxUint64 if their number is not limited.
+	FreeFiles(name string) (uint64, error)
 }
 
 // File is an open file. What was written survives a power cut once Sync has
@@ -100,12 +105,31 @@ func (osFS) SyncDir(name string) error {
 }
 
 func (osFS) Free(name string) (uint64, error) {
-	var st unix.Statfs_t
-	err := uninterrupted(func() error { return unix.Statfs(name, &st) })
-	if err != nil {
-		return 0, &fs.PathError{Op: "statfs", Path: name, Err: err}
+	st, err := statfs(name)
+	return uint64(st.Bavail) * uint64(st.Bsize), err
+}
+
+func (osFS) FreeFiles(name string) (uint64, error) {
+	st, err := statfs(name)
+	if err == nil && st.Files == 0 { // btrfs and others make inodes as they are needed.
+		return math.MaxUint64, nil
 	}
-	return uint64(st.Bavail) * uint64(st.Bsize), nil
+	return uint64(st.Ffree), err
+}
+
+func statfs(name string) (st unix.Statfs_t, err error) {
+	err = uninterrupted(func() error { return unix.Statfs(name, &st) })
+	if err != nil {
+		err = &fs.PathError{Op: "statfs", Path: name, Err: err}
+	}
+	return st, err
+}
+
+// Same reports whether two descriptions are of one file. Those of a file system that
+// does not tell are.
+func Same(a, b fs.FileInfo) bool {
+	_, tells := a.Sys().(*syscall.Stat_t)
+	return !tells || os.SameFile(a, b)
 }
 
 // uninterrupted repeats a system call that a signal interrupts.

@@ -26,6 +26,19 @@ func NoRoom(err error) bool {
 	})
 }
 
+// Remedy returns what a person does about an error that NoRoom reports.
+func Remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
+		return "allow the process more open files (ulimit -n)"
+	case errors.Is(err, syscall.EFBIG):
+		return "allow larger files (ulimit -f)"
+	case errors.Is(err, syscall.EDQUOT):
+		return "free some space or raise the quota"
+	}
+	return "free some space"
+}
+
 func isAny(err error, all []syscall.Errno) bool {
 	var n syscall.Errno
 	if !errors.As(err, &n) {

@@ -20,6 +20,7 @@ type Mem struct {
 	root *memNode
 	fail func(op, name string) error
 	free uint64
+	left uint64 // files
 }
 
 // memNode is a file or a directory, as it is and as a crash would leave it.
@@ -30,7 +31,7 @@ type memNode struct {
 }
 
 // NewMem returns an empty file system with a terabyte free.
-func NewMem() *Mem { return &Mem{root: newMemDir(0o700), free: 1 << 40} }
+func NewMem() *Mem { return &Mem{root: newMemDir(0o700), free: 1 << 40, left: 1 << 40} }
 
 func newMemDir(perm fs.FileMode) *memNode {
 	return &memNode{mode: fs.ModeDir | perm.Perm(), names: map[string]*memNode{}, stable: map[string]*memNode{}}
@@ -43,7 +44,7 @@ func newMemDir(perm fs.FileMode) *memNode {
 func (m *Mem) Crash() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &Mem{root: m.root.crash(map[*memNode]*memNode{}), free: m.free}
+	return &Mem{root: m.root.crash(map[*memNode]*memNode{}), free: m.free, left: m.left}
 }
 
 // crash copies each node once, however many names it has.
@@ -79,6 +80,13 @@ func (m *Mem) SetFree(n uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.free = n
+}
+
+// SetFreeFiles sets what FreeFiles returns. Making files does not use them up.
+func (m *Mem) SetFreeFiles(n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left = n
 }
 
 // do calls the hook, then runs the operation under the lock.
@@ -269,6 +277,16 @@ func (m *Mem) Free(name string) (n uint64, err error) {
 	err = m.do("free", name, func() error {
 		_, err := m.find(name)
 		n = m.free
+		return err
+	})
+	return n, err
+}
+
+// FreeFiles returns what SetFreeFiles set.
+func (m *Mem) FreeFiles(name string) (n uint64, err error) {
+	err = m.do("free", name, func() error {
+		_, err := m.find(name)
+		n = m.left
 		return err
 	})
 	return n, err

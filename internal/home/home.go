@@ -41,6 +41,7 @@ type Home struct {
 	Mark *Mark // of a directory without a journal; nil if there is none, or none that can be read
 
 	unlock func() error
+	lock   fs.FileInfo
 }
 
 // Damage is a file of the directory that cannot be used as it is.
@@ -58,17 +59,23 @@ func At(dir string, fsys durable.FS) *Home { return &Home{Dir: dir, FS: fsys} }
 func (h *Home) Path(name string) string { return filepath.Join(h.Dir, name) }
 
 // Open makes the directory if it is missing, and locks it. It refuses a directory
-// that holds other things, one that is in use, and one without room, and leaves
-// them untouched.
+// that others own or may write, one that holds other things, one that is in use, and
+// one without room, and leaves them untouched.
 func Open(dir string, fsys durable.FS) (*Home, error) {
 	if err := makeDir(fsys, dir); err != nil {
 		return nil, fmt.Errorf("directory %s cannot be used: %w", dir, err)
 	}
 	h := At(dir, fsys)
+	if err := h.checkOwner(); err != nil {
+		return nil, err
+	}
 	if err := h.Recognise(); err != nil {
 		return nil, err
 	}
 	if err := badgerlog.CheckRoom(fsys, dir); err != nil {
+		return nil, fmt.Errorf("%w; nothing has been touched", err)
+	}
+	if err := h.checkFiles(); err != nil {
 		return nil, fmt.Errorf("%w; nothing has been touched", err)
 	}
 	unlock, err := durable.Lock(h.Path("lock"))
@@ -79,6 +86,9 @@ func Open(dir string, fsys durable.FS) (*Home, error) {
 		return nil, fmt.Errorf("directory %s cannot be locked: %w: it must be writable, even to look at it", dir, err)
 	}
 	h.unlock = unlock
+	if h.lock, err = os.Stat(h.Path("lock")); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
 	if h.Mark, err = readMark(fsys, h.Path("mark")); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}

@@ -38,7 +38,9 @@ type Journal struct {
 		sync.Mutex
 		active *file // nil: the next group begins a file; changes under both locks
 		file   durable.File
-		at     int64 // of the next record in it
+		at     int64  // of the next record in it
+		head   []byte // of the record before, as it was written; empty: none was since the start
+		headAt int64
 		buf    []byte
 		failed error
 	}
@@ -263,6 +265,7 @@ func (j *Journal) Append(g Group) error {
 		return w.failed
 	}
 	j.publish(g, piece{g.First, g.Last, w.at, headerBytes + len(g.Body)})
+	w.head, w.headAt = append(w.head[:0], w.buf[:headerBytes]...), w.at
 	w.at += int64(size)
 	return nil
 }

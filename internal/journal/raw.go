@@ -1,13 +1,16 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/chorus-services/swoosh/internal/durable"
 )
@@ -99,7 +102,7 @@ func (j *Journal) rotate(first uint64) error {
 	if w.file != nil {
 		_ = w.file.Close() // All in it is synced.
 	}
-	w.file, w.at = file, 0
+	w.file, w.at, w.head = file, 0, w.head[:0]
 	j.mu.Lock()
 	w.active = parseName(name)
 	j.insert(w.active)
@@ -113,6 +116,53 @@ func (j *Journal) rotate(first uint64) error {
 
 func (j *Journal) openRaw(name string) (durable.File, error) {
 	return j.fs.OpenFile(j.path(name), os.O_RDWR, 0)
+}
+
+// InPlace returns an error if the file that groups are written to is not the one of
+// its name any more, or does not hold the last group: it was removed, moved,
+// replaced or overwritten. It does not wait for a group that is being written.
+func (j *Journal) InPlace() error {
+	w := &j.writer
+	if !w.TryLock() {
+		return nil
+	}
+	defer w.Unlock()
+	if w.file == nil || w.failed != nil {
+		return nil
+	}
+	name := j.path(w.active.name)
+	named, err := j.fs.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ESTALE) {
+		return fmt.Errorf("%s is gone", name)
+	}
+	open, openErr := w.file.Stat()
+	if err != nil || openErr != nil {
+		return nil // What cannot be seen now may be in place.
+	}
+	if !durable.Same(named, open) {
+		return fmt.Errorf("%s is another file", name)
+	}
+	head := make([]byte, len(w.head))
+	if n, err := w.file.ReadAt(head, w.headAt); open.Size() != int64(j.size) || (err == nil || err == io.EOF) && !bytes.Equal(head[:n], w.head) {
+		return fmt.Errorf("%s was overwritten", name)
+	}
+	return nil
+}
+
+// Room returns nil if a group of the largest size is sure to find room, for which
+// it makes a file if need be. A later group takes that room.
+func (j *Journal) Room() error {
+	w := &j.writer
+	w.Lock()
+	fits := w.active != nil && w.at+Padded(j.bodyMax()) <= int64(j.size)
+	w.Unlock()
+	if fits {
+		return nil
+	}
+	if err := j.needSpare(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
 }
 
 // Padded returns how many bytes a group takes in a raw file, whose body has so many.

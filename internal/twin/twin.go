@@ -175,6 +175,32 @@ func (l *Log) groupOf(records []record.Record) journal.Group {
 	return journal.Group{First: records[0].Index, Last: end.Index, Before: l.chain, After: end.Chain, Body: l.body}
 }
 
+// InPlace returns an error if the journal's files are not where they were, as
+// journal.InPlace says. A tail that is not is given up, and begun anew.
+func (l *Log) InPlace() error {
+	if tail := l.newest.Load(); tail != nil {
+		if err := tail.InPlace(); err != nil && l.dropTail(tail, err) {
+			l.healed(NewestDir, err.Error())
+		}
+	}
+	return l.journal.InPlace()
+}
+
+// Room returns nil if the next group is sure to find room.
+func (l *Log) Room() error { return l.journal.Room() }
+
+// Pending returns the bytes of the entries that are in no table yet.
+func (l *Log) Pending() int64 { return l.pending.Load() }
+
+// Condense asks for a table of the entries that are in none yet, however few: files
+// of both copies are free for others then.
+func (l *Log) Condense() {
+	if l.pending.Load() > 0 {
+		l.missed.Store(true)
+		l.askExtend()
+	}
+}
+
 // Bounds returns the indexes of the first and the last entry, or 0 and 0 if the
 // log is empty.
 func (l *Log) Bounds() (first, last uint64) { return l.first.Load(), l.last.Load() }
