@@ -238,6 +238,7 @@ func (s *server) bootError(ctx context.Context, err error) error {
 func (s *server) stop(api *swoosh.API, w *web, e *swoosh.Engine) error {
 	log := s.options.Logger
 	log.Info("stopping", "index", e.View().Index())
+	w.open.tell(log)
 	notify("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
 	defer cancel()
