@@ -223,7 +223,7 @@ func receiverIsPublic(d *ast.FuncDecl) bool {
 // isConventional names the methods of a domain's list, whose meaning is the
 // engine's and the same everywhere.
 func isConventional(method string) bool {
-	return slices.Contains([]string{"Check", "Apply", "Phase", "Validate", "Refuse", "React", "Key", "JSONSchema", "Error", "Unwrap"}, method)
+	return slices.Contains([]string{"Check", "Apply", "Answer", "Phase", "Validate", "Refuse", "React", "Key", "JSONSchema", "Error", "Unwrap"}, method)
 }
 
 // TestDurabilityNamesItsTests checks that each promise in DURABILITY.md names

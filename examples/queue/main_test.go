@@ -73,8 +73,8 @@ func TestRandomWorkers(t *testing.T) {
 		}
 		var leases []*lease
 		added, gone := 0, 0
-		for range rapid.IntRange(1, 40).Draw(r, "steps") {
-			command := rapid.SampledFrom([]string{"add", "claim", "claim", "complete", "fail", "extend", "sleep", "drop", "revive"}).Draw(r, "command")
+		for range rapid.IntRange(1, 60).Draw(r, "steps") {
+			command := rapid.SampledFrom([]string{"add", "claim", "claim", "claim", "complete", "fail", "fail", "extend", "sleep", "sleep", "drop", "revive"}).Draw(r, "command")
 			switch command {
 			case "add":
 				added++
@@ -112,7 +112,7 @@ func TestRandomWorkers(t *testing.T) {
 				}
 				l.open = l.open && command == "extend"
 			case "sleep":
-				clock.Advance(time.Duration(rapid.SampledFrom([]int{500, 1000, 6000}).Draw(r, "ms"))*time.Millisecond, e)
+				clock.Advance(time.Duration(rapid.SampledFrom([]int{500, 2000, 6000}).Draw(r, "ms"))*time.Millisecond, e)
 			default:
 				id := noun.ID(fmt.Sprint("j", rapid.IntRange(1, added+1).Draw(r, "job")))
 				if _, err := send("queue."+command, fmt.Appendf(nil, `{"job":%q}`, id)); err == nil && command == "drop" {
