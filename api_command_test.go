@@ -33,7 +33,7 @@ func TestMalformedCommands(t *testing.T) {
 		`{"command":"counter.blob","command":"counter.blob","payload":{"blob":""}}`, `{"command":"counter.blob","payload":{"blob":"","blob":""}}`,
 		`{"command":"counter.blob","payload":{"blob":{"a":{"b":1,"b":1}}}}`,
 		`{"command":"counter.blob","payload":{"blob":` + deep(63) + `}}`,
-		`{"command":"counter.blob","payload":{"blob":1e400}}`, `{"command":"counter.blob","payload":{"blob":9007199254740992}}`,
+		`{"command":"counter.blob","payload":{"blob":1e400}}`, `{"command":"counter.blob","payload":{"blob":[-1.8e308]}}`,
 		`{"Command":"counter.blob","payload":{"blob":""}}`, `{"command":1}`, `{"command":null}`,
 		with(`"x":1`), with(`"payload":null`), with(`"Hlc":""`), with(`"idempotency_key":null`), with(`"idempotency_key":""`),
 		with(`"idempotency_key":"a b"`), with(`"idempotency_key":"a\"b"`), with(`"idempotency_key":"a\\b"`), with(`"idempotency_key":"é"`),

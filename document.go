@@ -361,8 +361,8 @@ func (t *Table[K, V]) checkKey(key string) error {
 //
 // where sum adds up, as big-endian integers mod 2^256, SHA-256 of the canonical
 // JSON (RFC 8785) of [domain, table, key, row] for every row and of [domain,
-// "", field, value] for every plain field. Members that are zero are first left
-// out, but rows never are. The error names the member that is wrong.
+// "", field, value] for every plain field. Members count as they stand: WriteTo
+// leaves out those that are zero. The error names the member that is wrong.
 func ComputeStateHash(document []byte) (Hash, error) {
 	hash, err := statehash.OfDocument(document)
 	if err != nil {

@@ -170,6 +170,7 @@ func (w *largestWrite) Write(b []byte) (int, error) {
 // must be written as the same state again.
 func FuzzDocument(f *testing.F) {
 	f.Add([]byte(`{"barn":{"tools":{"a":{"text":"x"}}},"meta":{"tables":["/barn/tools"]},"orchard":{"count":1}}`))
+	f.Add([]byte(`{"meta":{"tables":["/orchard/trees"]},"orchard":{"plan":{"b":[1E30,0],"a":{}},"trees":{"a":{"label":null},"b":{"label":false,"height":0}}}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		_, _ = ComputeStateHash(raw)
 		s, _, errs, err := load(string(raw), whole)

@@ -22,6 +22,7 @@ type orchard struct {
 	Notes Table[label, gap]    `json:"notes"`
 	Count uint32               `json:"count"`
 	Tags  []noun.Text          `json:"tags"`
+	Plan  noun.JSON            `json:"plan"`
 }
 
 // Validate checks rules across fields and tables.
@@ -56,6 +57,7 @@ type tree struct {
 	Big    int64        `json:"big,string"`
 	Fruit  []fruit      `json:"fruit"`
 	Owner  orchardOwner `json:"owner"`
+	Label  noun.JSON    `json:"label"`
 }
 
 // Validate is called for every tree that is not zero.
@@ -139,7 +141,7 @@ func changeOrchard(r *rapid.T, s *state) {
 	id := noun.ID(rapid.SampledFrom([]string{"a", "b", "c-1", "0", "12"}).Draw(r, "id"))
 	key := drawKey().Draw(r, "key")
 	s.domain("orchard").write(func() {
-		switch rapid.IntRange(0, 9).Draw(r, "change") {
+		switch rapid.IntRange(0, 10).Draw(r, "change") {
 		case 0:
 			o.Open = !o.Open
 		case 1:
@@ -152,7 +154,9 @@ func changeOrchard(r *rapid.T, s *state) {
 			o.Trees.Delete(id)
 		case 5:
 			o.Notes.Delete(label(key))
-		case 6, 7:
+		case 6:
+			o.Plan = drawJSON(r)
+		case 7, 8:
 			o.Notes.Put(label(key), gap{drawText().Draw(r, "text")})
 		default:
 			o.Trees.Put(id, drawTree(r))
@@ -174,6 +178,7 @@ func drawTree(r *rapid.T) tree {
 	t := tree{
 		Kind: drawText().Draw(r, "kind"), Height: rapid.Int32Range(0, 3).Draw(r, "height"),
 		Big: rapid.Int64().Draw(r, "big"), Owner: drawOwner(r),
+		Label: drawJSON(r),
 	}
 	for range rapid.IntRange(0, 12).Draw(r, "fruit") {
 		t.Fruit = append(t.Fruit, fruit{rapid.Bool().Draw(r, "ripe"), noun.ID(rapid.SampledFrom([]string{"", "a", "b-1"}).Draw(r, "id"))})
@@ -183,6 +188,16 @@ func drawTree(r *rapid.T) tree {
 
 func drawOwner(r *rapid.T) orchardOwner {
 	return orchardOwner{drawText().Draw(r, "name"), Hash{rapid.Byte().Draw(r, "seal")}}
+}
+
+// drawJSON returns a value that has members which would be zero in a state.
+func drawJSON(r *rapid.T) noun.JSON {
+	text := rapid.SampledFrom([]string{
+		`null`, `0`, `""`, `false`, `[]`, `{}`, `{"a":0,"b":{"c":[],"/":null}}`, `[{},1E30,0.5]`, `{"é~":"\u20ac","meta":{"0":-0}}`,
+	}).Draw(r, "json")
+	j, err := noun.ParseJSON(text)
+	require.NoError(r, err)
+	return j
 }
 
 func drawText() *rapid.Generator[noun.Text] {

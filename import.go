@@ -136,13 +136,19 @@ func (e *Engine) decodeImport(document []byte) (s *state, err *Error) {
 	if broken != nil {
 		return nil, Errorf(InvalidState, "the body is not a state: %w", broken)
 	}
-	if err := checkMeta(meta, canonical); err != nil {
+	want, err := checkMeta(meta)
+	if err != nil {
+		return nil, err
+	}
+	if errs == nil {
+		s.flush()
+	}
+	if err := checkHash(want, s, errs, canonical); err != nil {
 		return nil, err
 	}
 	if errs != nil {
 		return nil, invalidState(errs)
 	}
-	s.flush()
 	return s, nil
 }
 
@@ -176,29 +182,38 @@ func readMeta(meta jsontext.Value) (m metaMembers, err error) {
 	return m, err
 }
 
-func checkMeta(meta jsontext.Value, document []byte) *Error {
+// checkMeta checks the members of meta and returns the state hash, if there is one.
+func checkMeta(meta jsontext.Value) (want *Hash, _ *Error) {
 	m, err := readMeta(meta)
 	if err != nil {
-		return invalidState(faultAt(err))
+		return nil, invalidState(faultAt(err))
 	}
-	var want Hash
 	if m.StateHash != nil {
-		if want, err = unquoteHash(m.StateHash); err != nil {
-			return malformed([]FieldError{{Pointer: "/meta/state_hash", Detail: "must be 64 lower-case hex digits"}}, "")
+		hash, err := unquoteHash(m.StateHash)
+		if err != nil {
+			return nil, malformed([]FieldError{{Pointer: "/meta/state_hash", Detail: "must be 64 lower-case hex digits"}}, "")
 		}
+		want = &hash
 	}
 	if v, err := strconv.Atoi(string(m.Version)); err != nil || v != documentFormat {
-		return invalidState([]FieldError{{Pointer: "/meta/version", Detail: fmt.Sprintf("must be %d", documentFormat)}})
+		return nil, invalidState([]FieldError{{Pointer: "/meta/version", Detail: fmt.Sprintf("must be %d", documentFormat)}})
 	}
-	if m.StateHash == nil {
+	return want, nil
+}
+
+// checkHash checks the state hash that a document names, if any. It must be that of
+// the document as it stands, or of the state, which counts no zero members though the
+// document may have some. With faults there is no state.
+func checkHash(want *Hash, s *state, faults []FieldError, document []byte) *Error {
+	if want == nil {
 		return nil
 	}
 	got, err := statehash.OfDocument(document)
 	if err != nil {
 		return invalidState(faultAt(err))
 	}
-	if got != want {
-		e := Errorf(StateHashMismatch, "/meta/state_hash says %s, the document has %s: it was altered, or leave the member out", want, got)
+	if got != *want && (faults != nil || s.hash != *want) {
+		e := Errorf(StateHashMismatch, "/meta/state_hash says %s, the document has %s: it was altered, or leave the member out", *want, got)
 		e.StateHash = &got
 		return e
 	}

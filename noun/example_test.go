@@ -17,6 +17,16 @@ func (f Floor) Validate() error {
 	return nil
 }
 
+func ExampleParseJSON() {
+	limits, err := noun.ParseJSON(` {"memory": 2.0, "cpu": [1E22]} `)
+	fmt.Println(limits, err)
+	_, err = noun.ParseJSON(`{"cpu": 1, "cpu": 2}`)
+	fmt.Println(err)
+	// Output:
+	// {"cpu":[1e+22],"memory":2} <nil>
+	// the document has a member twice: /cpu
+}
+
 func Example() {
 	fmt.Println(noun.ID("front-door").Validate())
 	fmt.Println(noun.ID("Front Door").Validate())

@@ -1,5 +1,5 @@
 // Package noun holds the basic types of payloads and states: an ID, a Text, a
-// Ref, a List. Each checks its own form wherever it is decoded, so a command
+// Ref, a List, a JSON. Each checks its own form wherever it is decoded, so a command
 // that uses a noun need not check it, and each describes itself as JSON Schema.
 //
 // A noun of your own is a named type with a method Validate on its value. With
@@ -104,6 +104,19 @@ func (l Long) Validate() error {
 // JSONSchema returns the form as JSON Schema 2020-12, which counts code points,
 // not bytes.
 func (Long) JSONSchema() string { return textSchema(0, longMaxBytes) }
+
+// JSON is any JSON value, such as a manifest, that the domain keeps without knowing
+// its form: at most 64 KiB (65536 bytes) of canonical JSON (RFC 8785), and at most 32
+// levels of arrays and objects. Its methods are String, which returns the canonical
+// text, and MarshalJSON and UnmarshalJSON. Values that mean the same are equal by ==.
+//
+// A number is any that a double holds, and becomes the nearest double. The zero JSON
+// is null, which a state leaves out; false, 0, "", [] and {} are kept at any depth.
+type JSON = canon.JSON
+
+// ParseJSON returns the value of a JSON text in any form. The error says what is wrong
+// with the text, and where in it.
+func ParseJSON(text string) (JSON, error) { return canon.ParseJSON(text) }
 
 // Ref refers to something outside, by URL, digest or path: 1 to 2048 characters
 // from ! to ~, which is printable ASCII without the space.

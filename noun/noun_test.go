@@ -113,6 +113,7 @@ func TestNounSchemas(t *testing.T) {
 		{noun.Text(""), `{"type":"string","minLength":0,"maxLength":1024,"pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}`},
 		{noun.Name(""), `{"type":"string","minLength":1,"maxLength":256,"pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}`},
 		{noun.Long(""), `{"type":"string","minLength":0,"maxLength":65536,"pattern":"^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}`},
+		{noun.JSON{}, `{}`},
 		{noun.Ref(""), `{"type":"string","minLength":1,"maxLength":2048,"pattern":"^[!-~]*$"}`},
 		{noun.MS(0), `{"type":"integer","minimum":1,"maximum":9007199254740991}`},
 		{noun.Refs{}, `{"type":"array","minItems":1,"maxItems":100,"uniqueItems":true,

@@ -14,18 +14,26 @@ import sys
 import urllib.request
 
 
+class Number(str):
+    """A number in the form in which swoosh wrote it, which is that of RFC 8785."""
+
+
+def parse(text):
+    return json.loads(text, parse_int=Number, parse_float=Number)
+
+
 def canonical(value):
-    """RFC 8785 for what swoosh writes: no floats, ASCII member names."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    """RFC 8785: members in the order of their names in UTF-16."""
+    return encode(value).encode()
 
 
-def without_zeros(value):
-    """A state leaves members out that are "", 0, false or empty."""
+def encode(value):
     if isinstance(value, dict):
-        kept = {name: without_zeros(v) for name, v in value.items()}
-        return {name: v for name, v in kept.items() if v not in ("", 0, False, [], {})}
-    return [without_zeros(v) for v in value] if isinstance(value, list) else value
+        members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be"))
+        return "{" + ",".join(encode(name) + ":" + encode(v) for name, v in members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(encode, value)) + "]"
+    return value if isinstance(value, Number) else json.dumps(value, ensure_ascii=False)
 
 
 def state_hash(document):
@@ -35,10 +43,9 @@ def state_hash(document):
             continue
         for name, value in members.items():
             if f"/{domain}/{name}" in document["meta"]["tables"]:
-                parts = [[domain, name, key, without_zeros(row)] for key, row in value.items()]
+                parts = [[domain, name, key, row] for key, row in value.items()]
             else:
-                field = without_zeros({name: value})
-                parts = [[domain, "", name, field[name]]] if field else []
+                parts = [[domain, "", name, value]]
             for part in parts:
                 total += int.from_bytes(hashlib.sha256(canonical(part)).digest(), "big")
     total %= 2**256
@@ -51,12 +58,12 @@ def check_chain(lines):
     for line in lines:
         if not line.strip():
             continue
-        entry = json.loads(line)
-        said, before, index = entry.pop("chain"), index, entry["index"]
+        entry = parse(line)
+        said, before, index = entry.pop("chain"), index, int(entry["index"])
         known = index == before + 1
         if entry["command"] == "log.loss":
             named.append(entry["payload"])
-            if not known or entry["payload"]["to"] == before:
+            if not known or int(entry["payload"]["to"]) == before:
                 chain, known = entry["payload"]["chain"], True
         if known or count:
             computed = hashlib.sha256(bytes.fromhex(chain) + canonical(entry)).hexdigest()
@@ -67,7 +74,7 @@ def check_chain(lines):
                 gaps.append((before + 1, index - 1, wrong))
         chain, count = said, count + 1
     for first, last, wrong in gaps:
-        if not any(loss["from"] <= first and last <= loss["to"] for loss in named):
+        if not any(int(loss["from"]) <= first and last <= int(loss["to"]) for loss in named):
             sys.exit(wrong)
     return count, entry, chain
 
@@ -85,7 +92,7 @@ def main(args):
     else:
         print(__doc__, file=sys.stderr)
         return 2
-    document = json.loads(state)
+    document = parse(state)
     computed, said = state_hash(document), document["meta"]["state_hash"]
     if computed != said:
         sys.exit(f"state hash: the server says {said}, computed is {computed}")

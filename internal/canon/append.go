@@ -8,7 +8,7 @@ import (
 )
 
 // Append appends v, which must be of the codec's type, in the form of RFC 8785.
-// Raw JSON is copied as it is, so the caller must make it canonical; empty raw
+// Raw JSON (not a JSON) is copied as it is, so the caller must make it canonical; empty raw
 // JSON that is not left out becomes null. Append panics if v has no JSON: an
 // integer beyond ±(2^53-1) without the tag option string, or an error from
 // MarshalText.
@@ -40,6 +40,8 @@ func (p *plan) append(b []byte, v reflect.Value, m Mode) []byte {
 			return append(b, "null"...)
 		}
 		return append(b, v.Bytes()...)
+	case kindJSON:
+		return appendJSON(b, v)
 	case kindSlice:
 		return p.appendSlice(b, v, m)
 	default:

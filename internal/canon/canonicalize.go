@@ -23,19 +23,15 @@ const MaxDepth = 64
 //   - invalid UTF-8, or unpaired surrogates;
 //   - a duplicate member in an object, at any depth;
 //   - more than MaxDepth levels;
-//   - a number outside I-JSON (RFC 7493): beyond ±(2^53-1), where a double
-//     holds only integers. Fractions are allowed.
-func Canonicalize(raw []byte) ([]byte, error) { return rewrite(raw, false) }
+//   - a number that no double holds, such as 1e400. Any other number becomes the
+//     nearest double.
+func Canonicalize(raw []byte) ([]byte, error) { return rewrite(raw, MaxDepth) }
 
-// StripZero returns the canonical form of raw without zero members, at any
-// depth: "", 0, false, [], and {}, including objects whose members were all
-// zero. Array elements and null are kept. It fails if Canonicalize would.
-func StripZero(raw []byte) ([]byte, error) { return rewrite(raw, true) }
-
-func rewrite(raw []byte, strip bool) ([]byte, error) {
+// rewrite is Canonicalize for values of at most so many levels.
+func rewrite(raw []byte, levels int) ([]byte, error) {
 	in := openReader(raw)
 	defer in.close()
-	w := writer{in: &in.dec, strip: strip, out: make([]byte, 0, len(raw)), kept: &in.kept}
+	w := writer{in: &in.dec, levels: levels, out: make([]byte, 0, len(raw)), kept: &in.kept}
 	err := w.value(0)
 	if err == nil {
 		err = in.end()
@@ -105,7 +101,7 @@ func (t trailing) Error() string {
 type writer struct {
 	in      *jsontext.Decoder
 	base    int // depth of in at the value
-	strip   bool
+	levels  int // the most of arrays and objects
 	out     []byte
 	refused *FieldError // the first value that is JSON but not allowed
 	*kept
@@ -122,9 +118,9 @@ type member struct {
 func (w *writer) value(depth int) error {
 	switch w.in.PeekKind() {
 	case jsontext.KindBeginObject, jsontext.KindBeginArray:
-		if depth >= MaxDepth {
+		if depth >= w.levels {
 			err := w.in.SkipValue()
-			w.refuse("is more than " + strconv.Itoa(MaxDepth) + " levels deep: make it flatter")
+			w.refuse("is more than " + strconv.Itoa(w.levels) + " levels deep: make it flatter")
 			return err
 		}
 		token, err := w.in.ReadToken()
@@ -159,7 +155,7 @@ func (w *writer) scalar(raw []byte) {
 }
 
 func numberText(raw []byte) string {
-	return "must be within ±9007199254740991 (RFC 7493), not " + shown(raw) + ": write a larger number as a string"
+	return "must be a number that a double holds, below 1.8e308, not " + shown(raw) + ": write it as a string"
 }
 
 // text copies a quoted string and returns its content if it has escapes.
@@ -199,11 +195,10 @@ func (w *writer) object(depth int) error {
 	w.out = append(w.out, '{')
 	begin, first, sorted := len(w.out), len(w.members), true
 	for w.in.PeekKind() != jsontext.KindEndObject {
-		kept, err := w.member(depth, begin)
-		if err != nil {
+		if err := w.member(depth, begin); err != nil {
 			return err
 		}
-		if n := len(w.members); kept && n-first > 1 {
+		if n := len(w.members); n-first > 1 {
 			sorted = sorted && w.compare(w.members[n-2], w.members[n-1]) < 0
 		}
 	}
@@ -216,40 +211,25 @@ func (w *writer) object(depth int) error {
 	return err
 }
 
-// member copies a name and its value, and removes them again if the value is
-// zero and strip is set.
-func (w *writer) member(depth, begin int) (kept bool, err error) {
-	mark := len(w.out)
-	if mark > begin {
+// member copies a name and its value.
+func (w *writer) member(depth, begin int) error {
+	if len(w.out) > begin {
 		w.out = append(w.out, ',')
 	}
 	m := member{start: len(w.out)}
 	raw, err := w.in.ReadValue()
 	if err != nil {
-		return false, err
+		return err
 	}
 	m.plain = string(w.text(raw))
 	m.nameEnd = len(w.out)
 	w.out = append(w.out, ':')
 	if err := w.value(depth); err != nil {
-		return false, err
-	}
-	if w.strip && IsZero(w.out[m.nameEnd+1:]) {
-		w.out = w.out[:mark]
-		return false, nil
+		return err
 	}
 	m.end = len(w.out)
 	w.members = append(w.members, m)
-	return true, nil
-}
-
-// IsZero reports whether Sparse leaves out a member with this canonical value.
-func IsZero(b []byte) bool {
-	switch string(b) {
-	case `""`, "0", "false", "[]", "{}":
-		return true
-	}
-	return false
+	return nil
 }
 
 func (w *writer) compare(a, b member) int {

@@ -50,8 +50,8 @@ const (
 // Codec encodes and decodes one Go type. It is safe for concurrent use.
 //
 // It supports bool, strings, integers, structs, slices, types with MarshalText
-// and UnmarshalText as strings, and [jsontext.Value] as raw JSON. An integer is
-// a JSON number within ±(2^53-1) or, with the tag option string, any value of
+// and UnmarshalText as strings, [JSON] as the value that it holds, and
+// [jsontext.Value] as raw JSON. An integer is a JSON number within ±(2^53-1) or, with the tag option string, any value of
 // its Go type in decimal digits. Struct fields must be exported and tagged
 // `json:"name"`, with the options omitzero and string.
 //
@@ -98,6 +98,7 @@ const (
 	kindUint
 	kindText // MarshalText and UnmarshalText
 	kindRaw
+	kindJSON
 	kindSlice
 	kindStruct
 )
@@ -152,6 +153,9 @@ func compile(t reflect.Type, outer []reflect.Type) (*plan, error) {
 		return nil, err
 	case t == rawType:
 		p.kind = kindRaw
+		return p, nil
+	case t == jsonType:
+		p.kind = kindJSON
 		return p, nil
 	case text:
 		p.kind, p.hasText = kindText, true

@@ -166,7 +166,7 @@ func TestDecodeFromRaw(t *testing.T) {
 	faults := For(sampleType).DecodeFrom(d, reflect.ValueOf(&s).Elem(), Sparse)
 	require.Len(t, faults, 2)
 	require.Equal(t, "/raw/a~0/1/b", faults[0].Pointer)
-	require.Contains(t, faults[0].Detail, "must be within")
+	require.Contains(t, faults[0].Detail, "must be a number that a double holds")
 	require.Equal(t, "/zed", faults[1].Pointer)
 }
 

@@ -17,7 +17,7 @@ const maxErrors = 32
 // Decode decodes raw, JSON in any form, into v, which must be settable and of
 // the codec's type. Names are case-sensitive. Decode returns the faults in the
 // order of the document, up to 32: unknown or missing members, values of the
-// wrong type (null always is), integers with a fraction or out of range, and
+// wrong type (null is, but for a JSON), integers with a fraction or out of range, and
 // errors of Validate for values inside v. It does not call Validate for v
 // itself. If raw is not JSON, that is the only fault, at "".
 //
@@ -124,6 +124,8 @@ func (s *decoding) decode(p *plan, v reflect.Value) error {
 		return s.array(p, v)
 	case kindRaw:
 		return s.raw(v)
+	case kindJSON:
+		return s.json(v)
 	}
 	raw, err := s.in.ReadValue()
 	if err != nil {
@@ -351,24 +353,4 @@ func (s *decoding) missing(p *plan, seen []bool) {
 			s.within(first, p.fields[i].name)
 		}
 	}
-}
-
-// raw stores a value as canonical JSON.
-func (s *decoding) raw(v reflect.Value) error {
-	if s.in.PeekKind() == jsontext.KindNull {
-		s.fail("must be a value, not null")
-		return s.in.SkipValue()
-	}
-	w := writer{in: s.in, base: s.in.StackDepth(), out: s.kept.value[:0], kept: s.kept}
-	err := w.value(0)
-	s.kept.value = w.out[:0]
-	if err != nil {
-		return err
-	}
-	if w.refused != nil {
-		s.failAt(*w.refused)
-		return nil
-	}
-	v.SetBytes(bytes.Clone(w.out))
-	return nil
 }

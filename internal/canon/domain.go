@@ -30,7 +30,9 @@ func checkDomain(t reflect.Type, path string, quoted bool, outer []reflect.Type)
 	case timeType:
 		return fmt.Errorf("%s: time.Time is not allowed in a domain: use a stamp or Unix milliseconds", path)
 	case rawType:
-		return fmt.Errorf("%s: raw JSON is not allowed in a domain: give it a type", path)
+		return fmt.Errorf("%s: raw JSON is not allowed in a domain: give it a type, or use noun.JSON", path)
+	case jsonType:
+		return nil
 	}
 	if text, err := isText(t); err != nil {
 		return fmt.Errorf("%s: %w", path, err)

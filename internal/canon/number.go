@@ -15,7 +15,7 @@ const maxSafe = 1<<53 - 1
 const shortDigits = 15
 
 // appendNumber appends a JSON number in the form of RFC 8785, section 3.2.2.3.
-// It returns false if the number is outside I-JSON.
+// It returns false if no double holds the number.
 func appendNumber(b, raw []byte) ([]byte, bool) {
 	if _, _, ok := shortInt(raw); ok {
 		if string(raw) == "-0" {
@@ -23,21 +23,14 @@ func appendNumber(b, raw []byte) ([]byte, bool) {
 		}
 		return append(b, raw...), true
 	}
-	f, ok := safeFloat(raw)
-	if !ok {
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil {
 		return b, false
 	}
 	if f == 0 {
 		return append(b, '0'), true // AppendFloat would keep the sign of -0.0
 	}
 	return jsontext.AppendFloat(b, f, 64), true
-}
-
-// safeFloat evaluates a JSON number. It returns false beyond ±maxSafe, where
-// every double is an integer.
-func safeFloat(raw []byte) (float64, bool) {
-	f, err := strconv.ParseFloat(string(raw), 64)
-	return f, err == nil && math.Abs(f) <= maxSafe
 }
 
 // shortInt parses an integer of at most shortDigits digits, without fraction
@@ -72,9 +65,9 @@ func readInteger(raw []byte) integer {
 	if neg, abs, ok := shortInt(raw); ok {
 		return integer{neg: neg, abs: abs}
 	}
-	f, ok := safeFloat(raw)
+	f, err := strconv.ParseFloat(string(raw), 64)
 	switch {
-	case !ok:
+	case err != nil || math.Abs(f) > maxSafe: // Beyond it a double stands for several integers.
 		return integer{huge: true}
 	case f != math.Trunc(f):
 		return integer{fault: "must be an integer"}

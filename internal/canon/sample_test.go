@@ -113,6 +113,8 @@ type sample struct {
 	Parts    []inner        `json:"parts,omitzero"`
 	Hashes   []digest       `json:"hashes,omitzero"`
 	Raw      jsontext.Value `json:"raw,omitzero"`
+	Any      JSON           `json:"any,omitzero"`
+	All      []JSON         `json:"all,omitzero"`
 	Euro     uint8          `json:"€"`
 	Hebrew   uint8          `json:"\ufb33"`
 	Smile    uint8          `json:"😀"`

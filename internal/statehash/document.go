@@ -11,8 +11,9 @@ import (
 )
 
 // OfDocument returns the hash of the state in a JSON document, whose
-// meta.tables lists the JSON Pointers of the tables. Errors about a member are
-// a canon.FieldError.
+// meta.tables lists the JSON Pointers of the tables. It takes every member as it
+// stands: a state's own document has no zero ones. Errors about a member are a
+// canon.FieldError.
 func OfDocument(document []byte) (Hash, error) {
 	tables, err := tablesOf(document)
 	if err != nil {
@@ -130,19 +131,15 @@ func (h *hasher) member(at, domain, name string) error {
 	return h.add(at, domain, "", name)
 }
 
-// add reads the next value and adds its digest. A plain field, whose table is
-// "", has no digest if it is zero.
+// add reads the next value and adds its digest. The table of a plain field is "".
 func (h *hasher) add(at, domain, table, key string) error {
 	raw, err := h.in.ReadValue()
 	if err != nil {
 		return err
 	}
-	value, err := canon.StripZero(raw)
+	value, err := canon.Canonicalize(raw)
 	if err != nil {
 		return fmt.Errorf("%s: %w", canon.Quote(at), err)
-	}
-	if table == "" && canon.IsZero(value) {
-		return nil
 	}
 	h.sum.Add(append(h.sum.Place(domain, table, key), value...))
 	return nil

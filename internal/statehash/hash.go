@@ -7,8 +7,8 @@
 //
 // where sum adds up, as big-endian integers mod 2^256, SHA-256 of the canonical
 // JSON (RFC 8785) of [domain, table, key, row] for every row and of [domain,
-// "", field, value] for every plain field. Members that are zero are first left
-// out, but rows never are.
+// "", field, value] for every plain field. Members that are zero are left out, as
+// in the document, but rows never are.
 package statehash
 
 import (
