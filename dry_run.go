@@ -74,19 +74,32 @@ func (s *state) patch(before *state) jsontext.Value {
 	for _, n := range s.undo().notes {
 		touched[n.thing] = append(touched[n.thing], n.key)
 	}
+	return s.patchOf(before, func(now, _ table) []string {
+		keys := touched[now]
+		slices.Sort(keys)
+		return slices.Compact(keys)
+	})
+}
+
+// Patch returns a JSON Patch (RFC 6902) that makes the document of an earlier view of
+// the same engine or replay that of this one. A row is replaced as a whole. Its cost
+// grows with the tables.
+func (v View) Patch(since View) jsontext.Value {
+	return v.state.patchOf(since.state, func(now, was table) []string { return now.changed(was) })
+}
+
+// patchOf is Patch, told the keys of the rows that may differ, sorted.
+func (s *state) patchOf(before *state, keysOf func(now, was table) []string) jsontext.Value {
 	p := &patchWriter{}
 	p.member("/meta/state_hash", hashText(before.hash), hashText(s.hash))
 	for i, now := range s.domains {
 		was, at := before.domains[i], "/"+now.def.name
-		if touched[now] != nil {
-			for k := range now.def.fields {
-				p.member(canon.AppendPointer(at, now.def.fields[k].name), was.plain[k], now.plain[k])
-			}
+		for k := range now.def.fields {
+			p.member(canon.AppendPointer(at, now.def.fields[k].name), was.plain[k], now.plain[k])
 		}
 		for k, t := range now.tables {
-			if keys := touched[t]; keys != nil {
-				slices.Sort(keys)
-				p.table(canon.AppendPointer(at, now.def.tables[k].name), was.tables[k], t, slices.Compact(keys))
+			if keys := keysOf(t, was.tables[k]); len(keys) > 0 {
+				p.table(canon.AppendPointer(at, now.def.tables[k].name), was.tables[k], t, keys)
 			}
 		}
 	}

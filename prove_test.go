@@ -360,19 +360,23 @@ func hashes(t *testing.T, rules bankRules) (all []swoosh.Hash) {
 	return all
 }
 
+// firstOther returns the first entry with another state; 0: there is none.
+func firstOther(was, now []swoosh.Hash) uint64 {
+	for i, hash := range now {
+		if hash != was[i] {
+			return uint64(i + 1)
+		}
+	}
+	return 0
+}
+
 // TestEditsAreFound: each edit of a rule that shows on the history is found, at the
 // entry where it first shows; edits that do not show are proved.
 func TestEditsAreFound(t *testing.T) {
 	was := hashes(t, bankThen)
 	found, same := 0, 0
 	for name, rules := range bankEdits() {
-		want := uint64(0)
-		for i, hash := range hashes(t, rules) {
-			if hash != was[i] {
-				want = uint64(i + 1)
-				break
-			}
-		}
+		want := firstOther(was, hashes(t, rules))
 		require.Equal(t, strings.HasPrefix(name, "same"), want == 0, "%s: what the test says of it", name)
 		h := newEra(t, false)
 		e := h.start("new", rules, bank)

@@ -20,6 +20,7 @@ const (
 	codeDamaged     = 3
 	codeUnreachable = 4
 	codeUnknown     = 5
+	codeFound       = 6
 )
 
 // exitCodes say what each exit code means, in a few words and in a sentence.
@@ -33,6 +34,7 @@ var exitCodes = []struct {
 	{codeDamaged, "damage found", "The data directory is damaged. Nothing was thrown away; the message says\n   what to run."},
 	{codeUnreachable, "not reachable", "No server answers at the address. Nothing was done."},
 	{codeUnknown, "outcome unknown", "It may have been done or not: the answer was lost. The message says how\n   to find out."},
+	{codeFound, "decides otherwise", "The data directory is sound, but this program does not decide as the one\n   that wrote it did: it would refuse an entry, or make another state of it."},
 }
 
 // exitCodesInShort returns the exit codes for the program's help.

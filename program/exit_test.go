@@ -52,6 +52,7 @@ func TestUsage(t *testing.T) {
 		{"serve --log-format xml", "give text or json"},
 
 		{"verify", "DIR is missing: swoosh verify DIR"},
+		{"preflight", "DIR is missing: swoosh preflight DIR"},
 		{"verify a b", `"b" is one argument too many`},
 		{"verify a --acept-loss", "unknown flag"},
 		{"repair", "DIR is missing"},
@@ -105,7 +106,7 @@ func TestHelpListsEverySubcommand(t *testing.T) {
 	for _, args := range [][]string{{"help"}, {"--help"}, {"-h"}} {
 		got := swooshRun(t, "", args...)
 		require.Equal(t, codeGood, got.code)
-		for _, name := range []string{"serve", "command", "state", "log", "watch", "health", "snapshot", "import", "token", "completion", "verify", "repair", "chart", "commands", "version", "help"} {
+		for _, name := range []string{"serve", "command", "state", "log", "watch", "health", "snapshot", "import", "token", "completion", "verify", "preflight", "repair", "chart", "commands", "version", "help"} {
 			require.Regexp(t, `(?m)^  `+name+` +[A-Z]`, got.out, "a line for %s", name)
 		}
 	}

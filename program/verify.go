@@ -18,7 +18,11 @@ func newVerify(a *app) *cobra.Command {
 		Long: `Replays the whole log and holds every entry's chain and state hash, every
 snapshot and both copies of the log against it. It mends and moves nothing, and refuses
 a directory that a server is using. Damage ends it with exit code 3, naming the
-first entry that is wrong and what differs.`,
+first entry that is wrong and what differs.
+
+It also asks every command again. Exit code 6: the directory is sound, but an entry
+that these domains wrote would be refused by them now. What another version of them
+wrote is named, and is no fault; {program} preflight tells more of it.`,
 		Args: takes("DIR"), ValidArgsFunction: completeDirectory,
 	}
 	out := newOutput(cmd, a.out)
@@ -33,9 +37,14 @@ first entry that is wrong and what differs.`,
 			return err
 		}
 		if out.json {
-			return out.printJSON(r)
+			err = out.printJSON(r)
+		} else {
+			err = printReport(a.out, r)
 		}
-		return printReport(a.out, r)
+		if err == nil && r.Refused != nil && r.Refused.Same {
+			err = refusedNow(r.Refused, "these domains accepted it: give them a new ReducerVersion if the rule was changed on purpose")
+		}
+		return err
 	}
 	return cmd
 }
@@ -65,5 +74,13 @@ func printReport(w io.Writer, r repair.VerifyReport) error {
 	if err == nil && r.Answers > 0 {
 		_, err = fmt.Fprintf(w, "answers:    entry %d is the first with a result that these domains do not give: another version of them may have answered it\n", r.Answers)
 	}
+	if err == nil && r.Refused != nil && !r.Refused.Same {
+		_, err = fmt.Fprintf(w, "refused:    entry %d is the first that these domains would refuse now: another version of them may have accepted it\n", r.Refused.Index)
+	}
 	return err
+}
+
+// refusedNow is the finding of an entry that would be refused now.
+func refusedNow(r *repair.Refusal, next string) error {
+	return exitf(codeFound, "entry %d: %s would be refused now: %s: %s", r.Index, r.Command, r.Why, next)
 }

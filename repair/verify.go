@@ -20,9 +20,19 @@ type VerifyReport struct {
 	Entries   uint64       `json:"entries"`
 	Snapshots int          `json:"snapshots"`
 	Answers   uint64       `json:"answers,omitzero"` // the first entry with a result that these domains do not give, though another version may have; 0: none
+	Refused   *Refusal     `json:"refused,omitzero"` // the first entry that these domains would refuse now, of those that they wrote if there is one; nil: none
 	HLC       swoosh.Stamp `json:"hlc"`
 	StateHash swoosh.Hash  `json:"state_hash"`
 	Chain     swoosh.Hash  `json:"chain"`
+}
+
+// Refusal is an entry that was accepted and would be refused now: by its payload's
+// Validate, a gate, its phase or Check. It is applied all the same, so it is no damage.
+type Refusal struct {
+	Index   uint64 `json:"index"`
+	Command string `json:"command"`
+	Why     string `json:"why"`
+	Same    bool   `json:"same_reducer,omitzero"` // whether the snapshots around the entry show that this reducer wrote it
 }
 
 // Verify checks everything in o.Dir, which no engine may have open: each link of
@@ -32,7 +42,8 @@ type VerifyReport struct {
 // is mended or moved.
 //
 // It also asks every command for its answer again. A result that differs is an
-// error if the snapshots around its entry show that this reducer wrote it.
+// error if the snapshots around its entry show that this reducer wrote it. And it
+// reports the first command that would be refused now.
 func Verify(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (VerifyReport, error) {
 	s, err := enter(o, parts)
 	if err != nil {
@@ -74,6 +85,7 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 		func() error { return above.keys },
 		func() error { return s.verifyCopies(ctx) },
 		func() (err error) { found.Answers, err = above.judge(p.Snapshots(), same); return err },
+		func() error { found.Refused = above.refusal(p.Snapshots(), same); return nil },
 	} {
 		if err := check(); err != nil {
 			return VerifyReport{}, err
@@ -134,28 +146,55 @@ const tellEvery = 200 * time.Millisecond
 // replayed is what a replay to the log's end found.
 type replayed struct {
 	entries uint64
-	keys    error         // the first key window that does not agree with the log
-	answers []otherAnswer // the first one after each snapshot
+	keys    error      // the first key window that does not agree with the log
+	answers []unlikely // the first one after each snapshot: a result that these domains do not give
+	refused []unlikely // likewise: what they would refuse now
 }
 
-// otherAnswer is an entry with a result that these domains do not give.
-type otherAnswer struct {
-	index uint64
+// unlikely is an entry that these domains would not have written as it is.
+type unlikely struct {
+	entry *swoosh.Entry
 	since uint64 // the newest snapshot before it; 0: none
 	why   error
 }
 
+// isNew reports whether an entry after a snapshot would be the first there.
+func isNew(all []unlikely, since uint64) bool {
+	return len(all) == 0 || all[len(all)-1].since != since
+}
+
+// isBy reports whether this reducer wrote the entry: it made the snapshots before and
+// after it. same are those that it made.
+func (u unlikely) isBy(snapshots, same []uint64) bool {
+	after, _ := slices.BinarySearch(snapshots, u.entry.Index)
+	return slices.Contains(same, u.since) && (after == len(snapshots) || slices.Contains(same, snapshots[after]))
+}
+
 // judge returns the first entry with another answer, or why it is wrong: this
-// reducer made the snapshots before and after it. same are those that it made.
+// reducer wrote it.
 func (r replayed) judge(snapshots, same []uint64) (first uint64, err error) {
 	for _, a := range r.answers {
-		first = cmp.Or(first, a.index)
-		after, _ := slices.BinarySearch(snapshots, a.index)
-		if slices.Contains(same, a.since) && (after == len(snapshots) || slices.Contains(same, snapshots[after])) {
+		first = cmp.Or(first, a.entry.Index)
+		if a.isBy(snapshots, same) {
 			return first, a.why
 		}
 	}
 	return first, nil
+}
+
+// refusal returns the first entry that would be refused now and that this reducer
+// wrote, else the first that another one may have written; nil: there is none.
+func (r replayed) refusal(snapshots, same []uint64) (first *Refusal) {
+	for _, u := range r.refused {
+		by := u.isBy(snapshots, same)
+		if first == nil || by {
+			first = &Refusal{u.entry.Index, u.entry.Command, u.why.Error(), by}
+		}
+		if by {
+			break
+		}
+	}
+	return first
 }
 
 // replayAll replays the log to its end and checks every entry.
@@ -164,6 +203,11 @@ func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (r replayed, err
 	since := from
 	_, last := s.log.Bounds()
 	tell := newTicker(s.o.Progress, from, last)
+	p.Ask(func(x *swoosh.Entry, why error) {
+		if isNew(r.refused, since) {
+			r.refused = append(r.refused, unlikely{x, since, why})
+		}
+	})
 	var end *swoosh.Entry
 	for x, err := range p.Through(ctx, math.MaxUint64) {
 		if err == nil {
@@ -173,9 +217,9 @@ func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (r replayed, err
 			return r, err
 		}
 		r.entries++
-		if n := len(r.answers); n == 0 || r.answers[n-1].since != since {
+		if isNew(r.answers, since) {
 			if why := p.CheckResult(); why != nil {
-				r.answers = append(r.answers, otherAnswer{end.Index, since, why})
+				r.answers = append(r.answers, unlikely{end, since, why})
 			}
 		}
 		if slices.Contains(p.Snapshots(), end.Index) {
@@ -183,13 +227,18 @@ func (s *site) replayAll(ctx context.Context, p *swoosh.Replay) (r replayed, err
 		}
 		tell(end)
 	}
-	if end != nil && end.BatchEnd() > end.Index {
-		err = &swoosh.DamageError{
-			Index: end.Index + 1, Detail: fmt.Sprintf("the batch of entries %d to %d is cut off", end.Batch.First, end.BatchEnd()),
-			Next: s.run("repair", "--accept-loss"),
-		}
+	return r, s.cutOff(end)
+}
+
+// cutOff returns the damage of a log whose last entry is not the last of its batch.
+func (s *site) cutOff(end *swoosh.Entry) error {
+	if end == nil || end.BatchEnd() == end.Index {
+		return nil
 	}
-	return r, err
+	return &swoosh.DamageError{
+		Index: end.Index + 1, Detail: fmt.Sprintf("the batch of entries %d to %d is cut off", end.Batch.First, end.BatchEnd()),
+		Next: s.run("repair", "--accept-loss"),
+	}
 }
 
 // newTicker returns a function that reports how far a replay has come, a few
