@@ -78,11 +78,17 @@ func fill(t testing.TB, e *swoosh.Engine, n uint64) {
 	}
 }
 
-// importChanged replaces the state by one with another number of accounts.
+// importChanged replaces the state by one with another number of entries.
 func importChanged(t testing.TB, e *swoosh.Engine) {
 	t.Helper()
+	importEntries(t, e, 300)
+}
+
+// importEntries replaces the state by one with this number of entries.
+func importEntries(t testing.TB, e *swoosh.Engine, n int) {
+	t.Helper()
 	other := regexp.MustCompile(`"state_hash":"[0-9a-f]*",`).ReplaceAllString(document(t, e.View()), "")
-	other = regexp.MustCompile(`"entries":[0-9]+`).ReplaceAllString(other, `"entries":300`)
+	other = regexp.MustCompile(`"entries":[0-9]+`).ReplaceAllString(other, fmt.Sprintf(`"entries":%d`, n))
 	hash := e.View().StateHash()
 	r, err := e.Import(context.Background(), &hash, strings.NewReader(other))
 	require.NoError(t, err)

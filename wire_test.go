@@ -71,7 +71,7 @@ func writeWire(t *testing.T) wire {
 	require.NoError(t, err)
 	clock.Advance(-time.Second)
 	ask(swoosh.Request{Command: "ledger.freeze", Payload: freeze{false}})
-	importChanged(t, e)
+	importEntries(t, e, 77)
 	ask(swoosh.Request{Command: "ledger.deposit", Payload: deposit{Account: "a", Amount: 1}, IdempotencyKey: "four"})
 	w := wire{files: map[string][]byte{}, hashes: fmt.Sprintf("index %d\nstate %s\nchain %s\n", e.View().Index(), e.View().StateHash(), e.View().Chain())}
 	for r, err := range e.Records(1, e.View().Index()) {

@@ -2,11 +2,12 @@ package program
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/chorus-services/swoosh"
-	"github.com/chorus-services/swoosh/noun"
-	"github.com/chorus-services/swoosh/system"
 )
 
 const quarantineCommand = "policy.quarantine"
@@ -23,9 +24,13 @@ const reasonMost = 1024
 // reason that the program found itself. One that is in quarantine already stays so.
 func quarantine(ctx context.Context, e *swoosh.Engine, why string) error {
 	reason := []rune(why)
-	_, err := e.Submit(ctx, swoosh.Request{
+	payload, err := json.Marshal(map[string]string{"reason": string(reason[:min(len(reason), reasonMost)])})
+	if err != nil {
+		return err
+	}
+	_, err = e.Submit(ctx, swoosh.Request{
 		Command: quarantineCommand, Actor: "hub",
-		Payload: system.PolicyQuarantine{Reason: noun.Text(reason[:min(len(reason), reasonMost)])},
+		Payload: jsontext.Value(payload),
 	})
 	if swoosh.Quarantined.Is(err) { // By the gate, before its phase is asked.
 		return nil
