@@ -74,6 +74,7 @@ func TestEditsAreFoundBeforeTheUpgrade(t *testing.T) {
 			require.Equal(t, r.Last, r.Through, name)
 			continue
 		}
+		require.NotNil(t, r.Differs, name)
 		require.Equal(t, want, r.Differs.Index, name)
 		require.Equal(t, want-1, r.Through, name)
 		require.Contains(t, r.Differs.Why, "bank.move says state_hash "+was[want-1].String(), name)
@@ -86,6 +87,7 @@ func TestPreflightSaysWhatDiffers(t *testing.T) {
 	dir := bankDirectory(t)
 	was, now := hashes(t, bankThen), hashes(t, healing)
 	d := preflight(t, dir, healing).Differs
+	require.NotNil(t, d)
 	require.Equal(t, "bank.move", d.Command)
 	require.JSONEq(t, `[
 		{"op":"replace","path":"/meta/state_hash","value":"`+now[2].String()+`"},
@@ -98,6 +100,7 @@ func TestPreflightSaysWhatDiffers(t *testing.T) {
 func TestPreflightNamesATightenedRule(t *testing.T) {
 	dir := bankDirectory(t)
 	r := preflight(t, dir, bankRules{moveAsEver, 8})
+	require.NotNil(t, r.Refused)
 	require.Equal(t, &repair.Refusal{Index: 3, Command: "bank.move", Why: r.Refused.Why}, r.Refused)
 	require.Contains(t, r.Refused.Why, "9 is more than 8")
 	require.Nil(t, r.Differs)

@@ -1,7 +1,7 @@
 // Package repair looks at a data directory that no engine uses: Verify reports
-// whether it is sound, Repair explains what keeps an engine from starting and
-// mends what its operator accepts, and Undo takes a repair back. It stands above
-// package swoosh, on Replay and Follow, and runs no engine.
+// whether it is sound, Preflight what other domains would do with its history, Repair
+// explains what keeps an engine from starting and mends what its operator accepts, and
+// Undo takes a repair back. It stands above package swoosh, on Replay and Follow, and runs no engine.
 package repair
 
 import (
