@@ -41,7 +41,15 @@ type Health struct {
 		File string `json:"file"`
 		Why  string `json:"why"`
 	} `json:"set_aside"`
+	History struct { // the entries before the snapshot that the server began with
+		State  string `json:"state"`        // "proving", "proved", "differs" or "damaged"
+		Proved uint64 `json:"proved"`       // the entry up to which they were replayed and found equal
+		Target uint64 `json:"target"`       // the entry up to which they will be
+		At     uint64 `json:"at,omitzero"`  // the first entry that differs or is damaged
+		Why    string `json:"why,omitzero"` // what differs or is damaged, and the next step
+	} `json:"history"`
 	Log struct {
+		First   uint64 `json:"first"`            // index of the first entry that is kept; 1 if the log is empty
 		Copies  int    `json:"copies"`           // 2, or 1 while one is written anew from the other
 		Why     string `json:"why,omitzero"`     // why there is one only
 		Checked string `json:"checked,omitzero"` // when both were last found equal (RFC 3339)
