@@ -58,6 +58,12 @@ func healthFields(out *output, h client.Health) []string {
 	if h.Log.Why != "" {
 		fields = append(fields, "log", printable(h.Log.Why))
 	}
+	if h.Log.First > 1 {
+		fields = append(fields, "log begins", fmt.Sprint(h.Log.First))
+	}
+	if h.History.State != "proved" && h.History.State != "" {
+		fields = append(fields, "history", historyText(h))
+	}
 	for _, t := range h.Timers {
 		fields = append(fields, "timer", printable(t.Command+", since "+t.Since+": "+t.Error))
 	}
@@ -65,4 +71,12 @@ func healthFields(out *output, h client.Health) []string {
 		fields = append(fields, "set aside", printable(a.File+": "+a.Why))
 	}
 	return fields
+}
+
+// historyText returns how far the history is proved, or what is wrong with it.
+func historyText(h client.Health) string {
+	if h.History.Why != "" {
+		return printable(h.History.Why)
+	}
+	return printable(fmt.Sprintf("%s, %d of %d entries", h.History.State, h.History.Proved, h.History.Target))
 }
