@@ -35,11 +35,15 @@ type recovery struct {
 
 	// damaged is called for each damaged file; an error stops the recovery.
 	damaged func(*brokenFile) error
+
+	// rebase is called for a state that was migrated, with the entries that say so;
+	// none if the log has them already.
+	rebase func(*Replay, []Record) error
 }
 
 // newRecovery looks at what there is, and finds the base.
 func newRecovery(o *Options, defs []*definition, cat *catalogue, log WAL) (*recovery, error) {
-	r := &recovery{o: o, defs: defs, cat: cat, log: log, store: o.Snapshots, madeBy: fingerprintOf(defs, o), damaged: stopAtDamage}
+	r := &recovery{o: o, defs: defs, cat: cat, log: log, store: o.Snapshots, madeBy: fingerprintOf(defs, o), damaged: stopAtDamage, rebase: func(*Replay, []Record) error { return nil }}
 	r.first, r.last = log.Bounds()
 	var err error
 	if r.snapshots, err = listSnapshots(r.store); err != nil {
@@ -65,6 +69,9 @@ func (r *recovery) boot(ctx context.Context) (*Replay, error) {
 		start.state.hub = rec.Chain // A snapshot of the first format does not say it.
 	}
 	start.progress, start.saved = r.o.Progress, start.state.index
+	if err := r.migrate(ctx, start); err != nil {
+		return nil, err
+	}
 	if err := start.run(ctx, r.last, checkEvery); err != nil {
 		return nil, r.explain(err, start.passed)
 	}
@@ -85,7 +92,7 @@ func (r *recovery) newestGood() (*Replay, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // Removed by the keeper since it was listed.
-		case errors.As(err, &foreign) && i == r.base:
+		case errors.As(err, &foreign) && (i == r.base || foreign.past):
 			return nil, r.misfit(foreign)
 		case errors.As(err, &foreign):
 			passed = cmp.Or(passed, foreign)
@@ -117,7 +124,7 @@ func (r *recovery) newestGood() (*Replay, error) {
 // the one right before the log; 0 if there is none.
 func (r *recovery) findBase() {
 	for _, i := range r.snapshots {
-		if x, _, err := readEntry(r.log, i); i < r.first || err == nil && x.Command == ReducerCommand {
+		if x, _, err := readEntry(r.log, i); i < r.first || err == nil && x.rebases() {
 			r.base = i
 		}
 	}
@@ -154,18 +161,6 @@ func (r *recovery) other(index uint64, format string, args ...any) *DamageError 
 // differs is the error of an entry that another reducer made.
 func (p *Replay) differs(x *Entry) *DamageError {
 	return p.r.other(x.Index, "%s says state_hash %s, replay gives %s", x.Command, x.StateHash, p.state.hash)
-}
-
-// misfit is the refusal of a foreign snapshot that the log rests on.
-func (r *recovery) misfit(f *foreignSnapshot) *DamageError {
-	if len(f.lacks) > 0 {
-		return r.foreign(0, fmt.Sprintf("snapshot %d has a state of %s", f.index, nameAll("domain", f.lacks)))
-	}
-	return &DamageError{
-		Detail: fmt.Sprintf("the state differs: snapshot %d, which the log rests on, does not fit the domains: %v", f.index, f.why),
-		Next:   r.acceptReducer() + " to go on with what fits",
-		Cause:  CauseReducer,
-	}
 }
 
 // explain says what the failure of a boot's replay means if it comes to entries that
@@ -274,10 +269,12 @@ func (r *recovery) read(index uint64) (*state, snapshotHead, error) {
 	switch {
 	case err == nil:
 		return s, head, nil
+	case head.index == index && s.misses(err):
+		return s, head, &foreignSnapshot{index: index, why: err, past: true}
 	case head.index == index && !errors.Is(err, errChecksum) && (head.madeBy.Domains != r.madeBy.Domains || errors.As(err, &misfitError{})):
 		s.position = head.position
 		s.flush()
-		return s, head, &foreignSnapshot{index, err, lacksIn(r.store, r.defs, name, "state")}
+		return s, head, &foreignSnapshot{index: index, why: err, lacks: lacksIn(r.store, r.defs, name, "state")}
 	}
 	return nil, head, &brokenFile{name, err}
 }

@@ -184,6 +184,7 @@ type documentReader struct {
 	digests  *statehash.Adder // of the rows
 	b        []byte           // a row that is being loaded
 	meta     jsontext.Value
+	gone     []goneMember // of data of the past
 	faults   []FieldError
 }
 
@@ -191,6 +192,7 @@ func (r *documentReader) read() error {
 	r.digests = statehash.NewAdder()
 	err := r.document()
 	r.state.sum = r.digests.Sum()
+	err = cmp.Or(err, r.sumPast())
 	r.state.hash = r.state.sum.Hash()
 	return err
 }
@@ -239,6 +241,9 @@ func (r *documentReader) document() error {
 }
 
 func (r *documentReader) domain(p *domainState) (err error) {
+	if p.def.past {
+		return r.pastDomain(p)
+	}
 	p.write(func() {
 		err = r.object("/"+p.def.name, func(name string) error { return r.member(p, name) })
 	})
@@ -336,22 +341,6 @@ func (r *documentReader) validate() {
 	for _, p := range r.state.domains {
 		r.fail("/"+p.def.name, faultsOf(p.def.validate(p))...)
 	}
-}
-
-// keyed is a table that checks keys.
-type keyed interface{ checkKey(key string) error }
-
-// checkKey returns an error if no row can have the key.
-func (t *Table[K, V]) checkKey(key string) error {
-	if err := checkTableKey(key); err != nil {
-		return err
-	}
-	if noun, ok := any(K(key)).(Validator); ok {
-		if err := noun.Validate(); err != nil {
-			return fmt.Errorf("is not a valid table key: it %w", err)
-		}
-	}
-	return nil
 }
 
 // ComputeStateHash computes the state hash of a document that View.WriteTo

@@ -26,21 +26,7 @@ type Domain[S any] struct {
 // has no Phase; two kinds of its own have the same code; or a Timer has no command
 // that takes the payload {}.
 func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
-	d := &Domain[S]{def: definition{name: name}}
-	if !domainName.MatchString(name) {
-		panic(fmt.Sprintf("swoosh: a domain can't be called %q: a name is 1 to 63 characters of a-z, 0-9 and _, beginning with a letter", name))
-	}
-	if name == "meta" || name == "state" || name == "log" {
-		panic("swoosh: a domain can't be called meta, state or log, which the engine reserves: choose another name")
-	}
-	d.def.layOut(reflect.TypeFor[S]())
-	d.def.newDomainState = func() *domainState { return newDomainState(&d.def, new(S)) }
-	d.def.validate = func(p *domainState) error {
-		if v, ok := any(*p.state.(*S)).(Validator); ok {
-			return v.Validate()
-		}
-		return nil
-	}
+	d := newDomain[S](name)
 	for _, r := range rules {
 		r.add(d)
 	}
@@ -52,6 +38,27 @@ func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 		panic(fmt.Sprintf("swoosh: domain %s: %v", name, err))
 	}
 	d.def.checkTimers()
+	d.def.checkRenames()
+	return d
+}
+
+// newDomain returns a domain without rules.
+func newDomain[S any](name string) *Domain[S] {
+	d := &Domain[S]{def: definition{name: name, version: 1, typ: reflect.TypeFor[S]()}}
+	if !domainName.MatchString(name) {
+		panic(fmt.Sprintf("swoosh: a domain can't be called %q: a name is 1 to 63 characters of a-z, 0-9 and _, beginning with a letter", name))
+	}
+	if name == "meta" || name == "state" || name == "log" {
+		panic("swoosh: a domain can't be called meta, state or log, which the engine reserves: choose another name")
+	}
+	d.def.layOut(d.def.typ)
+	d.def.newDomainState = func() *domainState { return newDomainState(&d.def, new(S)) }
+	d.def.validate = func(p *domainState) error {
+		if v, ok := any(*p.state.(*S)).(Validator); ok {
+			return v.Validate()
+		}
+		return nil
+	}
 	return d
 }
 
@@ -78,7 +85,7 @@ func (d *Domain[S]) Of(v View) S {
 }
 
 // Rule is one line in the declaration of a domain: a command, a reaction, a
-// gate, a timer, or Privileged.
+// gate, a timer, a step of its data, or Privileged.
 type Rule[S any] struct {
 	add func(*Domain[S])
 }
@@ -260,6 +267,12 @@ type definition struct {
 	newDomainState func() *domainState
 	validate       func(*domainState) error
 
+	typ     reflect.Type // of the state
+	version uint32       // of the data
+	from    *migration   // how it came about; nil: it is the oldest that there is
+	past    bool         // whether it is a shape that the data had before
+	removed []string     // members that are gone
+
 	privileged bool // see Privileged
 }
 
@@ -269,6 +282,7 @@ type field struct {
 	at    int // index in the state's struct
 	codec *canon.Codec
 	key   reflect.Type // of a table's rows; nil for a plain field
+	was   []string     // names that it had before
 }
 
 // command is a declared command: how to read its payload, and what it does.
@@ -333,68 +347,4 @@ func (d *definition) objectOf(payload reflect.Type) int {
 		}
 	}
 	return -1
-}
-
-// layOut finds the plain fields and the tables of a state's type.
-func (d *definition) layOut(t reflect.Type) {
-	if t.Kind() != reflect.Struct {
-		panic(fmt.Sprintf("swoosh: domain %s: a state must be a struct, not %s", d.name, t))
-	}
-	for i := range t.NumField() {
-		f, isTable, err := layOutField(t.Field(i))
-		if err != nil {
-			panic(fmt.Sprintf("swoosh: domain %s: %v", d.name, err))
-		}
-		f.at = i
-		if slices.ContainsFunc(slices.Concat(d.fields, d.tables), func(other field) bool { return other.name == f.name }) {
-			panic(fmt.Sprintf("swoosh: domain %s has two members called %s", d.name, f.name))
-		}
-		if isTable {
-			d.tables = append(d.tables, f)
-		} else {
-			d.fields = append(d.fields, f)
-		}
-	}
-	byName := func(a, b field) int { return strings.Compare(a.name, b.name) }
-	slices.SortFunc(d.tables, byName)
-	slices.SortFunc(d.fields, byName)
-}
-
-func layOutField(member reflect.StructField) (f field, isTable bool, err error) {
-	f.name, _, _ = strings.Cut(member.Tag.Get("json"), ",")
-	switch {
-	case member.Anonymous:
-		return f, false, fmt.Errorf("%s is embedded: write its fields out, or give it a name and a tag json:\"…\"", member.Name)
-	case !member.IsExported():
-		return f, false, fmt.Errorf("field %s is not exported, so it would be lost: export it", member.Name)
-	case !domainName.MatchString(f.name):
-		return f, false, fmt.Errorf("field %s needs a tag with its name, json:\"…\", of a-z, 0-9 and _, beginning with a letter", member.Name)
-	}
-	row := member.Type
-	tab, isTable := reflect.New(row).Interface().(table)
-	if isTable {
-		row, f.key = tab.rowType(), tab.keyType()
-		if row.Kind() != reflect.Struct {
-			return f, true, fmt.Errorf("a row of %s must be a struct, not %s", f.name, row)
-		}
-		if !f.key.Implements(reflect.TypeFor[Validator]()) {
-			return f, true, fmt.Errorf("the key of table %s is %s, which accepts any string: use noun.ID, or your own type with Validate", f.name, f.key)
-		}
-	}
-	if err := checkType(row); err != nil {
-		return f, isTable, fmt.Errorf("%s: %w", f.name, err)
-	}
-	f.codec = canon.For(row)
-	return f, isTable, nil
-}
-
-// checkType returns an error if t cannot be the type of a payload, a row or a
-// plain field.
-func checkType(t reflect.Type) error {
-	for i := 0; t.Kind() == reflect.Struct && i < t.NumField(); i++ {
-		if _, isTable := reflect.New(t.Field(i).Type).Interface().(table); isTable {
-			return fmt.Errorf("%s is a table, and only the state of a domain has tables: move it there, with a key that names both", t.Field(i).Name)
-		}
-	}
-	return canon.CheckDomainType(t)
 }

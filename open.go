@@ -58,7 +58,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.damaged = e.setFileAside
+	r.damaged, r.rebase = e.setFileAside, e.rebase
 	start, err := r.boot(ctx)
 	if err != nil {
 		return err

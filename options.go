@@ -179,6 +179,8 @@ type fingerprint struct {
 	Program string `json:"program,omitzero"`
 	Version string `json:"version"`
 	Commit  string `json:"commit"` // empty also: not proved
+
+	Data string `json:"data,omitzero"` // the versions of the domains' data; see dataVersions
 }
 
 // fingerprintOf returns the fingerprint of domains and their program.
@@ -193,13 +195,14 @@ func fingerprintOf(defs []*definition, o *Options) fingerprint {
 	return fingerprint{
 		Commands: sha256.Sum256(lines.Bytes()), Domains: schemaHash(defs), Format: stateFormat,
 		Reducer: o.ReducerVersion, Program: o.Program, Version: o.Version, Commit: o.Commit,
+		Data: dataVersions(defs),
 	}
 }
 
 // sameReducer compares what the domains declare: by that alone, two programs have
 // the same rules.
 func (f fingerprint) sameReducer(g fingerprint) bool {
-	return f.Commands == g.Commands && f.Domains == g.Domains && f.Format == g.Format && f.Reducer == g.Reducer
+	return f.Commands == g.Commands && f.Domains == g.Domains && f.Data == g.Data && f.Format == g.Format && f.Reducer == g.Reducer
 }
 
 // is reports whether two programs are the same build. One without version or commit

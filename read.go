@@ -294,7 +294,7 @@ func (e *Engine) ViewAt(ctx context.Context, index uint64) (View, error) {
 	}
 	r.base = max(r.base, e.retention.base.Load())
 	if index < r.base {
-		return View{}, errNoState(r.base)
+		return View{}, cmp.Or(r.beforeBase(), errNoState(r.base))
 	}
 	if err := r.checkStandsAlone(index); err != nil {
 		return View{}, err

@@ -29,6 +29,7 @@ type Replay struct {
 	cost     time.Duration    // of run
 	passed   *foreignSnapshot // the newest snapshot that does not fit the domains; nil: none was passed over
 	by       fingerprint      // who made the snapshot
+	did      []Migration      // on the way
 	says     Hash             // the snapshot's state hash
 	proved   bool             // whether the history before the snapshot is known to be true
 	refused  uint64           // the last entry of a submission that NextAnew refused
@@ -97,16 +98,8 @@ func (p *Replay) Ask(f func(x *Entry, why error)) { p.asking = f }
 // made it. The state is not fit to go on from.
 func (p *Replay) HashOnly() { p.r.hashes = true }
 
-// SnapshotHead is what a snapshot says of itself; zeros for what cannot be read.
-type SnapshotHead struct {
-	Index     uint64
-	Chain     Hash
-	StateHash Hash
-	Same      bool     // whether this reducer made it
-	Lacks     []string // domains that it has a state of and these parts are not
-}
-
-// Load goes to the state of a snapshot; 0 is the state before the first entry.
+// Load goes to the state of a snapshot; 0 is the state before the first entry. Data of
+// the past is migrated, so that its hash may be another than the head's.
 // The error is fs.ErrNotExist if it is not there, and a *DamageError if it or the
 // key window beside it is damaged; its Cause is CauseReducer or CauseForeign if the snapshot is sound but
 // does not fit the domains: then the replay has what fits, and the rest is zero.
@@ -126,10 +119,10 @@ func (p *Replay) Load(index uint64) (SnapshotHead, error) {
 		return known, cmp.Or(p.r.damaged(file), stopAtDamage(file))
 	case errors.As(err, &foreign):
 		known.Lacks = foreign.lacks
-		return known, p.r.misfit(foreign)
+		return known, p.misfit(foreign)
 	case err == nil:
 		p.window, err = p.r.savedKeys(index)
-		p.whole = true
+		p.whole, err = true, cmp.Or(err, p.bringAll())
 	}
 	return known, err
 }
@@ -356,8 +349,12 @@ func (p *Replay) at(l logged) {
 func (p *Replay) reduce(l logged) error {
 	x := l.x
 	switch {
+	case p.state.past > 0 && x.Command != MigrateCommand:
+		return p.due(x)
 	case x.Command == ImportCommand:
 		return p.importState(x)
+	case x.Command == MigrateCommand:
+		return p.repeatMigration(x)
 	case x.isEngines():
 		return nil
 	case l.foreign:

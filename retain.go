@@ -342,3 +342,23 @@ func spread(files SnapshotStore, older, newest []uint64) []uint64 {
 	}
 	return store.Spread(older, sizes, newest[0], olderMost, olderShare*size(newest[len(newest)-1]))
 }
+
+// rebase writes what a migration made: the entries that say so, then the new base.
+func (e *Engine) rebase(p *Replay, entries []Record) error {
+	if len(entries) > 0 {
+		if err := e.wal.Append(entries); err != nil {
+			return fmt.Errorf("swoosh: the migration cannot be written to the log: %w", err)
+		}
+	}
+	err := e.store.Save(KeysName(p.state.index), func(f SnapshotFile) error { return p.window.View().Write(f, p.state.index) })
+	if err == nil {
+		_, err = p.Save(e.store)
+	}
+	if err != nil {
+		return fmt.Errorf("swoosh: the migrated state cannot be saved: %w", err)
+	}
+	for _, m := range p.did {
+		e.log.Info("migrated", "domain", m.Domain, "from", m.From, "to", m.To, "rows", m.Rows, "index", p.state.index)
+	}
+	return nil
+}

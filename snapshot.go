@@ -45,7 +45,8 @@ type SnapshotFile = store.File
 // engines without a directory.
 func NewInMemorySnapshotStore() SnapshotStore { return store.NewMemory() }
 
-const snapshotFormat = 2 // of the file; 1 had no hub
+// The formats of the file: 1 had no hub, and 2 has data of version 1 only.
+const snapshotFormat = 3
 
 // reducerChange is the payload of log.reducer: it says which reducer goes on
 // from here, from a snapshot with the entry's index.
@@ -66,6 +67,15 @@ type SnapshotInfo struct {
 	HLC       Stamp  `json:"hlc"`
 	StateHash Hash   `json:"state_hash"`
 	Bytes     int64  `json:"bytes"`
+}
+
+// SnapshotHead is what a snapshot says of itself; zeros for what cannot be read.
+type SnapshotHead struct {
+	Index     uint64
+	Chain     Hash
+	StateHash Hash
+	Same      bool     // whether this reducer made it
+	Lacks     []string // domains that it has a state of and these parts are not
 }
 
 // SnapshotName returns the name of the snapshot of an index in a SnapshotStore.
@@ -106,7 +116,7 @@ func writeSnapshot(f SnapshotFile, s *state, by fingerprint) (int64, error) {
 	sum := sha256.New()
 	count := &store.Counter{W: io.MultiWriter(f, sum)}
 	fmt.Fprintf(count, `{"chain":"%s","checksum":"%s","format":%d,"hub":"%s","last_applied_hlc":"%s","last_applied_index":%d,"made_by":%s,"state":`,
-		s.chain, strings.Repeat("0", checksumLen), snapshotFormat, s.hub, s.stamp, s.index,
+		s.chain, strings.Repeat("0", checksumLen), formatOf(by), s.hub, s.stamp, s.index,
 		by.encode())
 	if _, err := viewOf(s).WriteTo(count); err != nil {
 		return 0, err
@@ -117,6 +127,15 @@ func writeSnapshot(f SnapshotFile, s *state, by fingerprint) (int64, error) {
 	}
 	_, err := f.WriteAt(fmt.Appendf(nil, "%x", sum.Sum(nil)), int64(checksumAt))
 	return count.N, err
+}
+
+// formatOf returns the oldest format that has what a snapshot needs: programs that
+// know it may read the file.
+func formatOf(by fingerprint) int {
+	if by.Data == "" {
+		return snapshotFormat - 1
+	}
+	return snapshotFormat
 }
 
 // loading reports how far a snapshot has been read.
@@ -180,6 +199,9 @@ func decodeSnapshot(d *jsontext.Decoder, s *state, trust func(fingerprint) bool)
 	var misfit error
 	_, err = canon.ReadMembers(d, func(member string) error {
 		if member == "state" {
+			if err := s.backTo(head.madeBy.Data); err != nil {
+				return err
+			}
 			faults, err := head.readState(d, s, trust)
 			if faults != nil {
 				misfit = misfitError{fieldsError(faults)} // The hash comes after the state.
@@ -308,6 +330,7 @@ type foreignSnapshot struct {
 	index uint64
 	why   error
 	lacks []string // domains that it has a state of and these parts are not
+	past  bool     // whether its data has a version of the past, or of the future
 }
 
 // lacksIn returns the domains that a sound file has a state of and that are not

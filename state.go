@@ -20,6 +20,7 @@ type state struct {
 	position
 	sum  statehash.Sum
 	hash Hash // as of the last settle
+	past int  // how many domains have data of a version of the past; if any, no command can be reduced
 }
 
 // position is a place in a log.
@@ -45,6 +46,7 @@ type domainState struct {
 	value  reflect.Value // of S
 	tables []table       // in the order of def.tables
 	plain  []string      // JSON of the plain fields, "" if zero, in the order of def.fields; replaced as a whole
+	raw    statehash.Sum // of data of the past: its digests as they were; zero of other data
 
 	undo  *undoLog // nil in a fork
 	open  bool     // its tables may change now
@@ -96,20 +98,34 @@ func (s *state) domain(domain string) *domainState {
 
 // fork returns an immutable copy of s.
 func (s *state) fork() *state {
-	f := &state{position: s.position, sum: s.sum, hash: s.hash}
+	f := &state{position: s.position, sum: s.sum, hash: s.hash, past: s.past}
 	for _, p := range s.domains {
-		q := p.def.newDomainState()
-		for i := range p.def.fields {
-			at := p.def.fields[i].at
-			q.value.Field(at).Set(p.value.Field(at))
-		}
-		for i := range p.tables {
-			q.tables[i].fork(p.tables[i])
-		}
-		q.plain = p.plain
-		f.domains = append(f.domains, q)
+		f.domains = append(f.domains, p.fork())
 	}
 	return f
+}
+
+func (p *domainState) fork() *domainState {
+	q := p.def.newDomainState()
+	for i := range p.def.fields {
+		at := p.def.fields[i].at
+		q.value.Field(at).Set(p.value.Field(at))
+	}
+	for i := range p.tables {
+		q.tables[i].fork(p.tables[i])
+	}
+	q.plain, q.raw = p.plain, p.raw
+	return q
+}
+
+// loose returns a copy of the part as a *S whose tables belong to no engine: anyone
+// may change them.
+func (p *domainState) loose() any {
+	q := p.fork()
+	for _, t := range q.tables {
+		t.bind(nil)
+	}
+	return q.state
 }
 
 // thaw returns a mutable copy of s with its own undo log.
@@ -275,6 +291,77 @@ func (s *state) defs() []*definition {
 		defs[i] = p.def
 	}
 	return defs
+}
+
+// layOut finds the plain fields and the tables of a state's type.
+func (d *definition) layOut(t reflect.Type) {
+	if t.Kind() != reflect.Struct {
+		panic(fmt.Sprintf("swoosh: domain %s: a state must be a struct, not %s", d.name, t))
+	}
+	for i := range t.NumField() {
+		was, removed, err := canon.ReadRenames(t.Field(i))
+		d.removed = append(d.removed, removed...)
+		if err == nil && canon.IsBlank(t.Field(i)) {
+			continue
+		}
+		var f field
+		var isTable bool
+		if err == nil {
+			f, isTable, err = layOutField(t.Field(i))
+		}
+		if err != nil {
+			panic(fmt.Sprintf("swoosh: domain %s: %v", d.name, err))
+		}
+		f.at, f.was = i, was
+		if isTable {
+			d.tables = append(d.tables, f)
+		} else {
+			d.fields = append(d.fields, f)
+		}
+	}
+	byName := func(a, b field) int { return strings.Compare(a.name, b.name) }
+	slices.SortFunc(d.tables, byName)
+	slices.SortFunc(d.fields, byName)
+	d.checkNames()
+}
+
+func layOutField(member reflect.StructField) (f field, isTable bool, err error) {
+	f.name, _, _ = strings.Cut(member.Tag.Get("json"), ",")
+	switch {
+	case member.Anonymous:
+		return f, false, fmt.Errorf("%s is embedded: write its fields out, or give it a name and a tag json:\"…\"", member.Name)
+	case !member.IsExported():
+		return f, false, fmt.Errorf("field %s is not exported, so it would be lost: export it", member.Name)
+	case !domainName.MatchString(f.name):
+		return f, false, fmt.Errorf("field %s needs a tag with its name, json:\"…\", of a-z, 0-9 and _, beginning with a letter", member.Name)
+	}
+	row := member.Type
+	tab, isTable := reflect.New(row).Interface().(table)
+	if isTable {
+		row, f.key = tab.rowType(), tab.keyType()
+		if row.Kind() != reflect.Struct {
+			return f, true, fmt.Errorf("a row of %s must be a struct, not %s", f.name, row)
+		}
+		if !f.key.Implements(reflect.TypeFor[Validator]()) {
+			return f, true, fmt.Errorf("the key of table %s is %s, which accepts any string: use noun.ID, or your own type with Validate", f.name, f.key)
+		}
+	}
+	if err := checkType(row); err != nil {
+		return f, isTable, fmt.Errorf("%s: %w", f.name, err)
+	}
+	f.codec = canon.For(row)
+	return f, isTable, nil
+}
+
+// checkType returns an error if t cannot be the type of a payload, a row or a
+// plain field.
+func checkType(t reflect.Type) error {
+	for i := 0; t.Kind() == reflect.Struct && i < t.NumField(); i++ {
+		if _, isTable := reflect.New(t.Field(i).Type).Interface().(table); isTable {
+			return fmt.Errorf("%s is a table, and only the state of a domain has tables: move it there, with a key that names both", t.Field(i).Name)
+		}
+	}
+	return canon.CheckDomainType(t)
 }
 
 // schemaHash returns a hash of the types of all states: the names of the

@@ -140,6 +140,22 @@ func (t *Table[K, V]) Delete(key K) {
 	}
 }
 
+// keyed is a table that checks keys.
+type keyed interface{ checkKey(key string) error }
+
+// checkKey returns an error if no row can have the key.
+func (t *Table[K, V]) checkKey(key string) error {
+	if err := checkTableKey(key); err != nil {
+		return err
+	}
+	if noun, ok := any(K(key)).(Validator); ok {
+		if err := noun.Validate(); err != nil {
+			return fmt.Errorf("is not a valid table key: it %w", err)
+		}
+	}
+	return nil
+}
+
 func (t *Table[K, V]) change(key K, r *row[V]) {
 	if t.own != nil && !t.own.domain.open {
 		panic("swoosh: only Apply and React may change a table: " + t.own.field.name)

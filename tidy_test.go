@@ -61,6 +61,7 @@ func TestImportArrows(t *testing.T) {
 		"examples/deploy":    {"", "noun", "program"},
 		"examples/flags":     {"", "noun", "program"},
 		"examples/queue":     {"", "noun", "program"},
+		"examples/upgrade":   {"", "noun", "program"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
 	require.NoError(t, err)

@@ -170,11 +170,18 @@ const (
 	ImportCommand  = "state.import" // replaces the state by an imported one
 	LossCommand    = "log.loss"     // accepts entries as lost
 	ReducerCommand = "log.reducer"  // continues with domains whose code has changed
+	MigrateCommand = "log.migrate"  // brings the data of a domain to another version
 )
 
 // isEngines reports whether an entry's command is one of the engine's own.
 func (e *Entry) isEngines() bool {
-	return e.Command == ImportCommand || e.Command == LossCommand || e.Command == ReducerCommand
+	return e.Command == ImportCommand || e.Command == LossCommand || e.rebases()
+}
+
+// rebases reports whether the log rests on the state after an entry: what is before it
+// is another program's to rebuild.
+func (e *Entry) rebases() bool {
+	return e.Command == ReducerCommand || e.Command == MigrateCommand
 }
 
 // loss is the payload of log.loss. It names the only gap that a log may have:

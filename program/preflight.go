@@ -1,6 +1,7 @@
 package program
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -19,7 +20,8 @@ func newPreflight(a *app) *cobra.Command {
 		Long: `Replays the history in a directory with this program, and says what it would do
 otherwise than the program that wrote it: the first entry that it would refuse, the
 first with another answer, and the first of which it makes another state, with what it
-changes there as a JSON Patch.
+changes there as a JSON Patch. Data that a start migrates is shown as it will be; the
+history before it is not this program's to replay.
 
 It changes nothing, and refuses a directory that a server is using: give it a copy.
 Exit code 0: nothing was found. 6: something was. 3: the history is damaged.`,
@@ -75,6 +77,12 @@ func printPreflight(w io.Writer, r repair.PreflightReport) error {
 	}
 	took := time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)
 	fmt.Fprintf(&b, "replayed:   %s, in %s\n", tried, took)
+	for _, m := range r.Migrates {
+		fmt.Fprintf(&b, "migrates:   %s from version %d to %d (%s): %d rows change\n", m.Domain, m.From, m.To, strings.Join(m.Steps, "; "), m.Rows)
+		if m.Path != "" {
+			fmt.Fprintf(&b, "  %s was %s, becomes %s\n", printable(m.Path), printable(cmp.Or(m.Before, "nothing")), printable(cmp.Or(m.After, "nothing")))
+		}
+	}
 	if r.IsClean() {
 		b.WriteString("clean:      this program accepts each entry and makes the same state of it\n")
 	}

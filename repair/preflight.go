@@ -21,6 +21,8 @@ type PreflightReport struct {
 	Answers uint64      `json:"answers,omitzero"` // the first with a result that they do not give; 0: none
 	Differs *Difference `json:"differs,omitzero"` // the first of which they make another state: the replay ends there; nil: none
 	Seconds float64     `json:"seconds"`          // that it took
+
+	Migrates []swoosh.Migration `json:"migrates,omitzero"` // what a start does to the data; no finding
 }
 
 // IsClean reports whether nothing was found.
@@ -71,6 +73,15 @@ func (s *site) preflight(ctx context.Context) (r PreflightReport, err error) {
 		r.First = base + 1
 	}
 	r.Through = base
+	if p.Past() > 0 {
+		r.Migrates, err = p.Migrations(ctx)
+		if d := byDomains(err); d != nil {
+			r.Differs, err = differenceOf(d), nil
+		}
+		if err != nil || r.Differs != nil {
+			return r, err
+		}
+	}
 	if err = s.goTo(p, base); err == nil {
 		err = s.tryAll(ctx, p, &r)
 	} else if d := byDomains(err); d != nil {

@@ -36,7 +36,7 @@ func (s *site) gather(p *swoosh.Replay) (*relics, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &relics{log: s.log, base: g.base(p), proof: map[uint64]swoosh.Hash{}}
+	l := &relics{log: s.log, base: max(g.base(p), p.Past()), proof: map[uint64]swoosh.Hash{}}
 	empty := p.Over(s.log).View()
 	l.anchors = []*anchor{{view: empty, hash: empty.StateHash(), limit: math.MaxUint64}}
 	if m := s.home.Mark; m != nil && m.Index > 0 {

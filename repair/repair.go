@@ -1,9 +1,11 @@
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/home"
@@ -102,7 +104,22 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	case c.differs != nil:
 		return s.mendReducer(ctx, p, c, a, report)
 	}
+	if err := explainMigrations(ctx, p, report); err != nil {
+		return err
+	}
 	return s.clearImports(a, report)
+}
+
+// explainMigrations says what a start will migrate.
+func explainMigrations(ctx context.Context, p *swoosh.Replay, report *Report) error {
+	all, err := p.Migrations(ctx)
+	for _, m := range all {
+		report.say("A start brings the data of %s from version %d to %d (%s): %d rows change.", m.Domain, m.From, m.To, strings.Join(m.Steps, "; "), m.Rows)
+		if m.Path != "" {
+			report.say("For example %s: %s becomes %s.", m.Path, cmp.Or(m.Before, "nothing"), cmp.Or(m.After, "nothing"))
+		}
+	}
+	return err
 }
 
 // finish ends a repair that was broken off, and returns what it did; nil if there

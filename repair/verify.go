@@ -100,8 +100,9 @@ func (s *site) found(end swoosh.View) VerifyReport {
 	return VerifyReport{First: first, Last: last, HLC: end.At(), StateHash: end.StateHash(), Chain: end.Chain()}
 }
 
-// baseOf returns the snapshot to begin at: the one that the log rests on, or the
-// first one after entries that are accepted as lost and that no replay gets across.
+// baseOf returns the snapshot to begin at: the one that the log rests on, the first one
+// after entries that are accepted as lost and that no replay gets across, or one whose
+// data a start migrates.
 func (s *site) baseOf(p *swoosh.Replay) (base uint64, err error) {
 	if _, err := p.Base(); err != nil {
 		return 0, err
@@ -114,7 +115,11 @@ func (s *site) baseOf(p *swoosh.Replay) (base uint64, err error) {
 		err.(*swoosh.DamageError).Next = s.run("repair")
 		return 0, err
 	}
-	if base = g.base(p); base >= g.inside {
+	past := p.Past()
+	if base = max(g.base(p), past); base == past && past > 0 {
+		p.HashOnly() // Its state is not gone on from, but by the entries that migrate it.
+	}
+	if base >= g.inside {
 		return base, nil
 	}
 	return 0, &swoosh.DamageError{Index: g.inside, Detail: "it is accepted as lost, and there is no snapshot after it", Next: "restore a snapshot from a backup"}

@@ -329,18 +329,6 @@ func (s *decoding) unknown(p *plan, name string, v reflect.Value, seen []bool) (
 	return len(p.fields), s.in.SkipValue()
 }
 
-// hint suggests the member that was probably meant, if one is near.
-func (p *plan) hint(name string) string {
-	names := make([]string, len(p.fields))
-	for i := range p.fields {
-		names[i] = p.fields[i].name
-	}
-	if near := Nearest(name, names); near != "" {
-		return " (did you mean " + strconv.Quote(near) + "?)"
-	}
-	return ""
-}
-
 // missing records the absent members that Full requires.
 func (s *decoding) missing(p *plan, seen []bool) {
 	if s.mode != Full {

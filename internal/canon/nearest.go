@@ -1,6 +1,9 @@
 package canon
 
-import "unicode/utf8"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // Nearest returns the candidate that was probably meant by word: the first with
 // the smallest distance, if that is at most a third of word's length; otherwise
@@ -44,4 +47,16 @@ func distance(a, b []rune) int {
 		older, old, row = old, row, older
 	}
 	return old[len(b)]
+}
+
+// hint suggests the member that was probably meant, if one is near.
+func (p *plan) hint(name string) string {
+	names := make([]string, len(p.fields))
+	for i := range p.fields {
+		names[i] = p.fields[i].name
+	}
+	if near := Nearest(name, names); near != "" {
+		return " (did you mean " + strconv.Quote(near) + "?)"
+	}
+	return ""
 }

@@ -63,6 +63,22 @@ func (s *Sum) Sub(d *Hash) {
 	}
 }
 
+// Plus adds another sum.
+func (s *Sum) Plus(t Sum) {
+	var carry uint64
+	for i := range s {
+		s[i], carry = bits.Add64(s[i], t[i], carry)
+	}
+}
+
+// Minus subtracts a sum that was added.
+func (s *Sum) Minus(t Sum) {
+	var borrow uint64
+	for i := range s {
+		s[i], borrow = bits.Sub64(s[i], t[i], borrow)
+	}
+}
+
 func limb(d *Hash, i int) uint64 { return binary.BigEndian.Uint64(d[24-8*i:]) }
 
 // Hash returns the hash of a state whose digests add up to s.
