@@ -184,7 +184,9 @@ func TestChangesAreToldWithoutAQuestion(t *testing.T) {
 	defer e.Close(context.Background())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- (&server{door: d, options: swoosh.Options{Logger: log}}).serve(ctx, &web{}, e) }()
+	go func() {
+		ended <- (&server{door: d, options: swoosh.Options{Logger: log}}).serve(ctx, &web{open: &connections{}}, e)
+	}()
 	writeFile(t, f.tokenFile, "junk\n")
 	select {
 	case line := <-said:

@@ -34,7 +34,7 @@ a stopped server, or a log that a repair set aside, such as
 {program}-data/lost/log-1. Nothing there changes. Damage is stepped over; the exit
 code is then 3, and the message names the entries that are missing.`,
 		Example: `  {program} log --from 2 --limit 3
-  {program} log --commands 'project.create,ingestion.*'
+  {program} log --commands 'boot.*,control.pause'
   {program} log --json | jq -c '{index, command}'`,
 		Args: takes("[DIR]"),
 	}

@@ -210,7 +210,7 @@ func newerSnapshot(t *testing.T, data string) {
 	require.Len(t, names, 1)
 	b, err := os.ReadFile(names[0])
 	require.NoError(t, err)
-	newer := bytes.Replace(b, []byte(`","format":2,`), []byte(`","format":3,`), 1)
+	newer := bytes.Replace(b, []byte(`","format":2,`), []byte(`","format":4,`), 1)
 	require.NotEqual(t, b, newer)
 	at := bytes.Index(newer, []byte(`"checksum":"`)) + len(`"checksum":"`)
 	copy(newer[at:], strings.Repeat("0", 64))
