@@ -35,6 +35,9 @@ func (l *Log) follow() {
 				l.heal(l.why)
 			}
 		case <-l.stop:
+			if l.missed.Load() || l.begun.Load() || l.newest.Load() == nil {
+				l.extendTables() // Otherwise the second copy would lack entries at the next start.
+			}
 			return
 		}
 	}

@@ -144,7 +144,7 @@ func (l *Log) valuesIn(gaps []badgerlog.Gap, last uint64) iter.Seq2[badgerlog.Va
 			if g.Next > 0 {
 				to = g.Next - 1
 			}
-			for v, err := range l.values(before+1, to) {
+			for v, err := range l.untilStop(l.values(before+1, to)) {
 				if !yield(v, err) || err != nil {
 					return
 				}
@@ -200,7 +200,7 @@ func (l *Log) buildBadger(why error) error {
 	if err := l.o.FS.RemoveAll(fresh); err != nil {
 		return err
 	}
-	if err := badgerlog.Build(fresh, last, l.whileRoom(l.values(1, last))); err != nil {
+	if err := badgerlog.Build(fresh, last, l.whileRoom(l.untilStop(l.values(1, last)))); err != nil {
 		return err
 	}
 	if err := l.fillHoles(); err != nil { // Soon the old tables are gone.

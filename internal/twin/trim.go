@@ -126,7 +126,7 @@ func (l *Log) trimTables(first uint64) error {
 	if old == nil {
 		return nil
 	}
-	files, err := b.Replace(old, last, l.values(first, last))
+	files, err := b.Replace(old, last, l.untilStop(l.values(first, last)))
 	if err != nil {
 		return err
 	}

@@ -8,17 +8,11 @@ import (
 )
 
 // values returns entries as Badger's values, each of which fits in a block of a
-// table; a larger record gets its own value. Each is valid until the next one. They
-// end with badgerlog.ErrClosed when the log is being closed.
+// table; a larger record gets its own value. Each is valid until the next one.
 func (l *Log) values(from, to uint64) iter.Seq2[badgerlog.Value, error] {
 	return func(yield func(badgerlog.Value, error) bool) {
 		v := badgerlog.Value{Bytes: make([]byte, 0, badgerlog.BlockValueBytes)}
 		for r, err := range l.read(from, to) {
-			select {
-			case <-l.stop:
-				err = badgerlog.ErrClosed
-			default:
-			}
 			if err != nil {
 				yield(badgerlog.Value{}, err)
 				return
@@ -36,6 +30,22 @@ func (l *Log) values(from, to uint64) iter.Seq2[badgerlog.Value, error] {
 		}
 		if len(v.Bytes) > 0 {
 			yield(v, nil)
+		}
+	}
+}
+
+// untilStop yields values until the log is being closed, and badgerlog.ErrClosed then.
+func (l *Log) untilStop(values iter.Seq2[badgerlog.Value, error]) iter.Seq2[badgerlog.Value, error] {
+	return func(yield func(badgerlog.Value, error) bool) {
+		for v, err := range values {
+			select {
+			case <-l.stop:
+				v, err = badgerlog.Value{}, badgerlog.ErrClosed
+			default:
+			}
+			if !yield(v, err) || err != nil {
+				return
+			}
 		}
 	}
 }
