@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/noun"
 )
 
 // Domain is a part of the state and the commands that change it.
@@ -347,4 +348,53 @@ func (d *definition) objectOf(payload reflect.Type) int {
 		}
 	}
 	return -1
+}
+
+// timerRule is a declared timer.
+type timerRule struct {
+	command string
+	doc     string
+	next    func(*domainState) (at noun.MS, due bool)
+}
+
+// fullName returns the name of a command with a region: the domain's own if it
+// has none.
+func (d *definition) fullName(command string) string {
+	if strings.Contains(command, ".") {
+		return command
+	}
+	return d.name + "." + command
+}
+
+// checkTimers panics if a timer cannot work, and marks the commands of timers.
+func (d *definition) checkTimers() {
+	for i, t := range d.timers {
+		at := slices.IndexFunc(d.commands, func(c *command) bool { return c.Name == t.command })
+		if at < 0 {
+			panic(fmt.Sprintf("swoosh: domain %s has a timer for %s, but does not declare that command: declare it with On", d.name, t.command))
+		}
+		if slices.ContainsFunc(d.timers[:i], func(other timerRule) bool { return other.command == t.command }) {
+			panic(fmt.Sprintf("swoosh: %s has two timers: let one return the earlier deadline", t.command))
+		}
+		if t.doc == "" {
+			panic(fmt.Sprintf("swoosh: the timer of %s has no sentence that says when its deadline comes", t.command))
+		}
+		c := d.commands[at]
+		if faults := c.faultsOfNothing(); faults != nil {
+			panic(fmt.Sprintf("swoosh: a timer posts %s with the payload {}, but %s %s: tag the members omitzero", t.command, faults[0].Pointer, faults[0].Detail))
+		}
+		c.Timer = t.doc
+	}
+}
+
+// faultsOfNothing returns what is wrong with the payload {}.
+func (c *command) faultsOfNothing() []FieldError {
+	p := reflect.New(c.payload).Elem()
+	if faults := c.codec.Decode([]byte("{}"), p, canon.Full); faults != nil {
+		return faults
+	}
+	if v, ok := p.Interface().(Validator); ok {
+		return faultsOf(v.Validate())
+	}
+	return nil
 }

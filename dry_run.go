@@ -3,13 +3,11 @@ package swoosh
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
-	"github.com/chorus-services/swoosh/internal/keywindow"
 )
 
 // Trial is what DryRun found.
@@ -174,26 +172,4 @@ func (e *Engine) Outcome(ctx context.Context, key string) ([]Result, error) {
 		return nil, err
 	}
 	return e.wait(ctx, p)
-}
-
-// onlyAsks reports whether a submission only asks what became of its key.
-func (p *pending) onlyAsks() bool { return len(p.calls) == 0 && p.imported == nil }
-
-// unknownKey returns the refusal of a submission that needs its key to be known, or
-// that may have been applied before the window begins; nil if it is new.
-func (e *Engine) unknownKey(p *pending) *Error {
-	if !p.onlyAsks() && !e.window.Expired(keywindow.Stamp(p.keySince)) {
-		return nil
-	}
-	since := Stamp(e.window.Since())
-	if p.onlyAsks() {
-		after := ""
-		if since != (Stamp{}) {
-			after = fmt.Sprintf(" after %s, where the key window begins,", since)
-		}
-		return Errorf(NotFound, "no entry%s has the key: an attempt that is still on its way may land later; to be sure, send the command again with the key", after)
-	}
-	err := Errorf(KeyExpired, "the key is unknown and key_since lies before %s, where the key window begins: look whether the command happened, then send it with a fresh key and key_since", since)
-	err.Unknown = true
-	return err
 }

@@ -371,24 +371,24 @@ func (e *Engine) startOver() {
 	e.clock.Use(e.work.stamp)
 }
 
-// afterFailure returns the error for a submission after a failed sync. index is
-// the entry that the answer rests on, 0 if there is none: the outcome is
-// unknown if that entry is in the group that failed.
-func (e *Engine) afterFailure(index uint64) *Error {
-	if index == 0 || index < e.unknown[0] || index > e.unknown[1] {
-		return e.readOnly()
+// onlyAsks reports whether a submission only asks what became of its key.
+func (p *pending) onlyAsks() bool { return len(p.calls) == 0 && p.imported == nil }
+
+// unknownKey returns the refusal of a submission that needs its key to be known, or
+// that may have been applied before the window begins; nil if it is new.
+func (e *Engine) unknownKey(p *pending) *Error {
+	if !p.onlyAsks() && !e.window.Expired(keywindow.Stamp(p.keySince)) {
+		return nil
 	}
-	err := Errorf(OutcomeUnknown, "the disk failed while the command was being written: %s; restart the server, then repeat the command with the same key", e.fault.Load().why)
+	since := Stamp(e.window.Since())
+	if p.onlyAsks() {
+		after := ""
+		if since != (Stamp{}) {
+			after = fmt.Sprintf(" after %s, where the key window begins,", since)
+		}
+		return Errorf(NotFound, "no entry%s has the key: an attempt that is still on its way may land later; to be sure, send the command again with the key", after)
+	}
+	err := Errorf(KeyExpired, "the key is unknown and key_since lies before %s, where the key window begins: look whether the command happened, then send it with a fresh key and key_since", since)
 	err.Unknown = true
 	return err
-}
-
-func (e *Engine) readOnly() *Error {
-	f := e.fault.Load()
-	return Errorf(ReadOnly, "read-only after a failure: %s; the command was not applied: %s", f.why, f.next)
-}
-
-// trip makes the engine read-only until it is restarted.
-func (e *Engine) trip(why string) {
-	e.stopWriting(fault{why: why, next: "repair the disk, then restart the server"})
 }

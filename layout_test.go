@@ -20,12 +20,12 @@ import (
 // those below it declare, and nothing above.
 var floors = []struct{ name, files string }{
 	{"time and refusals", "doc hlc errors"},
-	{"the state", "state table domain version timer answer document find"},
+	{"the state", "state table domain version answer document find"},
 	{"the log", "wal badger_wal"},
 	{"commands", "command envelope reducer"},
 	{"snapshots and options", "snapshot options"},
 	{"from log to state", "boot replay migrate"},
-	{"the engine", "engine submit import read observe prove timekeeper dry_run open retain"},
+	{"the engine", "engine submit import read observe failure prove timer dry_run open retain"},
 	{"the door", "api_door api_exchange"},
 	{"routes", "api api_command api_state api_log api_status"},
 }

@@ -13,10 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/chorus-services/swoosh/internal/durable"
 )
 
 // History says how far it is proved that these domains make the state that the log
@@ -240,63 +237,4 @@ func (p *Replay) CheckKeys() error {
 		Detail: name + " does not hold the keys of the log's entries",
 		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
 	}
-}
-
-// fault is why an engine is read-only.
-type fault struct {
-	why, next string
-	intact    bool // whether the log and the disk are sound
-}
-
-// stopWriting makes the engine read-only until it is restarted.
-func (e *Engine) stopWriting(f fault) {
-	if e.fault.CompareAndSwap(nil, &f) {
-		e.log.Error("read-only from now on: "+f.why, "index", e.View().Index())
-	}
-}
-
-// checkPlace makes the engine read-only if its files are not where it opened them.
-func (e *Engine) checkPlace() {
-	if e.home == nil || e.fault.Load() != nil {
-		return
-	}
-	err := e.home.InPlace()
-	if w, ok := e.wal.(*badgerWAL); ok && err == nil {
-		err = w.log.InPlace()
-	}
-	if err != nil {
-		e.lost.Store(true)
-		e.stopWriting(fault{
-			why:  fmt.Sprintf("%v: %v; entries that were acknowledged may be gone", ErrDirectoryLost, err),
-			next: "put the directory back as it was, or restore a backup, then restart the server",
-		})
-	}
-}
-
-// noRoom notes what a group found no room for: what was used up after it was looked
-// at, or cannot be seen, as a quota. It returns the error for a submission.
-func (e *Engine) noRoom(why error) func(uint64) *Error {
-	short := fmt.Sprintf("%v: %s", why, durable.Remedy(why))
-	e.lacks.Store(&short)
-	return func(uint64) *Error {
-		return Errorf(DiskFull, "%w: %s; the command was not applied; writes resume by themselves", why, durable.Remedy(why))
-	}
-}
-
-// asides lists the files that were set aside. It is safe for concurrent use.
-type asides struct {
-	mu   sync.Mutex
-	list []Aside
-}
-
-func (a *asides) add(file, why string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.list = append(a.list, Aside{file, why})
-}
-
-func (a *asides) all() []Aside {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return append([]Aside{}, a.list...)
 }
