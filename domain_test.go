@@ -354,6 +354,24 @@ func TestReaction(t *testing.T) {
 	require.Equal(t, uint32(1), doorman.Of(e.View()).Count)
 }
 
+type hashReaction struct{}
+
+func (hashReaction) React(s *struct {
+	Saw noun.Text `json:"saw,omitzero"`
+}, v swoosh.View, _ liftMove, _ swoosh.Stamp) {
+	s.Saw = noun.Text(v.StateHash().String())
+}
+
+// TestReactionReadsNoHash: on replay the state hash is older than it was live, so a
+// row made of it would be another one.
+func TestReactionReadsNoHash(t *testing.T) {
+	curious := swoosh.NewDomain("curious", swoosh.After[hashReaction]())
+	e := swooshtest.Open(t, swoosh.Options{}, curious, lift)
+	_, err := e.Submit(context.Background(), moving("OPEN"))
+	requireKind(t, swoosh.Internal, err)
+	require.Zero(t, e.View().Index())
+}
+
 // TestNamesAreUnique over all domains. Of panics if the engine does not have
 // the domain.
 func TestNamesAreUnique(t *testing.T) {

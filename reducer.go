@@ -19,7 +19,7 @@ import (
 // state.settle.
 func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 	defer caught(c.cmd.Name, &err)
-	v := View{s, at}
+	v := View{s, at, true}
 	from, err := s.ask(c, v)
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 // is asked again: rules that refuse more than they did leave history as it is.
 func (s *state) repeat(c *call, at Stamp) (err *Error) {
 	defer caught(c.cmd.Name, &err)
-	s.perform(c, View{s, at})
+	s.perform(c, View{s, at, true})
 	return nil
 }
 
@@ -44,7 +44,7 @@ func (s *state) askAgain(c *call, at Stamp) (err *Error) {
 	defer caught(c.cmd.Name, &err)
 	again := *c
 	if again.value, err = c.cmd.decode(c.payload); err == nil {
-		_, err = s.ask(&again, View{s, at})
+		_, err = s.ask(&again, View{s, at, true})
 	}
 	return err
 }
@@ -188,7 +188,7 @@ func (s *state) finish(c *call, at Stamp) (err *Error) {
 	before := s.sum
 	s.settle()
 	c.changed = s.sum != before
-	c.result, err = c.cmd.ask(c.value, View{s, at})
+	c.result, err = c.cmd.ask(c.value, View{s, at, false})
 	return err
 }
 
@@ -342,7 +342,7 @@ func (c *catalogue) checkResult(s *state, before position, x *Entry) error {
 	value, err := cmd.decode(x.Payload)
 	var result jsontext.Value
 	if err == nil {
-		result, err = cmd.ask(value, View{&then, x.HLC})
+		result, err = cmd.ask(value, View{&then, x.HLC, false})
 	}
 	gives := quoteResult(result)
 	if err != nil {

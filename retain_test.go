@@ -20,7 +20,7 @@ import (
 // soon waits for what retention does beside the writer.
 func soon(t testing.TB, what func() bool) {
 	t.Helper()
-	require.Eventually(t, what, 20*time.Second, time.Millisecond)
+	require.Eventually(t, what, time.Minute, time.Millisecond)
 }
 
 // begins waits until a log begins with an entry.

@@ -221,11 +221,12 @@ func (p *domainState) encode(f *field) string {
 // View is a read-only state: as of the last durable entry or, in a Check, as of
 // the entry before the command.
 type View struct {
-	state *state
-	at    Stamp
+	state    *state
+	at       Stamp
+	reducing bool // whether a command is being reduced: the state hash is not up to date
 }
 
-func viewOf(s *state) View { return View{s, s.stamp} }
+func viewOf(s *state) View { return View{s, s.stamp, false} }
 
 // At returns the stamp of the view: in a Check that of the command being
 // checked, otherwise that of the last entry. It is the only time a domain sees.
@@ -235,8 +236,14 @@ func (v View) At() Stamp { return v.at }
 func (v View) Index() uint64 { return v.state.index }
 
 // StateHash returns the hash of the content of all domains, and of nothing
-// else.
-func (v View) StateHash() Hash { return v.state.hash }
+// else. It panics in Phase, Check and React: replay computes the hash only now and
+// then, so what depends on it there could not be replayed.
+func (v View) StateHash() Hash {
+	if v.reducing {
+		panic("swoosh: Phase, Check and React cannot read the state hash: use Expect")
+	}
+	return v.state.hash
+}
 
 // Chain returns the hash chain as of the last entry, or zero for an empty log.
 func (v View) Chain() Hash { return v.state.chain }

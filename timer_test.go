@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -352,8 +353,8 @@ func TestTimerAtClose(t *testing.T) {
 // after the clock was set.
 func TestTimerOnTheMachinesClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var ahead time.Duration // of the bubble's clock
-		now := func() int64 { return time.Now().Add(ahead).UnixMilli() }
+		var ahead atomic.Int64 // of the bubble's clock, in ns
+		now := func() int64 { return time.Now().Add(time.Duration(ahead.Load())).UnixMilli() }
 		c := openAlarms(t, swoosh.Options{Now: now})
 		in := func(name noun.ID, d time.Duration) swoosh.Request {
 			return swoosh.Request{Command: "alarm.set", Payload: alarmSet{name, noun.MS(now() + d.Milliseconds())}}
@@ -367,7 +368,7 @@ func TestTimerOnTheMachinesClock(t *testing.T) {
 		require.Equal(t, []string{"alarm.ring timer"}, c.log(2))
 
 		c.must(in("b", 100*time.Hour))
-		ahead = 100 * time.Hour
+		ahead.Store(int64(100 * time.Hour))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Equal(t, []string{"alarm.set", "alarm.ring timer"}, c.log(3))

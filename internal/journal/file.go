@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/chorus-services/swoosh/internal/durable"
 )
@@ -140,10 +141,13 @@ func (f *file) loadRaw(in durable.File, size int) error {
 		return err
 	}
 	f.bad = err
-	data, err := readAll(in)
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	data, err := readInto((*buffer)[:0], in)
 	if durable.Refused(err) {
 		return err
 	}
+	*buffer = data
 	if err != nil && f.bad == nil {
 		f.bad = err
 	}
@@ -185,22 +189,31 @@ func (f *file) adopt(all []found, k kind) {
 }
 
 // readAll reads a file. What cannot be read is zeros in data, and err says why.
-func readAll(in durable.File) (data []byte, err error) {
+func readAll(in durable.File) (data []byte, err error) { return readInto(nil, in) }
+
+// buffers are for raw files: each start reads two of them whole, and to allocate
+// their bytes takes longer than to read them.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// readInto is readAll into what b has room for.
+func readInto(b []byte, in durable.File) (data []byte, err error) {
 	info, err := in.Stat()
 	if err != nil {
 		return nil, err
 	}
-	data = make([]byte, min(info.Size(), readMost))
+	size := int(min(info.Size(), readMost))
+	data = slices.Grow(b[:0], size)[:size]
 	n, err := in.ReadAt(data, 0)
 	if err == nil || err == io.EOF && n == len(data) {
 		return data, nil
 	}
 	for at := 0; at < len(data); at += blockBytes {
 		block := data[at:min(at+blockBytes, len(data))]
-		if _, readErr := in.ReadAt(block, int64(at)); readErr != nil && readErr != io.EOF {
-			clear(block)
-			err = readErr
+		n, readErr := in.ReadAt(block, int64(at))
+		if readErr != nil && readErr != io.EOF {
+			n, err = 0, readErr
 		}
+		clear(block[n:])
 	}
 	return data, err
 }

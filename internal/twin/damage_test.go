@@ -224,7 +224,7 @@ func TestGapIsDamage(t *testing.T) {
 				}
 				l := open(t, dir)
 				h.requireAll(t, l)
-				require.Eventually(t, func() bool { return l.Health().Indexed == 269 && l.Health().Degraded == "" }, 10*time.Second, time.Millisecond, "without %s", gone)
+				require.Eventually(t, func() bool { return l.Health().Indexed == 269 && l.Health().Degraded == "" }, time.Minute, time.Millisecond, "without %s", gone)
 				require.NoError(t, l.Scrub(context.Background()))
 				h.requireAll(t, l)
 				require.NoError(t, l.Close())
@@ -261,7 +261,7 @@ func TestLookChangesNothing(t *testing.T) {
 	l := open(t, dir)
 	var fresh history
 	fresh.append(t, l, 5, 3, 30)
-	require.Eventually(t, func() bool { return l.Health().Indexed == 15 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return l.Health().Indexed == 15 }, time.Minute, time.Millisecond)
 	in, err := twin.Look(journal, badger, newest)
 	require.NoError(t, err)
 	requireRecords(t, in, 1, fresh.records)

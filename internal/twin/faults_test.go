@@ -39,7 +39,7 @@ func requireHealed(t *testing.T, l *twin.Log) {
 		}
 		began := time.Now()
 		return l.Scrub(context.Background()) == nil && l.Health().Scrubbed.After(began)
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 }
 
 func TestFaultsInBothCopiesAtDifferentEntries(t *testing.T) {

@@ -91,7 +91,7 @@ func TestBothCopiesFollow(t *testing.T) {
 		h.append(t, l, 2, 1, 900_000)
 		h.append(t, l, 200, 1, 10)
 		h.requireAll(t, l)
-		require.Eventually(t, func() bool { return l.Health().Indexed == uint64(len(h.records)) }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return l.Health().Indexed == uint64(len(h.records)) }, time.Minute, time.Millisecond)
 		h.requireAll(t, l)
 		require.NoError(t, l.Scrub(context.Background()))
 		require.NoError(t, l.Close())
@@ -119,7 +119,7 @@ func TestEitherCopyHealsTheOther(t *testing.T) {
 			require.NoError(t, os.RemoveAll(filepath.Join(to, name)))
 			l := open(t, to)
 			h.requireAll(t, l)
-			require.Eventually(t, func() bool { return l.Health().Indexed == uint64(len(h.records)) }, 20*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return l.Health().Indexed == uint64(len(h.records)) }, time.Minute, time.Millisecond)
 			require.NoError(t, l.Scrub(context.Background()))
 			h.requireAll(t, l)
 			h2 := history{h.records}
@@ -142,7 +142,7 @@ func TestRawFilesStayFew(t *testing.T) {
 	require.NoError(t, err)
 	h.append(t, l, 6000, 1, 100)
 	requireHealed(t, l)
-	require.Eventually(t, func() bool { return l.Trimmable() > 4000 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return l.Trimmable() > 4000 }, time.Minute, time.Millisecond)
 	for _, name := range []string{twin.JournalDir, twin.NewestDir} {
 		require.LessOrEqual(t, bytesIn(t, filepath.Join(dir, name), ".raw"), int64(5*8<<20), "two files, one that is taken, and two spare ones")
 	}
@@ -150,6 +150,6 @@ func TestRawFilesStayFew(t *testing.T) {
 	l, err = twin.Open(dir, o)
 	require.NoError(t, err)
 	h.append(t, l, 3000, 1, 100)
-	require.Eventually(t, func() bool { return l.Trimmable() > 6000 }, 20*time.Second, time.Millisecond, "what the raw files held at the start counts")
+	require.Eventually(t, func() bool { return l.Trimmable() > 6000 }, time.Minute, time.Millisecond, "what the raw files held at the start counts")
 	require.NoError(t, l.Close())
 }

@@ -28,7 +28,7 @@ func TestUnreadableFileIsDamage(t *testing.T) {
 			require.Eventually(t, func() bool {
 				names, err := filepath.Glob(filepath.Join(dir, pattern))
 				return err == nil && len(names) > 0
-			}, 5*time.Second, time.Millisecond)
+			}, time.Minute, time.Millisecond)
 			require.NoError(t, l.Close())
 			names, err := filepath.Glob(filepath.Join(dir, pattern))
 			require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestTailThatFails(t *testing.T) {
 		h.append(t, l, 3, 3, 300)
 		h.requireAll(t, l)
 	}
-	require.Eventually(t, func() bool { return l.Health().Degraded == "" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return l.Health().Degraded == "" }, time.Minute, time.Millisecond)
 	require.Empty(t, l.Health().Healed)
 	require.NoError(t, l.Close())
 	requireTwice(t, dir, &h)
@@ -129,11 +129,11 @@ func TestRebuildLeavesRoomForCommands(t *testing.T) {
 	o.FS = disk
 	l, err := twin.Open(dir, o)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return strings.Contains(l.Health().Degraded, "free some space") }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(l.Health().Degraded, "free some space") }, time.Minute, time.Millisecond)
 	require.NoDirExists(t, filepath.Join(dir, twin.BadgerDir))
 	h.requireAll(t, l)
 	disk.free.Store(1 << 40)
-	require.Eventually(t, func() bool { return l.Health().Degraded == "" }, 20*time.Second, time.Millisecond, "it is tried again")
+	require.Eventually(t, func() bool { return l.Health().Degraded == "" }, 2*time.Minute, time.Millisecond, "it is tried again")
 	require.NoError(t, l.Close())
 	requireTwice(t, dir, h)
 }
