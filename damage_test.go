@@ -58,6 +58,7 @@ func TestEachReplayedEntryIsChecked(t *testing.T) {
 		}), 11, 11},
 	} {
 		t.Run("D3/"+name, func(t *testing.T) {
+			testrun.Sample(t)
 			copied := crashed(t, dir)
 			tc.spoil(t, copied)
 			files := listing(t, copied)

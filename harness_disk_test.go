@@ -21,7 +21,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/record"
-	"github.com/chorus-services/swoosh/internal/testrun"
+	"github.com/chorus-services/swoosh/internal/testlog"
 	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
@@ -278,7 +278,7 @@ func (l lived) hash(n uint64) swoosh.Hash { return l.entries[n-1].StateHash }
 // alter rewrites both copies of a log: they hold then what change returns.
 func alter(t testing.TB, dir string, change func([]swoosh.Record) []swoosh.Record) {
 	t.Helper()
-	testrun.Rewrite(t, dir, func(all []record.Record) (altered []record.Record) {
+	testlog.Rewrite(t, dir, func(all []record.Record) (altered []record.Record) {
 		var records []swoosh.Record
 		for _, r := range all {
 			records = append(records, swoosh.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON})

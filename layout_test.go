@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 // floors are the root's files, lowest first. A file uses what its own floor and
@@ -41,6 +43,7 @@ const (
 // many there are, how long they are, and how entangled. With -v it prints the
 // figures.
 func TestLayout(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	floorOf := map[string]int{}
 	for i, f := range floors {
 		for name := range strings.FieldsSeq(f.files) {

@@ -15,6 +15,7 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
 	"github.com/chorus-services/swoosh/internal/store"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
@@ -125,6 +126,7 @@ func TestKilledWhileMigrating(t *testing.T) {
 	for _, k := range kills {
 		steps = append(steps, k.step)
 		t.Run("D2/"+k.step, func(t *testing.T) {
+			testrun.Sample(t)
 			if k.step == "open" {
 				old := crashed(t, k.dir)
 				e := openShop(t, old, 1)

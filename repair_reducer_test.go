@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
@@ -74,6 +75,7 @@ func TestRepairAcceptsAnotherReducer(t *testing.T) {
 		"version changed, and no replay": {"2", []uint64{60}, 0, 60},
 	} {
 		t.Run("D3/"+name, func(t *testing.T) {
+			testrun.Sample(t)
 			l := live(t, 60, tc.snapshots...)
 			o := vault(l.dir)
 			o.ReducerVersion = tc.version
@@ -234,6 +236,7 @@ func TestWhatIsNewAtZeroNeedsNoRepair(t *testing.T) {
 		"written by more than reads": {grown, tally},
 	} {
 		t.Run("D3/"+name, func(t *testing.T) {
+			testrun.Sample(t)
 			l := live(t, 30, 20)
 			for range 2 {
 				e, err := swoosh.Open(t.Context(), vault(l.dir), parts...)

@@ -294,6 +294,7 @@ func TestRepairOfForgedEntries(t *testing.T) {
 		"a snapshot behind it helps": {45, `"amount":144`, `"amount":944`, []uint64{50}, 60, 61},
 	} {
 		t.Run("D6/"+name, func(t *testing.T) {
+			testrun.Sample(t)
 			l := live(t, 60, tc.snapshots...)
 			forge(t, l.dir, tc.index, tc.old, tc.with, &l.chains[tc.index-2])
 			verifyRefusal(t, l.dir)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/record"
-	"github.com/chorus-services/swoosh/internal/testrun"
+	"github.com/chorus-services/swoosh/internal/testlog"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -64,7 +64,7 @@ func ofBefore(t *testing.T, dir string, killed bool, index uint64, chain, hash s
 // recordsIn returns all records of the log in a directory.
 func recordsIn(t *testing.T, dir string) (all []record.Record) {
 	t.Helper()
-	testrun.Rewrite(t, dir, func(records []record.Record) []record.Record {
+	testlog.Rewrite(t, dir, func(records []record.Record) []record.Record {
 		all = records
 		return records
 	})

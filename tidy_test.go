@@ -19,6 +19,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 const module = "github.com/chorus-services/swoosh"
@@ -26,6 +28,7 @@ const module = "github.com/chorus-services/swoosh"
 // TestImportArrows checks that every package imports only the packages of this
 // module that it may. Arrows point down only.
 func TestImportArrows(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	internal := []string{"internal/canon", "internal/durable", "internal/statehash", "internal/keywindow", "internal/home", "internal/door", "internal/meter", "internal/openapi", "internal/store", "internal/record", "internal/twin", "internal/ahead"}
 	engine := append([]string{"", "noun", "repair"}, internal...)
 	allowed := map[string][]string{
@@ -43,7 +46,8 @@ func TestImportArrows(t *testing.T) {
 		"internal/meter":     {},
 		"internal/openapi":   {"internal/canon"},
 		"internal/store":     {"internal/durable"},
-		"internal/testrun":   {"internal/durable", "internal/record", "internal/twin"},
+		"internal/testlog":   {"internal/durable", "internal/record", "internal/twin"},
+		"internal/testrun":   {"internal/durable"},
 		"internal/bench":     {""},
 		"noun":               {"internal/canon"},
 		"":                   append([]string{"noun", "internal/badgerlog", "internal/journal", "internal/twin"}, internal...),
@@ -83,6 +87,7 @@ func ours(path string) string { return strings.TrimPrefix(strings.TrimPrefix(pat
 // TestPurePackages checks that domains are deterministic: no clock, randomness,
 // files, goroutines, or map order.
 func TestPurePackages(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	lawful := []string{"bytes", "cmp", "errors", "fmt", "iter", "math", "math/bits", "slices", "strconv", "strings", "unicode", "unicode/utf8", module, module + "/noun"}
 	inMain := []string{"context", "crypto/sha256", "encoding/binary", module + "/program"} // where the domain stands in package main
 	for _, dir := range []string{"system", "project", "examples/embedded", "examples/queue", "examples/flags", "examples/deploy"} {
@@ -112,6 +117,7 @@ func TestPurePackages(t *testing.T) {
 // TestDirectoriesAreMadeDurably, each level of them: with durable.MkdirAll, and with
 // no file system's own.
 func TestDirectoriesAreMadeDurably(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for _, dir := range packages(t) {
 		if strings.HasPrefix(dir, "internal/durable") || strings.HasPrefix(dir, "internal/powercut") {
 			continue
@@ -180,6 +186,7 @@ func compiled(t *testing.T, dir string) importer.Lookup {
 
 // TestEveryPublicNameHasAComment keeps the documentation whole.
 func TestEveryPublicNameHasAComment(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for _, dir := range packages(t) {
 		documented := false
 		for name, file := range parseDir(t, dir) {
@@ -234,6 +241,7 @@ func isConventional(method string) bool {
 // TestDurabilityNamesItsTests checks that each promise in DURABILITY.md names
 // tests, and that they exist.
 func TestDurabilityNamesItsTests(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	page, err := os.ReadFile("DURABILITY.md")
 	require.NoError(t, err)
 	var tests strings.Builder
@@ -259,6 +267,7 @@ func TestDurabilityNamesItsTests(t *testing.T) {
 
 // TestFilesCanBeHeldInTheHead limits the length of files.
 func TestFilesCanBeHeldInTheHead(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for _, dir := range packages(t) {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		require.NoError(t, err)

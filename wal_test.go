@@ -13,7 +13,7 @@ import (
 
 	"github.com/chorus-services/swoosh/internal/badgerlog"
 	"github.com/chorus-services/swoosh/internal/record"
-	"github.com/chorus-services/swoosh/internal/testrun"
+	"github.com/chorus-services/swoosh/internal/testlog"
 )
 
 // logRecords returns n records from an index on, each with size bytes of JSON and
@@ -248,7 +248,7 @@ func TestNothingIsLeftOut(t *testing.T) {
 		w = openBadger(t, dir)
 	}
 	require.NoError(t, w.Close())
-	testrun.Rewrite(t, dir, func(all []record.Record) []record.Record { return slices.Delete(all, 7, 8) })
+	testlog.Rewrite(t, dir, func(all []record.Record) []record.Record { return slices.Delete(all, 7, 8) })
 	_, err := OpenBadgerWAL(dir, slog.New(slog.DiscardHandler))
 	var d *DamageError
 	require.ErrorAs(t, err, &d)

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh/internal/bench"
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 // small is a run of a second or two.
@@ -32,6 +33,7 @@ func benchCommand(t testing.TB, args ...string) (cmd *exec.Cmd, out, errs *bytes
 // TestBenchRunsEveryScenario, with a goal for each but the lone figures, and
 // leaves nothing behind.
 func TestBenchRunsEveryScenario(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	t.Parallel()
 	dir, plot := filepath.Join(t.TempDir(), "work"), filepath.Join(t.TempDir(), "plot.svg")
 	cmd, out, errs := benchCommand(t, append([]string{"--json", "--dir", dir, "--plot", plot}, small...)...)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
-	"github.com/chorus-services/swoosh/internal/testrun"
+	"github.com/chorus-services/swoosh/internal/testlog"
 )
 
 func TestUsage(t *testing.T) {
@@ -259,7 +259,7 @@ func TestDamageInTheLogsFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := directory(t)
-			testrun.MakeTables(t, dir)
+			testlog.MakeTables(t, dir)
 			tc.do(t, newest(t, dir, tc.file))
 			cmd := exec.Command(program(t), "verify", dir)
 			said, err := cmd.CombinedOutput()

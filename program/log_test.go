@@ -14,7 +14,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/record"
-	"github.com/chorus-services/swoosh/internal/testrun"
+	"github.com/chorus-services/swoosh/internal/testlog"
 )
 
 // TestLogOfADirectory: the log of a stopped or killed server reads as the server
@@ -79,7 +79,7 @@ func TestLogThatARepairSetAside(t *testing.T) {
 		require.Contains(t, got.out, `"index":20,`)
 		require.Equal(t, entries, strings.Count(got.out, "\n"))
 	}
-	testrun.MakeTables(t, dir)
+	testlog.MakeTables(t, dir)
 	table := newest(t, dir, "*.sst")
 	b, err := os.ReadFile(table)
 	require.NoError(t, err)
@@ -89,7 +89,7 @@ func TestLogThatARepairSetAside(t *testing.T) {
 	require.NoError(t, os.Remove(table))
 	requireLog(dir, codeDamaged, `swoosh: .*\.sst is missing\n`, projects)
 
-	testrun.Rewrite(t, dir, func(all []record.Record) []record.Record { return slices.Delete(all, 6, 8) })
+	testlog.Rewrite(t, dir, func(all []record.Record) []record.Record { return slices.Delete(all, 6, 8) })
 	gap := `swoosh: entry 7: entries 7 to 8 cannot be read; .*\n`
 	requireLog(dir, codeDamaged, gap, projects-2)
 	repaired := swooshRun(t, "", "repair", dir, "--accept-loss")

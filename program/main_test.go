@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/project"
 	"github.com/chorus-services/swoosh/system"
 )
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(heldVariable) != "" {
 		os.Exit(heldServer())
 	}
-	if raceDetector && os.Getenv("GORACE") == "" {
+	if testrun.Race() && os.Getenv("GORACE") == "" {
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=10") // A program that ends would wait a second for races.
 	}
 	var err error
@@ -57,7 +58,7 @@ func TestMain(m *testing.M) {
 var builtProgram = sync.OnceValues(func() (string, error) {
 	program := filepath.Join(workDir, "swoosh")
 	args := []string{"build", "-o", program}
-	if raceDetector {
+	if testrun.Race() {
 		args = append(args, "-race")
 	}
 	if out, err := exec.Command("go", append(args, "../cmd/swoosh")...).CombinedOutput(); err != nil {

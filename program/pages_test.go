@@ -18,6 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 // pages are those whose commands people copy.
@@ -28,7 +30,7 @@ var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/O
 // reader would: from the root of a fresh checkout, the server in one terminal
 // and the rest in another. A block marked sh is a block that runs.
 func TestPages(t *testing.T) {
-	if raceDetector {
+	if testrun.Race() {
 		t.Skip("what runs is the program, not the test")
 	}
 	for _, page := range pages {

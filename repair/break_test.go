@@ -19,6 +19,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
@@ -29,7 +30,11 @@ import (
 // takes, SWOOSH_BREAK_SEED the first one's seed, SWOOSH_BREAK_KEEP a folder for the
 // directories of rounds that failed.
 func TestBreak(t *testing.T) {
-	rounds, seed := fromEnv(t, "SWOOSH_BREAK_ROUNDS", 3), fromEnv(t, "SWOOSH_BREAK_SEED", 1)
+	most := 3
+	if testrun.Race() {
+		most = 1
+	}
+	rounds, seed := fromEnv(t, "SWOOSH_BREAK_ROUNDS", most), fromEnv(t, "SWOOSH_BREAK_SEED", 1)
 	for n := range rounds {
 		t.Run(fmt.Sprintf("seed-%d", seed+n), func(t *testing.T) { newBreaker(t, uint64(seed+n)).run() })
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -93,7 +94,7 @@ func TestFullDiskAtEveryStep(t *testing.T) {
 	becomes := mend(t, at(copied(t, original)), acceptReducer, strict).Changes.Becomes
 	before := tree(t, original)
 	failed := 0
-	for steps := 0; ; steps += 7 {
+	for steps := 0; ; steps += 7 * testrun.Stride(5) {
 		dir := copied(t, original)
 		full := &durable.Dying{FS: durable.OS(), Left: steps, Writes: true, Once: syscall.ENOSPC}
 		o := at(dir)
@@ -113,7 +114,7 @@ func TestFullDiskAtEveryStep(t *testing.T) {
 		require.Equal(t, before, inLost(tree(t, dir), 1), "step %d", steps)
 		require.Equal(t, becomes, starts(t, at(dir), strict).StateHash(), "step %d", steps)
 	}
-	require.Greater(t, failed, 5)
+	require.Greater(t, failed, 5/testrun.Stride(5))
 }
 
 // TestBothCopiesAreMissing: made_by shows that they were there. No program takes

@@ -20,7 +20,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/record"
-	"github.com/chorus-services/swoosh/internal/testrun"
+	"github.com/chorus-services/swoosh/internal/testlog"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/swooshtest"
@@ -255,7 +255,7 @@ func removeLog(t testing.TB, dir string) {
 // lose removes entries from both copies of a log.
 func lose(t testing.TB, dir string, indexes ...uint64) {
 	t.Helper()
-	testrun.Rewrite(t, dir, func(all []record.Record) []record.Record {
+	testlog.Rewrite(t, dir, func(all []record.Record) []record.Record {
 		return slices.DeleteFunc(all, func(r record.Record) bool { return slices.Contains(indexes, r.Index) })
 	})
 }

@@ -140,10 +140,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 		"undo":   {repaired, undo, reduce, first, becomes, was},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seen, every := map[string]int{}, 1
-			if testrun.Race() {
-				every = 5 // make test makes every step.
-			}
+			seen, every := map[string]int{}, testrun.Stride(12)
 			for steps := 0; ; steps += every {
 				dir := copied(t, tc.dir)
 				o := at(dir)

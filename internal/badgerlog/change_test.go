@@ -14,10 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 // TestExtendMany: a log that is extended many times is read whole.
 func TestExtendMany(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	dir := t.TempDir()
 	l := open(t, dir)
 	want := noise(1, 200, 1000)

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 func read(t testing.TB, fsys durable.FS, name string) []byte {
@@ -168,7 +167,7 @@ func still(t testing.TB, fsys durable.FS) (*Journal, error) {
 // A kill, or a power cut, at every step of appending, making spares, sealing and
 // recycling loses nothing acknowledged; the next life goes on.
 func TestKilledAtEveryStep(t *testing.T) {
-	for steps := 0; ; steps += stride() {
+	for steps := 0; ; steps += testrun.Stride(7) {
 		m := newMem(t)
 		d := &durable.Dying{FS: m, Left: steps, Writes: true}
 		var acked uint64
@@ -318,14 +317,4 @@ func TestForeignFilesStay(t *testing.T) {
 	require.Equal(t, []span{{1, 9}}, readable(t, j))
 	require.Subset(t, names(t, m, dir), []string{"1.raw", "README", "spare-x.raw", rawName(1)})
 	require.NotContains(t, names(t, m, dir), nameOf(1, 2)+durable.TempSuffix)
-}
-
-// stride is how many steps a test of very many goes on by: under the race detector,
-// where each takes several times as long, it makes one in seven.
-func stride() int {
-	info, ok := debug.ReadBuildInfo()
-	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return 7
-	}
-	return 1
 }

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -191,6 +192,9 @@ func names(t testing.TB, fsys durable.FS, dir string) (all []string) {
 func TestAppendAndRead(t *testing.T) {
 	for name, fsys := range map[string]durable.FS{"memory": newMem(t), "disk": durable.OS()} {
 		t.Run(name, func(t *testing.T) {
+			if name == "memory" {
+				testrun.SkipUnderRace(t)
+			}
 			dir := filepath.Join(t.TempDir(), "journal")
 			j := sized(t, fsys, dir, rawBytes)
 			first, last := j.Bounds()

@@ -4,6 +4,7 @@ package testrun
 
 import (
 	"flag"
+	"hash/crc32"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -36,6 +37,23 @@ func Race() bool {
 // LeaveOut reports whether case n of a test of very many is left out: under the
 // race detector four in five are. make test makes all.
 func LeaveOut(n int) bool { return Race() && n%5 != 0 }
+
+// Sample skips four in five tests under the race detector: a fifth is chosen by
+// their names. make test makes all.
+func Sample(t *testing.T) {
+	if Race() && crc32.ChecksumIEEE([]byte(t.Name()))%5 != 0 {
+		t.Skip("make test makes it, without the race detector")
+	}
+}
+
+// Stride is by how many steps a test of very many goes on: 1, or under the race
+// detector so many. make test makes every step.
+func Stride(underRace int) int {
+	if Race() {
+		return underRace
+	}
+	return 1
+}
 
 // SkipUnderRace skips a test under the race detector: what it repeats, or
 // computes in one goroutine, takes long there. make test makes it.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh/internal/durable"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/internal/twin"
 )
 
@@ -21,6 +22,7 @@ import (
 func TestUnreadableFileIsDamage(t *testing.T) {
 	for _, pattern := range []string{twin.BadgerDir + "/*.sst", twin.BadgerDir + "/MANIFEST", twin.JournalDir + "/*.raw", twin.NewestDir + "/0*.raw", twin.NewestDir + "/spare*.raw", twin.NewestDir} {
 		t.Run(pattern, func(t *testing.T) {
+			testrun.Sample(t)
 			dir := t.TempDir()
 			l := open(t, dir)
 			var h history

@@ -1,4 +1,5 @@
-package testrun
+// Package testlog changes the log in a data directory as no program does, for tests.
+package testlog
 
 import (
 	"log/slog"
