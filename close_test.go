@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -249,4 +250,24 @@ func TestFullDisk(t *testing.T) {
 	require.ErrorContains(t, err, "only 0 bytes are free in "+o.Dir)
 	require.Equal(t, files, listing(t, o.Dir), "D9: nothing is touched")
 	require.EqualValues(t, 1, requireVerified(t, o.Dir).Last, "D1: nothing acknowledged is lost")
+}
+
+// TestManyRestartsLeaveFewTables: a start that finds no tail, as after a power cut, makes a
+// table of few entries.
+func TestManyRestartsLeaveFewTables(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	for n := range 12 {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "newest")))
+		e := openVault(t, dir)
+		if n == 0 {
+			submit(t, e, "ledger.open", openAccount{"a"})
+		}
+		put(t, e, n)
+		closeEngine(t, e)
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "log", "*.sst"))
+	require.NoError(t, err)
+	require.NotEmpty(t, tables)
+	require.LessOrEqual(t, len(tables), 3)
+	requireVerified(t, dir)
 }

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	badgertable "github.com/dgraph-io/badger/v4/table"
 
@@ -21,6 +23,7 @@ type change struct {
 	old   []Table // by their keys
 	now   []Table // by their keys
 	fresh []Table // those of now that are new
+	sound bool    // whether the old tables that are not in now are sound: nobody wants their files
 	aside []string
 }
 
@@ -74,16 +77,20 @@ func nextID(old []Table, gone []uint64) uint64 {
 
 // setAside renames tables that are gone, so that Badger does not delete them.
 func (c *change) setAside(gone []uint64) error {
+	suffix := unnamedSuffix
+	if c.sound {
+		suffix = goneSuffix
+	}
 	for _, id := range gone {
 		name := badgertable.NewFilename(id, c.dir)
-		err := c.fs.Rename(name, name+unnamedSuffix)
+		err := c.fs.Rename(name, name+suffix)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		c.aside = append(c.aside, name+unnamedSuffix)
+		c.aside = append(c.aside, name+suffix)
 	}
 	if len(c.aside) == 0 {
 		return nil
@@ -95,7 +102,7 @@ func (c *change) setAside(gone []uint64) error {
 // ones.
 func (c *change) undo() error {
 	for _, name := range c.aside {
-		if err := c.fs.Rename(name, name[:len(name)-len(unnamedSuffix)]); err != nil {
+		if err := c.fs.Rename(name, strings.TrimSuffix(name, filepath.Ext(name))); err != nil {
 			return err
 		}
 	}
@@ -121,7 +128,7 @@ func (c *change) removeFresh() error {
 // yields, leaves the log as it was; it wraps syscall.ENOSPC or syscall.EDQUOT if
 // the disk is full, and is a *Damage if a table is damaged: Replace that first.
 func (l *Log) Extend(version uint64, values iter.Seq2[Value, error]) error {
-	_, err := l.change(nil, version, values)
+	_, err := l.change(nil, false, version, values)
 	return err
 }
 
@@ -133,10 +140,22 @@ func (l *Log) Replace(ids []uint64, version uint64, values iter.Seq2[Value, erro
 	if len(ids) == 0 {
 		return nil, errors.New("no table to replace is named")
 	}
-	return l.change(ids, version, values)
+	return l.change(ids, false, version, values)
 }
 
-func (l *Log) change(gone []uint64, version uint64, values iter.Seq2[Value, error]) (aside []string, err error) {
+// Rewrite is Replace for tables that are sound. It removes their files, or the next
+// Open does.
+func (l *Log) Rewrite(ids []uint64, version uint64, values iter.Seq2[Value, error]) error {
+	gone, err := l.change(ids, true, version, values)
+	for _, name := range gone {
+		if err := l.fs.Remove(name); err != nil {
+			l.log.Warn("a table of the log that others have replaced cannot be removed", "file", name, "why", err)
+		}
+	}
+	return err
+}
+
+func (l *Log) change(gone []uint64, sound bool, version uint64, values iter.Seq2[Value, error]) (aside []string, err error) {
 	l.changing.Lock()
 	defer l.changing.Unlock()
 	v := l.enter()
@@ -144,7 +163,7 @@ func (l *Log) change(gone []uint64, version uint64, values iter.Seq2[Value, erro
 		return nil, ErrClosed
 	}
 	defer v.readers.Done()
-	c := &change{fs: l.fs, dir: l.dir, old: v.tables}
+	c := &change{fs: l.fs, dir: l.dir, old: v.tables, sound: sound}
 	if _, err := describeAll(l.dir, idsOf(c.stay(gone))); err != nil { // Badger would end the process on damage.
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func TestChangesThatFail(t *testing.T) {
 		"in a table, at its end": {[]uint64{2}, sequence(want[99:200], nil), "key 100 is in the range of table 1"},
 		"not sorted":             {[]uint64{2}, sequence([]Value{want[101], want[100]}, nil), "cannot have key 101 after key 102"},
 	} {
-		_, err := l.change(tc.gone, 2000, tc.values)
+		_, err := l.change(tc.gone, false, 2000, tc.values)
 		require.ErrorContains(t, err, tc.says, name)
 		names, err := filesIn(l.dir)
 		require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestChangesThatFail(t *testing.T) {
 			if gone != nil {
 				values = want[100:200]
 			}
-			_, err := l.change(gone, 301, sequence(values, nil))
+			_, err := l.change(gone, false, 301, sequence(values, nil))
 			var d *Damage
 			require.ErrorAs(t, err, &d)
 		}
@@ -176,11 +176,29 @@ func TestReplace(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-// changesToTest are an Extend and a Replace of a log of 20 values in two tables.
+// TestRewrite: nothing of sound tables that others replace is left.
+func TestRewrite(t *testing.T) {
+	l, want := threeTables(t)
+	require.NoError(t, l.Rewrite([]uint64{1, 2}, 300, sequence(want[:200], nil)))
+	require.Equal(t, want, read(t, l, 1, 300))
+	tables, err := l.Tables()
+	require.NoError(t, err)
+	require.Len(t, tables, 2)
+	require.NoError(t, l.Close())
+	names, err := filesIn(l.dir)
+	require.NoError(t, err)
+	require.Equal(t, []string{"000003.sst", "000004.sst", Manifest}, names)
+}
+
+// changesToTest are an Extend, a Replace and a Rewrite of a log of 20 values in two tables.
 func changesToTest() map[string]func(c *change) error {
 	return map[string]func(c *change) error{
 		"extend":  func(c *change) error { return c.do(nil, 30, sequence(noise(21, 10, 1000), nil)) },
 		"replace": func(c *change) error { return c.do([]uint64{1}, 30, sequence(noise(1, 10, 1000), nil)) },
+		"rewrite": func(c *change) error {
+			c.sound = true
+			return c.do([]uint64{1}, 30, sequence(noise(1, 10, 1000), nil))
+		},
 	}
 }
 
@@ -214,6 +232,9 @@ func requireOldOrNew(t *testing.T, dir string, want []Value) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.sst"))
 	require.NoError(t, err)
 	require.Len(t, names, len(want)/10+1)
+	names, err = filepath.Glob(filepath.Join(dir, "*"+goneSuffix))
+	require.NoError(t, err)
+	require.Empty(t, names)
 }
 
 // TestKillAtEachStep: the process ends before the n-th operation of a change.

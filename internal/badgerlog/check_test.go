@@ -142,7 +142,7 @@ func TestUnnamedTables(t *testing.T) {
 }
 
 func TestFileNames(t *testing.T) {
-	for _, name := range []string{"00001.mem", "000001.sst", "000001.sst.unnamed", "000001.sst.2.unnamed", "000001.vlog", "KEYREGISTRY", "REWRITE-KEYREGISTRY", "MANIFEST", "MANIFEST-REWRITE", "DISCARD", "LOCK"} {
+	for _, name := range []string{"00001.mem", "000001.sst", "000001.sst.unnamed", "000001.sst.2.unnamed", "000001.sst.gone", "000001.vlog", "KEYREGISTRY", "REWRITE-KEYREGISTRY", "MANIFEST", "MANIFEST-REWRITE", "DISCARD", "LOCK"} {
 		require.True(t, IsFile(name), name)
 	}
 	for _, name := range []string{"", "app.log", "mem", ".sst", "1.sst.tmp", "x1.sst", "unnamed"} {

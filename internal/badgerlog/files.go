@@ -24,7 +24,10 @@ const (
 // own name, Badger would delete it.
 const unnamedSuffix = ".unnamed"
 
-var badgerFile = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|[0-9]+\.sst(\.[0-9]+)?\.unnamed|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK|ballast)$`)
+// goneSuffix marks a sound table whose values are in others. Open removes it.
+const goneSuffix = ".gone"
+
+var badgerFile = regexp.MustCompile(`^([0-9]+\.(mem|sst|vlog)|[0-9]+\.sst(\.[0-9]+)?\.unnamed|[0-9]+\.sst\.gone|(REWRITE-)?KEYREGISTRY|MANIFEST(-REWRITE)?|DISCARD|LOCK|ballast)$`)
 
 // IsFile reports whether a log has files of this name.
 func IsFile(name string) bool { return badgerFile.MatchString(name) }
@@ -46,8 +49,8 @@ func filesIn(dir string) (names []string, err error) {
 	return names, err
 }
 
-// removeUnnamed removes the tables that the manifest does not name, and a manifest
-// that has not become one: a kill leaves some.
+// removeUnnamed removes the tables that the manifest does not name, those that are gone,
+// and a manifest that has not become one: a kill leaves some.
 func removeUnnamed(fsys durable.FS, dir string, ids []uint64) error {
 	named := map[uint64]bool{}
 	for _, id := range ids {
@@ -59,7 +62,7 @@ func removeUnnamed(fsys durable.FS, dir string, ids []uint64) error {
 	}
 	names = slices.DeleteFunc(names, func(n string) bool {
 		id, ok := badgertable.ParseFileID(n)
-		return n != manifestRewrite && (!ok || named[id])
+		return n != manifestRewrite && filepath.Ext(n) != goneSuffix && (!ok || named[id])
 	})
 	return removeFiles(fsys, dir, names)
 }

@@ -22,7 +22,7 @@ const settleBytes = 128 << 20
 // ofBadger returns the names of files that only a Badger which writes has.
 func ofBadger(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
-		return !IsFile(n) || n == Manifest || n == manifestRewrite || n == "LOCK" || filepath.Ext(n) == tableExt || filepath.Ext(n) == unnamedSuffix
+		return !IsFile(n) || n == Manifest || n == manifestRewrite || n == "LOCK" || filepath.Ext(n) == tableExt || filepath.Ext(n) == unnamedSuffix || filepath.Ext(n) == goneSuffix
 	})
 }
 

@@ -3,6 +3,7 @@ package twin
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -66,6 +67,7 @@ func (l *Log) extendTables() {
 		l.indexed.Store(to)
 		l.begun.Store(l.missed.Load()) // Then another table is made at once.
 		l.release(to)
+		l.mergeTables(b)
 		if !wasTwo { // Otherwise, what there is to say is the scrub's.
 			l.degrade("")
 		}
@@ -77,6 +79,36 @@ func (l *Log) extendTables() {
 		if l.degrade(fmt.Sprintf("no table can be made: %v", err)) {
 			l.o.Log.Error("the log's second copy gets no table; the journal holds everything", "why", err)
 		}
+	}
+}
+
+// mergeMost is how many values the tables have that are merged, in all. A value has at most
+// 60 KiB, unless it is one large entry.
+const mergeMost = 8
+
+// mergeTables writes the newest tables anew as one, as long as they are small: each start
+// after a power cut, and each stop after a damaged tail, makes one, and a start reads of all
+// that there are. A table is merged once those after it have as much, so that an entry is
+// written anew a few times at most.
+func (l *Log) mergeTables(b *badgerlog.Log) {
+	tables, err := b.Tables()
+	if err != nil {
+		return // The log is being closed.
+	}
+	var ids []uint64
+	sum, first := 0, uint64(0)
+	for _, t := range slices.Backward(tables) {
+		if sum+t.Keys > mergeMost || sum > 0 && t.Keys > sum {
+			break
+		}
+		ids, first, sum = append(ids, t.ID), t.First, sum+t.Keys
+	}
+	if len(ids) < 2 {
+		return
+	}
+	last := l.indexed.Load()
+	if err := b.Rewrite(ids, last, l.values(first, last)); err != nil {
+		l.o.Log.Warn("small tables of the log cannot be merged; it is tried again after the next one", "why", err)
 	}
 }
 

@@ -259,8 +259,8 @@ func (l *Log) setBadgerAside() (aside string, err error) {
 	return l.moveAside(names)
 }
 
-// clearReplaced clears away the tables that others have replaced, if a kill came
-// before that: it sets them aside, but for those that a trim has replaced.
+// clearReplaced sets damaged tables aside that others have replaced, if a kill came
+// before that.
 func (l *Log) clearReplaced() error {
 	if l.badger.Load() == nil {
 		return nil // They may have what others lack.
@@ -268,9 +268,6 @@ func (l *Log) clearReplaced() error {
 	names, err := badgerlog.Replaced(l.path(BadgerDir))
 	if err != nil || len(names) == 0 {
 		return err
-	}
-	if l.journal.Trimming() != 0 {
-		return l.removeAll(names)
 	}
 	aside, err := l.moveAside(names)
 	if err == nil {

@@ -126,16 +126,5 @@ func (l *Log) trimTables(first uint64) error {
 	if old == nil {
 		return nil
 	}
-	files, err := b.Replace(old, last, l.untilStop(l.values(first, last)))
-	if err != nil {
-		return err
-	}
-	return l.removeAll(files)
-}
-
-func (l *Log) removeAll(files []string) (err error) {
-	for _, name := range files {
-		err = errors.Join(err, l.o.FS.Remove(name))
-	}
-	return err
+	return b.Rewrite(old, last, l.untilStop(l.values(first, last)))
 }
