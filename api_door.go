@@ -47,6 +47,10 @@ type APIOptions struct {
 	// watch.
 	Authenticate func(*http.Request) (Caller, error)
 
+	// Reasons returns what is wrong with the program around the engine, in
+	// sentences, for the reasons of GET /health. It must not block. Nil: nothing.
+	Reasons func() []string
+
 	// Rate is how many requests per second each caller may send, with bursts of
 	// the same size; 0 means no limit. Callers are distinguished by name, and
 	// those without a name by address. An atomic batch counts as one request.

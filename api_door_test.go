@@ -126,6 +126,14 @@ func TestReadyz(t *testing.T) {
 	require.Equal(t, "shutting_down", s.get("/health").object()["mode"])
 }
 
+// TestReasonsOfTheProgram stand beside those of the engine, from the start on.
+func TestReasonsOfTheProgram(t *testing.T) {
+	o := swoosh.APIOptions{Reasons: func() []string { return []string{"The tokens are stale."} }}
+	require.Equal(t, []any{"Opening the log.", "The tokens are stale."}, starting(t, o).get("/health").object()["reasons"])
+	health := openAPI(t, o).get("/health").object()
+	require.Equal(t, []any{"ready", []any{"The tokens are stale."}}, []any{health["mode"], health["reasons"]})
+}
+
 func TestHost(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	for _, host := range []string{"localhost", "localhost:1", "LOCALHOST", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:8420", "[::ffff:127.0.0.1]"} {

@@ -91,13 +91,19 @@ type startingHealth struct {
 }
 
 func (x *exchange) getHealth() error {
+	var more []string
+	if x.o.Reasons != nil {
+		more = x.o.Reasons()
+	}
 	if x.engine != nil {
-		return x.json(http.StatusOK, x.engine.Health())
+		h := x.engine.Health()
+		h.Reasons = append(h.Reasons, more...)
+		return x.json(http.StatusOK, h)
 	}
 	p := x.booting()
 	h := startingHealth{Health: Health{
 		Mode:    Starting.Code(),
-		Reasons: []string{p.sentence()},
+		Reasons: append([]string{p.sentence()}, more...),
 		Index:   p.Index, HLC: p.HLC, Node: x.node(),
 		SetAside: []Aside{}, Timers: []TimerHealth{},
 	}}

@@ -26,7 +26,7 @@ var modes = []string{"ready", Starting.Code(), ShuttingDown.Code(), ReadOnly.Cod
 // Health is the condition of the engine, as GET /health returns it.
 type Health struct {
 	Mode      string   `json:"mode"`    // "ready", or the reason that Readiness returns
-	Reasons   []string `json:"reasons"` // why the mode is not "ready", in sentences
+	Reasons   []string `json:"reasons"` // why the mode is not "ready", and what else is wrong, in sentences
 	Index     uint64   `json:"index"`
 	HLC       Stamp    `json:"hlc"`
 	StateHash Hash     `json:"state_hash"`

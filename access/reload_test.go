@@ -20,14 +20,17 @@ func TestReloaded(t *testing.T) {
 	put("one")
 	reads, now, passing := 0, time.Unix(1000, 0), false
 	var log bytes.Buffer
-	r, err := newReloaded(slog.New(slog.NewTextHandler(&log, nil)), func() (string, error) {
+	r, err := newReloaded(&reloaded[string]{log: slog.New(slog.NewTextHandler(&log, nil)), files: []string{file}, meanwhile: "the old one holds", read: func(old string) (string, error) {
 		reads++
 		b, err := os.ReadFile(file)
 		if string(b) == "broken" || passing {
 			err = errors.New("it is broken")
 		}
-		return string(b), err
-	}, file)
+		if err != nil {
+			return old, err
+		}
+		return string(b), nil
+	}})
 	require.NoError(t, err)
 	r.now, r.looked = func() time.Time { return now }, now
 	for _, step := range []struct {
@@ -41,7 +44,7 @@ func TestReloaded(t *testing.T) {
 		{"second", lookEvery - 1, "one", 1, ""},
 		{"", 1, "second", 2, "reloaded"},
 		{"", lookEvery, "second", 2, ""},
-		{"broken", lookEvery, "second", 3, "it is broken"},
+		{"broken", lookEvery, "second", 3, "a file cannot be reloaded: the old one holds\" why=\"it is broken\""},
 		{"", lookEvery, "second", 4, ""},
 		{"third", lookEvery, "third", 5, "reloaded"},
 		{"", lookEvery, "third", 5, ""},

@@ -6,58 +6,96 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 )
 
 // Certificates holds a server's certificate and key, and the authorities for
 // client certificates. It reads them again when a file changes.
-type Certificates struct{ config *reloaded[*tls.Config] }
+type Certificates struct {
+	pair        *reloaded[*tls.Certificate]
+	authorities *reloaded[*x509.CertPool] // nil: client certificates are not accepted
+}
 
 // OpenCertificates reads PEM files. With clientCA, a client may send a
 // certificate, which must be valid, or a token instead; without clientCA, no
 // certificate is requested. OpenCertificates fails if certificate and key do
-// not match or the certificate is not valid now. If a reload fails, the old
-// files stay in use.
+// not match, if the certificate is not valid now, or if other users can write a
+// file or read the key.
+//
+// If that becomes so later, the old certificate stays in use. A file of
+// authorities that is gone or has none takes away: no client certificate is
+// accepted until it is mended. The log says so, and Failing.
 func OpenCertificates(cert, key, clientCA string, log *slog.Logger) (*Certificates, error) {
-	files := []string{cert, key}
-	if clientCA != "" {
-		files = append(files, clientCA)
+	pair, err := newReloaded(&reloaded[*tls.Certificate]{
+		read:      func(old *tls.Certificate) (*tls.Certificate, error) { return readPair(cert, key, old) },
+		meanwhile: "the old certificate stays in use", files: []string{cert, key}, log: log,
+	})
+	if err != nil || clientCA == "" {
+		return &Certificates{pair: pair}, err
 	}
-	c, err := newReloaded(log, func() (*tls.Config, error) { return readConfig(cert, key, clientCA) }, files...)
-	return &Certificates{c}, err
+	authorities, err := newReloaded(&reloaded[*x509.CertPool]{
+		read:      func(old *x509.CertPool) (*x509.CertPool, error) { return readAuthorities(clientCA, old) },
+		meanwhile: "no client certificate is accepted", files: []string{clientCA}, log: log,
+	})
+	return &Certificates{pair, authorities}, err
 }
 
-// Reload reads the files now. If that fails, the old ones stay in use.
-func (c *Certificates) Reload() error { return c.config.Reload() }
+// Reload reads the files now; see OpenCertificates for what holds if it fails.
+func (c *Certificates) Reload() error {
+	err := c.pair.Reload()
+	if c.authorities != nil {
+		err = errors.Join(err, c.authorities.Reload())
+	}
+	return err
+}
 
 // Look reads the files if one has changed, so that errors are logged before the
 // next connection.
-func (c *Certificates) Look() { c.config.get() }
+func (c *Certificates) Look() {
+	c.pair.get()
+	if c.authorities != nil {
+		c.authorities.get()
+	}
+}
+
+// Failing returns why files could not be reloaded; nil if they could.
+func (c *Certificates) Failing() error {
+	err := c.pair.Failing()
+	if c.authorities != nil {
+		err = errors.Join(err, c.authorities.Failing())
+	}
+	return err
+}
 
 // Expiry returns when the certificate in use expires. After that, clients
 // refuse it, but the server keeps using it until the files change.
-func (c *Certificates) Expiry() time.Time { return c.config.get().Certificates[0].Leaf.NotAfter }
+func (c *Certificates) Expiry() time.Time { return c.pair.get().Leaf.NotAfter }
 
 // Config returns a configuration for http.Server: TLS 1.2 or later, HTTP/2 and 1.1.
 func (c *Certificates) Config() *tls.Config {
-	return &tls.Config{
+	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.config.get(), nil },
-		// http.Server requires this, although GetConfigForClient always has a
-		// certificate.
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &c.config.get().Certificates[0], nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.pair.get(), nil },
 	}
+	if c.authorities != nil {
+		own := config.Clone()
+		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			now := own.Clone()
+			now.ClientCAs, now.ClientAuth = c.authorities.get(), tls.VerifyClientCertIfGiven
+			return now, nil
+		}
+	}
+	return config
 }
 
 // verify checks that a client's chain, which starts with its own certificate,
 // is valid now. A connection may outlive its certificate or the trust in the
 // issuer.
 func (c *Certificates) verify(chain []*x509.Certificate, now time.Time) error {
-	o := x509.VerifyOptions{Roots: c.config.get().ClientCAs, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	if o.Roots == nil {
+	if c.authorities == nil {
 		return errors.New("this server accepts no client certificates") // Otherwise Verify would use the system's authorities.
 	}
+	o := x509.VerifyOptions{Roots: c.authorities.get(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	for _, between := range chain[1:] {
 		o.Intermediates.AddCert(between)
 	}
@@ -65,31 +103,52 @@ func (c *Certificates) verify(chain []*x509.Certificate, now time.Time) error {
 	return err
 }
 
-func readConfig(cert, key, clientCA string) (*tls.Config, error) {
-	for _, file := range []string{cert, key} {
-		if _, err := os.ReadFile(file); err != nil {
-			return nil, fmt.Errorf("TLS: %w: name a PEM file", err)
-		}
-	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
+// readPair reads the server's certificate and key. With an error it returns old.
+func readPair(cert, key string, old *tls.Certificate) (*tls.Certificate, error) {
+	certText, err := readPEM(cert, false)
 	if err != nil {
-		return nil, fmt.Errorf("TLS: %s with %s: %w: name a certificate and its key, both in PEM", cert, key, err)
+		return old, err
+	}
+	keyText, err := readPEM(key, true)
+	if err != nil {
+		return old, err
+	}
+	pair, err := tls.X509KeyPair(certText, keyText)
+	if err != nil {
+		return old, fmt.Errorf("TLS: %s with %s: %w: name a certificate and its key, both in PEM", cert, key, err)
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) || now.Before(pair.Leaf.NotBefore) {
-		return nil, fmt.Errorf("TLS: the certificate %s is valid from %s to %s, and now is %s: get a new one", cert,
+		return old, fmt.Errorf("TLS: the certificate %s is valid from %s to %s, and now is %s: get a new one", cert,
 			pair.Leaf.NotBefore.UTC().Format(time.RFC3339), pair.Leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{pair}}
-	if clientCA == "" {
-		return config, nil
+	return &pair, nil
+}
+
+// readAuthorities reads the authorities of client certificates. With an error it
+// returns old if the file says nothing of what is revoked, or else none.
+func readAuthorities(file string, old *x509.CertPool) (*x509.CertPool, error) {
+	none := x509.NewCertPool()
+	b, err := readPEM(file, false)
+	if isPassing(err) {
+		return old, err
 	}
-	b, err := os.ReadFile(clientCA)
+	if err != nil {
+		return none, err
+	}
+	all := x509.NewCertPool()
+	if !all.AppendCertsFromPEM(b) {
+		return none, fmt.Errorf("TLS: %s has no certificate in PEM: name a file that has one", file)
+	}
+	return all, nil
+}
+
+func readPEM(file string, secret bool) ([]byte, error) {
+	b, info, err := readFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w: name a PEM file", err)
 	}
-	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
-	if !config.ClientCAs.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("TLS: %s has no certificate in PEM: name a file that has one", clientCA)
+	if err := checkFile(file, info, secret); err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
 	}
-	return config, nil
+	return b, nil
 }

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
@@ -169,6 +170,24 @@ func TestReloadTellsWhatCannotBeRead(t *testing.T) {
 	err = d.reload()
 	require.ErrorContains(t, err, "tokens, line 1: it has 1 words")
 	require.ErrorContains(t, err, "good.cert with "+f.key)
+
+	figures := prometheus.NewPedanticRegistry()
+	require.NoError(t, figures.Register(d.gauge()))
+	failing := func() float64 {
+		all, err := figures.Gather()
+		require.NoError(t, err)
+		return all[0].GetMetric()[0].GetGauge().GetValue()
+	}
+	require.EqualValues(t, 1, failing())
+	require.Len(t, d.reasons(), 1)
+	require.Contains(t, d.reasons()[0], "tokens, line 1: it has 1 words")
+	require.Contains(t, d.reasons()[0], "good.cert with "+f.key)
+	require.NotContains(t, d.reasons()[0], "\n")
+	writeFile(t, f.tokenFile, "boss admin 0123456789abcdef\n")
+	f.cert, f.key = certificate(t, dir, "good", time.Now().Add(time.Hour))
+	require.NoError(t, d.reload())
+	require.Zero(t, failing())
+	require.Empty(t, d.reasons())
 }
 
 // TestChangesAreToldWithoutAQuestion: who mends a file looks into the log.
@@ -191,6 +210,7 @@ func TestChangesAreToldWithoutAQuestion(t *testing.T) {
 	select {
 	case line := <-said:
 		require.Contains(t, line, "tokens, line 1: it has 1 words")
+		require.Contains(t, line, "nobody else is let in")
 	case <-time.After(startWait):
 		require.Fail(t, "nothing is said")
 	}

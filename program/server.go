@@ -31,47 +31,6 @@ type server struct {
 	hangups         <-chan os.Signal
 }
 
-// door is how requests come in.
-type door struct {
-	listen       string
-	tokens       *access.Tokens       // nil: every caller is an admin without a name
-	certificates *access.Certificates // nil: no TLS
-	origins      []string
-	rate         float64
-	debug        bool
-}
-
-// reload reads tokens and certificates again. If a file cannot be read, what was
-// read before stays in force.
-func (d *door) reload() error {
-	var err error
-	if d.tokens != nil {
-		err = d.tokens.Reload()
-	}
-	if d.certificates != nil {
-		err = errors.Join(err, d.certificates.Reload())
-	}
-	return err
-}
-
-// look reloads files that have changed, also while no request comes.
-func (d *door) look() {
-	if d.tokens != nil {
-		d.tokens.Look()
-	}
-	if d.certificates != nil {
-		d.certificates.Look()
-	}
-}
-
-// scheme returns the scheme of the addresses of TCP listeners.
-func (d *door) scheme() string {
-	if d.certificates != nil {
-		return "https"
-	}
-	return "http"
-}
-
 // run listens, boots, serves until ctx ends, and stops. It listens first, so that a
 // long boot can be watched, and a boot does not begin if it cannot listen. A stop
 // that was not in order is an error.
@@ -87,6 +46,7 @@ func (s *server) run(ctx context.Context) error {
 	s.options.Metrics = metrics
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	metrics.MustRegister(s.door.gauge())
 	if s.door.certificates != nil {
 		e := &expiry{s.door.certificates.Expiry, s.options.Logger, time.Now, time.After}
 		metrics.MustRegister(e.gauge())
@@ -115,7 +75,7 @@ func (s *server) apiOptions(metrics *prometheus.Registry) swoosh.APIOptions {
 	o := swoosh.APIOptions{
 		Node: s.options.Node, Version: s.build.Version, Commit: s.build.Commit, Logger: s.options.Logger, Metrics: metrics,
 		Loopback: !strings.HasPrefix(s.door.listen, unixPrefix) && !isOpenToOthers(s.door.listen),
-		Origins:  s.door.origins, Rate: s.door.rate, Debug: s.door.debug,
+		Origins:  s.door.origins, Rate: s.door.rate, Debug: s.door.debug, Reasons: s.door.reasons,
 	}
 	if s.door.tokens != nil {
 		o.Authenticate = s.door.tokens.Authenticate
@@ -147,9 +107,7 @@ func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 			mode = tellMode(s.options.Logger, mode, e.Health())
 		case <-s.hangups:
 			notifyReload()
-			if err := s.door.reload(); err != nil {
-				s.options.Logger.Error("tokens or certificates cannot be reloaded: the old ones stay in force", "why", err)
-			} else {
+			if s.door.reload() == nil { // Otherwise the log has the reason already.
 				s.options.Logger.Info("tokens and certificates were reloaded")
 			}
 			notify("READY=1")
