@@ -104,7 +104,7 @@ func TestStarting(t *testing.T) {
 	ready := s.get("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, ready.status)
 	require.Equal(t, `{"ready":false,"reason":"starting","applied":1,"target":9}`+"\n", ready.body)
-	health := s.get("/health").ok("mode", "reasons", "index", "hlc", "node", "snapshot", "set_aside", "history", "log", "disk", "keys", "clock", "timers")
+	health := s.get("/health").ok("mode", "reasons", "index", "hlc", "node", "snapshot", "set_aside", "history", "log", "state", "disk", "keys", "clock", "timers")
 	require.Equal(t, []any{"starting", 4.0, "000000000007-0000-test"}, []any{health["mode"], health["index"], health["hlc"]})
 	for _, path := range []string{"/", "/state", "/nothing", "/log", "/watch", "/commands"} {
 		r := s.get(path, "Host: example.com")
@@ -204,7 +204,7 @@ func TestTooLargeIsAnsweredAtOnce(t *testing.T) {
 		{"/command", "", swoosh.BatchBodyMaxBytes + 1},
 		{"/command", "  {", swoosh.CommandMaxBytes + 1},
 		{"/command", "[", swoosh.BatchBodyMaxBytes + 1},
-		{"/state", "", 1001},
+		{"/state", "", 1001 + 1<<20},
 	} {
 		t.Run(fmt.Sprint(c.path[1:], " ", c.begin), func(t *testing.T) {
 			conn, err := net.Dial("tcp", s.addr)

@@ -215,7 +215,7 @@ func TestOpenRoutesAskNobody(t *testing.T) {
 	s = starting(t, swoosh.APIOptions{Authenticate: keyring})
 	s.get("/health").refused("unauthorized", 401)
 	s.get("/state").refused("starting", 503)
-	s.get("/health", as("read")).ok("mode", "reasons", "index", "hlc", "node", "snapshot", "set_aside", "history", "log", "disk", "keys", "clock", "timers")
+	s.get("/health", as("read")).ok("mode", "reasons", "index", "hlc", "node", "snapshot", "set_aside", "history", "log", "state", "disk", "keys", "clock", "timers")
 }
 
 // TestAuthenticateRefuses with its own text, and its own kind if it has one.

@@ -193,8 +193,8 @@ func (x *exchange) postState() error {
 	if _, err := x.mediaType(); err != nil {
 		return err
 	}
-	if most := x.engine.o.MaxStateBytes; x.r.ContentLength > most {
-		return Errorf(TooLarge, "the state has %d bytes, but the server accepts at most %d: start it with a larger --max-state-bytes", x.r.ContentLength, most)
+	if most := x.engine.documentMost(); x.r.ContentLength > most {
+		return documentTooLarge(most)
 	}
 	if _, err := x.parseQuery(); err != nil {
 		return err

@@ -224,8 +224,8 @@ func TestPostState(t *testing.T) {
 
 	s.ask("POST", "/state", doc.body, `If-Match: "x"`).refused("malformed_request", http.StatusBadRequest)
 
-	small := open(t, swoosh.Options{MaxStateBytes: int64(len(doc.body))})
-	small.ask("POST", "/state", doc.body+" ").refused("too_large", http.StatusRequestEntityTooLarge)
+	small := open(t, swoosh.Options{MaxStateBytes: s.e.View().Bytes()})
+	small.ask("POST", "/state", doc.body+strings.Repeat(" ", 2<<20)).refused("too_large", http.StatusRequestEntityTooLarge)
 	small.ask("POST", "/state", doc.body).ok("index", "hlc", "state_hash", "changed", "duplicate")
 }
 

@@ -269,6 +269,14 @@ var codeCases = map[string]func(t *testing.T) *reply{
 		s.ask("POST", "/state", `{}`).refused("disk_full", http.StatusInsufficientStorage)
 		return s.command(startA)
 	},
+	"state_full": func(t *testing.T) *reply {
+		s := open(t, swoosh.Options{MaxStateBytes: 10})
+		s.ask("POST", "/state", `{"meta":{"version":1},"counter":{"counters":{"a":{"phase":"RUNNING"}}}}`).refused("state_full", http.StatusInsufficientStorage)
+		s.ask("POST", "/command?dry_run=true", startA).refused("state_full", http.StatusInsufficientStorage)
+		r := s.command(startA)
+		require.Empty(t, r.header.Get("Retry-After"))
+		return r
+	},
 }
 
 // overload fills the queue behind a log that hangs.
@@ -406,7 +414,7 @@ var routeCases = map[string]func(s *site){
 	"GET /livez":  func(s *site) { require.Equal(s.t, "{\"live\":true}\n", s.get("/livez").body) },
 	"GET /readyz": func(s *site) { require.Equal(s.t, "{\"ready\":true}\n", s.get("/readyz").body) },
 	"GET /health": func(s *site) {
-		got := s.get("/health").ok("mode", "reasons", "index", "hlc", "state_hash", "chain", "hub", "node", "snapshot", "set_aside", "history", "log", "disk", "keys", "clock", "timers")
+		got := s.get("/health").ok("mode", "reasons", "index", "hlc", "state_hash", "chain", "hub", "node", "snapshot", "set_aside", "history", "log", "state", "disk", "keys", "clock", "timers")
 		require.Equal(s.t, []any{"ready", []any{}, []any{}}, []any{got["mode"], got["reasons"], got["set_aside"]})
 	},
 	"GET /metrics": func(s *site) {

@@ -510,8 +510,10 @@ func TestImport(t *testing.T) {
 			})
 		}
 		require.Equal(t, uint64(1), r.View().Index())
-		small := newRig(t, swoosh.Options{MaxStateBytes: int64(len(doc)) - 1})
+		small := newRig(t, swoosh.Options{MaxStateBytes: 1})
 		_, err := importOf(small, nil, doc)
+		requireKind(t, swoosh.StateFull, err)
+		_, err = importOf(small, nil, doc+strings.Repeat(" ", 1<<20))
 		requireKind(t, swoosh.TooLarge, err)
 	})
 	t.Run("what came in between counts", func(t *testing.T) {

@@ -45,6 +45,11 @@ func (v View) WriteTo(w io.Writer) (int64, error) {
 	return d.n, d.err
 }
 
+// Bytes returns the size of the state: of the canonical JSON of [domain, table, key,
+// row] of every row and [domain, "", field, value] of every plain field. Those are the
+// bytes that the state hash covers, and a little more than the document has.
+func (v View) Bytes() int64 { return v.state.sum.Bytes }
+
 func (v View) appendMeta(b []byte) []byte {
 	b = append(b, `"meta":{"schema_hash":"`...)
 	b = append(b, schemaHash(v.state.defs()).String()...)

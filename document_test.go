@@ -30,6 +30,9 @@ func TestStateHash(t *testing.T) {
 			got, err := ComputeStateHash(documentOf(r, s))
 			require.NoError(r, err)
 			require.Equal(r, s.hash.String(), got.String())
+			again, _, _, err := load(string(documentOf(r, s)), whole)
+			require.NoError(r, err)
+			require.Equal(r, again.sum, s.sum, "the bytes too")
 		}
 	})
 }

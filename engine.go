@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -234,10 +235,11 @@ func (e *Engine) rollBack(before checkpoint) {
 // reduceAll reduces every command of a submission into g, and returns the bytes
 // of its records; one refusal refuses all.
 func (e *Engine) reduceAll(p *pending, g *group) (bytes int, err *Error) {
+	before := e.work.sum.Bytes
 	if p.imported != nil {
 		r, err := e.reduceImport(p)
 		g.records = append(g.records, r)
-		return r.size(), err
+		return r.size(), cmp.Or(err, e.stateFull(p, before))
 	}
 	batch := Batch{}
 	if p.batch {
@@ -259,7 +261,7 @@ func (e *Engine) reduceAll(p *pending, g *group) (bytes int, err *Error) {
 		g.records = append(g.records, r)
 		p.results = append(p.results, Result{e.work.index, e.work.stamp, e.work.hash, c.changed, false, c.result})
 	}
-	return bytes, nil
+	return bytes, e.stateFull(p, before)
 }
 
 // reduceCall reduces one command and makes its entry.

@@ -141,6 +141,9 @@ var (
 	DiskFull = engineKind("disk_full", http.StatusInsufficientStorage, "Disk full",
 		"The disk has less free space than the server keeps in reserve. Nothing was written.",
 		"Free some space, then send the request again; writes resume by themselves.")
+	StateFull = engineKind("state_full", http.StatusInsufficientStorage, "State full",
+		"The command would make the state larger than the server keeps in memory.",
+		"Send commands that remove what is no longer needed, or restart the server with a larger --max-state-bytes.")
 )
 
 // ownCode is the form of a domain's code. The other words stand beside codes

@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -48,6 +49,20 @@ func (e *Engine) noRoom(why error) func(uint64) *Error {
 	}
 }
 
+// stateFull returns the refusal of a submission that made the state larger than it may
+// be; nil if there is room, or if the state was at least as large before. What an
+// operator's own commands take is not looked at: a full state must still be governed.
+func (e *Engine) stateFull(p *pending, before int64) *Error {
+	now, governs := e.work.sum.Bytes, p.imported == nil
+	for _, c := range p.calls {
+		governs = governs && c.cmd.Privileged
+	}
+	if now <= max(e.o.MaxStateBytes, before) || governs {
+		return nil
+	}
+	return Errorf(StateFull, "the state would have %d bytes, and may have %d: remove what is no longer needed, or restart the server with a larger --max-state-bytes", now, e.o.MaxStateBytes)
+}
+
 // afterFailure returns the error for a submission after a failed sync. index is
 // the entry that the answer rests on, 0 if there is none: the outcome is
 // unknown if that entry is in the group that failed.
@@ -68,6 +83,26 @@ func (e *Engine) readOnly() *Error {
 // trip makes the engine read-only until it is restarted.
 func (e *Engine) trip(why string) {
 	e.stopWriting(fault{why: why, next: "repair the disk, then restart the server"})
+}
+
+// reportPanic logs the panic of a domain's code, and sets an id in err by which
+// to find it in the log.
+func (e *Engine) reportPanic(command string, err *Error) {
+	if err.Kind != Internal {
+		return
+	}
+	err.Instance = newInstance()
+	err.Detail = fmt.Sprintf("%s failed because of a fault in the server: the server's log has the cause, under instance %s", command, err.Instance)
+	attrs := []any{"command", command, "instance", err.Instance, "cause", errors.Unwrap(err)}
+	var p *panicError
+	var own *Error
+	switch cause := errors.Unwrap(err); {
+	case errors.As(err, &p):
+		attrs = append(attrs, "stack", string(p.stack))
+	case cause != nil && !errors.As(cause, &own):
+		attrs = append(attrs, "hint", "a refusal needs a kind: make it with swoosh.Errorf")
+	}
+	e.log.Error("a command failed because of a fault in its domain", attrs...)
 }
 
 // asides lists the files that were set aside. It is safe for concurrent use.

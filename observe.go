@@ -2,7 +2,6 @@ package swoosh
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +44,10 @@ type Health struct {
 		Why     string `json:"why,omitempty"`     // why there is one only
 		Checked string `json:"checked,omitempty"` // when both copies were last found equal (RFC 3339); empty: not since the start
 	} `json:"log"`
+	State struct { // in bytes
+		Bytes int64 `json:"bytes"` // see View.Bytes
+		Most  int64 `json:"most"`  // beyond which a command that makes it larger is refused
+	} `json:"state"`
 	Disk struct { // in bytes; zeros for an engine in memory
 		Free    uint64 `json:"free"`
 		Reserve uint64 `json:"reserve"`
@@ -100,6 +103,10 @@ func (e *Engine) Health() Health {
 	}
 	if h.Clock.AheadMS > time.Minute.Milliseconds() {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("The log's stamps are %s ahead of the wall clock, which was wrong or is: until it has caught up, expiries follow the stamps, and the keys of before are forgotten. See \"When the clock was wrong\" in OPERATIONS.md.", time.Duration(h.Clock.AheadMS)*time.Millisecond))
+	}
+	h.State.Bytes, h.State.Most = p.state.sum.Bytes, e.o.MaxStateBytes
+	if h.State.Bytes > h.State.Most/5*4 {
+		h.Reasons = append(h.Reasons, fmt.Sprintf("The state has %d bytes of the %d that it may have. See \"A full state\" in OPERATIONS.md.", h.State.Bytes, h.State.Most))
 	}
 	h.Snapshot.HLC = Stamp{Node: e.o.Node}
 	if s := e.lastSaved.Load(); s != nil {
@@ -190,26 +197,6 @@ func (e *Engine) clockSkew(caller Stamp) *Error {
 	err := Errorf(ClockSkew, "hlc %s is more than %s ahead of this server's %s: check both clocks", caller, e.o.SkewMax, now)
 	err.HLC = now
 	return err
-}
-
-// reportPanic logs the panic of a domain's code, and sets an id in err by which
-// to find it in the log.
-func (e *Engine) reportPanic(command string, err *Error) {
-	if err.Kind != Internal {
-		return
-	}
-	err.Instance = newInstance()
-	err.Detail = fmt.Sprintf("%s failed because of a fault in the server: the server's log has the cause, under instance %s", command, err.Instance)
-	attrs := []any{"command", command, "instance", err.Instance, "cause", errors.Unwrap(err)}
-	var p *panicError
-	var own *Error
-	switch cause := errors.Unwrap(err); {
-	case errors.As(err, &p):
-		attrs = append(attrs, "stack", string(p.stack))
-	case cause != nil && !errors.As(cause, &own):
-		attrs = append(attrs, "hint", "a refusal needs a kind: make it with swoosh.Errorf")
-	}
-	e.log.Error("a command failed because of a fault in its domain", attrs...)
 }
 
 // disk returns the free and the reserved bytes; zeros for an engine in memory.
@@ -307,6 +294,8 @@ var standings = []struct {
 		first, _ := e.Bounds()
 		return float64(first)
 	}},
+	{describe("swoosh_state_bytes", "Size of the state."), func(_ *Engine, p *published) float64 { return float64(p.state.sum.Bytes) }},
+	{describe("swoosh_state_most_bytes", "Size beyond which commands that make the state larger are refused."), func(e *Engine, _ *published) float64 { return float64(e.o.MaxStateBytes) }},
 	{describe("swoosh_queue_commands", "Submissions that wait for the writer."), func(e *Engine, _ *published) float64 { return float64(len(e.intake.queue)) }},
 	{describe("swoosh_clock_ahead_seconds", "How far the last stamp is ahead of the wall clock."), func(e *Engine, p *published) float64 {
 		return float64(max(0, int64(p.state.stamp.WallMS)-e.o.Now())) / 1000

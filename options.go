@@ -27,7 +27,7 @@ type Options struct {
 
 	SkewMax       time.Duration // how far ahead of the wall clock a caller's stamp may be; 0: 500 ms
 	MaxRecovery   time.Duration // a snapshot is due when replaying the entries after the last one would take longer; 0: 1 s
-	MaxStateBytes int64         // the largest document that Import accepts; 0: 64 MiB
+	MaxStateBytes int64         // a command that makes the state larger is refused, as is a larger import; 0: 256 MiB
 	DiskReserve   int64         // commands are refused below so many free bytes of the disk; 0: what the next steps need, at most 256 MiB
 	ForceReplay   bool          // start from the base, ignoring newer snapshots
 
@@ -108,7 +108,7 @@ func (o *Options) ProgramName() string { return cmp.Or(o.Program, "swoosh") }
 func (o Options) Complete() (Options, error) {
 	o.SkewMax = cmp.Or(o.SkewMax, 500*time.Millisecond)
 	o.MaxRecovery = cmp.Or(o.MaxRecovery, time.Second)
-	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 64<<20)
+	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 256<<20)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if o.SkewMax < 0 || o.MaxRecovery < 0 || o.MaxStateBytes < 0 || o.DiskReserve < 0 || o.RetainAge < 0 {
 		return o, errors.New("swoosh: SkewMax, MaxRecovery, MaxStateBytes, DiskReserve and RetainAge cannot be negative")

@@ -35,6 +35,7 @@ const (
 	Overloaded           = "overloaded"
 	Timeout              = "timeout"
 	DiskFull             = "disk_full"
+	StateFull            = "state_full"
 	Internal             = "internal"
 )
 
@@ -79,6 +80,7 @@ var nextSteps = map[string]string{
 	Overloaded:           "Send the command again, waiting longer each time. A stream waits by itself.",
 	Timeout:              "Send the request again. If happened is unknown, use the same key.",
 	DiskFull:             "Free some space, then send the request again; writes resume by themselves.",
+	StateFull:            "Send commands that remove what is no longer needed, or restart the server with a larger --max-state-bytes.",
 	Internal:             "Look up the instance id in the server's log and report what it says there. A command with an idempotency key can safely be sent again.",
 
 	Unreachable: "Start the server, or use the address of another one.",

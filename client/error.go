@@ -130,6 +130,8 @@ func (e *Error) passes() bool {
 		return !errors.As(e, &certificate)
 	case e.Code == Internal:
 		return e.Happened == Unknown
+	case e.Code == StateFull:
+		return false
 	}
 	return e.Code == NoAnswer || e.Status == http.StatusTooManyRequests || e.Status >= 500
 }
@@ -141,7 +143,7 @@ func (e *Error) metTheKey() bool {
 		return true
 	}
 	switch e.Code {
-	case StaleState, Quarantined, Paused, Unlicensed, GuardRejected, NotFound, InvalidPhase, Conflict, ClockSkew, IdempotencyKeyReused:
+	case StaleState, Quarantined, Paused, Unlicensed, GuardRejected, NotFound, InvalidPhase, Conflict, ClockSkew, IdempotencyKeyReused, StateFull:
 		return true
 	}
 	return false

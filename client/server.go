@@ -54,6 +54,10 @@ type Health struct {
 		Why     string `json:"why,omitzero"`     // why there is one only
 		Checked string `json:"checked,omitzero"` // when both were last found equal (RFC 3339)
 	} `json:"log"`
+	State struct { // its size in bytes; zeros while the server starts
+		Bytes int64 `json:"bytes"`
+		Most  int64 `json:"most"` // beyond which a command that makes it larger is refused
+	} `json:"state"`
 	Disk struct { // in bytes
 		Free    uint64 `json:"free"`
 		Reserve uint64 `json:"reserve"`

@@ -45,9 +45,9 @@ func TestFlagsReachTheServer(t *testing.T) {
 			}
 			return false
 		}},
-		{"max-state-bytes", "1000", func(t *testing.T, address string, _ bool) bool {
-			_, text := ask(t, address, http.MethodPost, "/state", `{"state":"`+strings.Repeat("x", 2000)+`"}`)
-			return strings.Contains(text, `"too_large"`)
+		{"max-state-bytes", "10", func(t *testing.T, address string, _ bool) bool {
+			_, text := ask(t, address, http.MethodPost, "/command", create)
+			return strings.Contains(text, `"state_full"`)
 		}},
 		{"max-clock-skew", "1h", func(t *testing.T, address string, _ bool) bool {
 			ahead := fmt.Sprintf("%012x-0000-other", time.Now().Add(30*time.Minute).UnixMilli())

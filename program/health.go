@@ -46,6 +46,9 @@ func healthFields(out *output, h client.Health) []string {
 		"mode", out.paint(colour, printable(h.Mode)), "entry", fmt.Sprint(h.Index), "hlc", printable(h.HLC),
 		"state hash", printable(h.StateHash), "node", printable(h.Node), "snapshot", fmt.Sprint(h.Snapshot.Index),
 	}
+	if h.State.Most > 0 {
+		fields = append(fields, "state", fmt.Sprintf("%d of %d bytes", h.State.Bytes, h.State.Most))
+	}
 	if h.Disk.Reserve > 0 {
 		fields = append(fields, "disk", fmt.Sprintf("%d MiB free, %d in reserve", h.Disk.Free>>20, h.Disk.Reserve>>20))
 	}

@@ -94,7 +94,7 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.DurationVar(&f.skewMax, "max-clock-skew", 500*time.Millisecond, "how far a client's hlc may be ahead")
 	flags.DurationVar(&f.recoveryMax, "max-recovery", time.Second, "save a snapshot when replaying the log would take longer")
 	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 10*time.Second, "how long a stop may take")
-	flags.Int64Var(&f.stateMaxBytes, "max-state-bytes", 64<<20, "most bytes of an imported state")
+	flags.Int64Var(&f.stateMaxBytes, "max-state-bytes", 256<<20, "refuse commands and imports that make the state larger than so many bytes")
 	flags.Uint64Var(&f.retainEntries, "retain-entries", 0, "let older entries go, but keep at least so many; 0: --retain-age decides")
 	flags.DurationVar(&f.retainAge, "retain-age", 0, "let entries go that are so much older than the newest; 0: --retain-entries decides; without both all are kept")
 	flags.Int64Var(&f.diskReserve, "disk-reserve", 0, "refuse commands below so many free bytes of the disk; 0: what the next steps need, at most 256 MiB")

@@ -29,12 +29,14 @@ func (h *Hasher) Place(domain, table, key string) []byte {
 func (h *Hasher) Add(b []byte) {
 	d := h.digest(b)
 	h.Sum.Add(&d)
+	h.Sum.Bytes += int64(len(h.b))
 }
 
 // Sub subtracts a digest that was added.
 func (h *Hasher) Sub(b []byte) {
 	d := h.digest(b)
 	h.Sum.Sub(&d)
+	h.Sum.Bytes -= int64(len(h.b))
 }
 
 func (h *Hasher) digest(b []byte) Hash {
@@ -43,39 +45,45 @@ func (h *Hasher) digest(b []byte) Hash {
 	return sha256.Sum256(b)
 }
 
-// Sum is a sum of digests as big-endian integers, mod 2^256. The least
-// significant limb comes first. The zero value is the sum of an empty state.
-type Sum [4]uint64
+// Sum is a sum of digests as big-endian integers, mod 2^256. The zero value is the
+// sum of an empty state.
+type Sum struct {
+	Bytes int64 // that were hashed: the size of the state
+
+	limbs [4]uint64 // the least significant one first
+}
 
 // Add adds a digest.
 func (s *Sum) Add(d *Hash) {
 	var carry uint64
-	for i := range s {
-		s[i], carry = bits.Add64(s[i], limb(d, i), carry)
+	for i := range s.limbs {
+		s.limbs[i], carry = bits.Add64(s.limbs[i], limb(d, i), carry)
 	}
 }
 
 // Sub subtracts a digest that was added.
 func (s *Sum) Sub(d *Hash) {
 	var borrow uint64
-	for i := range s {
-		s[i], borrow = bits.Sub64(s[i], limb(d, i), borrow)
+	for i := range s.limbs {
+		s.limbs[i], borrow = bits.Sub64(s.limbs[i], limb(d, i), borrow)
 	}
 }
 
 // Plus adds another sum.
 func (s *Sum) Plus(t Sum) {
+	s.Bytes += t.Bytes
 	var carry uint64
-	for i := range s {
-		s[i], carry = bits.Add64(s[i], t[i], carry)
+	for i := range s.limbs {
+		s.limbs[i], carry = bits.Add64(s.limbs[i], t.limbs[i], carry)
 	}
 }
 
 // Minus subtracts a sum that was added.
 func (s *Sum) Minus(t Sum) {
+	s.Bytes -= t.Bytes
 	var borrow uint64
-	for i := range s {
-		s[i], borrow = bits.Sub64(s[i], t[i], borrow)
+	for i := range s.limbs {
+		s.limbs[i], borrow = bits.Sub64(s.limbs[i], t.limbs[i], borrow)
 	}
 }
 
@@ -84,8 +92,8 @@ func limb(d *Hash, i int) uint64 { return binary.BigEndian.Uint64(d[24-8*i:]) }
 // Hash returns the hash of a state whose digests add up to s.
 func (s *Sum) Hash() Hash {
 	b := append(make([]byte, 0, 64), "swoosh state 1\n"...)
-	for i := len(s) - 1; i >= 0; i-- {
-		b = binary.BigEndian.AppendUint64(b, s[i])
+	for i := len(s.limbs) - 1; i >= 0; i-- {
+		b = binary.BigEndian.AppendUint64(b, s.limbs[i])
 	}
 	return sha256.Sum256(b)
 }

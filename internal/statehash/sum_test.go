@@ -17,9 +17,9 @@ func TestSum(t *testing.T) {
 	s.Add(&one)
 	require.Equal(t, zero, s)
 	s.Sub(&one)
-	require.Equal(t, Sum{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}, s)
+	require.Equal(t, Sum{limbs: [4]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}}, s)
 	s.Sub(&ones)
 	require.Equal(t, zero, s)
 	s.Add(&Hash{0: 1})
-	require.Equal(t, Sum{0, 0, 0, 1 << 56}, s)
+	require.Equal(t, Sum{limbs: [4]uint64{3: 1 << 56}}, s)
 }
