@@ -143,3 +143,71 @@ func TestSnapshotOfAReducerIsMissing(t *testing.T) {
 	require.Contains(t, report.Findings, "Snapshot 4, which the log rested on, is missing. Put it back before you accept anything: look for it in "+filepath.Join(a.dir, "aside")+" and in your backups.")
 	require.NotEmpty(t, report.Next)
 }
+
+// TestLogThatSaysNothing: files of a log that are there and hold nothing are damage, and so
+// is their absence where something else shows that there was a log. No program takes the
+// directory for a new one.
+func TestLogThatSaysNothing(t *testing.T) {
+	everyFile := func(t *testing.T, dir string, do func(name string) error) {
+		for _, c := range copies {
+			names, err := filepath.Glob(filepath.Join(dir, c, "*"))
+			require.NoError(t, err)
+			require.NotEmpty(t, names)
+			for _, name := range names {
+				require.NoError(t, do(name))
+			}
+		}
+	}
+	for name, spoil := range map[string]func(t *testing.T, dir string){
+		"empty files": func(t *testing.T, dir string) {
+			everyFile(t, dir, func(name string) error { return os.Truncate(name, 0) })
+		},
+		"empty folders": func(t *testing.T, dir string) { everyFile(t, dir, os.Remove) },
+		"no folders":    func(t *testing.T, dir string) { removeLog(t, dir) },
+		"an empty journal": func(t *testing.T, dir string) {
+			removeLog(t, dir)
+			require.NoError(t, os.Mkdir(filepath.Join(dir, "journal"), 0o700))
+		},
+		"an empty tail": func(t *testing.T, dir string) {
+			everyFile(t, dir, func(name string) error { return os.Truncate(name, 0) })
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, "journal")))
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, "log")))
+		},
+	} {
+		for _, witness := range []string{"node", "made_by", "snapshots"} {
+			t.Run(name+" beside "+witness, func(t *testing.T) {
+				dir := crashed(t, 3)
+				if witness == "snapshots" {
+					dir = filepath.Join(t.TempDir(), "data")
+					write(t, at(dir), first, 1, 2, snap)
+				}
+				if witness != "made_by" {
+					require.NoError(t, os.Remove(filepath.Join(dir, "made_by")))
+				}
+				require.NoError(t, os.WriteFile(filepath.Join(dir, "node"), []byte("test\n"), 0o600))
+				spoil(t, dir)
+				if witness == "node" && !strings.HasPrefix(name, "empty files") && name != "an empty tail" {
+					require.Zero(t, starts(t, at(dir), first).Index(), "a start that was killed early leaves this too")
+					return
+				}
+				found := refuses(t, at(dir), first)
+				require.Equal(t, uint64(1), found.Index)
+				_, err := repair.Verify(t.Context(), at(dir), first)
+				require.EqualError(t, err, found.Error())
+				report := explain(t, at(dir), first)
+				require.Equal(t, "writer repair "+dir+" --accept-loss", report.Next)
+				if witness != "snapshots" {
+					require.Equal(t, []string{found.Detail + ".", "Nothing says how many entries the log had. What they did is lost."}, report.Findings)
+				}
+				mend(t, at(dir), acceptLoss, first)
+				want := uint64(1) // The entry that says so is the first one.
+				if witness == "snapshots" {
+					want = 3
+				}
+				require.Equal(t, want, starts(t, at(dir), first).Index())
+				_, err = repair.Verify(t.Context(), at(dir), first)
+				require.NoError(t, err)
+			})
+		}
+	}
+}

@@ -176,6 +176,10 @@ func (c *rescue) contradicting() (names []string) {
 // explain says what is lost and what is not.
 func (c *rescue) explain(report *Report) {
 	p := c.trail
+	if c.to == 0 {
+		report.say("Nothing says how many entries the log had. What they did is lost.")
+		return
+	}
 	if c.replace && len(c.gone) == 0 {
 		report.say("The log is sound up to entry %d; it once reached entry %d.", c.sound, c.to)
 	}

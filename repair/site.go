@@ -76,7 +76,7 @@ func (s *site) closeLog() error {
 // openLog opens both copies of the log to read them; a missing log is empty. What
 // neither copy has is left out of what log reads.
 func (s *site) openLog() (err error) {
-	if !s.home.HasLog() {
+	if !s.home.HasLog() || s.home.MissingLog() != nil {
 		s.log = swoosh.NewMemWAL()
 		return nil
 	}

@@ -99,16 +99,40 @@ func Open(dir string, fsys durable.FS) (*Home, error) {
 func (h *Home) Close() error { return h.unlock() }
 
 // MissingLog returns the damage of a directory whose log is gone, both copies of
-// it; Next is empty. made_by, which is written later, shows that there was one.
+// it; Next is empty. made_by, which is written later, shows that there was one, and so
+// does a file that never was empty.
 func (h *Home) MissingLog() *Damage {
+	there := h.HasLog()
+	says, emptied := h.logSays()
 	switch {
-	case h.HasLog():
+	case there && says:
 	case h.Mark != nil && h.Mark.Index > 0:
 		return &Damage{Detail: fmt.Sprintf("%s is missing, it held entries up to %d", h.Path("log"), h.Mark.Index)}
-	case h.ReadMadeBy() != nil:
+	case !there && h.ReadMadeBy() != nil:
 		return &Damage{Detail: fmt.Sprintf("%s and %s are missing", h.Path("journal"), h.Path("log"))}
+	case emptied || there && h.ReadMadeBy() != nil:
+		return &Damage{Detail: fmt.Sprintf("the files in %s, %s and %s are missing or empty", h.Path("journal"), h.Path("log"), h.Path("newest"))}
 	}
 	return nil
+}
+
+// logSays reports whether a file of the log has content, or cannot be looked at, and
+// whether one is empty that has content from the moment in which it gets its name.
+func (h *Home) logSays() (says, emptied bool) {
+	for _, folder := range []string{"journal", "log", "newest"} {
+		entries, err := h.FS.ReadDir(h.Path(folder))
+		says = says || err != nil && !errors.Is(err, fs.ErrNotExist)
+		for _, e := range entries {
+			info, err := e.Info()
+			switch {
+			case err != nil || info.Size() > 0:
+				says = true
+			case e.Name() == badgerlog.Manifest || slices.Contains([]string{".sst", ".raw", ".zst"}, filepath.Ext(e.Name())):
+				emptied = true
+			}
+		}
+	}
+	return says, emptied
 }
 
 // makeDir makes the directory durably if it is missing.
