@@ -27,8 +27,14 @@ type APIOptions struct {
 
 	// Loopback says that only this machine can reach the listener. The Host of
 	// a request must then be a loopback name or address, so that a web page
-	// cannot reach a local server by DNS rebinding.
+	// cannot reach a local server by DNS rebinding. Without Authenticate, the Host
+	// must be localhost or any address. Neither holds for a request without a Host,
+	// which no browser sends, and on a socket of the file system.
 	Loopback bool
+
+	// Hosts are names that a request may give as its Host all the same, without
+	// ports, such as swoosh.internal.
+	Hosts []string
 
 	// Origins are the origins of web pages that may use the API, besides the
 	// server's own. Write each as a browser sends it, such as
@@ -136,11 +142,17 @@ type access struct {
 // in Origins. A browser sends the page's origin, and the host it believes it is
 // talking to.
 func (a *access) checkPage(r *http.Request) error {
-	if a.o.Loopback && !door.IsLoopback(r.Host) {
-		return Errorf(Forbidden, "the Host %s is not a loopback name or address: use localhost or 127.0.0.1", canon.Quote(r.Host))
+	if (a.o.Loopback || a.o.Authenticate == nil) && !door.Hosts(a.o.Hosts).Admit(r, a.o.Loopback) {
+		if a.o.Loopback {
+			return Errorf(Forbidden, "the Host %s is not a loopback name or address: use localhost or 127.0.0.1, or start the server with that host allowed", canon.Quote(r.Host))
+		}
+		return Errorf(Forbidden, "the Host %s is not an address, and the server asks for no token: use its address, or start it with that host allowed", canon.Quote(r.Host))
 	}
 	if origin, found := door.Origins(a.o.Origins).Foreign(r); found {
 		return Errorf(Forbidden, "the Origin %s is not allowed: open the page from %s, or start the server with that origin allowed", canon.Quote(origin), door.OwnOrigin(r))
+	}
+	if site, found := door.Origins(a.o.Origins).FromElsewhere(r); found {
+		return Errorf(Forbidden, "a page of another origin asks (Sec-Fetch-Site: %s): open the address itself, or start the server with the page's origin allowed", canon.Quote(site))
 	}
 	return nil
 }

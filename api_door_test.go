@@ -139,11 +139,61 @@ func TestHost(t *testing.T) {
 	for _, host := range []string{"localhost", "localhost:1", "LOCALHOST", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:8420", "[::ffff:127.0.0.1]"} {
 		require.Equal(t, http.StatusOK, s.get("/livez", "Host: "+host).status, host)
 	}
-	for _, host := range []string{"example.com", "localhost.example.com", "10.0.0.1", "0.0.0.0", "[::]", "127.0.0.1.nip.io", "localhost@evil"} {
+	for _, host := range []string{"example.com", "localhost.example.com", "10.0.0.1", "0.0.0.0", "[::]", "127.0.0.1.nip.io"} {
 		s.get("/livez", "Host: "+host).refused("forbidden", http.StatusForbidden)
 	}
-	open := starting(t, swoosh.APIOptions{})
-	require.Equal(t, http.StatusOK, open.get("/livez", "Host: example.com").status, "only a loopback listener holds to loopback names")
+	tokens := starting(t, swoosh.APIOptions{Authenticate: keyring})
+	require.Equal(t, http.StatusOK, tokens.get("/livez", "Host: example.com").status, "a page has no token")
+}
+
+// TestHostWithoutTokens: beyond loopback a page could reach a server that asks for
+// no token by a name of its own.
+func TestHostWithoutTokens(t *testing.T) {
+	s := starting(t, swoosh.APIOptions{Hosts: []string{"swoosh.example"}})
+	for _, host := range []string{"localhost", "127.0.0.1:1", "10.0.0.1", "192.0.2.1:8420", "[2001:db8::1]:8420", "swoosh.example", "Swoosh.Example:8420"} {
+		require.Equal(t, http.StatusOK, s.get("/livez", "Host: "+host).status, host)
+	}
+	for _, host := range []string{"example.com", "10.0.0.1.nip.io", "swoosh.example.com", "x.swoosh.example"} {
+		s.get("/livez", "Host: "+host).refused("forbidden", http.StatusForbidden)
+	}
+	loopback := starting(t, swoosh.APIOptions{Loopback: true, Hosts: []string{"swoosh.example"}})
+	require.Equal(t, http.StatusOK, loopback.get("/livez", "Host: swoosh.example:1").status)
+	loopback.get("/livez", "Host: 10.0.0.1").refused("forbidden", http.StatusForbidden)
+}
+
+// TestMissingHost is a probe of HAProxy; no browser leaves it out.
+func TestMissingHost(t *testing.T) {
+	for _, o := range []swoosh.APIOptions{{}, {Loopback: true}} {
+		s := starting(t, o)
+		for _, head := range []string{"GET /livez HTTP/1.0\r\n", "GET /livez HTTP/1.1\r\nHost:\r\n"} {
+			conn, err := net.Dial("tcp", s.addr)
+			require.NoError(t, err)
+			defer conn.Close()
+			fmt.Fprintf(conn, "%s\r\n", head)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, resp.StatusCode, head)
+		}
+	}
+}
+
+// TestFetchMetadata: what a browser sends for a page of another origin is refused,
+// whatever its method, also if it sends no Origin, as for a link or an image.
+func TestFetchMetadata(t *testing.T) {
+	const page = "https://console.example"
+	s := starting(t, swoosh.APIOptions{Loopback: true, Origins: []string{page}})
+	for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS"} {
+		for _, site := range []string{"cross-site", "same-site", "Cross-Site"} {
+			r := s.ask(method, "/livez", "", "Sec-Fetch-Site: "+site)
+			require.Equal(t, http.StatusForbidden, r.status, "%s %s", method, site)
+			r = s.ask(method, "/livez", "", "Sec-Fetch-Site: "+site, "Origin: "+page)
+			require.NotEqual(t, http.StatusForbidden, r.status, "%s %s", method, site)
+		}
+		for _, site := range []string{"same-origin", "none"} {
+			require.NotEqual(t, http.StatusForbidden, s.ask(method, "/livez", "", "Sec-Fetch-Site: "+site).status)
+		}
+	}
+	s.get("/livez", "Sec-Fetch-Site: none", "Sec-Fetch-Site: cross-site").refused("forbidden", http.StatusForbidden)
 }
 
 func TestOrigin(t *testing.T) {

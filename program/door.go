@@ -2,6 +2,7 @@ package program
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ type door struct {
 	listen       string
 	tokens       *access.Tokens       // nil: every caller is an admin without a name
 	certificates *access.Certificates // nil: no TLS
+	hosts        []string
 	origins      []string
 	rate         float64
 	debug        bool
@@ -39,6 +41,16 @@ func (d *door) look() {
 	}
 	if d.certificates != nil {
 		d.certificates.Look()
+	}
+}
+
+// warn logs what an open door means.
+func (d *door) warn(log *slog.Logger) {
+	switch open := isOpenToOthers(d.listen); {
+	case open && d.tokens == nil:
+		log.Warn("there are no tokens: whoever reaches the port may do everything, without a name", "listen", d.listen)
+	case open && d.certificates == nil:
+		log.Warn("there is no TLS: whoever hears the network has the tokens", "listen", d.listen)
 	}
 }
 

@@ -218,6 +218,26 @@ func TestChangesAreToldWithoutAQuestion(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// TestAnOpenDoorIsTold, whichever half of --insecure is used.
+func TestAnOpenDoorIsTold(t *testing.T) {
+	for _, test := range []struct {
+		door door
+		says string
+	}{
+		{door{listen: "127.0.0.1:0"}, ""},
+		{door{listen: "unix:/run/s"}, ""},
+		{door{listen: "0.0.0.0:0"}, "may do everything"},
+		{door{listen: "0.0.0.0:0", certificates: &access.Certificates{}}, "may do everything"},
+		{door{listen: "0.0.0.0:0", tokens: &access.Tokens{}}, "has the tokens"},
+		{door{listen: "0.0.0.0:0", tokens: &access.Tokens{}, certificates: &access.Certificates{}}, ""},
+	} {
+		var text bytes.Buffer
+		test.door.warn(slog.New(slog.NewTextHandler(&text, nil)))
+		require.Contains(t, text.String(), test.says)
+		require.Equal(t, test.says == "", text.Len() == 0, text.String())
+	}
+}
+
 func TestModesAreTold(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))

@@ -37,6 +37,15 @@ func TestFlagsReachTheServer(t *testing.T) {
 			answer, _ := ask(t, address, http.MethodGet, "/version", "")
 			return answer.Header.Get("Access-Control-Allow-Origin") == origin
 		}},
+		{"allow-host", "swoosh.example", func(t *testing.T, address string, _ bool) bool {
+			r, err := http.NewRequest(http.MethodGet, address+"/version", nil)
+			require.NoError(t, err)
+			r.Host = "swoosh.example"
+			answer, err := http.DefaultClient.Do(r)
+			require.NoError(t, err)
+			defer answer.Body.Close()
+			return answer.StatusCode == http.StatusOK
+		}},
 		{"rate", "1", func(t *testing.T, address string, _ bool) bool {
 			for range 20 {
 				if _, text := ask(t, address, http.MethodGet, "/state", ""); strings.Contains(text, `"rate_limited"`) {

@@ -30,7 +30,7 @@ type serveFlags struct {
 	tokenFile           string
 	cert, key, clientCA string
 	insecure            bool
-	origins             []string
+	hosts, origins      []string
 	rate                float64
 	debug               bool
 	logLevel, logFormat string
@@ -103,7 +103,8 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.StringVar(&f.cert, "tls-cert", "", "certificate (PEM) to serve TLS with")
 	flags.StringVar(&f.key, "tls-key", "", "its key (PEM)")
 	flags.StringVar(&f.clientCA, "tls-client-ca", "", "authorities (PEM) of client certificates; lines cert:<name> <role> of the token file give roles to their common names")
-	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback without tokens or TLS")
+	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback without tokens or TLS: whoever reaches the port may do everything, or hear the tokens")
+	flags.StringArrayVar(&f.hosts, "allow-host", nil, "name that requests may give as the Host, besides localhost and addresses, where that is checked: on loopback, and without tokens; may be repeated (with commas in {PROGRAM}_ALLOW_HOST)")
 	flags.StringArrayVar(&f.origins, "allow-origin", nil, "web origin whose pages may call the API, such as https://console.example; may be repeated (with commas in {PROGRAM}_ALLOW_ORIGIN)")
 	flags.Float64Var(&f.rate, "rate", 0, "most requests a second from one caller; 0: no limit")
 	flags.BoolVar(&f.debug, "debug", false, "serve /debug/pprof to admins")
@@ -182,6 +183,11 @@ func (f *serveFlags) checkDoor() error {
 	if math.IsNaN(f.rate) || math.IsInf(f.rate, 0) || f.rate < 0 {
 		return exitf(codeUsage, "--rate is %v: it must be 0 or more requests a second", f.rate)
 	}
+	for _, h := range f.hosts {
+		if u, err := url.Parse("http://" + h); err != nil || h == "" || u.Hostname() != h {
+			return exitf(codeUsage, "--allow-host %q is not a host: give its name alone, such as swoosh.internal", h)
+		}
+	}
 	for _, o := range f.origins {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != o {
@@ -196,7 +202,7 @@ func (f *serveFlags) checkDoor() error {
 
 // door opens tokens and certificates.
 func (f *serveFlags) door(log *slog.Logger) (d door, err error) {
-	d = door{listen: f.listen, origins: f.origins, rate: f.rate, debug: f.debug}
+	d = door{listen: f.listen, hosts: f.hosts, origins: f.origins, rate: f.rate, debug: f.debug}
 	if f.cert != "" {
 		if d.certificates, err = access.OpenCertificates(f.cert, f.key, f.clientCA, log); err != nil {
 			flags := "--tls-cert " + f.cert + " --tls-key " + f.key

@@ -42,6 +42,7 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.door.warn(s.options.Logger)
 	metrics := newRegistry(s.build)
 	s.options.Metrics = metrics
 	ctx, cancel := context.WithCancel(ctx)
@@ -75,7 +76,7 @@ func (s *server) apiOptions(metrics *prometheus.Registry) swoosh.APIOptions {
 	o := swoosh.APIOptions{
 		Node: s.options.Node, Version: s.build.Version, Commit: s.build.Commit, Logger: s.options.Logger, Metrics: metrics,
 		Loopback: !strings.HasPrefix(s.door.listen, unixPrefix) && !isOpenToOthers(s.door.listen),
-		Origins:  s.door.origins, Rate: s.door.rate, Debug: s.door.debug, Reasons: s.door.reasons,
+		Hosts:    s.door.hosts, Origins: s.door.origins, Rate: s.door.rate, Debug: s.door.debug, Reasons: s.door.reasons,
 	}
 	if s.door.tokens != nil {
 		o.Authenticate = s.door.tokens.Authenticate
