@@ -56,6 +56,7 @@ type service struct {
 	deadlines door.Deadlines
 	timeouts  door.Timeouts
 	pace      door.Pace
+	travels   *door.Budget // requests for states of the past
 	metrics   http.Handler
 	refusals  *prometheus.CounterVec // by code
 

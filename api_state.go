@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/door"
 )
 
 // indexMax is the greatest integer that every JSON decoder holds exactly.
@@ -112,7 +113,19 @@ func (x *exchange) view() (View, error) {
 	return v, nil
 }
 
+// A state of the past takes memory and time, so they are made one at a time, for few
+// callers that wait and fewer requests of each.
+const (
+	travelsMost   = 8
+	travelsOfEach = 2
+)
+
 func (x *exchange) viewAt() (View, error) {
+	who := door.CallerOf(x.caller.Name, x.r)
+	if !x.travels.Take(who, 1) {
+		return View{}, Errorf(Overloaded, "%d requests for past states are waiting, of one caller %d at most: send it again in a moment", travelsMost, travelsOfEach)
+	}
+	defer x.travels.Give(who, 1)
 	ctx, cancel := x.readContext()
 	defer cancel()
 	at := x.query["at"]
@@ -132,16 +145,20 @@ func (x *exchange) viewAt() (View, error) {
 	return v, stopped(ctx, err)
 }
 
-// readContext ends when the client disconnects or the server stops.
+// readContext ends when the client disconnects, the server stops, or the request
+// has taken RequestTimeout.
 func (x *exchange) readContext() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	done := context.AfterFunc(x.engine.intake.ended, func() { cancel(errShuttingDown()) })
-	return ctx, func() { done(); cancel(nil) }
+	late := time.AfterFunc(x.o.RequestTimeout, func() {
+		cancel(Errorf(Timeout, "the past state was not made within %s: ask for one after a snapshot, or try again", x.o.RequestTimeout))
+	})
+	return ctx, func() { done(); late.Stop(); cancel(nil) }
 }
 
-// stopped returns the cause instead of err if the shutdown ended ctx.
+// stopped returns the cause instead of err if the shutdown or the timeout ended ctx.
 func stopped(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); err != nil && ShuttingDown.Is(cause) {
+	if cause := context.Cause(ctx); err != nil && (ShuttingDown.Is(cause) || Timeout.Is(cause)) {
 		return cause
 	}
 	return err

@@ -133,8 +133,8 @@ var (
 		"The disk failed, and the server accepts no commands until it is restarted; reads still work.",
 		"Fix the disk, restart the server, then send the request again.")
 	Overloaded = engineKind("overloaded", http.StatusServiceUnavailable, "Overloaded",
-		"More commands are waiting for the disk than the server can hold.",
-		"Send the command again, waiting longer each time. A stream waits by itself.")
+		"More is asked of the server at once than it can hold: commands that wait for the disk, bodies and answers on their way, or past states.",
+		"Send the request again, waiting longer each time. A stream waits by itself.")
 	Timeout = engineKind("timeout", http.StatusServiceUnavailable, "Timed out",
 		"The request waited too long: for an entry, the rest of its body, or the disk.",
 		"Send the request again. If happened is unknown, use the same key.")

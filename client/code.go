@@ -77,7 +77,7 @@ var nextSteps = map[string]string{
 	Starting:             "Send the request again in a moment; GET /health reports the progress.",
 	ShuttingDown:         "Send the request again after the restart.",
 	ReadOnly:             "Fix the disk, restart the server, then send the request again.",
-	Overloaded:           "Send the command again, waiting longer each time. A stream waits by itself.",
+	Overloaded:           "Send the request again, waiting longer each time. A stream waits by itself.",
 	Timeout:              "Send the request again. If happened is unknown, use the same key.",
 	DiskFull:             "Free some space, then send the request again; writes resume by themselves.",
 	StateFull:            "Send commands that remove what is no longer needed, or restart the server with a larger --max-state-bytes.",
