@@ -43,7 +43,7 @@ func TestMalformedCommands(t *testing.T) {
 		with(`"window_id":" "`), with(`"evidence":[]`), with(`"evidence":["a","a"]`), with(`"evidence":"a"`), with(`"evidence":["a b"]`),
 		with(`"inputs_hash":"` + hash[1:] + `"`), with(`"inputs_hash":"` + strings.ToUpper(hash) + `"`), with(`"inputs_hash":"g` + hash[1:] + `"`),
 		with(`"expect":{}`), with(`"expect":null`), with(`"expect":{"index":-1}`), with(`"expect":{"index":"1"}`), with(`"expect":{"index":1.5}`),
-		with(`"expect":{"path":"/counter/counters/a"}`), with(`"expect":{"hash":""}`), with(`"expect":{"state_hash":"x"}`), with(`"expect":{"x":1}`),
+		with(`"expect":{"path":"/counter/counters/a"}`), with(`"expect":{"hash":""}`), with(`"expect":{"chain":"x"}`), with(`"expect":{"path":"","index":1}`), with(`"expect":{"path":"","hash":""}`), with(`"expect":{"path":1,"hash":""}`), with(`"expect":{"state_hash":"x"}`), with(`"expect":{"x":1}`),
 		with(`"expect":{"path":"counter","hash":""}`), with(`"expect":{"path":"/counter/counters","hash":""}`), with(`"expect":{"path":"/counter/total/x","hash":""}`),
 		with(`"expect":{"path":"/no/such/a","hash":""}`), with(`"expect":{"path":"/counter/counters/a/b","hash":""}`), with(`"expect":{"path":"/counter/counters/a","hash":"A"}`),
 	} {
@@ -129,7 +129,7 @@ func TestBatch(t *testing.T) {
 		`[` + addA + `,{"command":"counter.start","payload":{}}]`: {"/1/payload/counter", "/1/payload/counter is required"},
 		`[` + addA + `,{"command":"counter.start","x":1}]`:        {"/1/x", "/1/x is not a member of this object"},
 		`[1]`: {"/0", "/0 must be an object, not a number"},
-		`[` + addA + `,` + with(`"expect":{}`) + `]`:                                    {"/1/expect", "/1/expect must have state_hash, index, or path with hash"},
+		`[` + addA + `,` + with(`"expect":{}`) + `]`:                                    {"/1/expect", "/1/expect must have state_hash, chain, index, or path with hash"},
 		`[` + addA + `,` + with(`"expect":{"path":"x","hash":""}`) + `]`:                {"/1/expect/path", "/1/expect/path must begin with a slash, such as /domain/table"},
 		`[` + addA + `,` + with(`"idempotency_key":"k"`) + `]`:                          {"/1/idempotency_key", "/1/idempotency_key is not allowed inside a batch: send the key of the whole batch in the header Idempotency-Key"},
 		`[` + addA + `,{"command":"counter.add","payload":{"counter":"z","amount":1}}]`: {"/1/payload/counter", "counter z is not there: counter.start begins it"},

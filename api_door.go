@@ -197,6 +197,7 @@ type problem struct {
 	Domain      string    `json:"domain,omitzero"`
 	Index       *uint64   `json:"index,omitzero"`
 	StateHash   *Hash     `json:"state_hash,omitzero"`
+	Chain       *Hash     `json:"chain,omitzero"`
 	Path        string    `json:"path,omitzero"`
 	Hash        *string   `json:"hash,omitzero"`
 	Position    *int      `json:"position,omitzero"`
@@ -222,7 +223,7 @@ func newProblem(e *Error) *problem {
 	p := &problem{
 		Type: "/problems/" + e.Kind.Code(), Title: e.Kind.Title(), Status: e.Kind.Status(), Detail: e.Detail,
 		Code: e.Kind.Code(), Happened: "no", Domain: e.Domain,
-		Index: e.Index, StateHash: e.StateHash, Path: e.Path, Hash: e.PathHash, Position: e.Position, Guards: e.Guards,
+		Index: e.Index, StateHash: e.StateHash, Chain: e.Chain, Path: e.Path, Hash: e.PathHash, Position: e.Position, Guards: e.Guards,
 		Region: e.Region, Phase: e.Phase, AllowedFrom: e.AllowedFrom, BlockedBy: e.BlockedBy, Instance: e.Instance,
 	}
 	if e.Unknown {

@@ -80,7 +80,10 @@ func TestLogFilters(t *testing.T) {
 		"commands=counter.*":               func(e filtered) bool { return strings.HasPrefix(e.Command, "counter.") },
 		"commands=tally.*,counter.start":   func(e filtered) bool { return e.Command == "tally.tally" || e.Command == "counter.start" },
 		"key=k1":                           func(e filtered) bool { return e.Key == "k1" },
-		"key=k2":                           func(e filtered) bool { return e.Key == "k2" },
+		"key=k2":                           func(e filtered) bool { return e.Key == "k2" || e.Index == 9 },
+		"key=k2&commands=counter.*":        func(e filtered) bool { return e.Index == 9 },
+		"commands=log.*":                   func(e filtered) bool { return false },
+		"commands=log.migrate":             func(e filtered) bool { return false },
 		"key=hlc":                          func(e filtered) bool { return e.Key == "hlc" },
 		"key=command":                      func(e filtered) bool { return e.Key == "command" },
 		"key=k":                            func(e filtered) bool { return false },
@@ -94,6 +97,13 @@ func TestLogFilters(t *testing.T) {
 		lines := strings.Count(s.get("/log?"+query, "Accept: application/x-ndjson").body, "\n")
 		require.Equal(t, len(p.Entries), lines, query)
 	}
+
+	require.Equal(t, []filtered{whole[8]}, s.filtered("key=k2&from=9").Entries, "inside the batch")
+	require.Empty(t, s.filtered("key=k1&from=9").Entries)
+	require.Empty(t, s.filtered("key=k2&from=10").Entries)
+	w := s.watch("?from=9&key=k2")
+	w.event()
+	require.Contains(t, w.event(), "id: 9\n")
 
 	p := s.filtered("commands=tally.tally&limit=1&from=2")
 	require.Equal(t, filteredPage{[]filtered{{4, "tally.tally", "k10"}}, 5, false}, p)
@@ -124,7 +134,11 @@ func TestLogReadsNoMoreThanAPage(t *testing.T) {
 	last := s.e.View().Index()
 	p := s.filtered(fmt.Sprint("commands=counter.*&from=", swoosh.PageMostRead+1))
 	require.Equal(t, filteredPage{[]filtered{{last, "counter.start", ""}}, last + 1, true}, p)
-	require.Equal(t, 1, strings.Count(s.get("/log?commands=counter.*", "Accept: application/x-ndjson").body, "\n"), "lines go to the end")
+	r := s.get("/log?commands=counter.*", "Accept: application/x-ndjson")
+	require.Equal(t, 1, strings.Count(r.body, "\n"), "lines go to the end")
+	require.Equal(t, fmt.Sprint(last+1), r.trailer.Get("Swoosh-Next"))
+	r = s.get("/log?from=9&limit=2", "Accept: application/x-ndjson")
+	require.Equal(t, []any{2, "11"}, []any{strings.Count(r.body, "\n"), r.trailer.Get("Swoosh-Next")})
 }
 
 // TestWatchFilters: comments say how far the log was read.

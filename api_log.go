@@ -2,12 +2,11 @@ package swoosh
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/door"
 )
 
 // getLog answers with entries, as one JSON document or one entry per line.
@@ -33,16 +33,16 @@ func (x *exchange) getLog() error {
 	if err != nil {
 		return err
 	}
-	if err := kept(from, first, last); err != nil {
+	if err := x.sameHistory(last); err != nil {
 		return err
 	}
-	lines := x.accepts(typeNDJSON)
+	if err := cmp.Or(kept(from, first, last), x.insideBatch(from, only)); err != nil {
+		return err
+	}
+	kind := door.Preferred(x.r.Header, typeJSON, typeNDJSON)
+	lines := kind == typeNDJSON
 	if lines && !x.has("limit") {
 		limit = int(last-from) + 1
-	}
-	kind := typeJSON
-	if lines {
-		kind = typeNDJSON
 	}
 	x.w.Header().Set("Content-Type", kind)
 	if x.isHead() {
@@ -58,93 +58,50 @@ type logPage struct {
 	from, last uint64
 	limit      int
 	lines      bool // an entry per line, in place of one document
-	only       *filter
+	only       *door.Filter
 }
 
 // pageMostRead is the most entries that are read for one page, however few of
 // them are wanted.
 const pageMostRead = 50_000
 
-// filter says which entries are wanted; nil wants all.
-type filter struct {
-	names   []string // of commands; empty: any
-	regions []string // with their dot
-	key     string   // idempotency key; empty: any
-}
-
 // only returns the filter that the parameters commands and key describe.
-func (x *exchange) only() (*filter, error) {
-	f := &filter{key: x.query["key"]}
+func (x *exchange) only() (*door.Filter, error) {
+	f := &door.Filter{Key: x.query["key"]}
 	if x.has("key") {
-		if err := Key(f.key).Validate(); err != nil {
+		if err := Key(f.Key).Validate(); err != nil {
 			return nil, Errorf(MalformedRequest, "the parameter key %w", err)
 		}
 	}
 	if x.has("commands") {
-		known := slices.Concat(x.engine.cat.names, []string{ImportCommand, LossCommand, ReducerCommand})
-		for name := range strings.SplitSeq(x.query["commands"], ",") {
-			region, all := strings.CutSuffix(name, "*")
-			isRegion := all && strings.HasSuffix(region, ".") && slices.ContainsFunc(known, func(c string) bool { return strings.HasPrefix(c, region) })
-			switch {
-			case isRegion:
-				f.regions = append(f.regions, region)
-			case slices.Contains(known, name):
-				f.names = append(f.names, name)
-			default:
-				return nil, unknownInFilter(name, known)
-			}
+		known := slices.Concat(x.engine.cat.names, []string{ImportCommand, LossCommand, ReducerCommand, MigrateCommand})
+		if err := f.AddCommands(x.query["commands"], known); err != nil {
+			return nil, Errorf(MalformedRequest, "the parameter commands has %w", err)
 		}
 	}
-	if f.key == "" && len(f.names)+len(f.regions) == 0 {
+	if !x.has("key") && !x.has("commands") {
 		return nil, nil
 	}
 	return f, nil
 }
 
-func unknownInFilter(name string, known []string) error {
-	for _, c := range known {
-		region, _, _ := strings.Cut(c, ".")
-		known = append(known, region+".*")
+// insideBatch tells a filter about the batch that an index is inside of: its key is
+// in its first entry alone.
+func (x *exchange) insideBatch(index uint64, only *door.Filter) error {
+	if only == nil || only.Key == "" {
+		return nil
 	}
-	hint := "name commands with commas between them, or all of a region as region.*; GET /commands lists them"
-	if near := canon.Nearest(name, known); near != "" {
-		hint = fmt.Sprintf("did you mean %s? GET /commands lists them all", near)
+	e, _, err := readEntry(x.engine.wal, index)
+	if err == nil && e.Batch.First < index && e.Batch.Count > 0 {
+		var first *Entry
+		if first, _, err = readEntry(x.engine.wal, e.Batch.First); err == nil && first.IdempotencyKey == only.Key {
+			only.KeyEnd = e.BatchEnd()
+		}
 	}
-	return Errorf(MalformedRequest, "the parameter commands has %s, which is no command: %s", canon.Quote(name), hint)
-}
-
-// wants reports whether an entry passes. It reads no more than it must: an
-// entry's members are in the order of their names, and in front of command and
-// hlc no value has a member of these names.
-func (f *filter) wants(r Record) bool {
-	if f == nil {
-		return true
+	if errors.Is(err, errNoEntry) {
+		return nil
 	}
-	_, rest, _ := bytes.Cut(r.JSON, []byte(`"command":"`))
-	command, rest, _ := bytes.Cut(rest, []byte(`"`))
-	named := func(name string) bool { return string(command) == name }
-	begins := func(region string) bool { return strings.HasPrefix(string(command), region) }
-	if len(f.names)+len(f.regions) > 0 && !slices.ContainsFunc(f.names, named) && !slices.ContainsFunc(f.regions, begins) {
-		return false
-	}
-	if f.key == "" {
-		return true
-	}
-	_, rest, _ = bytes.Cut(rest, []byte(`"hlc":"`))
-	_, rest, _ = bytes.Cut(rest, []byte(`",`))
-	return bytes.HasPrefix(rest, []byte(`"idempotency_key":"`+f.key+`"`))
-}
-
-// from returns the parameter from.
-func (x *exchange) from(byDefault uint64) (uint64, error) {
-	if !x.has("from") {
-		return byDefault, nil
-	}
-	from, err := parseIndex(x.query["from"])
-	if err != nil || from == 0 {
-		return 0, Errorf(MalformedRequest, "from must be the index of an entry, an integer from 1, not %s", canon.Quote(x.query["from"]))
-	}
-	return from, nil
+	return err
 }
 
 // kept returns an error if from is before the log's first entry, or after the
@@ -159,6 +116,51 @@ func kept(from, first, last uint64) error {
 	return nil
 }
 
+// sameHistory returns HistoryChanged if the entry before from is not the one whose
+// chain the parameter after has: the client has read another log.
+func (x *exchange) sameHistory(last uint64) error {
+	if !x.has("after") {
+		return nil
+	}
+	after, err := ParseHash(x.query["after"])
+	if err != nil {
+		return Errorf(MalformedRequest, "after must be an entry's chain, 64 lower-case hex digits, not %s", canon.Quote(x.query["after"]))
+	}
+	if !x.has("from") {
+		return Errorf(MalformedRequest, "after needs from: it is the chain of the entry before that one")
+	}
+	from, err := x.from(0)
+	switch {
+	case err != nil:
+		return err
+	case from > last+1:
+		return Errorf(HistoryChanged, "the log ends at entry %d, but you have entry %d: the log was set back, or is another one", last, from-1)
+	}
+	if same, err := x.follows(after, from); err != nil || same {
+		return err
+	}
+	return Errorf(HistoryChanged, "entry %d has another chain than %s: the log was set back, or is another one", from-1, after)
+}
+
+// follows reports whether an entry, or the next one to come, follows the entry with
+// a chain, as far as the log still has what that needs.
+func (x *exchange) follows(after Hash, index uint64) (bool, error) {
+	if v := x.engine.View(); v.Index() == index-1 {
+		return v.Chain() == after, nil
+	}
+	for r, err := range x.engine.Records(index-1, index) {
+		if err != nil {
+			return false, err
+		}
+		if r.Index < index {
+			return r.Chain == after, nil
+		}
+		_, err := Follow(index-1, after, r) // The entry before is not kept, or lost.
+		return err == nil, nil
+	}
+	return true, nil
+}
+
 // sendLog writes entries as they are read. It reads the first entry before the
 // answer begins, so that a log that cannot be read is still refused with a
 // problem document.
@@ -167,6 +169,7 @@ func (x *exchange) sendLog(records iter.Seq2[Record, error], p logPage) error {
 	open, comma, end := `{"entries":[`, ",", ""
 	if p.lines {
 		open, comma = "", "\n"
+		x.w.Header().Set("Trailer", "Swoosh-Next")
 	}
 	next, sent, unsent := p.from, 0, 0
 	var b []byte
@@ -178,7 +181,7 @@ func (x *exchange) sendLog(records iter.Seq2[Record, error], p logPage) error {
 			return err
 		}
 		x.abortIf(err)
-		if next = r.Index + 1; !p.only.wants(r) {
+		if next = r.Index + 1; !p.only.Wants(r.Index, r.JSON) {
 			if unsent += len(r.JSON); unsent > watchPiece {
 				x.abortIf(x.r.Context().Err())
 				x.rest(x.r.Context(), unsent)
@@ -210,20 +213,10 @@ func (x *exchange) sendLog(records iter.Seq2[Record, error], p logPage) error {
 	}
 	_, err := out.WriteString(end)
 	x.abortIf(errors.Join(err, out.Flush()))
-	return nil
-}
-
-// accepts reports whether the client names a media type in Accept.
-func (x *exchange) accepts(kind string) bool {
-	for _, line := range x.r.Header.Values("Accept") {
-		for one := range strings.SplitSeq(line, ",") {
-			got, parameters, err := mime.ParseMediaType(one)
-			if q, err2 := strconv.ParseFloat(parameters["q"], 64); err == nil && got == kind && (err2 != nil || q > 0) {
-				return true
-			}
-		}
+	if p.lines {
+		x.w.Header().Set("Swoosh-Next", strconv.FormatUint(next, 10))
 	}
-	return false
+	return nil
 }
 
 // getEntry answers with one entry.
@@ -265,7 +258,10 @@ func (x *exchange) getWatch() error {
 	if err != nil {
 		return err
 	}
-	if err := kept(next, first, last); err != nil {
+	if err := x.sameHistory(last); err != nil {
+		return err
+	}
+	if err := cmp.Or(kept(next, first, last), x.insideBatch(next, only)); err != nil {
 		return err
 	}
 	defer x.deadlines.Write(x.rc, x.stopGrace)()
@@ -301,7 +297,7 @@ func (x *exchange) getWatch() error {
 
 // heartbeat returns a comment. With a filter it has the id of the last entry
 // read, so that a client that reconnects does not begin with the last one sent.
-func heartbeat(next uint64, only *filter) []byte {
+func heartbeat(next uint64, only *door.Filter) []byte {
 	if only == nil {
 		return []byte(":\n\n")
 	}
@@ -328,7 +324,7 @@ func (x *exchange) watchFrom(byDefault uint64) (uint64, error) {
 
 // watch sends entries from *next until a heartbeat is due, the client is gone,
 // or the watch ends.
-func (x *exchange) watch(ctx context.Context, next *uint64, only *filter) error {
+func (x *exchange) watch(ctx context.Context, next *uint64, only *door.Filter) error {
 	due, cancel := context.WithTimeout(ctx, x.heartbeat)
 	defer cancel()
 	for {
@@ -342,7 +338,7 @@ func (x *exchange) watch(ctx context.Context, next *uint64, only *filter) error 
 			read := 0
 			for len(records) > 0 && max(read, len(*piece)) < watchPiece {
 				read += len(records[0].JSON)
-				if only.wants(records[0]) {
+				if only.Wants(records[0].Index, records[0].JSON) {
 					*piece = appendEvent(*piece, records[0])
 				}
 				*next, records = records[0].Index+1, records[1:]

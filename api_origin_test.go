@@ -25,7 +25,7 @@ func TestOrigins(t *testing.T) {
 	} {
 		require.Contains(t, []string{page, "https://other.example"}, r.header.Get("Access-Control-Allow-Origin"), name)
 		require.Equal(t, "Origin", r.header.Get("Vary"), name)
-		require.Equal(t, "ETag, Retry-After, Swoosh-HLC, Swoosh-Index", r.header.Get("Access-Control-Expose-Headers"), name)
+		require.Equal(t, "ETag, Retry-After, Swoosh-Chain, Swoosh-HLC, Swoosh-Index", r.header.Get("Access-Control-Expose-Headers"), name)
 	}
 	for _, origin := range []string{"https://evil.example", page + ":8443", page + "/", "http://console.example", "null"} {
 		r := s.get("/state", "Origin: "+origin, as("admin"))

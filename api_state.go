@@ -87,6 +87,18 @@ func (x *exchange) limit() (int, error) {
 	return int(n), nil
 }
 
+// from returns the parameter from.
+func (x *exchange) from(byDefault uint64) (uint64, error) {
+	if !x.has("from") {
+		return byDefault, nil
+	}
+	from, err := parseIndex(x.query["from"])
+	if err != nil || from == 0 {
+		return 0, Errorf(MalformedRequest, "from must be the index of an entry, an integer from 1, not %s", canon.Quote(x.query["from"]))
+	}
+	return from, nil
+}
+
 // parseIndex parses an index in its shortest decimal form.
 func parseIndex(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
@@ -110,6 +122,7 @@ func (x *exchange) view() (View, error) {
 	}
 	v := x.engine.View()
 	x.w.position(v.Index(), v.At())
+	x.w.Header().Set("Swoosh-Chain", v.Chain().String())
 	return v, nil
 }
 

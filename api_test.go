@@ -102,6 +102,9 @@ var codeCases = map[string]func(t *testing.T) *reply{
 		require.Equal(t, []any{"counter", "FULL", []any{"RUNNING"}}, []any{p["region"], p["phase"], p["allowed_from"]})
 		return r
 	},
+	"history_changed": func(t *testing.T) *reply {
+		return open(t, swoosh.Options{}).get("/log?from=1&after=" + strings.Repeat("7", 64))
+	},
 	"conflict": func(t *testing.T) *reply {
 		s := open(t, swoosh.Options{})
 		s.must(startA)

@@ -42,22 +42,13 @@ type Request struct {
 // empty members are not checked.
 type Expect struct {
 	StateHash *Hash
+	Chain     *Hash   // of the last entry: no other log has it
 	Index     *uint64 // of the last entry
 	Path      string  // JSON Pointer of a table's row
 	Hash      string  // SHA-256 of the canonical JSON of the row at Path; empty: there must be no such row
 }
 
 func (x Expect) isZero() bool { return x == Expect{} }
-
-func (x Expect) clone() Expect {
-	if x.StateHash != nil {
-		x.StateHash = new(*x.StateHash)
-	}
-	if x.Index != nil {
-		x.Index = new(*x.Index)
-	}
-	return x
-}
 
 // Result is the answer to an accepted command.
 type Result struct {

@@ -35,11 +35,12 @@ type envelope struct {
 
 // expectEnvelope is the JSON form of Expect. It keeps apart members that are
 // absent and members that are zero: index 0, an empty hash and a hash of zeros
-// are valid.
+// are valid, an empty path is not.
 type expectEnvelope struct {
 	StateHash jsontext.Value `json:"state_hash,omitzero"`
+	Chain     jsontext.Value `json:"chain,omitzero"`
 	Index     jsontext.Value `json:"index,omitzero"`
-	Path      string         `json:"path,omitzero"`
+	Path      jsontext.Value `json:"path,omitzero"`
 	Hash      jsontext.Value `json:"hash,omitzero"`
 }
 
@@ -189,13 +190,20 @@ func decodeExpect(raw jsontext.Value, at string) (Expect, error) {
 	wrong := func(pointer, detail string) (Expect, error) {
 		return Expect{}, malformed([]FieldError{{Pointer: pointer, Detail: detail}}, at)
 	}
-	x := Expect{Path: e.Path}
-	if e.StateHash != nil {
-		hash, err := unquoteHash(e.StateHash)
-		if err != nil {
-			return wrong("/state_hash", "must be 64 lower-case hex digits")
+	var x Expect
+	for _, h := range []struct {
+		pointer string
+		raw     jsontext.Value
+		to      **Hash
+	}{{"/state_hash", e.StateHash, &x.StateHash}, {"/chain", e.Chain, &x.Chain}} {
+		if h.raw == nil {
+			continue
 		}
-		x.StateHash = &hash
+		hash, err := unquoteHash(h.raw)
+		if err != nil {
+			return wrong(h.pointer, "must be 64 lower-case hex digits")
+		}
+		*h.to = &hash
 	}
 	if e.Index != nil {
 		n, err := strconv.ParseUint(string(e.Index), 10, 53)
@@ -204,8 +212,15 @@ func decodeExpect(raw jsontext.Value, at string) (Expect, error) {
 		}
 		x.Index = &n
 	}
-	if (e.Path != "") != (e.Hash != nil) {
+	if (e.Path != nil) != (e.Hash != nil) {
 		return wrong("", "must have path and hash together")
+	}
+	if e.Path != nil {
+		path, err := jsontext.AppendUnquote(nil, e.Path)
+		if err != nil || len(path) == 0 {
+			return wrong("/path", "must be the JSON Pointer of a row, as /domain/table/key")
+		}
+		x.Path = string(path)
 	}
 	if e.Hash != nil {
 		var ok bool
@@ -214,9 +229,21 @@ func decodeExpect(raw jsontext.Value, at string) (Expect, error) {
 		}
 	}
 	if x.isZero() {
-		return wrong("", "must have state_hash, index, or path with hash")
+		return wrong("", "must have state_hash, chain, index, or path with hash")
 	}
 	return x, nil
+}
+
+func (x Expect) clone() Expect {
+	x.StateHash, x.Chain, x.Index = cloned(x.StateHash), cloned(x.Chain), cloned(x.Index)
+	return x
+}
+
+func cloned[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	return new(*p)
 }
 
 func hashOrEmpty(raw jsontext.Value) (string, bool) {
@@ -240,14 +267,18 @@ func (x Expect) encode() jsontext.Value {
 	if x.isZero() {
 		return nil
 	}
-	e := expectEnvelope{Path: x.Path}
+	var e expectEnvelope
 	if x.StateHash != nil {
 		e.StateHash = canon.AppendString(nil, x.StateHash.String())
+	}
+	if x.Chain != nil {
+		e.Chain = canon.AppendString(nil, x.Chain.String())
 	}
 	if x.Index != nil {
 		e.Index = jsontext.Value(strconv.FormatUint(*x.Index, 10))
 	}
 	if x.Path != "" {
+		e.Path = canon.AppendString(nil, x.Path)
 		e.Hash = canon.AppendString(nil, x.Hash)
 	}
 	return canon.Of[expectEnvelope]().Append(nil, &e, canon.Full)

@@ -78,6 +78,9 @@ var (
 	KeyExpired = engineKind("key_expired", http.StatusConflict, "Idempotency key expired",
 		"The server does not remember the idempotency key, and the key is older than those it remembers, so the command may have been applied already.",
 		"Check the state or the log. If the command was not applied, send it with a new key and a new key_since.")
+	HistoryChanged = engineKind("history_changed", http.StatusConflict, "History has changed",
+		"The log has another entry than the one that the client has read: a backup was restored, or this is another log.",
+		"Drop what you made of the log, read GET /state, and go on after its Swoosh-Index and Swoosh-Chain.")
 	Compacted = engineKind("compacted", http.StatusGone, "No longer kept",
 		"The log no longer has these entries.",
 		"Read GET /state, then continue the log after its Swoosh-Index.")
@@ -241,8 +244,9 @@ type Error struct {
 	PathHash    *string // current hash of the row at Path; empty if there is no row
 	Index       *uint64 // the last entry's
 	StateHash   *statehash.Hash
-	HLC         Stamp  // the server's, for ClockSkew
-	Applied     uint64 // entries replayed so far, of Target, while the server starts
+	Chain       *statehash.Hash // the last entry's
+	HLC         Stamp           // the server's, for ClockSkew
+	Applied     uint64          // entries replayed so far, of Target, while the server starts
 	Target      uint64
 	Instance    string // id of an internal error in the server's log
 

@@ -83,7 +83,9 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
-	closed bool // whether the server closes the connection
+
+	trailer http.Header
+	closed  bool // whether the server closes the connection
 }
 
 // ask sends a request with headers "Name: value"; Content-Type is JSON for a
@@ -135,7 +137,7 @@ func (s *site) send(r *http.Request) *reply {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(s.t, err)
-	return &reply{s.t, resp.StatusCode, resp.Header, string(body), resp.Close}
+	return &reply{s.t, resp.StatusCode, resp.Header, string(body), resp.Trailer, resp.Close}
 }
 
 func (s *site) get(path string, headers ...string) *reply {

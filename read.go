@@ -192,7 +192,7 @@ func (e *Engine) nextRecords(ctx context.Context, next uint64) ([]Record, error)
 			return nil, err
 		}
 		records, behind, more := e.recent.read(next, watchMaxRecords)
-		if behind {
+		if behind || records != nil && e.trimmed(next) != nil { // What memory has of it is not to be seen either.
 			return e.readChunk(next)
 		}
 		if records != nil {
@@ -220,16 +220,25 @@ func (e *Engine) readChunk(next uint64) (chunk []Record, err error) {
 			break
 		}
 	}
-	first, last := e.wal.Bounds()
+	if trimmed := e.trimmed(next); trimmed != nil {
+		return nil, trimmed
+	}
 	switch {
-	case first == 0 || first > next:
-		return nil, Errorf(Compacted, "entry %d is no longer kept, the log begins at %d: read the state, then watch from the entry after its index", next, cmp.Or(first, e.View().Index()+1))
 	case err != nil:
 		return chunk, Errorf(Internal, "the log cannot be read from entry %d on: %w", next+uint64(len(chunk)), err)
 	case chunk == nil:
-		return nil, Errorf(Internal, "the log has no entries from %d on, although its last entry is %d", next, last)
+		return nil, Errorf(Internal, "the log has no entries from %d on, although its last entry is %d", next, e.View().Index())
 	}
 	return chunk, nil
+}
+
+// trimmed returns Compacted if retention has removed an entry.
+func (e *Engine) trimmed(index uint64) error {
+	first, _ := e.wal.Bounds()
+	if first > 0 && first <= index {
+		return nil
+	}
+	return Errorf(Compacted, "entry %d is no longer kept, the log begins at %d: read the state, then watch from the entry after its index", index, cmp.Or(first, e.View().Index()+1))
 }
 
 // submission reads the entry at index and the rest of its batch, if it has one.

@@ -206,6 +206,12 @@ func (s *state) checkExpect(x Expect) *Error {
 			stale = append(stale, fmt.Sprintf("the state hash is %s, not the expected %s", hash, *x.StateHash))
 		}
 	}
+	if x.Chain != nil {
+		chain := s.chain
+		if now.Chain = &chain; chain != *x.Chain {
+			stale = append(stale, fmt.Sprintf("the last entry's chain is %s, not the expected %s", chain, *x.Chain))
+		}
+	}
 	if x.Index != nil {
 		index := s.index
 		if now.Index = &index; index != *x.Index {

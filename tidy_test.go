@@ -42,7 +42,7 @@ func TestImportArrows(t *testing.T) {
 		"internal/home":      {"internal/durable", "internal/badgerlog", "internal/journal"},
 		"internal/statehash": {"internal/canon"},
 		"internal/keywindow": {},
-		"internal/door":      {},
+		"internal/door":      {"internal/canon"},
 		"internal/meter":     {},
 		"internal/openapi":   {"internal/canon"},
 		"internal/store":     {"internal/durable"},

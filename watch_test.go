@@ -390,3 +390,20 @@ func TestIsWriting(t *testing.T) {
 		require.Equal(t, want, e.isWriting(), "%d ms", age)
 	}
 }
+
+// TestWatchAfterRetention: what memory still has of entries that the log no longer
+// keeps is not given.
+func TestWatchAfterRetention(t *testing.T) {
+	w := newWatched(1)
+	w.commit(watchGroup(1, 9, 10))
+	seen, err := take(t.Context(), w, 2, 1)
+	require.NoError(t, err)
+	require.Equal(t, []uint64{2}, seen)
+	w.log.kept.Store(6)
+	seen, err = take(t.Context(), w, 5, 1)
+	require.True(t, Compacted.Is(err), err)
+	require.Empty(t, seen)
+	seen, err = take(t.Context(), w, 6, 4)
+	require.NoError(t, err)
+	require.Equal(t, upTo(6, 9), seen)
+}

@@ -14,6 +14,7 @@ const (
 	InvalidPhase         = "invalid_phase"
 	Conflict             = "conflict"
 	KeyExpired           = "key_expired"
+	HistoryChanged       = "history_changed"
 	Compacted            = "compacted"
 	StaleState           = "stale_state"
 	TooLarge             = "too_large"
@@ -59,6 +60,7 @@ var nextSteps = map[string]string{
 	InvalidPhase:         "Bring the region into one of the phases in allowed_from, or choose another command: GET /commands lists the phases of each.",
 	Conflict:             "Read detail, blocked_by and the state, then decide again.",
 	KeyExpired:           "Check the state or the log. If the command was not applied, send it with a new key and a new key_since.",
+	HistoryChanged:       "Drop what you made of the log, read GET /state, and go on after its Swoosh-Index and Swoosh-Chain.",
 	Compacted:            "Read GET /state, then continue the log after its Swoosh-Index.",
 	StaleState:           "Read the state again, decide again, and send the new values in expect or If-Match.",
 	TooLarge:             "Split it, or send the commands as a stream of application/x-ndjson; detail names the limit.",

@@ -47,6 +47,7 @@ type Command struct {
 // checked.
 type Expect struct {
 	StateHash string
+	Chain     string  // of the last entry: no other log has it
 	Index     *uint64 // of the last entry
 	Path      string  // JSON Pointer of a table's row
 	Hash      string  // of the row at Path, from Meta.ETag; empty: the row must not exist

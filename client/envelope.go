@@ -30,6 +30,7 @@ type envelope struct {
 // path.
 type expectEnvelope struct {
 	StateHash string  `json:"state_hash,omitzero"`
+	Chain     string  `json:"chain,omitzero"`
 	Index     *index  `json:"index,omitzero"`
 	Path      string  `json:"path,omitzero"`
 	Hash      *string `json:"hash,omitzero"`
@@ -57,7 +58,7 @@ func (command Command) MarshalJSON() ([]byte, error) {
 		Signer: command.Signer, Signature: command.Signature, WindowID: command.WindowID, InputsHash: command.InputsHash, Evidence: command.Evidence,
 	}
 	if x := command.Expect; x != nil {
-		e.Expect = &expectEnvelope{StateHash: x.StateHash, Index: (*index)(x.Index), Path: x.Path}
+		e.Expect = &expectEnvelope{StateHash: x.StateHash, Chain: x.Chain, Index: (*index)(x.Index), Path: x.Path}
 		if x.Path != "" || x.Hash != "" {
 			e.Expect.Hash = &x.Hash
 		}
@@ -113,7 +114,7 @@ func (command *Command) UnmarshalJSON(raw []byte) error {
 		if (x.Path == "") != (x.Hash == nil) {
 			return errors.New("/expect must have path and hash together")
 		}
-		command.Expect = &Expect{StateHash: x.StateHash, Index: (*uint64)(x.Index), Path: x.Path}
+		command.Expect = &Expect{StateHash: x.StateHash, Chain: x.Chain, Index: (*uint64)(x.Index), Path: x.Path}
 		if x.Hash != nil {
 			command.Expect.Hash = *x.Hash
 		}
@@ -123,7 +124,7 @@ func (command *Command) UnmarshalJSON(raw []byte) error {
 
 // mayBeEmpty lists the members for which empty has a meaning, or means the same
 // as absent to the server.
-var mayBeEmpty = []string{"/command", "/expect/path", "/expect/hash"}
+var mayBeEmpty = []string{"/command", "/expect/hash"}
 
 // refuseEmpty returns an error if members of an object, or of its expect, are
 // null or empty. Encoding the command would drop them, and with them their

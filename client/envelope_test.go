@@ -54,6 +54,8 @@ func TestCommandIsKept(t *testing.T) {
 		`{"command":"x","expect":{"index":null}}`:  "/expect/index is null",
 		`{"command":"x","expect":{"path":"/a"}}`:   "must have path and hash together",
 		`{"command":"x","expect":{"hash":"a"}}`:    "must have path and hash together",
+		`{"command":"x","expect":{"path":""}}`:     "/expect/path is empty",
+		`{"command":"x","expect":{"chain":""}}`:    "/expect/chain is empty",
 		`{"command":"x","expect":{"other":"a"}}`:   "other",
 		`{"command":"x"} {"command":"y"}`:          "after",
 		`{"command":"x","evidence":"ucxl://a"}`:    "evidence",

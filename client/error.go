@@ -37,8 +37,9 @@ type Error struct {
 	Domain      string    `json:"domain,omitzero"`   // whose own code this is; empty for the constants
 	Line        int       `json:"line,omitzero"`     // of a stream, from 1
 	Position    *int      `json:"position,omitzero"` // in an atomic batch, from 0
-	Index       *uint64   `json:"index,omitzero"`    // Index, StateHash, Path and Hash have the current values of what was expected
+	Index       *uint64   `json:"index,omitzero"`    // Index, StateHash, Chain, Path and Hash have the current values of what was expected
 	StateHash   string    `json:"state_hash,omitzero"`
+	Chain       string    `json:"chain,omitzero"`
 	Path        string    `json:"path,omitzero"`
 	Hash        *string   `json:"hash,omitzero"` // of the row at Path; empty: there is no such row
 	Guards      []Verdict `json:"guards,omitzero"`

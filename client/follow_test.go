@@ -54,5 +54,7 @@ func TestExampleFollow(t *testing.T) {
 	run("begins after entry 2", "d", "holds entry 5")
 	model, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, `{"index":5,"projects":{"a":{"name":"Named a"},"b":{"name":"Named b"},"c":{"name":"Named c"},"d":{"name":"Named d"}}}`, string(model))
+	_, read, err := client.Get[string](within(t), c, "/meta/state_hash")
+	require.NoError(t, err)
+	require.Equal(t, `{"index":5,"chain":"`+read.Chain+`","projects":{"a":{"name":"Named a"},"b":{"name":"Named b"},"c":{"name":"Named c"},"d":{"name":"Named d"}}}`, string(model))
 }

@@ -47,25 +47,34 @@ type Batch struct {
 	Count uint64 `json:"count"` // entries in it
 }
 
-// Only limits which entries Log and Watch yield. Of several, all must hold.
-type Only struct{ parameter, value string }
+// LogOption selects the entries that Log and Watch yield. Of several, all must
+// hold.
+type LogOption struct{ parameter, value string }
 
 // OnlyCommands yields the entries of some commands; a name may be region.* for all
 // of a region.
-func OnlyCommands(names ...string) Only { return Only{"commands", strings.Join(names, ",")} }
+func OnlyCommands(names ...string) LogOption { return LogOption{"commands", strings.Join(names, ",")} }
 
-// OnlyKey yields the entry that has an idempotency key; of an atomic batch that is
-// its first.
-func OnlyKey(key string) Only { return Only{"key", key} }
+// OnlyKey yields the entries of the command, or of the atomic batch, that has an
+// idempotency key.
+func OnlyKey(key string) LogOption { return LogOption{"key", key} }
+
+// AfterChain expects that the entry before the first one has a chain: that of
+// Meta.Chain after a read of the state, or of the last entry that was processed.
+// If it has another, the log is another one than before, as after a restore of a
+// backup, and the sequence ends with HistoryChanged. Empty: nothing is expected.
+func AfterChain(chain string) LogOption { return LogOption{afterChain, chain} }
+
+const afterChain = "after" // the parameter
 
 // Log yields the entries from an index on, in order and each once, up to the
 // end of the log; 0 means the first entry that is kept. If the connection
 // breaks, Log continues after the last entry. The sequence ends with the first
 // error: Compacted if the log no longer has from, NotFound if from is more than
-// one beyond the end; MalformedRequest if only has an unknown command.
-func (c *Client) Log(ctx context.Context, from uint64, only ...Only) iter.Seq2[Entry, error] {
+// one beyond the end, HistoryChanged if the log does not continue what was yielded; MalformedRequest if options have an unknown command.
+func (c *Client) Log(ctx context.Context, from uint64, options ...LogOption) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		f := &follower{c: c, next: from, only: only, yield: yield, backoff: c.patience()}
+		f := newFollower(c, from, options, yield)
 		f.run(ctx, f.readLog)
 	}
 }
@@ -78,12 +87,13 @@ func (c *Client) Log(ctx context.Context, from uint64, only ...Only) iter.Seq2[E
 // caller misses nothing.
 //
 // The sequence ends with the first error: ctx's error (errors.Is finds it),
-// Compacted if the log no longer has the next entry, or another permanent
-// refusal, such as Unauthorized, or NotFound if from is more than one beyond
-// the end, or MalformedRequest if only has an unknown command.
-func (c *Client) Watch(ctx context.Context, from uint64, only ...Only) iter.Seq2[Entry, error] {
+// Compacted if the log no longer has the next entry, HistoryChanged if the log no
+// longer has the last entry that was yielded, as after a restore of a backup, or
+// another permanent refusal, such as Unauthorized, or NotFound if from is more than one beyond
+// the end, or MalformedRequest if options have an unknown command.
+func (c *Client) Watch(ctx context.Context, from uint64, options ...LogOption) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		f := &follower{c: c, next: from, only: only, yield: yield, backoff: c.patience()}
+		f := newFollower(c, from, options, yield)
 		f.backoff.endless = true
 		f.run(ctx, f.watch)
 	}
@@ -94,9 +104,23 @@ type follower struct {
 	c       *Client
 	next    uint64 // index of the next entry; 0: not known yet
 	had     bool   // an entry has been received, or its index
-	only    []Only
+	last    uint64 // index of the last entry received, or of the one before the first
+	chain   string // of that entry; empty: not known
+	only    []LogOption
 	yield   func(Entry, error) bool
 	backoff *backoff
+}
+
+func newFollower(c *Client, from uint64, options []LogOption, yield func(Entry, error) bool) *follower {
+	f := &follower{c: c, next: from, yield: yield, backoff: c.patience()}
+	for _, o := range options {
+		if o.parameter != afterChain {
+			f.only = append(f.only, o)
+		} else if from > 0 {
+			f.last, f.chain = from-1, o.value
+		}
+	}
+	return f
 }
 
 // run calls read for one connection after the other until the end.
@@ -117,7 +141,7 @@ func (f *follower) take(r request, raw []byte) error {
 	if e.Index == 0 || f.next != 0 && e.Index != f.next && (e.Index < f.next || !mayMiss) {
 		return failure(NotSwoosh, No, nil, "%s sent entry %d instead of %d, which a swoosh server does not do", f.c.address, e.Index, f.next)
 	}
-	f.next, f.had = e.Index+1, true
+	f.next, f.had, f.last, f.chain = e.Index+1, true, e.Index, e.Chain
 	f.backoff.reset()
 	f.c.learn(e.HLC)
 	if !f.yield(e, nil) {
@@ -129,10 +153,7 @@ func (f *follower) take(r request, raw []byte) error {
 // readLog reads up to the end that the log has at the time of the request.
 func (f *follower) readLog(ctx context.Context) error {
 	r := request{method: http.MethodGet, path: "/log", query: url.Values{}, header: map[string]string{"Accept": "application/x-ndjson"}, quiet: quietMost}
-	if f.next > 0 {
-		r.query.Set("from", strconv.FormatUint(f.next, 10))
-	}
-	f.limit(r)
+	f.ask(r)
 	answer, err := f.c.send(ctx, r)
 	if err != nil {
 		return err
@@ -153,8 +174,17 @@ func (f *follower) readLog(ctx context.Context) error {
 	}
 }
 
-// limit adds the parameters of only.
-func (f *follower) limit(r request) {
+// ask adds the parameters: which entries, and what the server is to find in
+// front of them.
+func (f *follower) ask(r request) {
+	from := f.next
+	if f.chain != "" {
+		from = f.last + 1 // Those since are not wanted; Last-Event-ID leaves them out.
+		r.query.Set(afterChain, f.chain)
+	}
+	if from > 0 {
+		r.query.Set("from", strconv.FormatUint(from, 10))
+	}
 	for _, o := range f.only {
 		r.query.Set(o.parameter, o.value)
 	}
@@ -193,8 +223,7 @@ func (f *follower) watch(ctx context.Context) error {
 
 func (f *follower) watchRequest() request {
 	r := request{method: http.MethodGet, path: "/watch", query: url.Values{}, header: map[string]string{"Accept": "text/event-stream"}, quiet: watchQuietMost}
-	r.query.Set("from", strconv.FormatUint(f.next, 10))
-	f.limit(r)
+	f.ask(r)
 	if f.had {
 		r.header["Last-Event-ID"] = strconv.FormatUint(f.next-1, 10)
 	}

@@ -18,13 +18,13 @@ func TestOnly(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, test := range []struct {
-		only []client.Only
+		only []client.LogOption
 		want []uint64
 	}{
-		{[]client.Only{client.OnlyCommands("tally.add")}, []uint64{1, 3}},
-		{[]client.Only{client.OnlyCommands("project.*", "tally.add")}, []uint64{1, 2, 3}},
-		{[]client.Only{client.OnlyKey("mine")}, []uint64{2}},
-		{[]client.Only{client.OnlyKey("mine"), client.OnlyCommands("tally.*")}, nil},
+		{[]client.LogOption{client.OnlyCommands("tally.add")}, []uint64{1, 3}},
+		{[]client.LogOption{client.OnlyCommands("project.*", "tally.add")}, []uint64{1, 2, 3}},
+		{[]client.LogOption{client.OnlyKey("mine")}, []uint64{2}},
+		{[]client.LogOption{client.OnlyKey("mine"), client.OnlyCommands("tally.*")}, nil},
 	} {
 		var got, watched []uint64
 		for e, err := range c.Log(within(t), 1, test.only...) {

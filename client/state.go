@@ -15,6 +15,7 @@ import (
 type Meta struct {
 	Index uint64 // of the log's last entry, which is the state's unless AtIndex or AtHLC was used
 	HLC   string // of the same entry
+	Chain string // of the same entry, for AfterChain; empty for a state of the past
 	// ETag is the row's hash if a row of a table was read, otherwise the
 	// state's. Use it in Expect.Hash or Expect.StateHash, and in IfNoneMatch.
 	ETag        string
@@ -86,7 +87,7 @@ func (c *Client) State(ctx context.Context, pointer string, options ...ReadOptio
 }
 
 func newMeta(answer *http.Response) Meta {
-	m := Meta{HLC: answer.Header.Get("Swoosh-HLC"), ETag: strings.Trim(answer.Header.Get("ETag"), `"`)}
+	m := Meta{HLC: answer.Header.Get("Swoosh-HLC"), Chain: answer.Header.Get("Swoosh-Chain"), ETag: strings.Trim(answer.Header.Get("ETag"), `"`)}
 	m.Index, _ = position(answer) // send has checked it.
 	m.NotModified = answer.StatusCode == http.StatusNotModified
 	return m

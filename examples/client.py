@@ -26,12 +26,13 @@ class Client:
         body = {"command": name, "payload": payload, "idempotency_key": key or str(uuid.uuid4()), "key_since": since} | more
         return self.again(lambda: json.load(self.open("/command", json.dumps(body).encode(), **{"Content-Type": "application/json"})))
 
-    def watch(self, start=1):
-        """Yields every entry from an index on, in order and each once, without end."""
+    def watch(self, start=1, chain=""):
+        """Yields every entry from an index on, in order and each once, without end. Fails
+        with history_changed if the entry before has another chain than the one given."""
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):
-                for line in self.again(lambda: self.open(f"/watch?from={start}"), 10**9):
+                for line in self.again(lambda: self.open(f"/watch?from={start}" + (chain and f"&after={chain}")), 10**9):
                     if line.startswith(b"data: ") and b'"chain":' in line:
                         entry = json.loads(line[6:])
-                        start = entry["index"] + 1
+                        start, chain = entry["index"] + 1, entry["chain"]
                         yield entry

@@ -27,11 +27,11 @@ command)
 get) again "$2" && echo "${answer%$'\n'}" ;;
 watch)
 	for ((from = ${2:-1}; ; )); do
-		again "/log?limit=1&from=$from"
+		again "/log?limit=1&from=$from${chain:+&after=$chain}"
 		while read -r field value; do case $field$value in
 			id:*) id=$value ;;
-			data:*'"chain":'*) echo "$value" && from=$((id + 1)) ;;
-		esac done < <(server "/watch?from=$from" -N) || true
+			data:*'"chain":'*) echo "$value" && from=$((id + 1)) chain=${value#*'"chain":"'} chain=${chain%%'"'*} ;;
+		esac done < <(server "/watch?from=$from${chain:+&after=$chain}" -N) || true
 	done ;;
 *) sed -n 2,3p "$0" >&2 && exit 2 ;;
 esac

@@ -86,13 +86,13 @@ type only struct {
 func newOnly(cmd *cobra.Command) *only {
 	o := new(only)
 	cmd.Flags().StringSliceVar(&o.commands, "commands", nil, "only these commands, with commas between them; region.* means all of a region")
-	cmd.Flags().StringVar(&o.key, "key", "", "only the entry with this idempotency key")
+	cmd.Flags().StringVar(&o.key, "key", "", "only the entries of the command or batch with this idempotency key")
 	return o
 }
 
 func (o *only) given() bool { return len(o.options()) > 0 }
 
-func (o *only) options() (all []client.Only) {
+func (o *only) options() (all []client.LogOption) {
 	if len(o.commands) > 0 {
 		all = append(all, client.OnlyCommands(o.commands...))
 	}

@@ -19,6 +19,7 @@ type project struct {
 
 type model struct {
 	Index    uint64             `json:"index"` // of the last entry in it
+	Chain    string             `json:"chain"` // likewise
 	Projects map[string]project `json:"projects"`
 }
 
@@ -32,12 +33,12 @@ func main() {
 	if raw, err := os.ReadFile(file); err != nil || json.Unmarshal(raw, &m) != nil {
 		projects, read, err := client.Get[map[string]project](ctx, c, "/project/projects")
 		check(err)
-		m = model{read.Index, projects}
+		m = model{read.Index, read.Chain, projects}
 	}
 	fmt.Println("begins after entry", m.Index)
-	for entry, err := range c.Watch(ctx, m.Index+1) {
-		check(err) // On "compacted" it was away for too long: delete FILE to start from the state.
-		if m.Index = entry.Index; entry.Command == "project.create" {
+	for entry, err := range c.Watch(ctx, m.Index+1, client.AfterChain(m.Chain)) {
+		check(err) // On "compacted" it was away for too long, on "history_changed" a backup was restored: delete FILE.
+		if m.Index, m.Chain = entry.Index, entry.Chain; entry.Command == "project.create" {
 			var p project
 			check(json.Unmarshal(entry.Payload, &p))
 			m.Projects[p.ID] = project{Name: p.Name}

@@ -12,7 +12,7 @@ import (
 // every page may.
 const (
 	pageMaySend = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
-	pageMayRead = "ETag, Retry-After, Swoosh-HLC, Swoosh-Index"
+	pageMayRead = "ETag, Retry-After, Swoosh-Chain, Swoosh-HLC, Swoosh-Index"
 )
 
 // Origins are the origins of web pages that may use the server, besides its
