@@ -66,7 +66,7 @@ func NewAPI(o APIOptions) *API {
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
 	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
-		access: access{o, door.NewRates(o.Rate)}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), travels: door.NewBudget(travelsMost, travelsOfEach), stopping: make(chan struct{}),
+		access: access{o, door.NewRates(o.Rate)}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), stopping: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
 		heartbeat: 15 * time.Second, askEvery: time.Second, outcomeMost: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}}
@@ -102,6 +102,7 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
 	}
 	x := a.exchange(rw, r)
+	defer x.letGo()
 	defer x.recoverPanic()
 	h := rw.Header()
 	h["Cache-Control"] = noStore
@@ -213,7 +214,13 @@ func (x *exchange) readCommand() (raw []byte, isBatch bool, err error) {
 		size = 511
 	}
 	raw = make([]byte, 0, min(size, 64<<10)+1)
-	for {
+	for counted := bodyHolds; ; {
+		if more := cap(raw) - counted; more > 0 {
+			if err := x.hold(2 * int64(more)); err != nil { // as bytes, and decoded
+				return nil, false, err
+			}
+			counted = cap(raw)
+		}
 		n, err := in.Read(raw[len(raw):cap(raw)])
 		raw = raw[:len(raw)+n]
 		if start := bytes.TrimLeft(raw, " \t\r\n"); !known && len(start) > 0 {

@@ -1,8 +1,14 @@
 package swoosh_test
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
 	"iter"
+	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -72,4 +78,97 @@ func TestPastStateTakesTooLong(t *testing.T) {
 	wal.hold.Store(false)
 	close(wal.release)
 	<-first
+}
+
+// dial sends the beginning of a request over a connection of its own.
+func dial(t *testing.T, s *site, begin string) *net.TCPConn {
+	conn, err := net.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	_, err = io.WriteString(conn, begin)
+	require.NoError(t, err)
+	return conn.(*net.TCPConn)
+}
+
+// aBody begins a batch of 60 kB.
+const aBody = "POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n["
+
+// TestBodyThatDrips has an end, though a part of it comes all the time.
+func TestBodyThatDrips(t *testing.T) {
+	s := starting(t, swoosh.APIOptions{RequestTimeout: time.Second}).attach(swoosh.Options{})
+	conn := dial(t, s, aBody)
+	ended := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(50 * time.Millisecond):
+				_, _ = conn.Write([]byte(" "))
+			}
+		}
+	}()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	close(ended)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	body, _ := io.ReadAll(resp.Body)
+	require.Contains(t, string(body), `"timeout"`)
+}
+
+// TestBodiesShareTheirMemory: a body that does not come leaves room to those of others
+// only up to a bound, and gives it back.
+func TestBodiesShareTheirMemory(t *testing.T) {
+	const bytes = 200_000
+	s := open(t, swoosh.Options{})
+	s.api.SetFlow(bytes)
+	half := dial(t, s, aBody)
+	require.Eventually(t, func() bool { return !s.api.FlowIsFree(bytes) }, time.Minute, time.Millisecond)
+	r := s.command("[" + strings.Repeat(" ", 60_000))
+	r.refused("overloaded", http.StatusServiceUnavailable)
+	s.must(startA)
+	half.Close()
+	require.Eventually(t, func() bool { return s.api.FlowIsFree(bytes) }, time.Minute, time.Millisecond)
+	s.command("["+strings.Repeat(" ", 60_000)).refused("malformed_request", http.StatusBadRequest)
+}
+
+// TestStreamsShareTheirMemory as bodies do.
+func TestStreamsShareTheirMemory(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	s.api.SetFlow(swoosh.CommandMaxBytes)
+	s.stream()
+	s.ask("POST", "/command", startA, "Content-Type: application/x-ndjson").refused("overloaded", http.StatusServiceUnavailable)
+}
+
+const flow = 1 << 20
+
+// unreadLog serves somebody who asks for 18 MB of the log and does not read it.
+func unreadLog(t *testing.T, s *site) {
+	for i := range 20 {
+		s.must(`{"command":"counter.blob","payload":{"blob":"` + fmt.Sprint(i) + strings.Repeat("x", 900_000) + `"}}`)
+	}
+	s.api.SetFlow(flow)
+	conn := dial(t, s, "")
+	require.NoError(t, conn.SetReadBuffer(4096))
+	_, err := io.WriteString(conn, "GET /log HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !s.api.FlowIsFree(flow) }, time.Minute, time.Millisecond)
+}
+
+// TestUnreadAnswerIsCut after a while.
+func TestUnreadAnswerIsCut(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	s.api.SetUnreadMost(50 * time.Millisecond)
+	unreadLog(t, s)
+	require.Eventually(t, func() bool { return s.api.FlowIsFree(flow) }, time.Minute, time.Millisecond)
+}
+
+// TestRevokedAnswerIsCut though nobody reads it.
+func TestRevokedAnswerIsCut(t *testing.T) {
+	s, g := kept(t, swoosh.RoleWrite)
+	s.api.SetUnreadMost(time.Hour)
+	unreadLog(t, s)
+	g.say(swoosh.Caller{}, errors.New("the token is unknown: ask for one"))
+	require.Eventually(t, func() bool { return s.api.FlowIsFree(flow) }, time.Minute, time.Millisecond)
 }

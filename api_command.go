@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -161,6 +160,10 @@ func (x *exchange) stream() error {
 	if err := x.rc.EnableFullDuplex(); err != nil {
 		return Errorf(Internal, "the connection cannot be read and written at the same time: %w", err)
 	}
+	if err := x.hold(commandMaxBytes); err != nil { // a line that has not ended
+		return err
+	}
+	x.endless = true
 	defer x.deadlines.Write(x.rc, x.stopGrace)()
 	x.beginStream()
 	s := &stream{x: x, window: semaphore.NewWeighted(streamWindowBytes), pending: make(chan pendingLine, streamWindowLines)}
@@ -363,33 +366,4 @@ func (s *stream) write() {
 			return
 		}
 	}
-}
-
-// body is a request's body. A read fails if nothing arrives for RequestTimeout,
-// or when the server stops.
-type body struct {
-	x   *exchange
-	err *Error // of the read that failed
-}
-
-// Read returns errors that can be sent to the client.
-func (b *body) Read(p []byte) (int, error) {
-	x := b.x
-	x.deadlines.Read(x.rc, x.o.RequestTimeout)
-	n, err := x.r.Body.Read(p)
-	switch {
-	case err == nil:
-		return n, nil
-	case err == io.EOF:
-		x.bodyRead = true
-		x.deadlines.ReadDone(x.rc)
-		return n, err
-	case x.isStopping():
-		b.err = errShuttingDown()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.err = Errorf(Timeout, "no part of the body arrived for %s: send the request again", x.o.RequestTimeout)
-	default:
-		b.err = Errorf(MalformedRequest, "the request body was cut short: %w", err)
-	}
-	return n, b.err
 }

@@ -33,7 +33,12 @@ type exchange struct {
 	caller Caller            // not set on routes that are open to all
 	query  map[string]string // of a GET; the handler of a POST parses its own
 
-	bodyRead bool // the body was read to its end
+	bodyRead bool        // the body was read to its end
+	held     int64       // bytes of the flow
+	endless  bool        // a stream or a watch, which has deadlines of its own
+	sent     int         // bytes of the answer
+	asked    func()      // ends the checks of the caller; nil: there are none
+	cut      atomic.Bool // the caller may not read on
 }
 
 func (s *service) exchange(w http.ResponseWriter, r *http.Request) *exchange {
@@ -56,6 +61,7 @@ type service struct {
 	deadlines door.Deadlines
 	timeouts  door.Timeouts
 	pace      door.Pace
+	flow      *door.Budget // bytes of bodies and answers on their way
 	travels   *door.Budget // requests for states of the past
 	metrics   http.Handler
 	refusals  *prometheus.CounterVec // by code
@@ -187,7 +193,7 @@ func (w *answer) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	return w.ResponseWriter.Write(b)
+	return w.exchange.send(b)
 }
 
 // Unwrap lets http.ResponseController reach the underlying writer.

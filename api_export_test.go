@@ -40,3 +40,16 @@ const (
 	CommandMaxBytes   = commandMaxBytes
 	BatchBodyMaxBytes = batchMaxBytes
 )
+
+// SetFlow sets how many bytes bodies and answers on their way may take, of one caller
+// as of all.
+func (a *API) SetFlow(bytes int64) { a.flow = door.NewBudget(bytes, bytes) }
+
+// FlowIsFree reports whether nothing of so many bytes is held.
+func (a *API) FlowIsFree(bytes int64) bool {
+	free := a.flow.Take(door.Caller{}, bytes)
+	if free {
+		a.flow.Give(door.Caller{}, bytes)
+	}
+	return free
+}

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/door"
@@ -48,6 +47,9 @@ func (x *exchange) getLog() error {
 	if x.isHead() {
 		x.w.WriteHeader(http.StatusOK)
 		return nil
+	}
+	if err := x.hold(logHolds); err != nil {
+		return err
 	}
 	p := logPage{from: from, last: last, limit: limit, lines: lines, only: only}
 	return x.sendLog(x.engine.Records(from, last), p)
@@ -264,6 +266,7 @@ func (x *exchange) getWatch() error {
 	if err := cmp.Or(kept(next, first, last), x.insideBatch(next, only)); err != nil {
 		return err
 	}
+	x.endless = true
 	defer x.deadlines.Write(x.rc, x.stopGrace)()
 	x.engine.meters.Watchers.Inc()
 	defer x.engine.meters.Watchers.Dec()
@@ -373,20 +376,6 @@ func appendEvent(b []byte, r Record) []byte {
 	b = strconv.AppendUint(append(b, "id: "...), r.Index, 10)
 	b = r.AppendJSON(append(b, "\nevent: entry\ndata: "...))
 	return append(b, "\n\n"...)
-}
-
-// rest holds a watcher back after a piece, if commands are being written.
-func (x *exchange) rest(ctx context.Context, bytes int) {
-	if !x.engine.isWriting() {
-		return
-	}
-	if wait := x.pace.Sent(bytes); wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		case <-x.stopping:
-		}
-	}
 }
 
 // event sends a piece of a watch at once.

@@ -28,13 +28,13 @@ var floors = []struct{ name, files string }{
 	{"snapshots and options", "snapshot options"},
 	{"from log to state", "boot replay migrate"},
 	{"the engine", "engine submit import read observe failure prove timer dry_run open retain"},
-	{"the door", "api_door api_exchange"},
+	{"the door", "api_door api_exchange api_flow"},
 	{"routes", "api api_command api_state api_log api_status"},
 }
 
 // The limits of the root package.
 const (
-	filesMost = 38
+	filesMost = 39
 	linesMost = 400
 	knotMost  = 10 // files that use each other in a circle
 )

@@ -1,0 +1,124 @@
+package swoosh
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/chorus-services/swoosh/internal/door"
+)
+
+// What bodies and answers on their way may take: bytes of memory, of all callers and
+// of each. A client that keeps its server waiting takes nothing from the others.
+const (
+	flowMost   = 512 << 20
+	flowOfEach = 128 << 20
+
+	logHolds    = 512 << 10 // about what a part of the log takes until it is read
+	bodyHolds   = 8 << 10   // a body that is no larger is not counted
+	bodyRate    = 8 << 10   // bytes a second that a body arrives at, at least, after RequestTimeout
+	answerShort = 4 << 10   // bytes that net/http buffers, so that their write never waits
+	answerLong  = 64 << 10  // bytes after which the caller is asked about again
+)
+
+// hold counts bytes of memory that the request takes until its end.
+func (x *exchange) hold(bytes int64) error {
+	if !x.flow.Take(door.CallerOf(x.caller.Name, x.r), bytes) {
+		return Errorf(Overloaded, "bodies and answers on their way take all the memory that they may have, %d MiB of one caller: send the request again in a moment", flowOfEach>>20)
+	}
+	x.held += bytes
+	return nil
+}
+
+// letGo ends what the request holds, and the checks of its caller.
+func (x *exchange) letGo() {
+	if x.held > 0 {
+		x.flow.Give(door.CallerOf(x.caller.Name, x.r), x.held)
+	}
+	if x.asked != nil {
+		x.asked()
+	}
+}
+
+var errCut = errors.New("the caller may not read any more")
+
+// send writes a piece of an answer. One with an end must be read in time, and by
+// somebody who may: each piece within unreadMost, a long answer while the caller has
+// access.
+func (x *exchange) send(b []byte) (int, error) {
+	if x.sent += len(b); x.endless || x.sent <= answerShort {
+		return x.w.ResponseWriter.Write(b)
+	}
+	if x.sent > answerLong && x.asked == nil && x.route != nil && x.route.role != NoRole {
+		x.asked = x.askAgain(func(_ Caller, err error) {
+			if err != nil {
+				x.cut.Store(true)
+				door.CutWrite(x.rc, 0)
+			}
+		})
+	}
+	if x.cut.Load() {
+		return 0, errCut
+	}
+	door.CutWrite(x.rc, x.unreadMost)
+	n, err := x.w.ResponseWriter.Write(b)
+	if err == nil && !x.cut.Load() {
+		_ = x.rc.SetWriteDeadline(time.Time{}) // The connection's next answer has its own.
+	}
+	return n, err
+}
+
+// rest holds a watcher back after a piece, if commands are being written.
+func (x *exchange) rest(ctx context.Context, bytes int) {
+	if !x.engine.isWriting() {
+		return
+	}
+	if wait := x.pace.Sent(bytes); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		case <-x.stopping:
+		}
+	}
+}
+
+// body is a request's body. A read fails if nothing arrives for RequestTimeout, if the
+// whole arrives too slowly, or when the server stops.
+type body struct {
+	x     *exchange
+	began time.Time
+	got   int
+	err   *Error // of the read that failed
+}
+
+// Read returns errors that can be sent to the client.
+func (b *body) Read(p []byte) (int, error) {
+	x := b.x
+	if b.began.IsZero() {
+		b.began = time.Now()
+	}
+	left := x.o.RequestTimeout + time.Duration(b.got)*time.Second/bodyRate - time.Since(b.began)
+	slow := left < x.o.RequestTimeout/2
+	x.deadlines.Read(x.rc, max(1, min(left, x.o.RequestTimeout)))
+	n, err := x.r.Body.Read(p)
+	b.got += n
+	switch {
+	case err == nil:
+		return n, nil
+	case err == io.EOF:
+		x.bodyRead = true
+		x.deadlines.ReadDone(x.rc)
+		return n, err
+	case x.isStopping():
+		b.err = errShuttingDown()
+	case errors.Is(err, os.ErrDeadlineExceeded) && slow:
+		b.err = Errorf(Timeout, "the body arrives too slowly, %d bytes so far: after %s it must come at %d bytes a second", b.got, x.o.RequestTimeout, bodyRate)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.err = Errorf(Timeout, "no part of the body arrived for %s: send the request again", x.o.RequestTimeout)
+	default:
+		b.err = Errorf(MalformedRequest, "the request body was cut short: %w", err)
+	}
+	return n, b.err
+}
