@@ -66,7 +66,7 @@ func NewAPI(o APIOptions) *API {
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
 	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
-		access: access{o, door.NewRates(o.Rate)}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), stopping: make(chan struct{}),
+		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), stopping: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
 		heartbeat: 15 * time.Second, askEvery: time.Second, outcomeMost: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}}
@@ -151,7 +151,7 @@ func (x *exchange) dispatch(methods []route) {
 func (x *exchange) serve() (err error) {
 	if x.route.role != NoRole {
 		if x.caller, err = x.identify(x.r, x.route); err != nil {
-			return err
+			return x.slow(err, x.r, x.w.Header())
 		}
 		if err := x.admit(x.caller, x.r, x.w.Header()); err != nil {
 			return err

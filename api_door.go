@@ -136,6 +136,8 @@ func (c Caller) mayCommand(info CommandInfo) error { return c.may(info.Name, rol
 type access struct {
 	o     APIOptions
 	rates *door.Rates
+
+	failures *door.Failures
 }
 
 // checkPage refuses requests from web pages, except the server's own and those
@@ -173,15 +175,45 @@ func (a *access) identify(r *http.Request, to *route) (Caller, error) {
 	return c, c.may(to.name(), to.role)
 }
 
+// slow counts a failure to authenticate. If the caller's address has too many, it
+// returns RateLimited instead and sets Retry-After. It does not keep out a caller
+// with a good token, who may share the address, as behind a proxy.
+func (a *access) slow(err error, r *http.Request, answer http.Header) error {
+	if !Unauthorized.Is(err) {
+		return err
+	}
+	wait := a.failures.Count(r)
+	if wait == 0 {
+		return err
+	}
+	return waitFor(wait, answer, "too many requests from this address have no valid token")
+}
+
+// audit logs that a caller was refused for who it is, unless there are too many
+// such lines.
+func (x *exchange) audit(e *Error) {
+	if e.Kind != Unauthorized && e.Kind != Forbidden {
+		return
+	}
+	if say, unsaid := x.failures.Say(); say {
+		x.o.Logger.Info("a caller was refused", "code", e.Kind.Code(), "address", door.AddressOf(x.r),
+			"method", x.r.Method, "path", x.r.URL.Path, "why", e.Detail, "unsaid", unsaid)
+	}
+}
+
 // admit counts a request, or refuses it as RateLimited and sets Retry-After.
 func (a *access) admit(c Caller, r *http.Request, answer http.Header) error {
 	wait := a.rates.Admit(door.CallerOf(c.Name, r))
 	if wait == 0 {
 		return nil
 	}
+	return waitFor(wait, answer, fmt.Sprintf("each caller may send %v requests per second", a.o.Rate))
+}
+
+func waitFor(wait time.Duration, answer http.Header, why string) error {
 	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 	answer.Set("Retry-After", seconds)
-	return Errorf(RateLimited, "each caller may send %v requests per second: try again in %s s", a.o.Rate, seconds)
+	return Errorf(RateLimited, "%s: try again in %s s", why, seconds)
 }
 
 // problem is a problem document (RFC 9457): an Error as clients see it.

@@ -359,8 +359,10 @@ func (x *exchange) refuse(err error) {
 	}
 }
 
-// problem returns the problem document of an Error, and counts it.
+// problem returns the problem document of an Error, counts it, and logs it if the
+// caller is refused for who it is.
 func (x *exchange) problem(e *Error) *problem {
+	x.audit(e)
 	x.refusals.WithLabelValues(e.Kind.Code()).Inc()
 	return newProblem(e)
 }

@@ -29,6 +29,12 @@ func (a *API) SetRates(nowMS func() int64, after func(time.Duration) <-chan time
 	a.rates.Now, a.rates.After = func() time.Time { return time.UnixMilli(nowMS()) }, after
 }
 
+// SetFailures sets the clock by which callers that fail to authenticate are
+// slowed down.
+func (a *API) SetFailures(nowMS func() int64) {
+	a.failures.Rates.Now = func() time.Time { return time.UnixMilli(nowMS()) }
+}
+
 // Buckets returns the number of remembered callers.
 func (a *API) Buckets() int { return a.rates.Callers() }
 

@@ -69,7 +69,7 @@ func TestRateByAddress(t *testing.T) {
 	s := openAPI(t, swoosh.APIOptions{Rate: 1})
 	s.api.SetRates(swooshtest.NewClock(1767225600000).Now, nil)
 	from := func(address string) int {
-		r := httptest.NewRequest(http.MethodHead, "/", nil)
+		r := httptest.NewRequest(http.MethodHead, "http://localhost/", nil)
 		r.RemoteAddr = address
 		w := httptest.NewRecorder()
 		s.api.ServeHTTP(w, r)

@@ -140,7 +140,7 @@ func TestStalled(t *testing.T) {
 		api.Attach(r.Engine)
 		ready := func() string {
 			w := httptest.NewRecorder()
-			api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+			api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/readyz", nil))
 			return fmt.Sprint(w.Code, " ", strings.TrimSpace(w.Body.String()))
 		}
 		reached := r.wal.Hold()

@@ -191,7 +191,7 @@ func TestPayloadPointsAtMembers(t *testing.T) {
 		`{"job":"a","span":{"first":3,"last":2}}`:   {"/payload/span/last must not be before first"},
 		`{"job":"A b","span":{"first":3,"last":2}}`: {`/payload/job must consist of a-z, 0-9 and dash, not "A b"`, "/payload/span/last must not be before first"},
 	} {
-		request := httptest.NewRequest(http.MethodPost, "/command", strings.NewReader(`{"command":"job.add","payload":`+payload+`}`))
+		request := httptest.NewRequest(http.MethodPost, "http://localhost/command", strings.NewReader(`{"command":"job.add","payload":`+payload+`}`))
 		request.Header.Set("Content-Type", "application/json")
 		answer := httptest.NewRecorder()
 		api.ServeHTTP(answer, request)

@@ -162,7 +162,7 @@ func TestBootTellsHowFarItIs(t *testing.T) {
 	require.NoError(t, err)
 	defer e.Close(context.Background())
 	ready := httptest.NewRecorder()
-	api.Server().Handler.ServeHTTP(ready, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	api.Server().Handler.ServeHTTP(ready, httptest.NewRequest(http.MethodGet, "http://localhost/readyz", nil))
 	require.JSONEq(t, `{"ready":false,"reason":"starting","applied":3,"target":3}`, ready.Body.String())
 }
 

@@ -55,7 +55,11 @@ func (s *server) run(ctx context.Context) error {
 	}
 	began := time.Now()
 	api := swoosh.NewAPI(s.apiOptions(metrics))
-	w := serveHTTP(ln, api.Server(), s.door.certificates)
+	front := api.Server()
+	if s.door.certificates != nil {
+		front.ErrorLog = countHandshakes(metrics, front.ErrorLog)
+	}
+	w := serveHTTP(ln, front, s.door.certificates)
 	e, err := s.boot(ctx, api)
 	if err != nil {
 		_ = w.server.Close() // The boot's error is what matters.

@@ -192,7 +192,7 @@ func TestIsLoopback(t *testing.T) {
 // TestCallerOf returns a name, or the address of a request.
 func TestCallerOf(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
-	for from, want := range map[string]string{"10.0.0.1:7": "10.0.0.1", "[::1]:7": "::1", "@": "@"} {
+	for from, want := range map[string]string{"10.0.0.1:7": "10.0.0.1", "[::1]:7": "::1", "[2001:db8::1:2:3:4]:7": "2001:db8::/64", "[fe80::1%eth0]:7": "fe80::/64", "[::ffff:10.0.0.1]:7": "::ffff:10.0.0.1", "@": "@"} {
 		r.RemoteAddr = from
 		require.Equal(t, Caller{Address: want}, CallerOf("", r))
 		require.Equal(t, Caller{Name: "a"}, CallerOf("a", r))

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type Rates struct {
 	After func(time.Duration) <-chan time.Time // for callers that wait; set before the first request
 
 	limit rate.Limit // requests per second; 0: no limit
+	burst int        // requests at once
 
 	mu      sync.Mutex
 	buckets map[Caller]*linked.Element
@@ -35,16 +37,27 @@ type Rates struct {
 type Caller struct{ Name, Address string }
 
 // CallerOf returns the caller to count a request for: the name or, if it is
-// empty, the client's address without the port.
+// empty, the client's address; of IPv6 its network of 64 bits, since whoever has
+// one address of it has them all.
 func CallerOf(name string, r *http.Request) Caller {
 	if name != "" {
 		return Caller{Name: name}
 	}
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr // a socket without ports
+	address := AddressOf(r)
+	if ip, err := netip.ParseAddr(address); err == nil && ip.Is6() && !ip.Is4In6() && !ip.IsLoopback() {
+		network, _ := ip.WithZone("").Prefix(64) // It fails beyond 128 bits only.
+		address = network.String()
 	}
 	return Caller{Address: address}
+}
+
+// AddressOf returns the client's address without the port.
+func AddressOf(r *http.Request) string {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr // a socket without ports
+	}
+	return address
 }
 
 type bucket struct {
@@ -55,7 +68,8 @@ type bucket struct {
 // NewRates returns a limit of perSecond requests per second for each caller,
 // with bursts of the same size; 0 means no limit.
 func NewRates(perSecond float64) *Rates {
-	return &Rates{Now: time.Now, After: time.After, limit: rate.Limit(perSecond), buckets: map[Caller]*linked.Element{}}
+	burst := int(max(1, math.Ceil(perSecond)))
+	return &Rates{Now: time.Now, After: time.After, limit: rate.Limit(perSecond), burst: burst, buckets: map[Caller]*linked.Element{}}
 }
 
 // Admit counts a request and returns 0. If the caller has sent too many, it
@@ -87,7 +101,7 @@ func (r *Rates) find(c Caller) *bucket {
 		r.recent.MoveToFront(e)
 		return e.Value.(*bucket)
 	}
-	b := &bucket{c, rate.NewLimiter(r.limit, int(max(1, math.Ceil(float64(r.limit)))))}
+	b := &bucket{c, rate.NewLimiter(r.limit, r.burst)}
 	r.buckets[c] = r.recent.PushFront(b)
 	if r.recent.Len() > CallersMax {
 		delete(r.buckets, r.recent.Remove(r.recent.Back()).(*bucket).caller)
