@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -205,6 +206,31 @@ func TestVerifyReports(t *testing.T) {
 	require.Regexp(t, `(?m)^state hash: [0-9a-f]{64}$`, got.out)
 	require.Regexp(t, `(?m)^chain: +[0-9a-f]{64}$`, got.out)
 	require.Empty(t, got.err, "no progress where there is no terminal and nothing takes long")
+}
+
+// TestVerifyExpectsAHead that the log had, or has another one.
+func TestVerifyExpectsAHead(t *testing.T) {
+	dir := directory(t)
+	var r struct {
+		Last  uint64
+		Chain string
+	}
+	require.NoError(t, json.Unmarshal([]byte(swooshRun(t, "", "verify", dir, "--json").out), &r))
+	for expect, want := range map[string]struct {
+		code int
+		says string
+	}{
+		fmt.Sprint(r.Last, ":", r.Chain):                  {codeGood, ""},
+		fmt.Sprint(r.Last, ":", strings.Repeat("0a", 32)): {codeDamaged, "expected is 0a0a"},
+		fmt.Sprint(r.Last-1, ":", r.Chain):                {codeDamaged, "its chain is"},
+		fmt.Sprint(r.Last+1, ":", r.Chain):                {codeDamaged, "the log ends at entry 3"},
+		"0:" + r.Chain:                                    {codeUsage, "give INDEX:CHAIN"},
+		r.Chain:                                           {codeUsage, "give INDEX:CHAIN"},
+	} {
+		got := swooshRun(t, "", "verify", dir, "--expect", expect)
+		require.Equal(t, want.code, got.code, "%s: %s", expect, got.err)
+		require.Contains(t, got.err, want.says)
+	}
 }
 
 // A kill between the creation of a log's file and its growth leaves a file

@@ -67,7 +67,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	api.Attach(e)
 	s.options.Logger.Info(ready(time.Since(began), e.Health())+": commands are accepted", "address", ln.Addr().String(), "dir", s.options.Dir,
-		"index", e.View().Index(), "state_hash", e.View().StateHash().String())
+		"state_hash", e.View().StateHash().String(), head(e))
 	if _, err := fmt.Fprintln(s.out, s.greeting(ln.Addr())); err != nil {
 		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
 	}
@@ -88,6 +88,15 @@ func (s *server) apiOptions(metrics *prometheus.Registry) swoosh.APIOptions {
 	return o
 }
 
+// head says where the log stands. Copied elsewhere, it is what verify --expect takes.
+func head(e *swoosh.Engine) slog.Attr {
+	v := e.View()
+	return slog.Group("", "index", v.Index(), "chain", v.Chain().String())
+}
+
+// headEvery is how often the log's head is logged.
+const headEvery = time.Hour
+
 // lookEvery is how often files and the server's mode are checked.
 const lookEvery = time.Second
 
@@ -98,6 +107,8 @@ func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 	go watchdog(ctx, e)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	hourly := time.NewTicker(headEvery)
+	defer hourly.Stop()
 	mode := "ready"
 	for {
 		select {
@@ -110,6 +121,8 @@ func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 			w.open.measure()
 			w.open.tell(s.options.Logger)
 			mode = tellMode(s.options.Logger, mode, e.Health())
+		case <-hourly.C:
+			s.options.Logger.Info("the head of the log", head(e))
 		case <-s.hangups:
 			notifyReload()
 			if s.door.reload() == nil { // Otherwise the log has the reason already.
@@ -216,7 +229,7 @@ func (s *server) stop(api *swoosh.API, w *web, e *swoosh.Engine) error {
 	if err != nil {
 		return exitf(codeFailed, "the stop was not in order: %w; what was acknowledged is kept, and the next start checks it", err)
 	}
-	log.Info("stopped", "index", e.View().Index())
+	log.Info("stopped", head(e))
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,7 @@ import (
 
 func newVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "verify DIR [--json]", Short: "Check a directory: every entry, its chain and its state hash",
+		Use: "verify DIR [--expect INDEX:CHAIN] [--json]", Short: "Check a directory: every entry, its chain and its state hash",
 		Long: `Replays the whole log and holds every entry's chain and state hash, every
 snapshot and both copies of the log against it. It mends and moves nothing, and refuses
 a directory that a server is using. Damage ends it with exit code 3, naming the
@@ -22,16 +24,25 @@ first entry that is wrong and what differs.
 
 It also asks every command again. Exit code 6: the directory is sound, but an entry
 that these domains wrote would be refused by them now. What another version of them
-wrote is named, and is no fault; {program} preflight tells more of it.`,
+wrote is named, and is no fault; {program} preflight tells more of it.
+
+The chain has no key: who can write the directory can write another sound log. --expect
+proves that the log goes on from a head that you noted elsewhere, from the server's log
+or its health.`,
 		Args: takes("DIR"), ValidArgsFunction: completeDirectory,
 	}
 	out := newOutput(cmd, a.out)
+	expect := cmd.Flags().String("expect", "", "fail unless the log has this head, INDEX:CHAIN")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		head, err := parseHead(*expect)
+		if err != nil {
+			return err
+		}
 		if err := a.checkOwner(args[0], "verify"); err != nil {
 			return err
 		}
 		o, done := a.offline(args[0], "verifying")
-		r, err := repair.Verify(cmd.Context(), o, a.parts...)
+		r, err := repair.VerifyHead(cmd.Context(), o, head, a.parts...)
 		done()
 		if err != nil {
 			return err
@@ -47,6 +58,22 @@ wrote is named, and is no fault; {program} preflight tells more of it.`,
 		return err
 	}
 	return cmd
+}
+
+// parseHead reads INDEX:CHAIN; empty is the zero head.
+func parseHead(text string) (head repair.Head, err error) {
+	if text == "" {
+		return head, nil
+	}
+	index, chain, _ := strings.Cut(text, ":")
+	head.Index, err = strconv.ParseUint(index, 10, 64)
+	if err == nil && head.Index > 0 {
+		head.Chain, err = swoosh.ParseHash(chain)
+	}
+	if err != nil || head.Index == 0 {
+		return head, exitf(codeUsage, "--expect %q is no head: give INDEX:CHAIN, such as %d:%s", text, 41, swoosh.Hash{0x9f})
+	}
+	return head, nil
 }
 
 // offline returns the options for work on a directory without a server, and a

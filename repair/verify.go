@@ -45,12 +45,51 @@ type Refusal struct {
 // error if the snapshots around its entry show that this reducer wrote it. And it
 // reports the first command that would be refused now.
 func Verify(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (VerifyReport, error) {
+	return VerifyHead(ctx, o, Head{}, parts...)
+}
+
+// Head is the end of a log at some time, noted where whoever writes the log cannot
+// reach it. The zero Head is that of every log.
+type Head struct {
+	Index uint64 // of the last entry then
+	Chain swoosh.Hash
+}
+
+// VerifyHead is Verify, and proves that the log goes on from a head: that no entry up
+// to it was altered or taken away. A *swoosh.DamageError says that it does not.
+func VerifyHead(ctx context.Context, o swoosh.Options, head Head, parts ...swoosh.Part) (VerifyReport, error) {
 	s, err := enter(o, parts)
 	if err != nil {
 		return VerifyReport{}, err
 	}
 	found, err := s.verify(ctx)
+	if err == nil && head.Index > 0 {
+		err = s.verifyHead(head, found)
+	}
 	return found, errors.Join(err, s.leave())
+}
+
+// verifyHead holds the entry of a head against it. The links of the chain are sound.
+func (s *site) verifyHead(head Head, found VerifyReport) error {
+	wrong := func(format string, args ...any) error {
+		return &swoosh.DamageError{Index: head.Index, Detail: fmt.Sprintf(format, args...), Next: "the log was written anew, cut off or exchanged since the head was noted: restore a backup that has it"}
+	}
+	if head.Index > found.Last {
+		return wrong("the log ends at entry %d, before the expected head", found.Last)
+	}
+	if head.Index < found.First {
+		return fmt.Errorf("the log begins at entry %d, after the expected head: expect a later one", found.First)
+	}
+	for r, err := range s.log.Read(head.Index, head.Index) {
+		if err != nil {
+			return err
+		}
+		if r.Index == head.Index && r.Chain == head.Chain {
+			return nil
+		}
+		return wrong("its chain is %s, expected is %s", r.Chain, head.Chain)
+	}
+	return wrong("it is accepted as lost")
 }
 
 func (s *site) verify(ctx context.Context) (VerifyReport, error) {
