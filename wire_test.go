@@ -16,6 +16,7 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -192,4 +193,129 @@ func TestTheFormatIsStillTheSame(t *testing.T) {
 		require.Equal(t, string(b), string(now.files[name]), name)
 	}
 	require.Equal(t, 1, strings.Count(string(was.lines), `"state.import"`))
+}
+
+// wireDirectory is a whole data directory: of a log that has a migration in it, a snapshot of
+// format 3, whose data has a version, and entries in a table and in the tail. The zeros at the
+// end of raw files are left out.
+const wireDirectory = "testdata/wire/v3"
+
+// writeDirectory makes such a directory, and returns it with what its log says.
+func writeDirectory(t *testing.T) (dir, hashes string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "data")
+	e := openShop(t, dir, 1)
+	addJobs(t, e, 1, 3)
+	closeEngine(t, e)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "newest"))) // So that there is a table.
+	e = openShop(t, dir, 1)
+	require.Eventually(t, func() bool {
+		names, err := filepath.Glob(filepath.Join(dir, "log", "*.sst"))
+		return err == nil && names != nil && e.Health().Log.Copies == 2
+	}, time.Minute, time.Millisecond)
+	closeEngine(t, e)
+	e = openShop(t, dir, 2)
+	addJobs(t, e, 4, 6)
+	hashes = hashesOf(e.View())
+	closeEngine(t, e)
+	return dir, hashes
+}
+
+func hashesOf(v swoosh.View) string {
+	return fmt.Sprintf("index %d\nstate %s\nchain %s\n", v.Index(), v.StateHash(), v.Chain())
+}
+
+// filesOfDirectory returns what a directory holds, by the names of its files.
+func filesOfDirectory(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, pattern := range []string{"made_by", "journal/0*", "log/*", "newest/0*", "snapshots/*"} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		require.NoError(t, err)
+		for _, name := range names {
+			if b := readText(t, name); filepath.Ext(name) == ".raw" {
+				files[strings.TrimPrefix(name, dir+"/")] = strings.TrimRight(b, "\x00")
+			} else if filepath.Base(name) != "LOCK" {
+				files[strings.TrimPrefix(name, dir+"/")] = b
+			}
+		}
+	}
+	return files
+}
+
+// TestWhatWasOnceWrittenAsADirectory is read for ever too: whole, by the next version of the
+// program, and from each copy of the log alone.
+func TestWhatWasOnceWrittenAsADirectory(t *testing.T) {
+	if *update {
+		dir, hashes := writeDirectory(t)
+		require.NoError(t, os.RemoveAll(wireDirectory))
+		files := filesOfDirectory(t, dir)
+		files["hashes.txt"] = hashes
+		for name, text := range files {
+			name = filepath.Join(wireDirectory, name)
+			require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o755))
+			require.NoError(t, os.WriteFile(name, []byte(text), 0o644))
+		}
+	}
+	for _, tc := range []struct {
+		name    string
+		without []string
+		version uint32
+	}{
+		{"whole", nil, 2},
+		{"by the next version", nil, 3},
+		{"without the journal", []string{"journal"}, 2},
+		{"without the second copy", []string{"log", "newest"}, 2},
+		{"without snapshots before the newest", []string{"snapshots/*0003.json"}, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			for name, text := range filesOfDirectory(t, wireDirectory) {
+				name = filepath.Join(dir, name)
+				require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
+				require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+				if filepath.Ext(name) == ".raw" {
+					require.NoError(t, os.Truncate(name, 8<<20))
+				}
+			}
+			report, err := repair.Verify(t.Context(), shopOptions(dir, 2), shops[2])
+			require.NoError(t, err)
+			require.Equal(t, readText(t, wireDirectory+"/hashes.txt"), fmt.Sprintf("index %d\nstate %s\nchain %s\n", report.Last, report.StateHash, report.Chain))
+			for _, pattern := range tc.without {
+				names, err := filepath.Glob(filepath.Join(dir, pattern))
+				require.NoError(t, err)
+				require.NotEmpty(t, names)
+				for _, name := range names {
+					require.NoError(t, os.RemoveAll(name))
+				}
+			}
+			e := openShop(t, dir, tc.version)
+			requireShop(t, e, tc.version, 3, 6, 6)
+			if tc.version == 2 {
+				require.Equal(t, readText(t, wireDirectory+"/hashes.txt"), hashesOf(e.View()))
+			}
+			if tc.without == nil {
+				require.Empty(t, e.Health().SetAside)
+			}
+			closeEngine(t, e)
+		})
+	}
+}
+
+// TestTheFormatOfADirectoryIsStillTheSame writes it again. How Badger writes a table is
+// Badger's.
+func TestTheFormatOfADirectoryIsStillTheSame(t *testing.T) {
+	dir, hashes := writeDirectory(t)
+	require.Equal(t, readText(t, wireDirectory+"/hashes.txt"), hashes)
+	was, now := filesOfDirectory(t, wireDirectory), filesOfDirectory(t, dir)
+	for name, text := range was {
+		if filepath.Dir(name) != "log" {
+			require.True(t, text == now[name], name)
+		}
+	}
+	for name := range now {
+		require.Contains(t, was, name)
+	}
+	newest := was["snapshots/"+filepath.Base(swoosh.SnapshotName(7))]
+	require.Contains(t, newest, `"format":3`)
 }
