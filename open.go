@@ -81,11 +81,6 @@ func (e *Engine) openLog() (err error) {
 	if e.home, err = home.Open(e.o.Dir, e.o.FS); err != nil {
 		return fmt.Errorf("swoosh: %w", err)
 	}
-	if e.o.Node == "" {
-		if e.o.Node, err = nodeOf(e.home); err != nil {
-			return err
-		}
-	}
 	if err := e.home.Tidy(); err != nil {
 		return err
 	}
@@ -107,7 +102,10 @@ func (e *Engine) openLog() (err error) {
 	if index, detail := e.home.Compare(last, e.proof); detail != "" {
 		return &DamageError{Index: index, Detail: detail, Next: e.o.run("repair", e.o.Dir)}
 	}
-	return nil
+	if e.o.Node == "" {
+		e.o.Node, err = e.nodeID()
+	}
+	return err
 }
 
 // proof returns what the log says of an entry.
@@ -119,17 +117,33 @@ func (e *Engine) proof(index uint64) (chain, stateHash [32]byte, err error) {
 	return rec.Chain, x.StateHash, nil
 }
 
-// nodeOf returns the node's id that is kept in a directory, or makes one.
-func nodeOf(h *home.Home) (string, error) {
-	id, err := h.ReadNode(CheckNodeID)
+// nodeID returns the node's id that is kept in the directory, or makes one. Of a damaged
+// file the log knows what it said, if it has an entry.
+func (e *Engine) nodeID() (string, error) {
+	id, err := e.home.ReadNode(CheckNodeID)
 	var d *home.Damage
 	switch {
-	case errors.As(err, &d):
-		return "", &DamageError{Detail: d.Detail, Next: d.Next}
-	case !errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
+		return e.home.MakeNode()
+	case !errors.As(err, &d):
 		return id, err
 	}
-	return h.MakeNode()
+	id, err = LastNode(e.wal)
+	if err != nil {
+		return "", &DamageError{Detail: d.Detail, Next: d.Next}
+	}
+	e.log.Error("a damaged file was written anew: the last entry's stamp has the node's id", "file", "node", "why", d.Detail)
+	return id, e.home.KeepNode(id)
+}
+
+// LastNode returns the node's id in the stamp of a log's last entry.
+func LastNode(log WAL) (string, error) {
+	_, last := log.Bounds()
+	x, _, err := readEntry(log, last)
+	if err != nil {
+		return "", err
+	}
+	return x.HLC.Node, CheckNodeID(x.HLC.Node)
 }
 
 // setFileAside moves a damaged file out of the way.

@@ -39,9 +39,6 @@ type verdict struct {
 
 func (v *verdict) exact() bool { return !v.refused && !v.lost && !v.silent && !v.wrong }
 
-// asks reports whether the server only waits for what its operator knows.
-func (v *verdict) asks() bool { return v.refused && !v.lost && !v.silent && !v.wrong }
-
 func (v *verdict) note(column *bool, format string, args ...any) {
 	if column != nil {
 		*column = true

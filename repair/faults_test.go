@@ -211,3 +211,47 @@ func TestLogThatSaysNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedNode: the last entry's stamp has the id, so a start writes the file anew. A
+// look says so and changes nothing. Without an entry the operator has to say it.
+func TestDamagedNode(t *testing.T) {
+	for name, content := range map[string]string{"zeros": strings.Repeat("\x00", 10), "empty": "", "no id": "UPPER\n"} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			o := at(dir)
+			o.Node = ""
+			write(t, o, first, 1, 2)
+			file := filepath.Join(dir, "node")
+			sound, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+			_, err = repair.Verify(t.Context(), o, first)
+			require.ErrorContains(t, err, file+" is damaged")
+			require.ErrorContains(t, err, "serve writes it anew")
+			report := explain(t, o, first)
+			require.Len(t, report.Findings, 1)
+			require.Contains(t, report.Findings[0], "The server writes it anew when it starts")
+			require.Empty(t, report.Next)
+			kept, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.Equal(t, content, string(kept))
+			require.Equal(t, uint64(2), starts(t, o, first).Index())
+			kept, err = os.ReadFile(file)
+			require.NoError(t, err)
+			require.Equal(t, string(sound), string(kept))
+			_, err = repair.Verify(t.Context(), o, first)
+			require.NoError(t, err)
+		})
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	o := at(dir)
+	o.Node = ""
+	write(t, o, first)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "node"), nil, 0o600))
+	found := refuses(t, o, first)
+	require.Contains(t, found.Next, "write the node's id into it")
+	_, err := repair.Verify(t.Context(), o, first)
+	require.EqualError(t, err, found.Error())
+	_, err = repair.Repair(t.Context(), o, acceptLoss, first)
+	require.EqualError(t, err, found.Error())
+}

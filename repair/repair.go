@@ -66,6 +66,12 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	if err := s.openOldLog(report); err != nil {
 		return err
 	}
+	if err := s.knowsNode(); err != nil {
+		return err
+	}
+	if s.wrong != nil {
+		report.say("%s. The server writes it anew when it starts, from the last entry's stamp.", s.wrong.Detail)
+	}
 	s.o.ForceReplay = true // What holds only with the newest snapshot is wrong already.
 	p, err := s.replay()
 	if err != nil {

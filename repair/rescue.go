@@ -184,7 +184,10 @@ func (c *rescue) explain(report *Report) {
 		report.say("The log is sound up to entry %d; it once reached entry %d.", c.sound, c.to)
 	}
 	for _, g := range c.gone {
-		report.say("Entries %s cannot be read any more; snapshot %d holds what they did.", g, p.view.Index())
+		report.say("The log loses entries %s; snapshot %d holds what they did.", g, p.view.Index())
+	}
+	if first, last, n := extent(c.passed()); n > 0 {
+		report.say("%d of them, of %s, can still be read, but their neighbours contradict them. They are written to a file in lost/.", n, span{first, last})
 	}
 	if at := p.view.Index(); at > c.sound && len(c.gone) == 0 {
 		report.say("The state goes on from snapshot %d: what the entries up to it did is kept.", at)
@@ -194,8 +197,8 @@ func (c *rescue) explain(report *Report) {
 	} else {
 		report.say("Nothing that an entry did is lost.")
 	}
-	if first, _, n := extent(c.unproven()); n > 0 {
-		report.say("%d entries after that can still be read; the first is %d. No chain from the sound ones proves them, so they are not applied. They are written to a file: look at each before you post its command again.", n, first)
+	if first, last, n := extent(c.unproven()); n > 0 {
+		report.say("%d entries of %s can still be read. No chain from the sound ones proves them, so they are not applied. They are written to a file in lost/: look at each before you post its command again.", n, span{first, last})
 	}
 	for _, i := range c.wrong {
 		report.say("%s contradicts the log. It is set aside.", swoosh.SnapshotName(i))

@@ -23,9 +23,10 @@ type site struct {
 	o     swoosh.Options // complete
 	parts []swoosh.Part
 	home  *home.Home
-	node  string     // the id kept in the directory; empty: none yet
-	log   swoosh.WAL // nil while it is not open
-	twins *twin.Log  // the copies that log reads; nil if it is empty or not open
+	node  string       // the id kept in the directory; empty: none yet
+	wrong *home.Damage // of the file that keeps it; nil: it is sound or missing
+	log   swoosh.WAL   // nil while it is not open
+	twins *twin.Log    // the copies that log reads; nil if it is empty or not open
 }
 
 // enter locks a directory, which must be there and be one of ours.
@@ -45,14 +46,7 @@ func enter(o swoosh.Options, parts []swoosh.Part) (*site, error) {
 	if s.node == "" {
 		s.node, err = h.ReadNode(swoosh.CheckNodeID)
 	}
-	var d *home.Damage
-	switch {
-	case errors.As(err, &d):
-		err = &swoosh.DamageError{Detail: d.Detail, Next: d.Next}
-	case errors.Is(err, fs.ErrNotExist):
-		err = nil
-	}
-	if err != nil {
+	if err != nil && !errors.As(err, &s.wrong) && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, s.leave())
 	}
 	s.o.Node = cmp.Or(s.node, "repair") // A replay without an id gives no stamps.
@@ -85,6 +79,18 @@ func (s *site) openLog() (err error) {
 		return fmt.Errorf("the log cannot be opened: %w: see to that", err)
 	}
 	s.log = readLog{s.twins}
+	return nil
+}
+
+// knowsNode returns an error if the file that keeps the node's id is damaged and the log
+// does not know it either. Otherwise a start writes the file anew.
+func (s *site) knowsNode() error {
+	if s.wrong == nil {
+		return nil
+	}
+	if _, err := swoosh.LastNode(s.log); err != nil {
+		return &swoosh.DamageError{Detail: s.wrong.Detail, Next: s.wrong.Next}
+	}
 	return nil
 }
 
@@ -135,6 +141,11 @@ func (s *site) nodeID() (string, error) {
 		return s.node, nil
 	}
 	var err error
+	if s.wrong != nil {
+		if s.node, err = swoosh.LastNode(s.log); err == nil {
+			return s.node, s.home.KeepNode(s.node)
+		}
+	}
 	s.node, err = s.home.MakeNode()
 	return s.node, err
 }

@@ -120,6 +120,7 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 	var same []uint64
 	for _, check := range []func() error{
 		s.verifyMark,
+		s.verifyNode,
 		func() (err error) { same, err = verifySnapshots(p); return err },
 		func() error { return above.keys },
 		func() error { return s.verifyCopies(ctx) },
@@ -343,6 +344,14 @@ func (s *site) verifyMark() error {
 		return nil
 	}
 	return &swoosh.DamageError{Index: index, Detail: detail, Next: s.run("repair")}
+}
+
+// verifyNode returns the damage of the file that keeps the node's id.
+func (s *site) verifyNode() error {
+	if err := s.knowsNode(); s.wrong == nil || err != nil {
+		return err
+	}
+	return &swoosh.DamageError{Detail: s.wrong.Detail, Next: "serve writes it anew, from the last entry's stamp"}
 }
 
 // verifyCopies holds the copies of the log against each other.

@@ -298,8 +298,11 @@ func (h *Home) MakeNode() (string, error) {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // It never fails (crypto/rand).
 	id := "n" + hex.EncodeToString(b[:])
-	return id, h.replace("node", []byte(id+"\n"))
+	return id, h.KeepNode(id)
 }
+
+// KeepNode keeps an id in the directory.
+func (h *Home) KeepNode(id string) error { return h.replace("node", []byte(id+"\n")) }
 
 // ReadMadeBy returns what WriteMadeBy kept; nil if there is nothing.
 func (h *Home) ReadMadeBy() []byte {
