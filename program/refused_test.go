@@ -178,7 +178,6 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		{name: "missing", code: codeFailed, says: "data is not a directory: name the directory that serve was given by --dir", serves: true},
 		{name: "empty", prepare: folder("data", 0o700), code: codeFailed, says: "data is not a swoosh directory, it has no log: name the directory that serve was given by --dir", serves: true},
 		{name: "a file", prepare: file("data", "x", 0o600), code: codeFailed, says: "a directory"},
-		{name: "with a damaged node", prepare: all(data(func(*testing.T, string) {}), file("data/node", "UPPER\n", 0o600)), code: codeDamaged, says: "data/node is damaged: a node must be 1 to 63 characters of a-z, 0-9 and dash, not \"UPPER\": write the node's id into it"},
 		{name: "with another program's log", prepare: all(folder("data", 0o700), folder("data/log", 0o700), file("data/log/app.log", "x", 0o600)), code: codeFailed, says: "not a swoosh directory"},
 		{name: "with an empty log", prepare: all(folder("data", 0o700), folder("data/log", 0o700)), code: codeFailed, says: "not a swoosh directory", serves: true},
 		{name: "not ours", prepare: all(folder("data", 0o700), file("data/letter", "dear", 0o600)), code: codeFailed, says: "not a swoosh directory"},
