@@ -50,3 +50,28 @@ func TestLargeTablesAreNotMerged(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, names, tables)
 }
+
+// TestKilledBetweenTheOldTablesAndTheNew: a rebuild of all tables removes the old ones, then
+// gives the new ones their name. What a kill leaves between is sound, and the next life ends it.
+func TestKilledBetweenTheOldTablesAndTheNew(t *testing.T) {
+	dir, h := filepath.Join(t.TempDir(), "d"), new(history)
+	l := open(t, dir)
+	h.append(t, l, 300, 3, 3000)
+	requireHealed(t, l)
+	require.NoError(t, l.Close())
+	tables := filepath.Join(dir, twin.BadgerDir)
+	require.NoError(t, os.Rename(tables, tables+".tmp"))
+	look, err := twin.OpenToRead(dir, options())
+	require.NoError(t, err)
+	h.requireAll(t, look)
+	require.NoError(t, look.Close())
+	l = open(t, dir)
+	h.requireAll(t, l)
+	requireHealed(t, l)
+	require.NoError(t, l.Close())
+	require.NoDirExists(t, tables+".tmp")
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.JournalDir)))
+	l = open(t, dir)
+	h.requireAll(t, l)
+	require.NoError(t, l.Close())
+}
