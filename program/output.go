@@ -123,7 +123,11 @@ func printable(text string) string {
 	return b.String()
 }
 
-func isCommanding(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+// isCommanding reports whether a terminal may do something else with a character than
+// show it: a control character, one that is not seen, or a separator of lines.
+func isCommanding(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
 
 // timeOf returns the wall clock's time in an hlc, in a layout, or the text itself if
 // it is not an hlc.
