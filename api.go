@@ -106,6 +106,7 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	defer x.recoverPanic()
 	h := rw.Header()
 	h["Cache-Control"] = noStore
+	h["X-Content-Type-Options"] = noSniff
 	if r.URL.Path == "/state" {
 		h.Set("Cache-Control", "no-cache")
 	}

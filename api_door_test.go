@@ -49,6 +49,14 @@ func TestCacheControl(t *testing.T) {
 	require.Equal(t, "no-store", s.command("{").header.Get("Cache-Control"))
 }
 
+// TestNoAnswerIsSniffed: a browser takes none for what its type does not say.
+func TestNoAnswerIsSniffed(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	for _, path := range []string{"/state", "/nothing", "/metrics", "/livez"} {
+		require.Equal(t, []string{"nosniff"}, s.get(path).header["X-Content-Type-Options"], path)
+	}
+}
+
 func TestPathsHaveOneSpelling(t *testing.T) {
 	s := open(t, swoosh.Options{})
 	s.must(startA)

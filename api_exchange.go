@@ -86,7 +86,7 @@ const (
 )
 
 // Header values that most answers share. Nothing may change them.
-var noStore, onlyJSON = []string{"no-store"}, []string{typeJSON}
+var noStore, noSniff, onlyJSON = []string{"no-store"}, []string{"nosniff"}, []string{typeJSON}
 
 // route is a method and a path of the contract.
 type route struct {

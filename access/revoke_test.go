@@ -249,3 +249,22 @@ func TestShortTokens(t *testing.T) {
 	_, err = tokens.Authenticate(bearer(long))
 	require.NoError(t, err)
 }
+
+// TestSuites: a client that has only CBC suites is refused.
+func TestSuites(t *testing.T) {
+	ca, dir := newAuthority(t), t.TempDir()
+	cert, key := ca.sign("server", time.Now().Add(time.Hour))
+	certificates, err := access.OpenCertificates(write(t, filepath.Join(dir, "cert"), cert), write(t, filepath.Join(dir, "key"), key), write(t, filepath.Join(dir, "ca"), ca.pem), quiet)
+	require.NoError(t, err)
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.TLS, s.Config.ErrorLog = certificates.Config(), slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	s.StartTLS()
+	defer s.Close()
+	for suite, works := range map[uint16]bool{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: false, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: true} {
+		c, err := tls.Dial("tcp", s.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}})
+		require.Equal(t, works, err == nil, err)
+		if works {
+			require.NoError(t, c.Close())
+		}
+	}
+}

@@ -74,7 +74,7 @@ func (c *Certificates) Expiry() time.Time { return c.pair.get().Leaf.NotAfter }
 // Config returns a configuration for http.Server: TLS 1.2 or later, HTTP/2 and 1.1.
 func (c *Certificates) Config() *tls.Config {
 	config := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		MinVersion: tls.VersionTLS12, CipherSuites: suites, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.pair.get(), nil },
 	}
 	if c.authorities != nil {
@@ -86,6 +86,14 @@ func (c *Certificates) Config() *tls.Config {
 		}
 	}
 	return config
+}
+
+// suites are those of TLS 1.2 that authenticate what they encrypt. Those of TLS 1.3
+// all do.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
 // verify checks that a client's chain, which starts with its own certificate,
