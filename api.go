@@ -46,7 +46,7 @@ func routes() []route {
 		{get, "/commands/{name}", "describe one command", (*exchange).getCommand, afterReplay, RoleRead, nil, nil},
 		{get, "/log", "read the entries of the log", (*exchange).getLog, afterReplay, RoleRead, []string{"from", "after", "limit", "commands", "key"}, nil},
 		{get, "/log/{index}", "read one entry", (*exchange).getEntry, afterReplay, RoleRead, nil, nil},
-		{get, "/watch", "follow new entries, as server-sent events", (*exchange).getWatch, afterReplay, RoleRead, []string{"from", "after", "commands", "key"}, nil},
+		{get, "/watch", "follow new entries, as server-sent events", (*exchange).getWatch, atOnce, RoleRead, []string{"from", "after", "commands", "key"}, nil},
 		{get, "/outcome/{key}", "report what became of an idempotency key", (*exchange).getOutcome, afterReplay, RoleRead, nil, nil},
 		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, afterReplay, RoleAdmin, nil, nil},
 		{get, "/livez", "report whether the process answers", (*exchange).getLive, atOnce, NoRole, nil, nil},
@@ -66,7 +66,7 @@ func NewAPI(o APIOptions) *API {
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
 	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
-		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), stopping: make(chan struct{}),
+		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), stopping: make(chan struct{}), ready: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
 		heartbeat: 15 * time.Second, askEvery: time.Second, outcomeMost: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}}
@@ -154,13 +154,19 @@ func (x *exchange) serve() (err error) {
 		if x.caller, err = x.identify(x.r, x.route); err != nil {
 			return x.slow(err, x.r, x.w.Header())
 		}
-		if err := x.admit(x.caller, x.r, x.w.Header()); err != nil {
+		if !x.route.lasts() {
+			err = x.admit(x.caller, x.r, x.w.Header())
+		}
+		if err != nil {
 			return err
 		}
 	}
 	if x.r.Method != http.MethodPost {
 		x.leaveBody()
 		if x.query, err = x.parseQuery(); err != nil {
+			return err
+		}
+		if err := x.refuseConditions(); err != nil {
 			return err
 		}
 	}
@@ -184,7 +190,7 @@ func (x *exchange) postCommand() error {
 	if err != nil {
 		return err
 	}
-	if err := x.refuseHeader("If-Match", insteadOfIfMatch); err != nil {
+	if err := x.refuseConditions(); err != nil {
 		return err
 	}
 	key, err := x.headerKey()
@@ -319,7 +325,9 @@ func (a *API) Attach(e *Engine) {
 	for _, k := range e.cat.kinds {
 		a.refusals.WithLabelValues(k.Code())
 	}
-	a.attached.Store(e)
+	if a.attached.Swap(e) == nil {
+		close(a.ready)
+	}
 	if a.isStopping() {
 		e.intake.close()
 	}

@@ -103,9 +103,6 @@ func batchTooLarge() *Error {
 	return Errorf(TooLarge, "an atomic batch may have at most %d bytes: split it, or stream the commands as %s", batchMaxBytes, typeNDJSON)
 }
 
-// insteadOfIfMatch says what to use with commands instead of If-Match.
-const insteadOfIfMatch = "use the member expect"
-
 // Limits on the lines of a stream that are waiting for the disk.
 const (
 	streamWindowLines = 1024
@@ -151,7 +148,7 @@ func (x *exchange) stream() error {
 	} else if dry {
 		return Errorf(MalformedRequest, "a stream has no dry run: send one command, or an atomic batch as %s", typeJSON)
 	}
-	if err := x.refuseHeader("If-Match", insteadOfIfMatch); err != nil {
+	if err := x.refuseConditions(); err != nil {
 		return err
 	}
 	if err := x.refuseHeader("Idempotency-Key", "use the member idempotency_key of each line"); err != nil {

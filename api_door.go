@@ -201,6 +201,15 @@ func (x *exchange) audit(e *Error) {
 	}
 }
 
+// challenge says how to authenticate (RFC 6750, 3): it names an error only if the
+// request has credentials.
+func challenge(r *http.Request) string {
+	if r.Header.Get("Authorization") == "" {
+		return "Bearer"
+	}
+	return `Bearer error="invalid_token"`
+}
+
 // admit counts a request, or refuses it as RateLimited and sets Retry-After.
 func (a *access) admit(c Caller, r *http.Request, answer http.Header) error {
 	wait := a.rates.Admit(door.CallerOf(c.Name, r))

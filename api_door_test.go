@@ -114,7 +114,7 @@ func TestStarting(t *testing.T) {
 	require.Equal(t, `{"ready":false,"reason":"starting","applied":1,"target":9}`+"\n", ready.body)
 	health := s.get("/health").ok("mode", "reasons", "index", "hlc", "node", "snapshot", "set_aside", "history", "log", "state", "disk", "keys", "clock", "timers")
 	require.Equal(t, []any{"starting", 4.0, "000000000007-0000-test"}, []any{health["mode"], health["index"], health["hlc"]})
-	for _, path := range []string{"/", "/state", "/nothing", "/log", "/watch", "/commands"} {
+	for _, path := range []string{"/", "/state", "/nothing", "/log", "/commands"} {
 		r := s.get(path, "Host: example.com")
 		r.refused("starting", http.StatusServiceUnavailable)
 		require.Equal(t, "4", r.header.Get("Swoosh-Index"))

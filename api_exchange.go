@@ -69,6 +69,7 @@ type service struct {
 	attached atomic.Pointer[Engine] // nil until Attach
 	progress atomic.Pointer[Progress]
 	stopping chan struct{}
+	ready    chan struct{}                   // closed by Attach
 	stands   atomic.Pointer[positionHeaders] // those of the last answer; nil before the first
 
 	heartbeat   time.Duration // between the comments of a watch
@@ -109,7 +110,10 @@ const (
 
 // hasHead reports whether the route answers HEAD too. A watch does not, since
 // it has no end.
-func (r *route) hasHead() bool { return r.method == http.MethodGet && r.path != "/watch" }
+func (r *route) hasHead() bool { return r.method == http.MethodGet && !r.lasts() }
+
+// lasts reports whether the answer has no end, and waits for its turn by itself.
+func (r *route) lasts() bool { return r.path == "/watch" }
 
 // name returns the route as messages show it.
 func (r *route) name() string { return r.method + " " + r.path }
@@ -350,7 +354,7 @@ func (x *exchange) refuse(err error) {
 		h.Set("Retry-After", after)
 	}
 	if e.Kind == Unauthorized {
-		h.Set("WWW-Authenticate", "Bearer")
+		h.Set("WWW-Authenticate", challenge(x.r))
 	}
 	x.leaveBody()
 	x.w.WriteHeader(e.Kind.Status())

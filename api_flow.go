@@ -122,3 +122,60 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	return n, b.err
 }
+
+// awaitTurn waits for the engine, and until the caller's rate allows one more
+// request: a browser's EventSource takes a refusal as final. Comments show that the
+// server is alive.
+func (x *exchange) awaitTurn(ctx context.Context) error {
+	for {
+		wait := x.rates.Admit(door.CallerOf(x.caller.Name, x.r))
+		if wait == 0 {
+			break
+		}
+		if err := hold(ctx, x, x.rates.After(wait)); err != nil {
+			return err
+		}
+	}
+	for x.engine == nil {
+		if err := hold(ctx, x, x.ready); err != nil {
+			return err
+		}
+		x.engine = x.attached.Load()
+	}
+	return nil
+}
+
+// hold sends comments until c has something, or the watch ends.
+func hold[T any](ctx context.Context, x *exchange, c <-chan T) error {
+	for err := x.beginEvents(); err == nil; err = x.event([]byte(":\n\n")) {
+		select {
+		case <-c:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-x.stopping:
+			return errShuttingDown()
+		case <-time.After(x.heartbeat):
+		}
+	}
+	return errClientGone
+}
+
+// errClientGone ends a watch that cannot be written.
+var errClientGone = errors.New("the client is gone")
+
+// beginEvents begins the answer of a watch, unless it has begun.
+func (x *exchange) beginEvents() error {
+	if x.w.status != 0 {
+		return nil
+	}
+	x.endless = true
+	x.w.Header().Set("Content-Type", typeEvents)
+	return x.event([]byte("retry: 1000\n\n"))
+}
+
+// event sends a piece of a watch at once.
+func (x *exchange) event(b []byte) error {
+	_, err := x.w.Write(b)
+	return errors.Join(err, x.rc.Flush())
+}

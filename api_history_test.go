@@ -77,3 +77,58 @@ func TestExpectChain(t *testing.T) {
 	p := s.command(`{"command":"counter.add","payload":{"counter":"a","amount":1},"expect":{"chain":"`+chain+`"}}`).refused("stale_state", http.StatusPreconditionFailed)
 	require.Equal(t, s.chainOf(2), p["chain"])
 }
+
+// TestPreconditionsAreNotIgnored: a route honours them, or refuses the request.
+func TestPreconditionsAreNotIgnored(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	s.must(startA)
+	tag := s.get("/state").header.Get("ETag")
+	for _, path := range []string{"/", "/state", "/commands", "/log", "/log/1", "/watch", "/health", "/readyz", "/openapi.json"} {
+		s.get(path, "If-Match: "+tag).refused("malformed_request", http.StatusBadRequest)
+		if path != "/state" {
+			s.get(path, "If-None-Match: *").refused("malformed_request", http.StatusBadRequest)
+		}
+	}
+	require.Equal(t, http.StatusNotModified, s.get("/state", "If-None-Match: "+tag).status)
+	for _, header := range []string{"If-Match: " + tag, "If-None-Match: *"} {
+		s.command(addA, header).refused("malformed_request", http.StatusBadRequest)
+		s.ask("POST", "/command", addA, header, "Content-Type: application/x-ndjson").refused("malformed_request", http.StatusBadRequest)
+		s.ask("POST", "/snapshot", "", header).refused("malformed_request", http.StatusBadRequest)
+	}
+	s.ask("POST", "/state", s.get("/state").body, "If-None-Match: *", "If-Match: "+tag).refused("malformed_request", http.StatusBadRequest)
+}
+
+// TestChallenge names an error if there are credentials (RFC 6750, 3).
+func TestChallenge(t *testing.T) {
+	s := guarded(t)
+	require.Equal(t, "Bearer", s.get("/state").header.Get("WWW-Authenticate"))
+	require.Equal(t, `Bearer error="invalid_token"`, s.get("/state", as("other")).header.Get("WWW-Authenticate"))
+}
+
+// TestKeyErrorNamesTheCharacter, not one of its bytes.
+func TestKeyErrorNamesTheCharacter(t *testing.T) {
+	require.ErrorContains(t, swoosh.Key("caf\u00e9").Validate(), "not '\u00e9'")
+}
+
+// TestImportValidatesZeros: a member or an element that is there is valid, zero or
+// not, as the schema says.
+func TestImportValidatesZeros(t *testing.T) {
+	s := whole(t)
+	d := describe(s)
+	for _, c := range []struct{ row, pointer string }{
+		{`"ingestion":{"a":{"sources":[""]}}`, "/project/ingestion/a/sources/0"},
+		{`"ingestion":{"a":{"sources":[]}}`, "/project/ingestion/a/sources"},
+		{`"ingestion":{"a":{"epoch":0}}`, "/project/ingestion/a/epoch"},
+		{`"council":{"a":{"electorate":[""]}}`, "/project/council/a/electorate/0"},
+		{`"council":{"a":{"quorum":0}}`, "/project/council/a/quorum"},
+		{`"environment":{"a":{"resources":[{"name":""}]}}`, "/project/environment/a/resources/0/name"},
+		{`"projects":{"a":{"name":""}}`, "/project/projects/a/name"},
+	} {
+		body := `{"meta":{"version":1},"project":{` + c.row + `}}`
+		p := s.ask("POST", "/state", body).refused("invalid_state", http.StatusUnprocessableEntity)
+		require.Equal(t, c.pointer, p["errors"].([]any)[0].(map[string]any)["pointer"], body)
+		require.Error(t, d.checkValue([]byte(body), []string{"components", "schemas", "State"}), body)
+	}
+	p := s.ask("POST", "/state", `{"meta":{"version":1},"project":{"environment":{"a":{"resources":[{}]}}}}`).refused("invalid_state", http.StatusUnprocessableEntity)
+	require.Equal(t, "/project/environment/a/resources", p["errors"].([]any)[0].(map[string]any)["pointer"])
+}

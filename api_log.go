@@ -249,8 +249,32 @@ func (x *exchange) getEntry() error {
 }
 
 // getWatch sends entries as they become durable, as server-sent events (HTML
-// Living Standard, 9.2).
+// Living Standard, 9.2). What ends it once it has begun is an event too.
 func (x *exchange) getWatch() error {
+	defer x.deadlines.Write(x.rc, x.stopGrace)()
+	ctx, end := context.WithCancelCause(x.r.Context())
+	defer end(nil)
+	defer x.askAgain(func(_ Caller, err error) {
+		if err != nil {
+			end(err)
+		}
+	})()
+	err := x.follow(ctx)
+	if x.w.status == 0 {
+		return err
+	}
+	var e *Error
+	if gone := x.r.Context().Err() != nil && !x.isStopping(); !gone && errors.As(errors.Join(err, context.Cause(ctx)), &e) {
+		_ = x.event(append(append([]byte("event: problem\ndata: "), encode(x.problem(x.asError(e)))...), '\n'))
+	}
+	return nil
+}
+
+// follow sends entries until the watch ends, and returns why.
+func (x *exchange) follow(ctx context.Context) error {
+	if err := x.awaitTurn(ctx); err != nil {
+		return err
+	}
 	first, last := x.engine.Bounds()
 	next, err := x.watchFrom(last + 1)
 	if err != nil {
@@ -266,36 +290,14 @@ func (x *exchange) getWatch() error {
 	if err := cmp.Or(kept(next, first, last), x.insideBatch(next, only)); err != nil {
 		return err
 	}
-	x.endless = true
-	defer x.deadlines.Write(x.rc, x.stopGrace)()
 	x.engine.meters.Watchers.Inc()
 	defer x.engine.meters.Watchers.Dec()
-	x.w.Header().Set("Content-Type", typeEvents)
-	ctx, end := context.WithCancelCause(x.r.Context())
-	defer end(nil)
-	defer x.askAgain(func(_ Caller, err error) {
-		if err != nil {
-			end(err)
-		}
-	})()
-	if x.event([]byte("retry: 1000\n\n")) != nil {
-		return nil
-	}
-	for {
-		err := x.watch(ctx, &next, only)
-		switch {
-		case x.r.Context().Err() != nil && !x.isStopping():
-			return nil
-		case !errors.Is(err, context.DeadlineExceeded):
-			var e *Error
-			if errors.As(errors.Join(err, context.Cause(ctx)), &e) {
-				_ = x.event(append(append([]byte("event: problem\ndata: "), encode(x.problem(x.asError(e)))...), '\n'))
-			}
-			return nil
-		case x.event(heartbeat(next, only)) != nil:
-			return nil
+	for err = x.beginEvents(); err == nil; err = x.event(heartbeat(next, only)) {
+		if err = x.watch(ctx, &next, only); ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
 		}
 	}
+	return err
 }
 
 // heartbeat returns a comment. With a filter it has the id of the last entry
@@ -376,10 +378,4 @@ func appendEvent(b []byte, r Record) []byte {
 	b = strconv.AppendUint(append(b, "id: "...), r.Index, 10)
 	b = r.AppendJSON(append(b, "\nevent: entry\ndata: "...))
 	return append(b, "\n\n"...)
-}
-
-// event sends a piece of a watch at once.
-func (x *exchange) event(b []byte) error {
-	_, err := x.w.Write(b)
-	return errors.Join(err, x.rc.Flush())
 }

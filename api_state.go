@@ -232,6 +232,9 @@ func (x *exchange) postState() error {
 	if err := x.refuseHeader("Idempotency-Key", "if the answer is lost, compare the state hash in the ETag of GET /state"); err != nil {
 		return err
 	}
+	if err := x.refuseConditions(); err != nil {
+		return err
+	}
 	ifMatch, err := x.ifMatch()
 	if err != nil {
 		if refused := x.engine.importsRefused(); refused != nil {
@@ -267,6 +270,28 @@ func (b *importBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// refuseConditions refuses the preconditions that the route does not know: it would
+// answer as if they held (RFC 9110, 13.1).
+func (x *exchange) refuseConditions() error {
+	ifMatch, ifNoneMatch := "only POST /state replaces a state", "only GET /state has an ETag"
+	switch x.route.name() {
+	case "GET /state":
+		ifNoneMatch = ""
+	case "POST /state":
+		ifMatch, ifNoneMatch = "", "send If-Match with the hash of the state to replace, or neither if the log is empty"
+	case "POST /command":
+		ifMatch, ifNoneMatch = "use the member expect", "use the member expect"
+	}
+	var err error
+	if ifMatch != "" {
+		err = x.refuseHeader("If-Match", ifMatch)
+	}
+	if err == nil && ifNoneMatch != "" {
+		err = x.refuseHeader("If-None-Match", ifNoneMatch)
+	}
+	return err
+}
+
 // ifMatch returns the state hash in the If-Match header, or nil if there is
 // none.
 func (x *exchange) ifMatch() (*Hash, error) {
@@ -285,6 +310,9 @@ func (x *exchange) ifMatch() (*Hash, error) {
 
 // postSnapshot saves a snapshot.
 func (x *exchange) postSnapshot() error {
+	if err := x.refuseConditions(); err != nil {
+		return err
+	}
 	if _, err := x.parseQuery(); err != nil {
 		return err
 	}

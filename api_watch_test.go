@@ -205,3 +205,39 @@ func TestLogWithoutLines(t *testing.T) {
 	require.Equal(t, http.StatusOK, answer.StatusCode)
 	require.Equal(t, "0", answer.Header.Get("Swoosh-Index"))
 }
+
+// TestWatchWaitsForTheStart: what a browser takes as final is not sent.
+func TestWatchWaitsForTheStart(t *testing.T) {
+	t.Run("then it goes on", func(t *testing.T) {
+		s := starting(t, swoosh.APIOptions{Loopback: true})
+		s.api.SetHeartbeat(time.Millisecond)
+		w, bad := s.watch("?from=1"), s.watch("?from=1&commands=no.such")
+		require.Equal(t, "retry: 1000", w.event())
+		require.Equal(t, ":", w.event())
+		s.attach(swoosh.Options{})
+		s.must(startA)
+		e := w.event()
+		for ; e == ":"; e = w.event() {
+		}
+		require.Contains(t, e, "id: 1\nevent: entry")
+		bad.event()
+		for e = bad.event(); e == ":"; e = bad.event() {
+		}
+		require.Contains(t, e, "malformed_request")
+		require.Empty(t, bad.event())
+	})
+	t.Run("or ends with the server", func(t *testing.T) {
+		s := starting(t, swoosh.APIOptions{Loopback: true})
+		w := s.watch("")
+		w.event()
+		s.api.Stop()
+		require.Contains(t, w.event(), "shutting_down")
+		require.Empty(t, w.event())
+	})
+	t.Run("and for its rate", func(t *testing.T) {
+		s := openAPI(t, swoosh.APIOptions{Rate: 1})
+		for s.get("/commands").status == http.StatusOK {
+		}
+		require.Equal(t, "retry: 1000", s.watch("").event())
+	})
+}

@@ -72,8 +72,8 @@ func (k Key) Validate() error {
 	if len(k) < 1 || len(k) > 255 {
 		return fmt.Errorf("must have 1 to 255 characters, not %d", len(k))
 	}
-	for i := range len(k) {
-		if c := k[i]; c < '!' || c > '~' || c == '"' || c == '\\' {
+	for _, c := range k {
+		if c < '!' || c > '~' || c == '"' || c == '\\' {
 			return fmt.Errorf("must be characters from ! to ~ without \" and \\, not %q", c)
 		}
 	}

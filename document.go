@@ -335,8 +335,8 @@ func (r *documentReader) value(c *canon.Codec, v reflect.Value) []FieldError {
 		return faults
 	}
 	noun, ok := v.Addr().Interface().(Validator)
-	if !ok || c.IsZero(v) {
-		return nil
+	if !ok || v.Kind() == reflect.Struct && c.IsZero(v) {
+		return nil // A row may be {}; other zeros are left out, or have to be valid.
 	}
 	return faultsOf(noun.Validate())
 }

@@ -222,7 +222,7 @@ func (f *follower) watch(ctx context.Context) error {
 }
 
 func (f *follower) watchRequest() request {
-	r := request{method: http.MethodGet, path: "/watch", query: url.Values{}, header: map[string]string{"Accept": "text/event-stream"}, quiet: watchQuietMost}
+	r := request{method: http.MethodGet, path: "/watch", query: url.Values{}, header: map[string]string{"Accept": "text/event-stream"}, quiet: watchQuietMost, probe: true}
 	f.ask(r)
 	if f.had {
 		r.header["Last-Event-ID"] = strconv.FormatUint(f.next-1, 10)

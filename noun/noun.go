@@ -206,13 +206,16 @@ func (l List[T]) Validate() error { return CheckList(l, listMax) }
 func (List[T]) JSONSchema() string { return ListSchema[T](listMax) }
 
 // CheckList returns an error unless a list has 1 to most elements with
-// different keys. Use it for list types with their own limit.
+// different keys, none of them empty. Use it for list types with their own limit.
 func CheckList[T Keyed](l []T, most int) error {
 	if len(l) < 1 || len(l) > most {
 		return fmt.Errorf("must have 1 to %d elements, not %d", most, len(l))
 	}
 	seen := make(map[string]struct{}, len(l))
 	for i, e := range l {
+		if e.Key() == "" {
+			return fmt.Errorf("must have a key in each element: element %d has none", i)
+		}
 		if _, repeat := seen[e.Key()]; repeat {
 			return fmt.Errorf("must not repeat %q: element %d does", e.Key(), i)
 		}

@@ -31,7 +31,8 @@ type Mode uint8
 const (
 	// Sparse, for states, leaves out members with a zero value: "", 0, false,
 	// an empty slice, the Go zero of a text type, a struct of such members.
-	// Array elements are kept. Decode requires no members.
+	// Array elements are kept. Decode requires no members, but what is there must be
+	// valid, even if it is zero.
 	Sparse Mode = iota
 	// Full, for payloads and entries, leaves out only zero members tagged
 	// omitzero. Decode requires all other members, even if they are zero.

@@ -97,7 +97,7 @@ func (s *decoding) value(p *plan, v reflect.Value) error {
 	if err := s.decode(p, v); err != nil {
 		return err
 	}
-	if !p.validates || s.mode >= Stored || s.failed > failed || s.mode == Sparse && p.isZero(v) {
+	if !p.validates || s.mode >= Stored || s.failed > failed || s.mode == Sparse && p.kind == kindStruct && p.isZero(v) {
 		return nil
 	}
 	if err := v.Addr().Interface().(validator).Validate(); err != nil {

@@ -127,8 +127,7 @@ func TestDecodeRequires(t *testing.T) {
 	require.Equal(t, payload{}, v)
 }
 
-// TestDecodeValidates: Full validates every noun that is present, Sparse those
-// that are not zero. The root, and nouns whose parts have faults, are not
+// TestDecodeValidates: Full and Sparse validate every noun that is present. The root, and nouns whose parts have faults, are not
 // validated.
 func TestDecodeValidates(t *testing.T) {
 	zero := FieldError{"/voters", "must not be empty"}
@@ -136,8 +135,11 @@ func TestDecodeValidates(t *testing.T) {
 	require.Contains(t, faults, zero)
 	require.Contains(t, faults, FieldError{"/name", "must be of 1 to 63 characters"})
 	require.Contains(t, faults, FieldError{"/since", "must be Unix milliseconds"})
-	_, faults = decodeInto[sample](`{"voters":[],"name":"","since":0,"seats":[{}]}`, Sparse)
-	require.Empty(t, faults)
+	_, sparse := decodeInto[sample](`{"voters":[],"name":"","since":0}`, Sparse)
+	require.Subset(t, faults, sparse)
+	require.Len(t, sparse, 3)
+	_, faults = decodeInto[sample](`{"seats":[{}]}`, Sparse)
+	require.Empty(t, faults, "what is absent is zero")
 	_, faults = decodeInto[sample](`{"voters":[],"name":"","since":0,"seats":[{"count":1001}]}`, Stored)
 	require.Empty(t, faults, "what was stored is not validated again")
 	_, faults = decodeInto[sample](`{"seats":[{"count":"1"}]}`, Stored)

@@ -135,7 +135,7 @@ func describeCommands(schemas object, commands []Command) {
 		if c.Result != nil {
 			result := "Result." + c.Name
 			schemas[result] = decode(c.Result)
-			at(schemas, variant)["x-result"] = ref(result)
+			at(schemas, variant)["x-result"] = result
 		}
 		variants = append(variants, ref(variant))
 		mapping[c.Name] = refPrefix + variant
@@ -151,11 +151,11 @@ func (c Command) schemas(all object) (payload, envelope object) {
 		required = append(required, "payload")
 	}
 	envelope = object{
-		"description": c.Summary,
-		"allOf":       []any{ref("Envelope")},
-		"properties":  object{"command": object{"const": c.Name}, "payload": ref(c.Name)},
-		"required":    required,
-		"x-domain":    c.Domain, "x-region": c.Region, "x-from": c.From, "x-to": c.To,
+		"description": c.Summary, "type": "object",
+		"allOf":      []any{ref("Envelope")},
+		"properties": object{"command": object{"const": c.Name}, "payload": ref(c.Name)},
+		"required":   required,
+		"x-domain":   c.Domain, "x-region": c.Region, "x-from": c.From, "x-to": c.To,
 		"x-refusals": c.Refusals, "x-role": c.Role,
 	}
 	if c.Timer != "" {
