@@ -112,8 +112,7 @@ const (
 // it has no end.
 func (r *route) hasHead() bool { return r.method == http.MethodGet && !r.lasts() }
 
-// lasts reports whether the answer has no end, and waits for its turn by itself.
-func (r *route) lasts() bool { return r.path == "/watch" }
+func (r *route) lasts() bool { return r.path == "/watch" } // It waits for its turn by itself.
 
 // name returns the route as messages show it.
 func (r *route) name() string { return r.method + " " + r.path }
