@@ -135,6 +135,7 @@ type commandDocument struct {
 	Refusals []string       `json:"refusals"`
 	Role     string         `json:"role"`
 	Timer    string         `json:"timer,omitzero"`
+	Signed   string         `json:"signed,omitzero"` // "may" or "must"; absent: it takes no signature
 	Result   jsontext.Value `json:"result,omitzero"` // schema; absent: the command has no result
 }
 
@@ -142,7 +143,7 @@ func newCommandDocument(c CommandInfo) commandDocument {
 	return commandDocument{
 		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
 		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: roleFor(c).String(),
-		Timer: c.Timer, Result: c.Result,
+		Timer: c.Timer, Signed: c.Signed, Result: c.Result,
 	}
 }
 
@@ -168,6 +169,9 @@ func (c CommandInfo) refusals() []string {
 	given := append([]Kind{InvalidPayload}, c.refuses...)
 	if len(c.From) > 0 {
 		given = append(given, InvalidPhase)
+	}
+	if c.Signed != "" {
+		given = append(given, BadSignature)
 	}
 	codes := []string{}
 	for _, k := range slices.Concat(kinds, c.refuses) {

@@ -78,6 +78,9 @@ var codeCases = map[string]func(t *testing.T) *reply{
 	"malformed_request": func(t *testing.T) *reply { return open(t, swoosh.Options{}).command(`{`) },
 	"unauthorized":      func(t *testing.T) *reply { return guarded(t).get("/state") },
 	"forbidden":         func(t *testing.T) *reply { return open(t, swoosh.Options{}).get("/state", "Host: swoosh.example") },
+	"bad_signature": func(t *testing.T) *reply {
+		return open(t, swoosh.Options{}, club).command(`{"command":"club.say","payload":{"member":"ann"}}`)
+	},
 	"guard_rejected": func(t *testing.T) *reply {
 		r := open(t, swoosh.Options{Guards: []swoosh.Guard{guard{"first", true}, guard{"second", false}}}).command(startA)
 		require.Equal(t, []any{

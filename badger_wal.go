@@ -77,7 +77,7 @@ func (w *badgerWAL) Append(group []Record) error {
 		}
 	}
 	for _, r := range group {
-		w.group = append(w.group, record.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON})
+		w.group = append(w.group, record.Record{Index: r.Index, Chain: r.Chain, JSON: r.JSON, Signed: r.Signed})
 	}
 	err := w.log.Append(w.group)
 	clear(w.group)
@@ -108,7 +108,7 @@ func (w *badgerWAL) Read(from, to uint64) iter.Seq2[Record, error] {
 			if err == nil && r.Lost() {
 				continue
 			}
-			if !yield(Record{r.Index, r.Chain, r.JSON}, logDamage(err)) {
+			if !yield(Record{r.Index, r.Chain, r.JSON, r.Signed}, logDamage(err)) {
 				return
 			}
 		}

@@ -171,7 +171,7 @@ func TestCallerKeepsItsMemory(t *testing.T) {
 // trapGate panics when a state is to be replaced.
 type trapGate struct{}
 
-func (trapGate) Refuse(_ trapState, c swoosh.Command, _ swoosh.Stamp) error {
+func (trapGate) Refuse(_ trapState, _ swoosh.View, c swoosh.Command) error {
 	if strings.HasPrefix(c.Name, "state.") {
 		panic("the gate broke down")
 	}

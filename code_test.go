@@ -46,7 +46,7 @@ func (tillSeal) Apply(s *tillState, _ swoosh.Stamp) { s.Sealed = true }
 
 type tillGate struct{}
 
-func (tillGate) Refuse(s tillState, _ swoosh.Command, _ swoosh.Stamp) error {
+func (tillGate) Refuse(s tillState, _ swoosh.View, _ swoosh.Command) error {
 	if s.Sealed {
 		return swoosh.Errorf(tillSealed, "nothing passes")
 	}

@@ -1,7 +1,6 @@
 package swoosh
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -90,10 +88,10 @@ func (s base64Text) Validate() error {
 	return nil
 }
 
-// Guard is a predicate that may look at the world, such as a quota service or a
-// signature check. It is called on the caller's goroutine, before the writer,
-// so it may do I/O and may be slow. The state that it reads may have changed by
-// the time the command is reduced, so Check must read it again.
+// Guard is a predicate that may look at the world, such as a quota service. It is
+// called on the caller's goroutine, before the writer, so it may do I/O and may be
+// slow. The state that it reads may have changed by the time the command is reduced,
+// so Check must read it again.
 type Guard interface {
 	// Name is 1 to 63 characters of a-z, 0-9 and dash.
 	Name() string
@@ -105,10 +103,19 @@ type Guard interface {
 // maxReason limits a guard's reason in an entry, in bytes.
 const maxReason = 1024
 
+// askGuards has the guards judge the commands of a submission.
+func askGuards(ctx context.Context, calls []*call, guards []Guard, v View) (err *Error) {
+	defer caught("a guard", &err)
+	for _, c := range calls {
+		c.verdicts = c.judge(ctx, guards, v)
+	}
+	return nil
+}
+
 // judge calls all guards. The writer enforces their verdicts, after it has
 // looked up the key.
 func (c *call) judge(ctx context.Context, guards []Guard, v View) (all []Verdict) {
-	if len(guards) == 0 {
+	if len(guards) == 0 || c.forged != nil {
 		return nil
 	}
 	r := c.req
@@ -130,10 +137,15 @@ type call struct {
 	value    any            // a pointer to a cmd.payload
 	payload  jsontext.Value // canonical
 	req      Request
+	by       Command // what rules see of it
 	verdicts []Verdict
 	size     int            // an upper bound of its entry's size, in bytes
 	changed  bool           // written by run
 	result   jsontext.Value // likewise; nil: none
+
+	forged *Error // what is wrong with its signature
+	key    string // of who signed it, as hex; empty: nobody did
+	hub    Hash   // that it is signed for
 }
 
 // catalogue holds every command of the domains, by name.
@@ -142,6 +154,8 @@ type catalogue struct {
 	names  []string // in the order of the parts
 	tables []string // JSON Pointers
 	kinds  []Kind   // the domains' own
+
+	signers bool // whether a domain knows who may sign
 }
 
 func newCatalogue(defs []*definition) (*catalogue, error) {
@@ -151,6 +165,10 @@ func newCatalogue(defs []*definition) (*catalogue, error) {
 		if cat.kinds, err = addOwn(cat.kinds, d.kinds); err != nil {
 			return nil, fmt.Errorf("swoosh: domain %s and one before it: %w", d.name, err)
 		}
+		if d.signers != nil && cat.signers {
+			return nil, fmt.Errorf("swoosh: domain %s and one before it both have a rule of Signers: an engine takes one", d.name)
+		}
+		cat.signers = cat.signers || d.signers != nil
 		for _, c := range d.commands {
 			if other := cat.byName[c.Name]; other != nil {
 				return nil, fmt.Errorf("swoosh: domains %s and %s both declare %s", other.Domain, d.name, c.Name)
@@ -234,6 +252,9 @@ func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 			return nil, err
 		}
 	}
+	if r.Signature != "" && cat.signers && cmd.Signed == "" {
+		return nil, Errorf(Forbidden, "%s takes no signature: send it without, as a caller who may", r.Command)
+	}
 	payload, err := rawPayload(cmd, r.Payload)
 	if err != nil {
 		return nil, err
@@ -244,6 +265,7 @@ func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 	}
 	r.Evidence, r.Expect = slices.Clone(r.Evidence), r.Expect.clone() // The caller still owns the originals.
 	c := &call{cmd: cmd, value: value, payload: payload, req: r}
+	c.by = Command{Name: cmd.Name, Domain: cmd.Domain, Window: r.WindowID, Key: r.IdempotencyKey, KeySince: r.KeySince}
 	c.size = len(payload) + len(r.Command) + entryOverhead
 	for _, ref := range r.Evidence {
 		c.size += len(ref) + 3
@@ -327,65 +349,11 @@ func rawPayload(cmd *command, payload any) (jsontext.Value, error) {
 	return strict, nil
 }
 
-// checkForms checks the members of a request that was made in Go, as decoding
-// checks those of JSON.
-func (r Request) checkForms() error {
-	if err := cmp.Or(
-		checkForm("idempotency_key", r.IdempotencyKey != "", Key(r.IdempotencyKey)),
-		checkForm("signer", r.Signer != "", Key(r.Signer)),
-		checkForm("signature", r.Signature != "", base64Text(r.Signature)),
-		checkForm("window_id", r.WindowID != "", Key(r.WindowID)),
-		checkForm("evidence", len(r.Evidence) > 0, r.Evidence),
-	); err != nil {
-		return err
-	}
-	for i, ref := range r.Evidence {
-		if err := ref.Validate(); err != nil {
-			return malformed([]FieldError{{Pointer: fmt.Sprintf("/evidence/%d", i), Detail: err.Error()}}, "")
-		}
-	}
-	if !utf8.ValidString(r.Actor) {
-		return malformed([]FieldError{{Pointer: "/actor", Detail: "must be UTF-8"}}, "")
-	}
-	for _, t := range []struct {
-		name  string
-		stamp Stamp
-	}{{"hlc", r.HLC}, {"key_since", r.KeySince}} {
-		if t.stamp != (Stamp{}) {
-			if _, err := ParseStamp(t.stamp.String()); err != nil || t.stamp.WallMS > maxWallMS {
-				return malformed([]FieldError{{Pointer: "/" + t.name, Detail: "must be an hlc"}}, "")
-			}
-		}
-	}
-	return nil
-}
-
-func checkForm[N Validator](name string, given bool, noun N) error {
-	if given {
-		if err := noun.Validate(); err != nil {
-			return malformed([]FieldError{{Pointer: "/" + name, Detail: err.Error()}}, "")
-		}
-	}
-	return nil
-}
-
-// checkExpect returns an error if x cannot be met: its path is not a row's, or
-// its hash is not a hash.
-func (cat *catalogue) checkExpect(x Expect) error {
-	if x.Path == "" && x.Hash == "" {
-		return nil
-	}
-	if x.Hash != "" {
-		if _, err := ParseHash(x.Hash); err != nil {
-			return malformed([]FieldError{{Pointer: "/expect/hash", Detail: err.Error()}}, "")
-		}
-	}
-	domain, table, _, err := parseRowPath(x.Path)
-	if err == nil && !slices.Contains(cat.tables, "/"+domain+"/"+table) {
-		err = fmt.Errorf("must be the path of a row: there is no table /%s/%s", domain, table)
-	}
-	if err != nil {
-		return malformed([]FieldError{{Pointer: "/expect/path", Detail: err.Error()}}, "")
-	}
-	return nil
+// sameContent compares what a key stands for: command, payload, signer,
+// window_id, inputs_hash and evidence.
+func (x *Entry) sameContent(c *call) bool {
+	r := &c.req
+	return x.Command == c.cmd.Name && string(x.Payload) == string(c.payload) &&
+		x.Signer == r.Signer && x.WindowID == r.WindowID && x.InputsHash == r.InputsHash &&
+		slices.Equal(x.Evidence, r.Evidence)
 }

@@ -164,25 +164,6 @@ func After[R interface{ React(*S, View, C, Stamp) }, S, C any]() Rule[S] {
 	}}
 }
 
-// Gate declares a gate, by which this domain refuses commands by name. It is
-// called before every command of every domain, in the order of the parts passed
-// to Open. own lists the kinds of the domain's own that Refuse may return.
-func Gate[G interface{ Refuse(S, Command, Stamp) error }, S any](own ...Kind) Rule[S] {
-	return Rule[S]{func(d *Domain[S]) {
-		d.def.kinds = append(d.def.kinds, own...)
-		d.def.gates = append(d.def.gates, func(own *domainState, c Command, at Stamp) error {
-			var g G
-			return g.Refuse(*own.state.(*S), c, at)
-		})
-	}}
-}
-
-// Command is what a Gate sees of a command.
-type Command struct {
-	Name   string
-	Domain string
-}
-
 // Privileged restricts a domain's commands to admins: the API refuses them from
 // any other caller. Engine.Submit accepts them, since only the embedding
 // program calls it.
@@ -190,7 +171,7 @@ func Privileged[S any]() Rule[S] {
 	return Rule[S]{func(d *Domain[S]) { d.def.privileged = true }}
 }
 
-// Option adds to the declaration of a command: a Move, or Refuses.
+// Option adds to the declaration of a command: a Move, Refuses, MaySign or MustSign.
 type Option interface {
 	describe(*CommandInfo)
 }
@@ -244,8 +225,10 @@ type CommandInfo struct {
 	Result     []byte   // schema of the result; nil: the command has none, see Answerer
 	Privileged bool     // only admins may send it over the API
 	Timer      string   // when the engine posts it by itself, as a sentence; empty: never
+	Signed     string   // "may" or "must" be signed; empty: not
 
 	moves   bool
+	fenced  bool // see Sign.Fenced
 	refuses []Kind
 }
 
@@ -261,6 +244,7 @@ type definition struct {
 	commands       []*command
 	kinds          []Kind // its own
 	gates          []gate
+	signers        *signersRule // nil: it does not know who may sign
 	reactions      []reaction
 	timers         []timerRule
 	fields         []field // plain ones, in the order of their names
@@ -298,8 +282,6 @@ type command struct {
 	phase  func(any, View) (string, error) // nil if the command is not Phased
 	answer *answering                      // nil if the command is no Answerer
 }
-
-type gate func(*domainState, Command, Stamp) error
 
 // reaction runs after the Apply of another domain's command.
 type reaction struct {

@@ -201,7 +201,7 @@ func (c liftFill) Apply(s *liftState, _ swoosh.Stamp) { s.Full = c.Full }
 
 type liftGate struct{}
 
-func (liftGate) Refuse(s liftState, c swoosh.Command, _ swoosh.Stamp) error {
+func (liftGate) Refuse(s liftState, _ swoosh.View, c swoosh.Command) error {
 	if s.Full && c.Name != "lift.fill" {
 		return swoosh.Errorf(swoosh.Quarantined, "the lift refuses %s of %s", c.Name, c.Domain)
 	}
@@ -237,9 +237,9 @@ func (doormanReaction) React(s *doormanState, v swoosh.View, c liftMove, at swoo
 
 type doormanGate struct{}
 
-func (doormanGate) Refuse(s doormanState, c swoosh.Command, at swoosh.Stamp) error {
+func (doormanGate) Refuse(s doormanState, v swoosh.View, c swoosh.Command) error {
 	if s.Count >= 2 {
-		return swoosh.Errorf(swoosh.Paused, "the doorman refuses %s at %s", c.Name, at)
+		return swoosh.Errorf(swoosh.Paused, "the doorman refuses %s at %s", c.Name, v.At())
 	}
 	return nil
 }

@@ -49,8 +49,7 @@ func (e *Engine) dryRun(ctx context.Context, rs []Request, batch bool, may permi
 	if err := e.writable(true); err != nil {
 		return Trial{}, err
 	}
-	if err := e.askGuards(ctx, p.calls); err != nil {
-		e.reportPanic("guard", err)
+	if err := e.judge(ctx, p); err != nil {
 		return Trial{}, err
 	}
 	now := e.published.Load().state

@@ -274,6 +274,9 @@ func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
 	if err := e.work.checkExpect(r.Expect); err != nil {
 		return Record{}, err
 	}
+	if batch.First != 1 && c.isForOther(e.work.hub) {
+		return Record{}, errOtherHub(c.hub, e.work.hub)
+	}
 	err := e.work.reduce(c, at, e.o.Assert)
 	if err == nil {
 		err = e.work.finish(c, at)
@@ -285,7 +288,7 @@ func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
 	e.entry = Entry{
 		HLC: at, Command: c.cmd.Name, Payload: c.payload, Changed: c.changed, Result: c.result,
 		IdempotencyKey: r.IdempotencyKey, KeySince: r.KeySince, After: r.HLC, Expect: r.Expect.encode(),
-		Actor: r.Actor, Signer: r.Signer, Signature: r.Signature, WindowID: r.WindowID,
+		Actor: r.Actor, Signer: r.Signer, Signature: r.Signature, SignerKey: c.key, WindowID: r.WindowID,
 		InputsHash: r.InputsHash, Evidence: r.Evidence, Guards: c.verdicts, Batch: batch,
 	}
 	return e.append(&e.entry)

@@ -2,9 +2,13 @@ package swoosh
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -282,4 +286,67 @@ func (x Expect) encode() jsontext.Value {
 		e.Hash = canon.AppendString(nil, x.Hash)
 	}
 	return canon.Of[expectEnvelope]().Append(nil, &e, canon.Full)
+}
+
+// checkForms checks the members of a request that was made in Go, as decoding
+// checks those of JSON.
+func (r Request) checkForms() error {
+	if err := cmp.Or(
+		checkForm("idempotency_key", r.IdempotencyKey != "", Key(r.IdempotencyKey)),
+		checkForm("signer", r.Signer != "", Key(r.Signer)),
+		checkForm("signature", r.Signature != "", base64Text(r.Signature)),
+		checkForm("window_id", r.WindowID != "", Key(r.WindowID)),
+		checkForm("evidence", len(r.Evidence) > 0, r.Evidence),
+	); err != nil {
+		return err
+	}
+	for i, ref := range r.Evidence {
+		if err := ref.Validate(); err != nil {
+			return malformed([]FieldError{{Pointer: fmt.Sprintf("/evidence/%d", i), Detail: err.Error()}}, "")
+		}
+	}
+	if !utf8.ValidString(r.Actor) {
+		return malformed([]FieldError{{Pointer: "/actor", Detail: "must be UTF-8"}}, "")
+	}
+	for _, t := range []struct {
+		name  string
+		stamp Stamp
+	}{{"hlc", r.HLC}, {"key_since", r.KeySince}} {
+		if t.stamp != (Stamp{}) {
+			if _, err := ParseStamp(t.stamp.String()); err != nil || t.stamp.WallMS > maxWallMS {
+				return malformed([]FieldError{{Pointer: "/" + t.name, Detail: "must be an hlc"}}, "")
+			}
+		}
+	}
+	return nil
+}
+
+func checkForm[N Validator](name string, given bool, noun N) error {
+	if given {
+		if err := noun.Validate(); err != nil {
+			return malformed([]FieldError{{Pointer: "/" + name, Detail: err.Error()}}, "")
+		}
+	}
+	return nil
+}
+
+// checkExpect returns an error if x cannot be met: its path is not a row's, or
+// its hash is not a hash.
+func (cat *catalogue) checkExpect(x Expect) error {
+	if x.Path == "" && x.Hash == "" {
+		return nil
+	}
+	if x.Hash != "" {
+		if _, err := ParseHash(x.Hash); err != nil {
+			return malformed([]FieldError{{Pointer: "/expect/hash", Detail: err.Error()}}, "")
+		}
+	}
+	domain, table, _, err := parseRowPath(x.Path)
+	if err == nil && !slices.Contains(cat.tables, "/"+domain+"/"+table) {
+		err = fmt.Errorf("must be the path of a row: there is no table /%s/%s", domain, table)
+	}
+	if err != nil {
+		return malformed([]FieldError{{Pointer: "/expect/path", Detail: err.Error()}}, "")
+	}
+	return nil
 }

@@ -57,6 +57,9 @@ var (
 	Forbidden = engineKind("forbidden", http.StatusForbidden, "Forbidden",
 		"The caller's role is too small, or the Origin or the Host of the request is not allowed.",
 		"Authenticate as a caller with the role that detail names. To allow a web page, start the server with its origin.")
+	BadSignature = engineKind("bad_signature", http.StatusForbidden, "Bad signature",
+		"The command must be signed and is not, or its signature is not good: it is another key's, over another content, or for another hub.",
+		"Sign it anew, as detail says: with the signer's current key, an idempotency key and key_since, for the hub that GET /health shows.")
 	GuardRejected = engineKind("guard_rejected", http.StatusForbidden, "Rejected by a guard",
 		"A guard rejected the command. Guards may check the outside world.",
 		"Read the reasons in guards, and send the command again when they no longer apply.")

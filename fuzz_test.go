@@ -108,7 +108,7 @@ func TestRecordsAreStoredAsTheyWere(t *testing.T) {
 	for r, err := range record.All(stored, 1) {
 		require.NoError(t, err)
 		again = r.Append(again)
-		served = append(Record{r.Index, r.Chain, r.JSON}.AppendJSON(served), '\n')
+		served = append(Record{r.Index, r.Chain, r.JSON, r.Signed}.AppendJSON(served), '\n')
 	}
 	require.True(t, bytes.Equal(stored, again))
 	require.Equal(t, string(lines), string(served))

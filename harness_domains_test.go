@@ -102,7 +102,7 @@ func (c breakDown) Apply(s *ledgerState, at swoosh.Stamp) {
 
 type frozenGate struct{}
 
-func (frozenGate) Refuse(s ledgerState, c swoosh.Command, at swoosh.Stamp) error {
+func (frozenGate) Refuse(s ledgerState, v swoosh.View, c swoosh.Command) error {
 	if s.Frozen && c.Name == "ledger.deposit" {
 		return swoosh.Errorf(swoosh.Paused, "the ledger is frozen")
 	}

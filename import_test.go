@@ -61,7 +61,7 @@ func TestRefusedImportKeepsWhatAnEntryNames(t *testing.T) {
 // closedGate refuses every import.
 type closedGate struct{}
 
-func (closedGate) Refuse(_ ledgerState, c swoosh.Command, _ swoosh.Stamp) error {
+func (closedGate) Refuse(_ ledgerState, _ swoosh.View, c swoosh.Command) error {
 	if c.Name == swoosh.ImportCommand {
 		return swoosh.Errorf(swoosh.Conflict, "no imports any more")
 	}

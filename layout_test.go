@@ -22,9 +22,9 @@ import (
 // those below it declare, and nothing above.
 var floors = []struct{ name, files string }{
 	{"time and refusals", "doc hlc errors"},
-	{"the state", "state table domain version answer document find"},
+	{"the state", "state table domain gate version answer document find"},
 	{"the log", "wal badger_wal"},
-	{"commands", "command envelope reducer"},
+	{"commands", "command signature envelope reducer"},
 	{"snapshots and options", "snapshot options"},
 	{"from log to state", "boot replay migrate"},
 	{"the engine", "engine submit import read observe failure prove timer dry_run open retain"},
@@ -34,7 +34,7 @@ var floors = []struct{ name, files string }{
 
 // The limits of the root package.
 const (
-	filesMost = 39
+	filesMost = 41
 	linesMost = 400
 	knotMost  = 10 // files that use each other in a circle
 )

@@ -19,7 +19,7 @@ import (
 // state.settle.
 func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 	defer caught(c.cmd.Name, &err)
-	v := View{s, at, true}
+	v := View{s, at, &c.by}
 	from, err := s.ask(c, v)
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (s *state) reduce(c *call, at Stamp, assert bool) (err *Error) {
 // is asked again: rules that refuse more than they did leave history as it is.
 func (s *state) repeat(c *call, at Stamp) (err *Error) {
 	defer caught(c.cmd.Name, &err)
-	s.perform(c, View{s, at, true})
+	s.perform(c, View{s, at, &c.by})
 	return nil
 }
 
@@ -44,15 +44,18 @@ func (s *state) askAgain(c *call, at Stamp) (err *Error) {
 	defer caught(c.cmd.Name, &err)
 	again := *c
 	if again.value, err = c.cmd.decode(c.payload); err == nil {
-		_, err = s.ask(&again, View{s, at, true})
+		_, err = s.ask(&again, View{s, at, &again.by})
 	}
 	return err
 }
 
-// ask returns why a command is refused, by gates, guards' verdicts, phase or
+// ask returns why a command is refused, by who knows its signer, gates, guards' verdicts, phase or
 // Check, in this order; from is the phase of its object.
 func (s *state) ask(c *call, v View) (from string, err *Error) {
-	if err := s.askGates(Command{c.cmd.Name, c.cmd.Domain}, v.at); err != nil {
+	if err := s.admit(c, v.at); err != nil {
+		return "", err
+	}
+	if err := s.askGates(v, c.by); err != nil {
 		return "", err
 	}
 	if err := refusedBy(c.verdicts); err != nil {
@@ -68,10 +71,11 @@ func (s *state) ask(c *call, v View) (from string, err *Error) {
 	return from, nil
 }
 
-func (s *state) askGates(c Command, at Stamp) *Error {
+// askGates returns why a gate refuses a command; nil: none does.
+func (s *state) askGates(v View, c Command) *Error {
 	for _, p := range s.domains {
 		for _, refuse := range p.def.gates {
-			if err := refuse(p, c, at); err != nil {
+			if err := refuse(p, v, c); err != nil {
 				return p.def.refusal(err)
 			}
 		}
@@ -79,17 +83,10 @@ func (s *state) askGates(c Command, at Stamp) *Error {
 	return nil
 }
 
-// refusal returns an error of the domain's code as an Error. A kind of its own
-// that no rule lists is a fault of the domain: nothing would explain it.
-func (d *definition) refusal(err error) *Error {
-	e := asError(err, Internal)
-	if e.Domain = ""; e.Kind.def().own {
-		e.Domain = d.name
-		if !slices.Contains(d.kinds, e.Kind) {
-			return Errorf(Internal, "%w", Errorf(Internal, "domain %s does not list the code %s: list it in Refuses or Gate: %w", d.name, e.Kind.Code(), err))
-		}
-	}
-	return e
+func (s *state) askImportGates(at Stamp) (err *Error) {
+	defer caught(ImportCommand, &err)
+	c := Command{Name: ImportCommand, Domain: "state"}
+	return s.askGates(View{s, at, &c}, c)
 }
 
 // refusedBy returns GuardRejected if a guard said no.
@@ -105,6 +102,19 @@ func refusedBy(verdicts []Verdict) *Error {
 	}
 	e := Errorf(GuardRejected, "refused by %s", strings.Join(reasons, "; "))
 	e.Guards = verdicts
+	return e
+}
+
+// refusal returns an error of the domain's code as an Error. A kind of its own
+// that no rule lists is a fault of the domain: nothing would explain it.
+func (d *definition) refusal(err error) *Error {
+	e := asError(err, Internal)
+	if e.Domain = ""; e.Kind.def().own {
+		e.Domain = d.name
+		if !slices.Contains(d.kinds, e.Kind) {
+			return Errorf(Internal, "%w", Errorf(Internal, "domain %s does not list the code %s: list it in Refuses or Gate: %w", d.name, e.Kind.Code(), err))
+		}
+	}
 	return e
 }
 
@@ -188,7 +198,7 @@ func (s *state) finish(c *call, at Stamp) (err *Error) {
 	before := s.sum
 	s.settle()
 	c.changed = s.sum != before
-	c.result, err = c.cmd.ask(c.value, View{s, at, false})
+	c.result, err = c.cmd.ask(c.value, View{s, at, nil})
 	return err
 }
 
@@ -252,11 +262,6 @@ func (c checkpoint) restore() *state {
 	s.undo().revert()
 	s.position, s.hash, s.sum = c.position, c.hash, c.sum
 	return s
-}
-
-func (s *state) askImportGates(at Stamp) (err *Error) {
-	defer caught(ImportCommand, &err)
-	return s.askGates(Command{ImportCommand, "state"}, at)
 }
 
 // assertPhase panics if a command ended in a phase that it does not declare.
@@ -327,7 +332,7 @@ func (c *catalogue) readyOne(before, rec Record) logged {
 	}
 	value, misfit := cmd.decodeLogged(l.x.Payload)
 	if l.misfit = misfit; misfit == nil {
-		l.call = &call{cmd: cmd, value: value, payload: l.x.Payload, verdicts: l.x.Guards}
+		l.call = &call{cmd: cmd, value: value, payload: l.x.Payload, verdicts: l.x.Guards, by: l.x.command(cmd), key: l.x.SignerKey}
 	}
 	return l
 }
@@ -348,7 +353,7 @@ func (c *catalogue) checkResult(s *state, before position, x *Entry) error {
 	value, err := cmd.decode(x.Payload)
 	var result jsontext.Value
 	if err == nil {
-		result, err = cmd.ask(value, View{&then, x.HLC, false})
+		result, err = cmd.ask(value, View{&then, x.HLC, nil})
 	}
 	gives := quoteResult(result)
 	if err != nil {

@@ -221,12 +221,12 @@ func (p *domainState) encode(f *field) string {
 // View is a read-only state: as of the last durable entry or, in a Check, as of
 // the entry before the command.
 type View struct {
-	state    *state
-	at       Stamp
-	reducing bool // whether a command is being reduced: the state hash is not up to date
+	state *state
+	at    Stamp
+	by    *Command // that is being reduced; nil: none is
 }
 
-func viewOf(s *state) View { return View{s, s.stamp, false} }
+func viewOf(s *state) View { return View{s, s.stamp, nil} }
 
 // At returns the stamp of the view: in a Check that of the command being
 // checked, otherwise that of the last entry. It is the only time a domain sees.
@@ -239,7 +239,7 @@ func (v View) Index() uint64 { return v.state.index }
 // else. It panics in Phase, Check and React: replay computes the hash only now and
 // then, so what depends on it there could not be replayed.
 func (v View) StateHash() Hash {
-	if v.reducing {
+	if v.by != nil {
 		panic("swoosh: Phase, Check and React cannot read the state hash: use Expect")
 	}
 	return v.state.hash
@@ -247,6 +247,9 @@ func (v View) StateHash() Hash {
 
 // Chain returns the hash chain as of the last entry, or zero for an empty log.
 func (v View) Chain() Hash { return v.state.chain }
+
+// Hub returns the log's identity, the chain of its first entry; zero for an empty log.
+func (v View) Hub() Hash { return v.state.hub }
 
 // Changed yields, in order, the JSON Pointers of the rows and plain fields that
 // differ from those in another view of the same domains.

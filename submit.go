@@ -3,7 +3,6 @@ package swoosh
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -87,22 +86,26 @@ func (e *Engine) prepareCall(r Request, may permit) (*call, error) {
 	return c, nil
 }
 
-// enqueue asks the guards and hands a submission to run. Without wait a full
+// enqueue checks signatures, asks the guards and hands a submission to run. Without wait a full
 // queue is Overloaded.
 func (e *Engine) enqueue(ctx context.Context, p *pending, wait bool) error {
-	if err := e.askGuards(ctx, p.calls); err != nil {
-		e.reportPanic("guard", err)
+	if err := e.judge(ctx, p); err != nil {
 		return err
 	}
 	return e.intake.enqueue(ctx, p, wait)
 }
 
-// askGuards has the guards judge the commands.
-func (e *Engine) askGuards(ctx context.Context, calls []*call) (err *Error) {
-	defer caught("a guard", &err)
+// judge checks the signatures of a submission and asks the guards, on its caller's
+// goroutine. The error is a panic of theirs.
+func (e *Engine) judge(ctx context.Context, p *pending) error {
 	v := e.View()
-	for _, c := range calls {
-		c.verdicts = c.judge(ctx, e.o.Guards, v)
+	err := checkSignatures(p.calls, v)
+	if err == nil {
+		err = askGuards(ctx, p.calls, e.o.Guards, v)
+	}
+	if err != nil {
+		e.reportPanic(p.calls[0].cmd.Name, err)
+		return err
 	}
 	return nil
 }
@@ -152,15 +155,6 @@ func (e *Engine) duplicate(p *pending) ([]Result, error) {
 		results[i] = Result{x.Index, x.HLC, x.StateHash, x.Changed, true, x.Result}
 	}
 	return results, nil
-}
-
-// sameContent compares what a key stands for: command, payload, signer,
-// window_id, inputs_hash and evidence.
-func (x *Entry) sameContent(c *call) bool {
-	r := &c.req
-	return x.Command == c.cmd.Name && string(x.Payload) == string(c.payload) &&
-		x.Signer == r.Signer && x.WindowID == r.WindowID && x.InputsHash == r.InputsHash &&
-		slices.Equal(x.Evidence, r.Evidence)
 }
 
 // SubmitBatch applies 1 to 1000 commands as one: in order, each seeing those
@@ -241,6 +235,7 @@ func newPending(batch bool, calls ...*call) *pending {
 	p.calls, p.results = append(p.only[:0], calls...), p.answer[:0]
 	for _, c := range calls {
 		p.bytes += int64(c.size)
+		c.by.InBatch = batch
 	}
 	return p
 }

@@ -175,7 +175,7 @@ func (t *timer) planFor(v View) (p plan, err *Error) {
 	if at, due := t.rule.next(own); due {
 		p = plan{
 			at:     int64(min(uint64(at), maxWallMS)),
-			barred: v.state.askGates(Command{t.rule.command, own.def.name}, v.at) != nil,
+			barred: v.state.askGates(v, Command{Name: t.rule.command, Domain: own.def.name}) != nil,
 		}
 	}
 	return p, nil

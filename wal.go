@@ -65,21 +65,22 @@ type Record struct {
 	Index uint64
 	Chain Hash // SHA-256 of the previous chain and JSON
 	JSON  []byte
+
+	Signed bool // whether the entry has a signer_key
 }
 
 // Limits of the log, in bytes.
 const (
-	maxEntryBytes = 1<<20 - 1<<10 // an encoded entry
-	entryOverhead = 2048          // for what an entry has besides its payload: hashes, stamps, keys, names
-	groupMaxBytes = 2_400_000     // an encoded group
-
-	groupMaxEntries = 4096 // in a group
+	maxEntryBytes   = 1<<20 - 1<<10 // an encoded entry
+	entryOverhead   = 2048          // for what an entry has besides its payload: hashes, stamps, keys, names
+	groupMaxBytes   = 2_400_000     // an encoded group
+	groupMaxEntries = 4096          // in a group
 )
 
 // seal returns the record of an entry, where before is the chain of the entry
 // before it.
 func seal(before Hash, x *Entry) Record {
-	r := Record{Index: x.Index, JSON: x.appendTo(make([]byte, 0, len(x.Payload)+512))}
+	r := Record{Index: x.Index, JSON: x.appendTo(make([]byte, 0, len(x.Payload)+512)), Signed: x.SignerKey != ""}
 	r.Chain = link(before, r.JSON)
 	return r
 }
@@ -119,6 +120,7 @@ type Entry struct {
 	Actor          string         `json:"actor,omitzero"`
 	Signer         string         `json:"signer,omitzero"`
 	Signature      string         `json:"signature,omitzero"`
+	SignerKey      string         `json:"signer_key,omitzero"` // with which the signature was checked; empty: nobody did
 	WindowID       string         `json:"window_id,omitzero"`
 	InputsHash     Hash           `json:"inputs_hash,omitzero"`
 	Evidence       noun.Refs      `json:"evidence,omitzero"`

@@ -7,6 +7,7 @@ const (
 	MalformedRequest     = "malformed_request"
 	Unauthorized         = "unauthorized"
 	Forbidden            = "forbidden"
+	BadSignature         = "bad_signature"
 	GuardRejected        = "guard_rejected"
 	Unlicensed           = "unlicensed"
 	NotFound             = "not_found"

@@ -33,6 +33,7 @@ type Entry struct {
 	Actor          string          `json:"actor"` // the name of the caller's token
 	Signer         string          `json:"signer"`
 	Signature      string          `json:"signature"`
+	SignerKey      string          `json:"signer_key"` // with which the signature was checked; empty: nobody did
 	WindowID       string          `json:"window_id"`
 	InputsHash     string          `json:"inputs_hash"`
 	Evidence       []string        `json:"evidence"`

@@ -126,6 +126,9 @@ type CommandInfo struct {
 	// Timer says when the server posts the command by itself; empty: never.
 	Timer string `json:"timer,omitzero"`
 
+	// Signed is "may" or "must" if the command takes a signature; empty: it does not.
+	Signed string `json:"signed,omitzero"`
+
 	// Result is the schema of the command's result; nil: it has none.
 	Result json.RawMessage `json:"result,omitempty"`
 }

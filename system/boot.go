@@ -47,7 +47,7 @@ type licenceGate struct{}
 
 // Refuse compares the expiry with the entry's stamp, so that replay decides the
 // same.
-func (licenceGate) Refuse(s BootState, c swoosh.Command, at swoosh.Stamp) error {
+func (licenceGate) Refuse(s BootState, v swoosh.View, c swoosh.Command) error {
 	if !governed(c) || c.Domain == "state" {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (licenceGate) Refuse(s BootState, c swoosh.Command, at swoosh.Stamp) error 
 		return swoosh.Errorf(swoosh.Unlicensed, "%s needs a licence, but the licence is %s: %s",
 			c.Name, because(s.phase(), s.Reason), s.wayOut())
 	}
-	if s.Expires != 0 && uint64(s.Expires) <= at.WallMS {
+	if s.Expires != 0 && uint64(s.Expires) <= v.At().WallMS {
 		return swoosh.Errorf(swoosh.Unlicensed, "%s needs a licence, but that of %s expired at %d (Unix ms): renew it with boot.license",
 			c.Name, cmp.Or(s.Holder, "no holder"), s.Expires)
 	}

@@ -41,7 +41,7 @@ type pauseGate struct{}
 
 // Refuse lets the three domains of this package pass, so that a pause can end,
 // a quarantine begin, and a licence be renewed.
-func (pauseGate) Refuse(s ControlState, c swoosh.Command, _ swoosh.Stamp) error {
+func (pauseGate) Refuse(s ControlState, _ swoosh.View, c swoosh.Command) error {
 	if s.phase() != Paused || !governed(c) {
 		return nil
 	}

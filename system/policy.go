@@ -44,7 +44,7 @@ const releaseName = "policy.release"
 type quarantineGate struct{}
 
 // Refuse lets only the release pass.
-func (quarantineGate) Refuse(s PolicyState, c swoosh.Command, _ swoosh.Stamp) error {
+func (quarantineGate) Refuse(s PolicyState, _ swoosh.View, c swoosh.Command) error {
 	if s.phase() != Quarantined || c.Name == releaseName {
 		return nil
 	}

@@ -40,6 +40,7 @@ type Command struct {
 	Refusals []string       // codes
 	Role     string         // the least role a caller needs
 	Timer    string         // when the server posts it by itself; empty: never
+	Signed   string         // "may" or "must" be signed; empty: not
 	Result   jsontext.Value // JSON Schema of the result; nil: none
 }
 
@@ -160,6 +161,9 @@ func (c Command) schemas(all object) (payload, envelope object) {
 	}
 	if c.Timer != "" {
 		envelope["x-timer"] = c.Timer
+	}
+	if c.Signed != "" {
+		envelope["x-signed"] = c.Signed
 	}
 	if example, ok := exampleOf(payload, all); ok {
 		payload["examples"] = []any{example}

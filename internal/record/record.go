@@ -16,13 +16,20 @@ type Record struct {
 	Index uint64
 	Chain [32]byte // Link of the chain before it and JSON
 	JSON  []byte
+
+	// Signed says that the entry has a signer_key. Programs that do not know it
+	// refuse the record by its format, and take no entry for damaged.
+	Signed bool
 }
 
 // Lost reports whether the record stands for an entry that is lost.
 func (r Record) Lost() bool { return len(r.JSON) == 0 }
 
-// format is the first byte after a record's length.
-const format = 1
+// The formats, the first byte after a record's length.
+const (
+	format       = 1
+	formatSigned = 2 // of an entry with a signer_key
+)
 
 // headBytes is what a record has between its length and its JSON: format and
 // chain.
@@ -32,7 +39,11 @@ const headBytes = 1 + 32
 // chain, JSON.
 func (r Record) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(headBytes+len(r.JSON)))
-	b = append(b, format)
+	if r.Signed {
+		b = append(b, formatSigned)
+	} else {
+		b = append(b, format)
+	}
 	b = append(b, r.Chain[:]...)
 	return append(b, r.JSON...)
 }
@@ -79,10 +90,10 @@ func cut(b []byte, index uint64) (r Record, rest []byte, err error) {
 		return r, nil, fmt.Errorf("entry %d has a damaged length", index)
 	}
 	body, rest := b[k:k+int(n)], b[k+int(n):]
-	if body[0] != format {
-		return r, nil, fmt.Errorf("entry %d has format %d, but this program reads %d: use the newer program", index, body[0], format)
+	if body[0] != format && body[0] != formatSigned {
+		return r, nil, fmt.Errorf("entry %d has format %d, but this program reads %d and %d: use the newer program", index, body[0], format, formatSigned)
 	}
-	r = Record{Index: index, JSON: body[headBytes:]}
+	r = Record{Index: index, JSON: body[headBytes:], Signed: body[0] == formatSigned}
 	copy(r.Chain[:], body[1:])
 	return r, rest, nil
 }

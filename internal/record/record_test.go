@@ -10,7 +10,7 @@ import (
 // TestAll decodes what Append wrote, and nothing else.
 func TestAll(t *testing.T) {
 	r := Record{Index: 7, Chain: [32]byte{7}, JSON: []byte(strings.Repeat("x", 300))}
-	next := Record{Index: 8, Chain: [32]byte{8}, JSON: []byte("y")}
+	next := Record{Index: 8, Chain: [32]byte{8}, JSON: []byte("y"), Signed: true}
 	whole := r.Append(nil)
 	require.LessOrEqual(t, len(whole), r.Size())
 	var all []Record
@@ -24,7 +24,7 @@ func TestAll(t *testing.T) {
 			require.ErrorContains(t, err, "entry 7 has a damaged length", "cut at %d", n)
 		}
 	}
-	whole[2] = format + 1
+	whole[2] = formatSigned + 1
 	for _, err := range All(whole, 7) {
 		require.ErrorContains(t, err, "use the newer program")
 	}

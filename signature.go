@@ -1,0 +1,160 @@
+package swoosh
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/hex"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/noun"
+)
+
+// signedContent is what a signature is over, after a line with its purpose.
+type signedContent struct {
+	Command        string         `json:"command"`
+	Payload        jsontext.Value `json:"payload"`
+	Signer         string         `json:"signer"`
+	Hub            Hash           `json:"hub"`
+	IdempotencyKey string         `json:"idempotency_key,omitzero"`
+	KeySince       Stamp          `json:"key_since,omitzero"`
+	Expect         jsontext.Value `json:"expect,omitzero"`
+	WindowID       string         `json:"window_id,omitzero"`
+	InputsHash     Hash           `json:"inputs_hash,omitzero"`
+	Evidence       noun.Refs      `json:"evidence,omitzero"`
+	Batch          batchPlace     `json:"batch,omitzero"`
+}
+
+// batchPlace is the place of a signed command in its batch.
+type batchPlace struct {
+	Count    uint64 `json:"count"`
+	Position uint64 `json:"position"` // from 0
+}
+
+// SignedContent returns what the signature of an entry is over: "swoosh signed command
+// 1", a line feed, and the canonical JSON of command, payload, signer, hub,
+// idempotency_key, key_since and, where they are given, expect, window_id, inputs_hash,
+// evidence and batch {count, position from 0}.
+//
+// hub is the log's identity, see Health; zero if the entry is of the submission that
+// begins the log. first is the first entry of its batch, whose key stands for all; nil
+// outside of batches.
+func (x *Entry) SignedContent(hub Hash, first *Entry) []byte {
+	c := signedContent{
+		Command: x.Command, Payload: x.Payload, Signer: x.Signer, Hub: hub,
+		IdempotencyKey: x.IdempotencyKey, KeySince: x.KeySince, Expect: x.Expect,
+		WindowID: x.WindowID, InputsHash: x.InputsHash, Evidence: x.Evidence,
+	}
+	if first != nil {
+		c.IdempotencyKey, c.KeySince = first.IdempotencyKey, first.KeySince
+		c.Batch = batchPlace{x.Batch.Count, x.Index - x.Batch.First}
+	}
+	return canon.Of[signedContent]().Append([]byte("swoosh signed command 1\n"), &c, canon.Full)
+}
+
+// checkSignatures checks the signatures of the commands of a submission. The writer
+// enforces the outcome, after it has looked up the key.
+func checkSignatures(calls []*call, v View) (err *Error) {
+	own := v.state.signers()
+	if own == nil {
+		return nil
+	}
+	defer caught("the rule of signers", &err)
+	entries := make([]*Entry, len(calls))
+	for i, c := range calls {
+		r := &c.req
+		entries[i] = &Entry{
+			Index: uint64(i), Command: c.cmd.Name, Payload: c.payload, Signer: r.Signer,
+			IdempotencyKey: r.IdempotencyKey, KeySince: r.KeySince, Expect: r.Expect.encode(),
+			WindowID: r.WindowID, InputsHash: r.InputsHash, Evidence: r.Evidence,
+		}
+		first := (*Entry)(nil)
+		if c.by.InBatch {
+			first, entries[i].Batch.Count = entries[0], uint64(len(calls))
+		}
+		c.hub = v.state.hub
+		if r.Signature != "" {
+			c.forged = c.checkSignature(own, entries[i].SignedContent(c.hub, first), &calls[0].req)
+		} else if c.cmd.Signed == "must" {
+			c.forged = Errorf(BadSignature, "%s must be signed: sign it with the key of who it speaks for", c.cmd.Name)
+		}
+	}
+	return nil
+}
+
+// checkSignature checks the signature of one command, and makes its signer known to
+// the rules.
+func (c *call) checkSignature(own *domainState, content []byte, first *Request) *Error {
+	r := &c.req
+	if r.Signer == "" {
+		return Errorf(BadSignature, "the command has a signature, but no signer: add the member signer, and sign it too")
+	}
+	if !c.cmd.fenced && (first.IdempotencyKey == "" || first.KeySince == (Stamp{}) && c.hub != (Hash{})) {
+		return Errorf(BadSignature, "a signed command needs idempotency_key and key_since, both signed: without them whoever sees it could send it again")
+	}
+	key, ok := own.def.signers.key(own, r.Signer)
+	if !ok {
+		return Errorf(BadSignature, "%s is no signer here: register it first", canon.Quote(r.Signer))
+	}
+	public, err := hex.DecodeString(key)
+	if err != nil || len(public) != ed25519.PublicKeySize {
+		return Errorf(Internal, "domain %s gives %s the key %q: Key must return 64 hex digits", own.def.name, r.Signer, key)
+	}
+	signature, err := base64.StdEncoding.DecodeString(r.Signature)
+	if err != nil || !ed25519.Verify(public, content, signature) {
+		return Errorf(BadSignature, "the signature is not one of %s over this command for the hub %s: ask GET /health for hub, and sign again with its current key", canon.Quote(r.Signer), c.hub)
+	}
+	c.by.Signer, c.key = r.Signer, key
+	return nil
+}
+
+// signers returns the part of the domain that knows who may sign; nil: none does.
+func (s *state) signers() *domainState {
+	for _, p := range s.domains {
+		if p.def.signers != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// admit returns why the signer of a command may not speak now; nil: it may, or there
+// is none. The command gets the signer's scopes.
+func (s *state) admit(c *call, at Stamp) *Error {
+	if c.forged != nil {
+		return c.forged
+	}
+	c.by.Scopes = nil
+	if own := s.signers(); own != nil && c.by.Signer != "" {
+		scopes, err := own.def.signers.admit(own, Signed{c.by, c.key}, at)
+		if err != nil {
+			return own.def.refusal(err)
+		}
+		c.by.Scopes = scopes
+	}
+	if about, ok := c.value.(Scoped); ok {
+		c.by.Scopes = append(c.by.Scopes, about.Scopes()...)
+	}
+	return nil
+}
+
+// isForOther reports whether a command was signed for another log than that of a hub:
+// the log was empty then, for example.
+func (c *call) isForOther(hub Hash) bool { return c.key != "" && c.hub != hub }
+
+func errOtherHub(signed, hub Hash) *Error {
+	return Errorf(BadSignature, "the command is signed for the hub %s, but this one is %s: sign it again", signed, hub)
+}
+
+// command returns what rules see of an entry's command.
+func (x *Entry) command(cmd *command) Command {
+	c := Command{
+		Name: cmd.Name, Domain: cmd.Domain, Window: x.WindowID,
+		Key: x.IdempotencyKey, KeySince: x.KeySince, InBatch: x.Batch.Count > 0,
+	}
+	if x.SignerKey != "" {
+		c.Signer = x.Signer
+	}
+	return c
+}
