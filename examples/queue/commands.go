@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	payloadMax   = 16 << 10 // bytes; a claim's answer has the payload, and an answer has at most 64 KiB
+	payloadMax   = 60 << 10 // bytes; a claim's answer has the payload, and an answer has at most 64 KiB
 	triesDefault = 5
 	leaseDefault = 30_000 // ms
 	expireMost   = 100    // jobs of one command, so that none takes long
@@ -18,15 +18,15 @@ const (
 // Add is a command.
 type Add struct {
 	Job      noun.ID   `json:"job"`
-	Payload  noun.Long `json:"payload,omitzero"`
+	Payload  noun.JSON `json:"payload,omitzero"`
 	Priority Priority  `json:"priority,omitzero"`
 	Tries    uint32    `json:"tries,omitzero"` // left out: 5
 }
 
 // Validate refuses a payload that no claim could answer: the queue would be stuck.
 func (c Add) Validate() error {
-	if len(c.Payload) > payloadMax {
-		return swoosh.FieldError{Pointer: "/payload", Detail: fmt.Sprintf("must have at most %d bytes, not %d: say where the rest is", payloadMax, len(c.Payload))}
+	if n := len(c.Payload.String()); n > payloadMax {
+		return swoosh.FieldError{Pointer: "/payload", Detail: fmt.Sprintf("must have at most %d bytes, not %d: say where the rest is", payloadMax, n)}
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (c Claim) Apply(s *State, at swoosh.Stamp) {
 // Claimed is what a worker learns.
 type Claimed struct {
 	Job     noun.ID   `json:"job"`
-	Payload noun.Long `json:"payload"`
+	Payload noun.JSON `json:"payload"`
 	Attempt uint32    `json:"attempt"` // from 1
 	Token   Token     `json:"token"`   // for complete, fail and extend
 	Until   noun.MS   `json:"until"`   // the end of the lease

@@ -31,7 +31,7 @@ const (
 
 // Job is a row.
 type Job struct {
-	Payload  noun.Long `json:"payload"`
+	Payload  noun.JSON `json:"payload"`
 	Priority Priority  `json:"priority"`
 	Tries    uint32    `json:"tries"`   // how many attempts it has
 	Attempt  uint32    `json:"attempt"` // how many it had, with the present one

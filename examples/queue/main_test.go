@@ -27,15 +27,20 @@ func TestScenarios(t *testing.T) {
 	swooshtest.RunScenarios(t, "testdata/scenario", open)
 }
 
-// TestTheLargestPayloadCanBeClaimed, also if JSON doubles it.
+// TestTheLargestPayloadCanBeClaimed: an answer has room for it.
 func TestTheLargestPayloadCanBeClaimed(t *testing.T) {
 	e, _ := open(t)
 	send := func(command string, payload any) error {
 		_, err := e.Submit(t.Context(), swoosh.Request{Command: command, Payload: payload})
 		return err
 	}
-	require.True(t, swoosh.InvalidPayload.Is(send("queue.add", Add{Job: "a", Payload: noun.Long(strings.Repeat(`"`, payloadMax+1))})))
-	require.NoError(t, send("queue.add", Add{Job: "a", Payload: noun.Long(strings.Repeat(`"`, payloadMax))}))
+	long := func(bytes int) noun.JSON {
+		value, err := noun.ParseJSON(`"` + strings.Repeat("x", bytes-2) + `"`)
+		require.NoError(t, err)
+		return value
+	}
+	require.True(t, swoosh.InvalidPayload.Is(send("queue.add", Add{Job: "a", Payload: long(payloadMax + 1)})))
+	require.NoError(t, send("queue.add", Add{Job: "a", Payload: long(payloadMax)}))
 	require.NoError(t, send("queue.claim", Claim{Worker: "w"}))
 }
 
