@@ -54,6 +54,7 @@ var nextSteps = map[string]string{
 	MalformedRequest:     "Correct what detail and errors name, then send the request again.",
 	Unauthorized:         "Send Authorization: Bearer with a valid token, or use a client certificate with a known name.",
 	Forbidden:            "Authenticate as a caller with the role that detail names. To allow a web page, start the server with its origin.",
+	BadSignature:         "Sign it anew, as detail says: with the signer's current key, an idempotency key and key_since, for the hub that GET /health shows.",
 	GuardRejected:        "Read the reasons in guards, and send the command again when they no longer apply.",
 	Unlicensed:           "Ask an admin to renew the licence as detail says, then send the command again.",
 	NotFound:             "Check the spelling: GET / lists the routes, GET /state shows the state.",

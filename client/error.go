@@ -144,7 +144,7 @@ func (e *Error) metTheKey() bool {
 		return true
 	}
 	switch e.Code {
-	case StaleState, Quarantined, Paused, Unlicensed, GuardRejected, NotFound, InvalidPhase, Conflict, ClockSkew, IdempotencyKeyReused, StateFull:
+	case StaleState, Quarantined, Paused, Unlicensed, BadSignature, GuardRejected, NotFound, InvalidPhase, Conflict, ClockSkew, IdempotencyKeyReused, StateFull:
 		return true
 	}
 	return false

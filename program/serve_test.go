@@ -179,10 +179,10 @@ func TestBootError(t *testing.T) {
 	require.ErrorIs(t, s.bootError(stopped, errors.Join(context.Canceled, damage)), damage)
 }
 
-// TestForeignHost: a web page must not reach a local server by rebinding DNS; one
-// that other machines reach has any name.
+// TestForeignHost: a web page must not reach a server without tokens by rebinding DNS,
+// whatever the server listens on.
 func TestForeignHost(t *testing.T) {
-	for listen, want := range map[string]int{"127.0.0.1:0": http.StatusForbidden, "0.0.0.0:0": http.StatusOK} {
+	for _, listen := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
 		r := startOn(t, listen, swoosh.Options{}, time.Minute)
 		_, port, err := net.SplitHostPort(strings.TrimPrefix(r.address(), "http://"))
 		require.NoError(t, err)
@@ -192,7 +192,7 @@ func TestForeignHost(t *testing.T) {
 		answer, err := http.DefaultClient.Do(q)
 		require.NoError(t, err)
 		require.NoError(t, answer.Body.Close())
-		require.Equal(t, want, answer.StatusCode, listen)
+		require.Equal(t, http.StatusForbidden, answer.StatusCode, listen)
 		r.stop()
 		require.NoError(t, <-r.outcome)
 	}

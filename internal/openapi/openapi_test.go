@@ -74,13 +74,13 @@ func TestStateRequiresNothing(t *testing.T) {
 // TestProblems: each example is complete, and each response has a title.
 func TestProblems(t *testing.T) {
 	doc := document(t, openapi.Server{Version: "v9", Problems: []openapi.Problem{
-		{Code: "forbidden", Status: 403, Title: "No", Meaning: "It is refused.", Next: "Ask."}, {Code: "unlicensed", Title: "Neither"}, {Code: "guard_rejected", Title: "Nor"},
+		{Code: "forbidden", Status: 403, Title: "No", Meaning: "It is refused.", Next: "Ask."}, {Code: "unlicensed", Title: "Neither"}, {Code: "guard_rejected", Title: "Nor"}, {Code: "bad_signature", Title: "Nobody"},
 	}})
 	require.Equal(t, "v9", at(doc, "info", "version"))
 	require.Equal(t, map[string]any{"summary": "It is refused.", "description": "Ask.", "value": map[string]any{
 		"type": "/problems/forbidden", "title": "No", "status": 403.0, "detail": "It is refused.", "code": "forbidden", "happened": "no",
 	}}, at(doc, "components", "examples", "forbidden"))
-	require.Equal(t, "No; Nor; Neither", at(doc, "components", "responses", "forbidden.guard_rejected.unlicensed", "description"))
+	require.Equal(t, "No; Nobody; Nor; Neither", at(doc, "components", "responses", "forbidden.bad_signature.guard_rejected.unlicensed", "description"))
 }
 
 // TestSummariesMayHoldAnyBytes, but schemas must not nest too deeply.
