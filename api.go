@@ -253,6 +253,9 @@ func (x *exchange) readCommand() (raw []byte, isBatch bool, err error) {
 // headerKey returns the Idempotency-Key header without quotes, or "" if there
 // is none.
 func (x *exchange) headerKey() (string, error) {
+	if _, late := x.r.Trailer["Idempotency-Key"]; late {
+		return "", Errorf(MalformedRequest, "the Idempotency-Key is in a trailer: send it as a header, before the body")
+	}
 	values := x.r.Header.Values("Idempotency-Key")
 	for i, v := range values {
 		if len(v) > 1 && strings.HasPrefix(v, `"`) && strings.HasSuffix(v, `"`) {

@@ -172,3 +172,12 @@ func TestRevokedAnswerIsCut(t *testing.T) {
 	g.say(swoosh.Caller{}, errors.New("the token is unknown: ask for one"))
 	require.Eventually(t, func() bool { return s.api.FlowIsFree(flow) }, time.Minute, time.Millisecond)
 }
+
+// TestKeyInATrailer is refused: it would be too late for an earlier attempt.
+func TestKeyInATrailer(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	r := s.request("POST", "/command", io.MultiReader(strings.NewReader(startA)))
+	r.Trailer = http.Header{"Idempotency-Key": {"k"}}
+	s.send(r).refused("malformed_request", http.StatusBadRequest)
+	require.Zero(t, s.e.View().Index())
+}

@@ -178,6 +178,7 @@ func shopRefusal(t *testing.T, dir string, part swoosh.Part) *swoosh.DamageError
 // TestMigrationIsRefused where it cannot be done as it was meant. Nothing is changed
 // then, and the program of before still starts.
 func TestMigrationIsRefused(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	shop := func(f func(shop1) shop3) swoosh.Part {
 		return swoosh.NewDomain("shop", swoosh.On[addJob3]("add", "Add a job."), swoosh.Renamed[shop3]("3: a", swoosh.Migrate("2: b", f)))
 	}

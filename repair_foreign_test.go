@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
@@ -138,6 +139,7 @@ func requireOtherDomains(t *testing.T, dir string, index uint64, part swoosh.Par
 }
 
 func TestBaseOfOtherDomains(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for name, last := range map[string]uint64{"entries behind it": 60, "none behind it": 40} {
 		t.Run("D3/"+name, func(t *testing.T) {
 			l := resting(t, last)
@@ -157,6 +159,7 @@ func TestBaseOfOtherDomains(t *testing.T) {
 // TestOtherDomainsAfterALoss: no replay gets to the snapshot after it, so that is
 // what other domains go on from.
 func TestOtherDomainsAfterALoss(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	l := lived40(t, 60)
 	lose(t, l.dir, 30, 30)
 	mendLoss(t, l.dir)
@@ -170,6 +173,7 @@ func TestOtherDomainsAfterALoss(t *testing.T) {
 
 // TestBaseOfAnotherReducerAndOtherDomains has nothing behind its base.
 func TestBaseOfAnotherReducerAndOtherDomains(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	l := live(t, 60, 60)
 	mend(t, l.dir, acceptReducer, doubling)
 	requireOtherDomains(t, l.dir, 0, narrow)

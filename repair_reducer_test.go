@@ -170,6 +170,7 @@ func TestAnotherReducersRefusalsAreNamed(t *testing.T) {
 }
 
 func TestLossComesBeforeTheReducer(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	l := live(t, 60)
 	lose(t, l.dir, 40, 40)
 	refusal(t, l.dir)

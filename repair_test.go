@@ -104,6 +104,7 @@ func lostLines(t testing.TB, dir string) []string {
 }
 
 func TestRepairNamesWhatIsLost(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	l := live(t, 60, 20)
 	lose(t, l.dir, 40, 40)
 	require.Equal(t, uint64(40), refusal(t, l.dir).Index)
@@ -140,6 +141,7 @@ func TestRepairNamesWhatIsLost(t *testing.T) {
 }
 
 func TestRepairKeepsBatchesWhole(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	l := live(t, 60)
 	require.Equal(t, uint64(51), l.entries[52].Batch.First)
 	lose(t, l.dir, 52, 52)
@@ -242,6 +244,7 @@ func TestALossCostsThoseEntriesAlone(t *testing.T) {
 // TestRepairWithoutALog: nothing says how far it went, so the indexes go on after
 // what is left.
 func TestRepairWithoutALog(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for name, tc := range map[string]struct {
 		snapshots []uint64
 		state     uint64
@@ -281,6 +284,7 @@ func emptyHash(t testing.TB) swoosh.Hash {
 }
 
 func TestRepairOfForgedEntries(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for name, tc := range map[string]struct {
 		index     uint64
 		old, with string
@@ -306,6 +310,7 @@ func TestRepairOfForgedEntries(t *testing.T) {
 }
 
 func TestRepairSetsAFalseSnapshotAside(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	l, other := live(t, 60), live(t, 50, 40)
 	const name = "snapshots/snapshot-00000000000000000040.json"
 	b, err := os.ReadFile(filepath.Join(other.dir, name))
@@ -323,6 +328,7 @@ func TestRepairSetsAFalseSnapshotAside(t *testing.T) {
 }
 
 func TestRepairOfADamagedImport(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for name, tc := range map[string]struct {
 		snapshots []uint64
 		state     uint64
@@ -388,6 +394,7 @@ func TestRepairThatIsBrokenOffIsFinished(t *testing.T) {
 }
 
 func TestDamagedBaseIsRefused(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	l := live(t, 60, 40)
 	lose(t, l.dir, 30, 30)
 	mendLoss(t, l.dir)

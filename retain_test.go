@@ -14,8 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/repair"
 )
+
+// never is how long a start may take here: only the tests save snapshots, on a machine
+// that is slow too.
+const never = time.Hour
 
 // soon waits for what retention does beside the writer.
 func soon(t testing.TB, what func() bool) {
@@ -58,7 +63,7 @@ func (r *rig) grow(to, step uint64) {
 }
 
 func TestRetainEntries(t *testing.T) {
-	r := newRig(t, swoosh.Options{RetainEntries: 25})
+	r := newRig(t, swoosh.Options{MaxRecovery: never, RetainEntries: 25})
 	r.grow(50, 10)
 	r.begins(21) // 26 to 50 are retained; snapshot 20 is the newest one before them.
 	soon(t, func() bool { return slices.Equal(savedIndexes(t, r.o.Snapshots), []string{"20", "30", "40", "50"}) })
@@ -97,7 +102,7 @@ func (r *rig) refusedRead(kind swoosh.Kind, from uint64) {
 }
 
 func TestRetainAge(t *testing.T) {
-	r := newRig(t, swoosh.Options{RetainAge: 24 * time.Hour})
+	r := newRig(t, swoosh.Options{MaxRecovery: never, RetainAge: 24 * time.Hour})
 	r.must(opening("a"))
 	for r.View().Index() < 60 {
 		r.clock.Advance(time.Hour)
@@ -120,7 +125,7 @@ func TestRetainAge(t *testing.T) {
 // duplicate has its first answer, also if the newest key window is lost.
 func TestRetainKeepsTheKeyWindow(t *testing.T) {
 	store := swoosh.NewInMemorySnapshotStore()
-	r := newRig(t, swoosh.Options{RetainEntries: 1, Snapshots: store})
+	r := newRig(t, swoosh.Options{MaxRecovery: never, RetainEntries: 1, Snapshots: store})
 	r.grow(30, 10)
 	r.clock.Advance(time.Hour)
 	first := r.must(keyed("first", paying("a", 1))) // 31
@@ -151,6 +156,7 @@ func TestRetainKeepsTheKeyWindow(t *testing.T) {
 // TestRetainNeedsSoundSnapshots: a base is never one that cannot be loaded, and two
 // sound ones come after it.
 func TestRetainNeedsSoundSnapshots(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	r := newRig(t, swoosh.Options{Dir: filepath.Join(t.TempDir(), "d")})
 	for r.View().Index() < 200 { // Most entries get into sealed files.
 		if r.View().Index() == 0 {
@@ -188,7 +194,7 @@ func TestRetainNeedsSoundSnapshots(t *testing.T) {
 
 // TestRetainForgetsImports that no entry names any more, and no others.
 func TestRetainForgetsImports(t *testing.T) {
-	r := newRig(t, swoosh.Options{RetainEntries: 5})
+	r := newRig(t, swoosh.Options{MaxRecovery: never, RetainEntries: 5})
 	imports := func() int {
 		names, err := r.o.Snapshots.List("imports")
 		require.NoError(t, err)
@@ -218,7 +224,7 @@ func TestRetainForgetsImports(t *testing.T) {
 // TestRetainedLogOverHTTP: what is below the log's begin is refused everywhere, and a
 // watcher that was overtaken is told.
 func TestRetainedLogOverHTTP(t *testing.T) {
-	a := open(t, swoosh.Options{RetainEntries: 10})
+	a := open(t, swoosh.Options{MaxRecovery: never, RetainEntries: 10})
 	a.must(startA)
 	for range 59 {
 		a.must(addA)
@@ -242,7 +248,7 @@ func TestRetainedLogOverHTTP(t *testing.T) {
 // TestRetainUnderReaders: a reader that is overtaken gets every entry up to some index,
 // and then the error.
 func TestRetainUnderReaders(t *testing.T) {
-	r := newRig(t, swoosh.Options{RetainEntries: 10})
+	r := newRig(t, swoosh.Options{MaxRecovery: never, RetainEntries: 10})
 	r.must(opening("a"))
 	write := func(to uint64) { // more than is kept in memory for watchers
 		for r.View().Index() < to {
@@ -297,6 +303,7 @@ func retained(t testing.TB) (dir string, hash swoosh.Hash) {
 
 // TestRetainedDirectory: verify, repair and healing know a log that begins late.
 func TestRetainedDirectory(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	dir, hash := retained(t)
 	sound := func(t *testing.T, dir string, base, entries uint64) {
 		t.Helper()

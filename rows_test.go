@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 )
 
@@ -112,6 +113,7 @@ func TestReadersDecodeAtOnce(t *testing.T) {
 // TestEveryWrongByteOfASnapshotIsFound, also when the checksum fits: the state
 // hash proves the rows that are not decoded.
 func TestEveryWrongByteOfASnapshotIsFound(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	s, _, errs, err := load(`{"barn":{"tools":{"a/b":{"text":"x\"\\y"},"q\"":{}}},"orchard":{"count":1,"open":true,"trees":{"a":{"fruit":[{},{"ripe":true}]},"b":{}}}}`, whole)
 	require.NoError(t, err)
 	require.Nil(t, errs)

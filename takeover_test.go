@@ -15,6 +15,7 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/internal/testlog"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -74,6 +75,7 @@ func recordsIn(t *testing.T, dir string) (all []record.Record) {
 // TestDirectoryOfBeforeIsTakenOver at its first start: the journal is written from
 // Badger's copy, and the mark is compared for the last time.
 func TestDirectoryOfBeforeIsTakenOver(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	l := live(t, 40, 20)
 	for name, killed := range map[string]bool{"stopped": false, "killed": true} {
 		t.Run("D1/"+name, func(t *testing.T) {

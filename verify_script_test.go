@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
@@ -70,6 +71,7 @@ func randomHistory(t *testing.T, seed uint64) *swoosh.Engine {
 // TestPythonComputesTheSame: a script that shares no code with the engine
 // computes the same state hash and chain.
 func TestPythonComputesTheSame(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("python3 is missing: scripts/verify.py was not run")
 	}
@@ -105,6 +107,7 @@ func servedArgs(t *testing.T, e *swoosh.Engine) []string {
 }
 
 func TestPythonFindsWhatDiffers(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("python3 is missing: scripts/verify.py was not run")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -38,6 +39,7 @@ func TestVerifyReportsWhatIsSound(t *testing.T) {
 }
 
 func TestVerifyNamesTheFirstThingThatIsWrong(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	settled := live(t, 40, 10, 20)
 	clean := crashed(t, settled.dir)
 	closeEngine(t, openVault(t, clean))

@@ -79,6 +79,7 @@ func wellFormed(text []byte) error {
 
 // TestBenchPrints tables for people and for pages, of the named scenarios only.
 func TestBenchPrints(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	t.Parallel()
 	cmd, out, errs := benchCommand(t, append([]string{"read-one"}, small...)...)
 	require.NoError(t, cmd.Run(), errs.String())

@@ -15,11 +15,13 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/internal/testlog"
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 // TestLogOfADirectory: the log of a stopped or killed server reads as the server
 // sent it, wherever its files are, and nothing changes there.
 func TestLogOfADirectory(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for name, end := range map[string]func(*testing.T, *process){
 		"stopped": func(t *testing.T, p *process) { require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM)) },
 		"killed":  func(_ *testing.T, p *process) { p.kill() },

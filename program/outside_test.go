@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 // buildOutside builds examples/embedded as a module of its own, as an embedder has
@@ -44,6 +46,7 @@ func buildOutside(t *testing.T) (doors string) {
 // TestProgramOfAnEmbedder: a program outside the repository, with a domain of its
 // own, has everything that swoosh has, under its own name.
 func TestProgramOfAnEmbedder(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	doors, dir := buildOutside(t), t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	cert, key := certificate(t, dir, "server", time.Now().Add(time.Hour))

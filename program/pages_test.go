@@ -60,6 +60,7 @@ func TestPages(t *testing.T) {
 
 // TestExamplesOfHelp runs the examples that the commands' help gives.
 func TestExamplesOfHelp(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	t.Parallel() // A watch has no end and is cut off.
 	p := launch(t, filepath.Join(t.TempDir(), "data"))
 	dir := t.TempDir()

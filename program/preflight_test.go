@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 )
 
@@ -24,6 +25,7 @@ func (c openTwice) Apply(s *doorsState, at swoosh.Stamp) {
 var doors3 = swoosh.NewDomain("doors", swoosh.On[openTwice]("open", "Open a door, the one at the side twice."))
 
 func TestPreflight(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	dir, _ := doorsDirectory(t)
 	require.Equal(t, codeGood, doorsRun("1.0.0", doors1, nothing(), "verify", dir).code)
 	before := unchanging(t, dir)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 )
@@ -115,6 +116,7 @@ func unchanging(t *testing.T, dir string) map[string]string {
 // TestStockProgramOnAForeignLog: it can do nothing to a log of doors, and says
 // which program can.
 func TestStockProgramOnAForeignLog(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	dir, hash := doorsDirectory(t)
 	require.Equal(t, codeGood, doorsRun("1.0.0", doors1, nothing(), "repair", dir).code)
 	before := unchanging(t, dir)

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -283,8 +284,12 @@ func TestStopEndsStreamsAndWatches(t *testing.T) {
 // TestStopWithASlowReader: who does not take an answer is cut off in time for the
 // engine to be closed in order.
 func TestStopWithASlowReader(t *testing.T) {
-	t.Parallel()                                    // It waits.
-	r := start(t, swoosh.Options{}, 15*time.Second) // A fifth of it is for what comes after the reader.
+	t.Parallel() // It waits.
+	within := 5 * time.Second
+	if testrun.Race() {
+		within = time.Minute
+	}
+	r := start(t, swoosh.Options{}, within) // A fifth of it is for what comes after the reader.
 	address := r.address()
 	var lines, sources strings.Builder
 	for i := range 64 {

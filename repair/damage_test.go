@@ -118,7 +118,9 @@ func TestDamage(t *testing.T) {
 	every := fromEnv(t, "SWOOSH_DAMAGE_EVERY", 150)
 	table := &damageTable{rows: map[string]*[6]int{}}
 	t.Cleanup(func() { t.Log("\n" + table.String()) })
-	b.inBoth(t, 1+60/every, table)
+	if !testrun.Race() {
+		b.inBoth(t, 1+60/every, table)
+	}
 	b.whileItRuns(t)
 	random := rand.New(rand.NewPCG(3, 4))
 	n := 0

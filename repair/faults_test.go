@@ -64,6 +64,7 @@ func TestLostIndexesAreNotGivenOutAgain(t *testing.T) {
 
 // TestUndoThatIsBrokenOffTakesBackOneRepair, however often it is called to finish.
 func TestUndoThatIsBrokenOffTakesBackOneRepair(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	a := accept(t)
 	write(t, a.later, strict, 4)
 	was := mend(t, a.writer, acceptReducer, doubling).Changes.Was

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/repair"
 )
 
@@ -35,6 +36,7 @@ func snapshot(t testing.TB) func(e *swoosh.Engine) {
 // TestForeignLogIsRefused: the stock program, which has no doors, refuses to touch
 // a log with doors, whatever is accepted, and nothing offers to accept it.
 func TestForeignLogIsRefused(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for name, tc := range map[string]struct {
 		make  func(t *testing.T, dir string)
 		lacks string

@@ -64,6 +64,7 @@ func TestUndoAfterNewEntries(t *testing.T) {
 // TestUndoOfAnUndo: there is none. The repair can be made again, and taken back
 // again.
 func TestUndoOfAnUndo(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	a := accept(t)
 	for range 2 {
 		_, err := repair.Undo(a.later, repair.Accept{})

@@ -76,6 +76,7 @@ func requireTrimmable(t testing.TB, l *twin.Log, first uint64) {
 }
 
 func TestTrim(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	dir, h := filepath.Join(t.TempDir(), "d"), new(history)
 	l := open(t, dir)
 	for range 400 {

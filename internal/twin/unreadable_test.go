@@ -123,6 +123,7 @@ func TestJournalThatLacksItsEndIsSaid(t *testing.T) {
 // TestRebuildLeavesRoomForCommands: it fails on a disk that is too small for it, and
 // leaves the log as it was.
 func TestRebuildLeavesRoomForCommands(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	dir, h := closed(t, 3000, 3000)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.BadgerDir)))
 	disk := &small{FS: durable.OS()}
