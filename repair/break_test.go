@@ -30,11 +30,8 @@ import (
 // takes, SWOOSH_BREAK_SEED the first one's seed, SWOOSH_BREAK_KEEP a folder for the
 // directories of rounds that failed.
 func TestBreak(t *testing.T) {
-	most := 3
-	if testrun.Race() {
-		most = 1
-	}
-	rounds, seed := fromEnv(t, "SWOOSH_BREAK_ROUNDS", most), fromEnv(t, "SWOOSH_BREAK_SEED", 1)
+	testrun.SkipUnderRace(t)
+	rounds, seed := fromEnv(t, "SWOOSH_BREAK_ROUNDS", 2), fromEnv(t, "SWOOSH_BREAK_SEED", 1)
 	for n := range rounds {
 		t.Run(fmt.Sprintf("seed-%d", seed+n), func(t *testing.T) { newBreaker(t, uint64(seed+n)).run() })
 	}
