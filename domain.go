@@ -365,6 +365,9 @@ func (d *definition) checkTimers() {
 		if faults := c.faultsOfNothing(); faults != nil {
 			panic(fmt.Sprintf("swoosh: a timer posts %s with the payload {}, but %s %s: tag the members omitzero", t.command, faults[0].Pointer, faults[0].Detail))
 		}
+		if c.Signed == "must" {
+			panic(fmt.Sprintf("swoosh: a timer posts %s without a signature: declare it with MaySign, or with neither", c.Name))
+		}
 		c.Timer = t.doc
 	}
 }

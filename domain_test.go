@@ -128,6 +128,7 @@ func TestNewDomainRefuses(t *testing.T) {
 		"a timer of no command":                       declares("x", command("go"), timer("stop", "Soon.")),
 		"a timer of another domain":                   declares("x", command("go"), timer("y.go", "Soon.")),
 		"two timers of a command":                     declares("x", command("go"), timer("go", "Soon."), timer("x.go", "Later.")),
+		"a timer of a command that must be signed":    declares("x", command("go", swoosh.MustSign), timer("go", "Soon.")),
 		"a timer without a sentence":                  declares("x", command("go"), timer("go", "")),
 		"a timer of a command with a required member": declares("x", swoosh.On[carrying[uint32]]("go", ""), timer("go", "Soon.")),
 		"a timer of a command that refuses {}":        declares("x", swoosh.On[choosy]("go", ""), timer("go", "Soon.")),

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -75,7 +76,7 @@ func checkSignatures(calls []*call, v View) (err *Error) {
 		}
 		c.hub = v.state.hub
 		if r.Signature != "" {
-			c.forged = c.checkSignature(own, entries[i].SignedContent(c.hub, first), &calls[0].req)
+			c.forged = c.checkSignature(own, entries[i].SignedContent(c.hub, first), &calls[0].req, v.Index() == 0)
 		} else if c.cmd.Signed == "must" {
 			c.forged = Errorf(BadSignature, "%s must be signed: sign it with the key of who it speaks for", c.cmd.Name)
 		}
@@ -84,13 +85,14 @@ func checkSignatures(calls []*call, v View) (err *Error) {
 }
 
 // checkSignature checks the signature of one command, and makes its signer known to
-// the rules.
-func (c *call) checkSignature(own *domainState, content []byte, first *Request) *Error {
+// the rules. first is the first request of its submission, and begins says that the
+// log is empty.
+func (c *call) checkSignature(own *domainState, content []byte, first *Request, begins bool) *Error {
 	r := &c.req
 	if r.Signer == "" {
 		return Errorf(BadSignature, "the command has a signature, but no signer: add the member signer, and sign it too")
 	}
-	if !c.cmd.fenced && (first.IdempotencyKey == "" || first.KeySince == (Stamp{}) && c.hub != (Hash{})) {
+	if !c.cmd.fenced && (first.IdempotencyKey == "" || first.KeySince == (Stamp{}) && !begins) {
 		return Errorf(BadSignature, "a signed command needs idempotency_key and key_since, both signed: without them whoever sees it could send it again")
 	}
 	key, ok := own.def.signers.key(own, r.Signer)
@@ -125,7 +127,7 @@ func (s *state) admit(c *call, at Stamp) *Error {
 	if c.forged != nil {
 		return c.forged
 	}
-	c.by.Scopes = nil
+	c.by.Scopes = nil // A command that found no room in its group is asked about again.
 	if own := s.signers(); own != nil && c.by.Signer != "" {
 		scopes, err := own.def.signers.admit(own, Signed{c.by, c.key}, at)
 		if err != nil {
@@ -134,7 +136,7 @@ func (s *state) admit(c *call, at Stamp) *Error {
 		c.by.Scopes = scopes
 	}
 	if about, ok := c.value.(Scoped); ok {
-		c.by.Scopes = append(c.by.Scopes, about.Scopes()...)
+		c.by.Scopes = slices.Concat(c.by.Scopes, about.Scopes()) // The domain may keep its slice.
 	}
 	return nil
 }

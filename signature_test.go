@@ -227,7 +227,7 @@ func TestSignatureIsForOneHub(t *testing.T) {
 	c.refused(swoosh.BadSignature, signed(t, r, content(r, swoosh.Hash{}, nil)))
 	r, _ = c.saying("ann")
 	r.IdempotencyKey = ""
-	c.refused(swoosh.BadSignature, signed(t, r, content(r, c.View().Hub(), nil)))
+	c.refused(swoosh.BadSignature, signed(t, r, content(r, c.View().Hub(), map[string]any{"key_since": r.KeySince.String()})))
 	r, _ = c.saying("ann")
 	r.KeySince = swoosh.Stamp{}
 	c.refused(swoosh.BadSignature, signed(t, r, content(r, c.View().Hub(), nil)))
