@@ -17,6 +17,13 @@ import (
 	"github.com/chorus-services/swoosh/noun"
 )
 
+// removeLive removes a file or folder of a running engine, which may put a file there
+// meanwhile.
+func removeLive(t testing.TB, name string) {
+	t.Helper()
+	soon(t, func() bool { return os.RemoveAll(name) == nil })
+}
+
 // TestDirectoryThatIsNotInPlace: nothing is acknowledged any more, /health and the
 // stop say so, and what is there now is left alone.
 func TestDirectoryThatIsNotInPlace(t *testing.T) {
@@ -25,10 +32,10 @@ func TestDirectoryThatIsNotInPlace(t *testing.T) {
 			names, err := filepath.Glob(filepath.Join(dir, "*"))
 			require.NoError(t, err)
 			for _, n := range names {
-				require.NoError(t, os.RemoveAll(n))
+				removeLive(t, n)
 			}
 		},
-		"removed": func(t *testing.T, dir string) { require.NoError(t, os.RemoveAll(dir)) },
+		"removed": func(t *testing.T, dir string) { removeLive(t, dir) },
 		"moved":   func(t *testing.T, dir string) { require.NoError(t, os.Rename(dir, dir+"-moved")) },
 		"replaced": func(t *testing.T, dir string) {
 			require.NoError(t, os.Rename(dir, dir+"-old"))
@@ -36,7 +43,7 @@ func TestDirectoryThatIsNotInPlace(t *testing.T) {
 		},
 		"without the lock": func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, "lock"))) },
 		"without the journal": func(t *testing.T, dir string) {
-			require.NoError(t, os.RemoveAll(filepath.Join(dir, "journal")))
+			removeLive(t, filepath.Join(dir, "journal"))
 		},
 		"with the journal of a backup": func(t *testing.T, dir string) {
 			names, err := filepath.Glob(filepath.Join(dir, "journal/0*.raw"))
@@ -61,7 +68,7 @@ func TestDirectoryThatIsNotInPlace(t *testing.T) {
 	t.Run("seen while no command comes", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
 		e := openVault(t, dir)
-		require.NoError(t, os.RemoveAll(dir))
+		removeLive(t, dir)
 		_, reason := e.Readiness()
 		require.Equal(t, "read_only", reason)
 		require.Contains(t, e.Health().Reasons[0], "emptied, moved or removed")
@@ -71,7 +78,7 @@ func TestDirectoryThatIsNotInPlace(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
 		e := openVault(t, dir)
 		submit(t, e, "ledger.open", openAccount{"a"})
-		require.NoError(t, os.RemoveAll(dir))
+		removeLive(t, dir)
 		require.ErrorIs(t, e.Close(context.Background()), swoosh.ErrDirectoryLost)
 	})
 }
@@ -81,7 +88,7 @@ func TestTailThatIsNotInPlace(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	e := openVault(t, dir)
 	fill(t, e, 10)
-	require.NoError(t, os.RemoveAll(filepath.Join(dir, "newest")))
+	removeLive(t, filepath.Join(dir, "newest"))
 	fill(t, e, 20)
 	require.Equal(t, "newest", e.Health().SetAside[0].File)
 	closeEngine(t, e)

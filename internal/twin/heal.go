@@ -31,7 +31,7 @@ func (l *Log) heal(why error) {
 		return
 	}
 	if l.why == nil || l.why.Error() != why.Error() {
-		l.degrade("Badger's copy is healed: " + why.Error())
+		l.degrade(healing(why))
 	}
 	l.why = why
 	began := time.Now()
@@ -49,6 +49,9 @@ func (l *Log) heal(why error) {
 		l.o.Log.Error("Badger's copy of the log cannot be healed", "why", err)
 	}
 }
+
+// healing says that there is one copy only until Badger's is healed.
+func healing(why error) string { return "Badger's copy is healed: " + why.Error() }
 
 // healBadger replaces the tables that are damaged, as why says and as it turns out
 // meanwhile. If it is not only tables, it builds everything anew.

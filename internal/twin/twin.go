@@ -103,6 +103,7 @@ func Open(dir string, o Options) (*Log, error) {
 		return nil, errors.Join(err, l.closeCopies())
 	}
 	if l.badgerFault != nil {
+		l.degrade(healing(l.badgerFault)) // Before anyone asks.
 		l.wrong(l.badgerFault)
 	}
 	l.done.Go(l.follow)

@@ -54,6 +54,7 @@ func TestCloseEndsARebuild(t *testing.T) {
 	dir, h := closed(t, 2000, 3000)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, twin.BadgerDir)))
 	l := open(t, dir)
+	require.Contains(t, l.Health().Degraded, "log is missing", "it is said from the first moment on")
 	require.NoError(t, l.Close())
 	require.NoDirExists(t, filepath.Join(dir, twin.BadgerDir), "it was built before the stop")
 	requireTwice(t, dir, h)
