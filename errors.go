@@ -145,8 +145,8 @@ var (
 		"The request waited too long: for an entry, the rest of its body, or the disk.",
 		"Send the request again. If happened is unknown, use the same key.")
 	DiskFull = engineKind("disk_full", http.StatusInsufficientStorage, "Disk full",
-		"The disk has less free space than the server keeps in reserve. Nothing was written.",
-		"Free some space, then send the request again; writes resume by themselves.")
+		"The machine has no room for more: space on the disk, open files or memory. Nothing was written.",
+		"Make the room that detail names, such as space on the disk or more open files, then send the request again; writes resume by themselves.")
 	StateFull = engineKind("state_full", http.StatusInsufficientStorage, "State full",
 		"The command would make the state larger than the server keeps in memory.",
 		"Send commands that remove what is no longer needed, or restart the server with a larger --max-state-bytes.")

@@ -140,7 +140,7 @@ func TestFewInodes(t *testing.T) {
 // TestNoFileCanBeMade: that is refused with the machine's reason and what to do, and
 // it resumes by itself once it can.
 func TestNoFileCanBeMade(t *testing.T) {
-	for why, remedy := range map[syscall.Errno]string{syscall.EMFILE: "ulimit -n", syscall.EDQUOT: "quota", syscall.EFBIG: "ulimit -f"} {
+	for why, remedy := range map[syscall.Errno]string{syscall.EMFILE: "ulimit -n", syscall.EDQUOT: "quota", syscall.EFBIG: "ulimit -f", syscall.ENOMEM: "free some memory"} {
 		t.Run(why.Error(), func(t *testing.T) {
 			disk := &scarce{FS: durable.OS()}
 			disk.files.Store(1 << 20)
@@ -157,6 +157,7 @@ func TestNoFileCanBeMade(t *testing.T) {
 			h := e.Health()
 			require.Equal(t, "disk_full", h.Mode)
 			require.Contains(t, h.Reasons[0], remedy)
+			require.Contains(t, swoosh.DiskFull.Next(), "open files", "the code's own text fits each of them")
 			disk.why.Store(nil)
 			require.Equal(t, "ready", e.Health().Mode)
 			_, err = e.Submit(t.Context(), opening("a"))

@@ -83,7 +83,7 @@ var nextSteps = map[string]string{
 	ReadOnly:             "Fix the disk, restart the server, then send the request again.",
 	Overloaded:           "Send the request again, waiting longer each time. A stream waits by itself.",
 	Timeout:              "Send the request again. If happened is unknown, use the same key.",
-	DiskFull:             "Free some space, then send the request again; writes resume by themselves.",
+	DiskFull:             "Make the room that detail names, such as space on the disk or more open files, then send the request again; writes resume by themselves.",
 	StateFull:            "Send commands that remove what is no longer needed, or restart the server with a larger --max-state-bytes.",
 	Internal:             "Look up the instance id in the server's log and report what it says there. A command with an idempotency key can safely be sent again.",
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,15 +111,15 @@ type listed struct {
 }
 
 func listScenarios(out *output) error {
-	t := tabwriter.NewWriter(out.w, 0, 0, 2, ' ', 0)
+	var t table
 	for _, s := range bench.Scenarios() {
 		if !out.json {
-			fmt.Fprintf(t, "%s\t%s\n", s.Name, s.Short)
+			t.row(s.Name, s.Short)
 		} else if err := out.printJSON(listed{s.Name, s.Short}); err != nil {
 			return err
 		}
 	}
-	return t.Flush()
+	return t.print(out)
 }
 
 // check refuses flags that do not fit.
@@ -184,7 +183,7 @@ func (f *benchFlags) run(ctx context.Context, a *app, out *output, scenarios []s
 	})
 	line.end()
 	if f.markdown {
-		err = errors.Join(err, bench.WriteMarkdown(out.w, table.all))
+		err = errors.Join(err, bench.WriteMarkdown(out, table.all))
 	}
 	if f.plot != "" && len(table.all) > 0 {
 		err = errors.Join(err, writePlot(f.plot, table.all))
@@ -287,6 +286,6 @@ func (t *benchTable) print(m bench.Measure) error {
 		ratio = t.out.paint(map[bool]string{true: green, false: red}[m.IsMet()], ratio)
 	}
 	row := fmt.Sprintf(benchRow, "  "+m.What, bench.Number(m.Of), m.Floor, bench.Number(m.Swoosh), m.Goal, m.Met())
-	_, err := fmt.Fprintln(t.out.w, text+row+ratio)
+	_, err := fmt.Fprintln(t.out, text+row+ratio)
 	return err
 }

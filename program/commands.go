@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -122,24 +121,24 @@ func (c *connection) completeCommand(cmd *cobra.Command, args []string, _ string
 // list prints a line for each command. On a narrow terminal the summaries are worth
 // more than the phases.
 func list(out *output, all []described) error {
-	var table bytes.Buffer
-	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	var t table
 	row := func(name, from, to, summary string) {
 		if out.isWide() {
-			name += "\t" + from + "\t" + to
+			t.row(name, from, to, summary)
+		} else {
+			t.row(name, summary)
 		}
-		fmt.Fprintf(w, "%s\t%s\n", name, summary)
 	}
 	row("COMMAND", "FROM", "TO", "WHAT IT DOES")
 	for _, c := range all {
 		row(printable(c.Name), phases(c.From), phases(c.ends), printable(c.Summary))
 	}
-	err := w.Flush()
-	for line := range strings.Lines(table.String()) {
-		_, wrote := fmt.Fprintln(out.w, out.fit(strings.TrimSuffix(line, "\n")))
-		err = cmp.Or(err, wrote)
+	for _, line := range t.lines() {
+		if _, err := fmt.Fprintln(out, out.fit(line)); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // explain prints everything that is declared of a command.
@@ -167,7 +166,7 @@ func (a *app) explain(out *output, name string, all []described) error {
 		if c.Timer != "" {
 			timer = "timer:  " + printable(c.Timer) + "\n"
 		}
-		_, err := fmt.Fprintf(out.w, "%s: %s\nrole:   %s\nregion: %s\nfrom:   %s\nto:     %s\n%s\npayload, a JSON Schema:\n%s\n",
+		_, err := fmt.Fprintf(out, "%s: %s\nrole:   %s\nregion: %s\nfrom:   %s\nto:     %s\n%s\npayload, a JSON Schema:\n%s\n",
 			c.Name, printable(c.Summary), printable(c.Role), cmp.Or(printable(c.Region), "-"), phases(c.From), phases(c.ends), timer, schema.Bytes())
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -210,27 +209,27 @@ func (c *configFile) checkNames(flags *pflag.FlagSet, next string) error {
 	return nil
 }
 
-// print writes every setting, its value and where it came from.
-func (s *settings) print(w io.Writer, asJSON bool) error {
+// print prints every setting, its value and where it came from.
+func (s *settings) print(out *output) error {
 	type row struct {
 		Value any    `json:"value"`
 		From  string `json:"from"`
 	}
 	rows := map[string]row{}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SETTING\tVALUE\tFROM")
+	var t table
+	t.row("SETTING", "VALUE", "FROM")
 	s.flags.VisitAll(func(f *pflag.Flag) {
 		if from, ok := s.from[f.Name]; ok {
 			rows[f.Name] = row{memberOf(f), from}
-			fmt.Fprintf(t, "%s\t%s\t%s\n", f.Name, f.Value, from)
+			t.row(f.Name, printable(f.Value.String()), printable(from))
 		}
 	})
-	if !asJSON {
-		return t.Flush()
+	if !out.json {
+		return t.print(out)
 	}
 	b, err := json.Marshal(rows, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err == nil {
-		_, err = fmt.Fprintln(w, string(b))
+		_, err = fmt.Fprintln(out, string(b))
 	}
 	return err
 }

@@ -112,7 +112,7 @@ func firstKept(ctx context.Context, api *client.Client) (uint64, error) {
 
 // printEntries prints at most limit entries.
 func printEntries(out *output, entries iter.Seq2[client.Entry, error], limit uint64) error {
-	w := bufio.NewWriter(out.w)
+	w := bufio.NewWriter(out)
 	rows := entryRows{out: out, w: w}
 	for entry, err := range entries {
 		if err != nil {
@@ -161,10 +161,10 @@ func (r *entryRows) print(e client.Entry) error {
 func (r *entryRows) line(index, at, command, actor, payload string) string {
 	width := len(r.layout())
 	if r.out.isWide() {
-		return r.out.fit(fmt.Sprintf("%8s  %-*s  %-24s  %-12s  %s", index, width, at, command, actor, payload))
+		return r.out.fit(fmt.Sprintf("%8s  %-*s  %s  %s  %s", index, width, at, pad(command, 24), pad(actor, 12), payload))
 	}
 	what := cut(strings.TrimSpace(command+" "+actor), 26)
-	return r.out.fit(fmt.Sprintf("%6s  %-*s  %-18s  %s", index, width, at, what, payload))
+	return r.out.fit(fmt.Sprintf("%6s  %-*s  %s  %s", index, width, at, pad(what, 18), payload))
 }
 
 // layout returns the layout of times for the room that there is.
@@ -211,7 +211,7 @@ func (a *app) notStored(dir string, err error) error {
 // printComing prints entries from an index on, 0 for the next one, until ctx ends,
 // which is not a failure.
 func (a *app) printComing(ctx context.Context, out *output, api *client.Client, from uint64, only *only) error {
-	rows := entryRows{out: out, w: out.w}
+	rows := entryRows{out: out, w: out}
 	for entry, err := range api.Watch(ctx, from, only.options()...) {
 		if ctx.Err() != nil {
 			return nil

@@ -1,13 +1,15 @@
 package program
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -21,15 +23,39 @@ type output struct {
 	json   bool
 	width  int // columns of the terminal; 0: not a terminal
 	colour bool
+	begun  []byte // of JSON on a terminal: the first bytes of a character
 }
 
 // newOutput returns an output and adds to cmd the flag that makes it JSON.
 func newOutput(cmd *cobra.Command, w io.Writer) *output {
+	o := outputTo(w)
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON, for programs")
+	return o
+}
+
+func outputTo(w io.Writer) *output {
 	o := &output{w: w, width: terminalWidth(w)}
 	// An empty NO_COLOR counts as not set (no-color.org).
 	o.colour = o.width > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON, for programs")
 	return o
+}
+
+// Write writes text that is printable, or JSON. JSON goes to a program as it is. On a
+// terminal what that would obey is escaped, so that the values stay the same.
+func (o *output) Write(b []byte) (int, error) {
+	if !o.json || o.width == 0 {
+		return o.w.Write(b)
+	}
+	text := append(o.begun, b...)
+	end := len(text)
+	for i := max(0, end-utf8.UTFMax+1); i < end; i++ {
+		if utf8.RuneStart(text[i]) && !utf8.FullRune(text[i:]) {
+			end = i
+		}
+	}
+	o.begun = bytes.Clone(text[end:])
+	_, err := io.WriteString(o.w, escaped(string(text[:end]), func(r rune) bool { return r != '\n' && isCommanding(r) }))
+	return len(b), err
 }
 
 // terminalWidth returns a terminal's columns, 0 if w is not a terminal.
@@ -51,7 +77,7 @@ func (o *output) printJSON(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = o.w.Write(append(raw, '\n'))
+	_, err = o.Write(append(raw, '\n'))
 	return err
 }
 
@@ -61,13 +87,13 @@ func (o *output) print(v any, fields ...string) error {
 	if o.json {
 		return o.printJSON(v)
 	}
-	t := tabwriter.NewWriter(o.w, 0, 0, 2, ' ', 0)
+	var t table
 	for i := 0; i+1 < len(fields); i += 2 {
 		if fields[i+1] != "" {
-			fmt.Fprintf(t, "%s\t%s\n", fields[i], fields[i+1])
+			t.row(fields[i], fields[i+1])
 		}
 	}
-	return t.Flush()
+	return t.print(o)
 }
 
 // Colours, as selections of graphic renditions (ECMA-48, 8.3.117).
@@ -93,31 +119,29 @@ func (o *output) fit(line string) string {
 	return cut(line, o.width)
 }
 
-// cut cuts text to a width and ends it with an ellipsis.
-func cut(text string, width int) string {
-	runes := []rune(text)
-	if len(runes) <= width {
-		return text
-	}
-	return string(runes[:width-1]) + "…"
-}
-
 // isWide reports whether there is room for long lines: on a wide terminal, or in a
 // file.
 func (o *output) isWide() bool { return o.width == 0 || o.width >= 120 }
 
 // printable escapes, as JSON does, what a terminal would obey or show in another
 // order.
-func printable(text string) string {
-	if !strings.ContainsFunc(text, isCommanding) {
+func printable(text string) string { return escaped(text, isCommanding) }
+
+// escaped returns text with some characters as JSON escapes them, and without bytes
+// that are no characters.
+func escaped(text string, which func(rune) bool) string {
+	text = strings.ToValidUTF8(text, string(utf8.RuneError))
+	if !strings.ContainsFunc(text, which) {
 		return text
 	}
 	var b strings.Builder
 	for _, r := range text {
-		if isCommanding(r) {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		} else {
+		if !which(r) {
 			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
 		}
 	}
 	return b.String()

@@ -155,8 +155,68 @@ func TestOnATerminal(t *testing.T) {
 	for line := range strings.Lines(commands) {
 		require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\r\n")), 80, line)
 	}
-	require.Equal(t, strings.ReplaceAll(fakeEntries, "\n", "\r\n"), onTerminal(t, nil, "log", "--json"))
 	require.NotContains(t, swooshRun(t, "", "health").out, "\x1b")
+}
+
+// TestJSONCommandsNoTerminal: on one, JSON has escapes for what that would obey, and the
+// same values. To a program each byte goes as the server sends it.
+func TestJSONCommandsNoTerminal(t *testing.T) {
+	const sent = `{"index":7,"hlc":"0197a2b4c6d8-0003-n1","command":"a.b","payload":{},"changed":true,"mode":"ready","node":"a` + "\u009b2J\u202e\u2028\U000e0041\x7fé" + `b"}`
+	const shown = `{"index":7,"hlc":"0197a2b4c6d8-0003-n1","command":"a.b","payload":{},"changed":true,"mode":"ready","node":"a\u009b2J\u202e\u2028\udb40\udc41\u007fé` + `b"}`
+	fake(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, sent) })
+	var values [2]any
+	require.NoError(t, json.Unmarshal([]byte(sent), &values[0]))
+	require.NoError(t, json.Unmarshal([]byte(shown), &values[1]))
+	require.Equal(t, values[0], values[1])
+	got := swooshRun(t, "", "state", "--json")
+	require.Equal(t, sent+"\n", got.out, "%d %s", got.code, got.err)
+	require.Equal(t, shown+"\r\n", onTerminal(t, nil, "state", "--json"))
+	require.Equal(t, sent+"\n", swooshRun(t, "", "log", "--json").out)
+	require.Equal(t, shown+"\r\n", onTerminal(t, nil, "log", "--json"))
+	require.Contains(t, onTerminal(t, nil, "health", "--json"), `"a\u009b2J\u202e\u2028\udb40\udc41\u007fé`+`b"`)
+	require.Contains(t, onTerminal(t, []string{"SWOOSH_NODE_ID="}, "serve", "--print-config=json", "--dir", "x\u009by"), `"x\u009by"`)
+	for _, cut := range []int{1, 2, 3, 5} {
+		var w bytes.Buffer
+		o := &output{w: &w, json: true, width: 80}
+		for from := 0; from < len(sent); from += cut {
+			n, err := o.Write([]byte(sent[from:min(len(sent), from+cut)]))
+			require.NoError(t, err)
+			require.Equal(t, min(cut, len(sent)-from), n)
+		}
+		require.Equal(t, shown, w.String(), "in pieces of %d bytes", cut)
+	}
+}
+
+// TestWideTextForgesNoRow: a line of a table has room for what is drawn, also if that is
+// wider than a column a character.
+func TestWideTextForgesNoRow(t *testing.T) {
+	for text, columns := range map[string]int{
+		"abc": 3, "äé": 2, "e\u0301": 1, "漢字": 4, "ｗ": 2, "😀": 2, "👍🏽": 4, "☀\ufe0f": 2, "1\ufe0f\u20e3": 2, "…": 1, "\U0001f1e9\U0001f1ea": 2,
+	} {
+		require.Equal(t, columns, columnsOf(text), text)
+		for room := 1; room < columns; room++ {
+			require.LessOrEqual(t, columnsOf(cut(text, room)), room, text)
+		}
+		require.Equal(t, text, cut(text, columns))
+		require.Equal(t, 9, columnsOf(pad(text, 9)))
+	}
+	require.Equal(t, "漢…", cut("漢字字", 4))
+	for _, width := range []int{60, 80, 120} {
+		var w bytes.Buffer
+		rows := entryRows{out: &output{width: width}, w: &w}
+		for _, wide := range []string{"漢", "😀", "🏽", "☀\ufe0f", "x"} {
+			require.NoError(t, rows.print(client.Entry{
+				Index: 7, HLC: fakeHLC, Command: "project.create", Actor: strings.Repeat(wide, 5), Payload: []byte(strings.Repeat(wide, 200)), Changed: true,
+			}))
+		}
+		for line := range strings.Lines(w.String()) {
+			require.LessOrEqual(t, columnsOf(strings.TrimSuffix(line, "\n")), width, line)
+		}
+	}
+	var t2 table
+	t2.row("漢字", "b", "c")
+	t2.row("a", "bbb", "c")
+	require.Equal(t, []string{"漢字  b    c", "a     bbb  c"}, t2.lines())
 }
 
 // TestRoomForThePayload in a line of the log, however wide the terminal is, and

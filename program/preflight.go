@@ -28,21 +28,8 @@ Exit code 0: nothing was found. 6: something was. 3: the history is damaged.`,
 		Args: takes("DIR"), ValidArgsFunction: completeDirectory,
 	}
 	out := newOutput(cmd, a.out)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := a.checkOwner(args[0], "preflight"); err != nil {
-			return err
-		}
-		o, done := a.offline(args[0], "trying")
-		r, err := repair.Preflight(cmd.Context(), o, a.parts...)
-		done()
-		if err != nil {
-			return err
-		}
-		if out.json {
-			err = out.printJSON(r)
-		} else {
-			err = printPreflight(a.out, r)
-		}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := examination[repair.PreflightReport]{"trying", repair.Preflight, printPreflight}.run(cmd, a, out)
 		if err != nil {
 			return err
 		}

@@ -169,7 +169,7 @@ func (r *repairing) say(report repair.Report) error {
 	for i, line := range lines {
 		lines[i] = printable(line)
 	}
-	_, err := fmt.Fprint(r.out.w, strings.Join(append(lines, ""), "\n"))
+	_, err := fmt.Fprint(r.out, strings.Join(append(lines, ""), "\n"))
 	return err
 }
 

@@ -67,7 +67,7 @@ precedence over the environment, and the environment over the file.`,
 				return err
 			}
 			if f.printConfig != "" {
-				return f.print(given, a.out)
+				return f.print(given, outputTo(a.out))
 			}
 			server, err := f.server(a, line)
 			if err != nil {
@@ -220,14 +220,15 @@ func (f *serveFlags) door(log *slog.Logger) (d door, err error) {
 	return d, nil
 }
 
-func (f *serveFlags) print(given *settings, w io.Writer) error {
+func (f *serveFlags) print(given *settings, out *output) error {
 	if f.printConfig != "table" && f.printConfig != "json" {
 		return exitf(codeUsage, "--print-config=%s: give table or json", f.printConfig)
 	}
 	if err := f.check(); err != nil {
 		return err
 	}
-	return given.print(w, f.printConfig == "json")
+	out.json = f.printConfig == "json"
+	return given.print(out)
 }
 
 func (f *serveFlags) logger(w io.Writer) (*slog.Logger, error) {

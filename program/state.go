@@ -43,9 +43,9 @@ that a command may expect of it. "{program} import" takes both forms.`,
 		}
 		defer state.Close()
 		if out.json {
-			_, err = io.Copy(a.out, state)
+			_, err = io.Copy(out, state)
 		} else {
-			err = indent(a.out, state)
+			err = indent(out, state)
 		}
 		return a.failed(err)
 	}

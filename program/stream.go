@@ -155,10 +155,10 @@ func (t *tally) print(line int, a client.Answer) error {
 
 func (t *tally) row(line int, entry, colour, outcome, command, detail string) error {
 	if t.answered == 1 {
-		fmt.Fprintln(t.out.w, t.out.paint(bold, fmt.Sprintf("%7s  %8s  %-18s  %s", "LINE", "ENTRY", "OUTCOME", "COMMAND")))
+		fmt.Fprintln(t.out, t.out.paint(bold, fmt.Sprintf("%7s  %8s  %-18s  %s", "LINE", "ENTRY", "OUTCOME", "COMMAND")))
 	}
-	_, err := fmt.Fprintf(t.out.w, "%7d  %8s  %s  %s\n", line, entry,
-		t.out.paint(colour, fmt.Sprintf("%-18s", printable(outcome))), printable(strings.Trim(command+": "+detail, ": ")))
+	_, err := fmt.Fprintf(t.out, "%7d  %8s  %s  %s\n", line, entry,
+		t.out.paint(colour, pad(printable(outcome), 18)), printable(strings.Trim(command+": "+detail, ": ")))
 	return err
 }
 

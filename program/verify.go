@@ -1,6 +1,7 @@
 package program
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,31 +34,46 @@ or its health.`,
 	}
 	out := newOutput(cmd, a.out)
 	expect := cmd.Flags().String("expect", "", "fail unless the log has this head, INDEX:CHAIN")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		head, err := parseHead(*expect)
 		if err != nil {
 			return err
 		}
-		if err := a.checkOwner(args[0], "verify"); err != nil {
-			return err
+		verify := func(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (repair.VerifyReport, error) {
+			return repair.VerifyHead(ctx, o, head, parts...)
 		}
-		o, done := a.offline(args[0], "verifying")
-		r, err := repair.VerifyHead(cmd.Context(), o, head, a.parts...)
-		done()
-		if err != nil {
-			return err
-		}
-		if out.json {
-			err = out.printJSON(r)
-		} else {
-			err = printReport(a.out, r)
-		}
+		r, err := examination[repair.VerifyReport]{"verifying", verify, printReport}.run(cmd, a, out)
 		if err == nil && r.Refused != nil && r.Refused.Same {
 			err = refusedNow(r.Refused, "these domains accepted it: give them a new ReducerVersion if the rule was changed on purpose")
 		}
 		return err
 	}
 	return cmd
+}
+
+// examination looks at a directory without a server and prints what it finds.
+type examination[Report any] struct {
+	doing string // for the line of progress
+	look  func(context.Context, swoosh.Options, ...swoosh.Part) (Report, error)
+	print func(io.Writer, Report) error
+}
+
+// run examines the directory that is the command's argument.
+func (x examination[Report]) run(cmd *cobra.Command, a *app, out *output) (r Report, err error) {
+	dir := cmd.Flags().Arg(0)
+	if err := a.checkOwner(dir, cmd.Name()); err != nil {
+		return r, err
+	}
+	o, done := a.offline(dir, x.doing)
+	r, err = x.look(cmd.Context(), o, a.parts...)
+	done()
+	switch {
+	case err != nil:
+		return r, err
+	case out.json:
+		return r, out.printJSON(r)
+	}
+	return r, x.print(out, r)
 }
 
 // parseHead reads INDEX:CHAIN; empty is the zero head.

@@ -68,7 +68,7 @@ func newVersion(a *app) *cobra.Command {
 		if out.json {
 			return out.printJSON(a.build)
 		}
-		_, err := fmt.Fprintln(a.out, a.build)
+		_, err := fmt.Fprintln(out, a.build)
 		return err
 	}
 	return cmd

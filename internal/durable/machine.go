@@ -35,6 +35,8 @@ func Remedy(err error) string {
 		return "allow larger files (ulimit -f)"
 	case errors.Is(err, syscall.EDQUOT):
 		return "free some space or raise the quota"
+	case errors.Is(err, syscall.ENOMEM):
+		return "free some memory"
 	}
 	return "free some space"
 }
