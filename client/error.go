@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net"
 	"net/http"
@@ -162,6 +163,8 @@ func (r request) noAnswer(address string, err error) *Error {
 	switch {
 	case errors.As(err, &certificate):
 		return failure(Unreachable, No, err, "%s has an untrusted certificate: %v: trust its authority", address, err)
+	case errors.As(err, &dial) && dial.Op == "dial" && dial.Net == "unix" && errors.Is(err, fs.ErrPermission):
+		return failure(Unreachable, No, err, "%s refuses this user: %v: join the group of the socket, or use another address", address, dial.Err)
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return failure(Unreachable, No, err, "%s cannot be reached: %v: start the server, or use another address", address, dial.Err)
 	}

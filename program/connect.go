@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -233,6 +234,8 @@ func (a *app) flagsOf(e *client.Error) string {
 	switch {
 	case errors.As(e, &certificate):
 		return a.text(": --ca-file or {PROGRAM}_CA_FILE names it")
+	case e.Code == client.Unreachable && errors.Is(e, fs.ErrPermission):
+		return a.text(": --addr or {PROGRAM}_ADDR names another")
 	case e.Code == client.Unreachable:
 		return a.text(": {program} serve starts one, --addr or {PROGRAM}_ADDR names another")
 	case e.Code == client.NotSwoosh:

@@ -146,10 +146,10 @@ func TestSilentConnectionCostsAStopNothing(t *testing.T) {
 // TestSocketOfASuccessorStays: a stop removes the server's own socket only.
 func TestSocketOfASuccessorStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	old, err := listenUnix(path)
+	old, err := listenUnix(path, "")
 	require.NoError(t, err)
 	require.NoError(t, os.Remove(path))
-	fresh, err := listenUnix(path)
+	fresh, err := listenUnix(path, "")
 	require.NoError(t, err)
 	require.NoError(t, old.Close())
 	require.FileExists(t, path)

@@ -13,6 +13,7 @@ import (
 // door is how requests come in.
 type door struct {
 	listen       string
+	group        string               // may use the socket; empty: the server's user alone
 	tokens       *access.Tokens       // nil: every caller is an admin without a name
 	certificates *access.Certificates // nil: no TLS
 	hosts        []string

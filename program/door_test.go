@@ -18,7 +18,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,14 +50,14 @@ func TestWhoReachesAnAddress(t *testing.T) {
 // TestListenOnWhatANameStandsFor: an address that other machines reach has to be
 // meant.
 func TestListenOnWhatANameStandsFor(t *testing.T) {
-	ln, err := listenOn("0.0.0.0:0", true)
+	ln, err := listenOn("0.0.0.0:0", true, "")
 	require.NoError(t, err)
 	at := ln.Addr().String()
 	require.NoError(t, ln.Close())
-	_, err = listenOn(at, false)
+	_, err = listenOn(at, false, "")
 	require.Equal(t, codeUsage, exitCode(err))
 	require.ErrorContains(t, err, "which other machines reach: give 127.0.0.1 instead")
-	ln, err = listenOn(at, true)
+	ln, err = listenOn(at, true, "")
 	require.NoError(t, err, "it was not kept")
 	require.NoError(t, ln.Close())
 }
@@ -267,22 +269,39 @@ func TestGreeting(t *testing.T) {
 	}
 }
 
-// TestUnixSocket: for this user only; a dead server's is replaced, and goes when
-// the server stops.
+// TestUnixSocket: for this user only, or for a group too; a dead server's is replaced,
+// and goes when the server stops.
 func TestUnixSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "swoosh-unix-") // A test's own may be too long for a socket.
-	require.NoError(t, err)
-	defer os.RemoveAll(dir)
+	dir := openDir(t) // A test's own may be too long for a socket.
 	socket := filepath.Join(dir, "s")
-	p := launch(t, filepath.Join(dir, "data"), "--listen", unixPrefix+socket)
-	require.Equal(t, unixPrefix+socket, p.address(t))
-	p.kill()
-	require.FileExists(t, socket)
-	p = launch(t, filepath.Join(dir, "data"), "--listen", unixPrefix+socket)
-	p.address(t)
+	address := unixPrefix + socket
+	p := launch(t, filepath.Join(dir, "data"), "--listen", address)
+	require.Equal(t, address, p.address(t))
 	info, err := os.Stat(socket)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	p.kill()
+	require.FileExists(t, socket)
+
+	id := os.Getgid()
+	if os.Geteuid() == 0 {
+		id = nobody
+	}
+	group, err := user.LookupGroupId(strconv.Itoa(id))
+	require.NoError(t, err)
+	p = launch(t, filepath.Join(dir, "data"), "--listen", address, "--socket-group", group.Name)
+	p.address(t)
+	info, err = os.Stat(socket)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o660), info.Mode().Perm())
+	require.EqualValues(t, id, info.Sys().(*syscall.Stat_t).Gid)
+	if os.Geteuid() == 0 {
+		code, said := runAs(t, nobody, dir, "health", "--addr", address)
+		require.Equal(t, codeGood, code, said)
+		code, said = runAs(t, nobody-1, dir, "health", "--addr", address)
+		require.Equal(t, codeUnreachable, code, said)
+		require.Contains(t, said, "s refuses this user: connect: permission denied: join the group of the socket, or use another address: --addr or SWOOSH_ADDR names another\n")
+	}
 	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}

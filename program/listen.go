@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,10 +44,11 @@ func checkListen(listen string) error {
 	return nil
 }
 
-// listenOn listens on an address. openToOthers allows one beyond loopback.
-func listenOn(address string, openToOthers bool) (net.Listener, error) {
+// listenOn listens on an address. openToOthers allows one beyond loopback. group may
+// use a socket in the file system; empty: this user alone.
+func listenOn(address string, openToOthers bool, group string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
-		return listenUnix(path)
+		return listenUnix(path, group)
 	}
 	ln, err := net.Listen("tcp", address)
 	switch {
@@ -65,9 +67,13 @@ func listenOn(address string, openToOthers bool) (net.Listener, error) {
 	return ln, nil
 }
 
-// listenUnix listens on a socket in the file system that only this user can
-// connect to. It replaces the socket of a dead server.
-func listenUnix(path string) (net.Listener, error) {
+// listenUnix listens on a socket in the file system that only this user, and the
+// group if there is one, can connect to. It replaces the socket of a dead server.
+func listenUnix(path, group string) (net.Listener, error) {
+	gid, err := groupID(group)
+	if err != nil {
+		return nil, err
+	}
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -95,14 +101,28 @@ func listenUnix(path string) (net.Listener, error) {
 	}
 	ln.(*net.UnixListener).SetUnlinkOnClose(false) // It would remove whatever has the name then.
 	own := &socket{Listener: ln, path: path}
-	if own.file, err = os.Lstat(path); err == nil {
-		err = os.Chmod(path, 0o600)
+	if own.file, err = os.Lstat(path); err != nil {
+		err = exitf(codeFailed, "%s cannot be closed to others: %w", path, err)
+	} else {
+		err = own.open(gid, group)
 	}
 	if err != nil {
 		_ = own.Close() // Nothing was accepted.
-		return nil, exitf(codeFailed, "%s cannot be closed to others: %w", path, err)
+		return nil, err
 	}
 	return own, nil
+}
+
+// groupID returns the id of a group; 0 if name is empty.
+func groupID(name string) (int, error) {
+	if name == "" {
+		return 0, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, exitf(codeUsage, "--socket-group: %w: create the group, or name another", err)
+	}
+	return strconv.Atoi(g.Gid)
 }
 
 // socket is a listener in the file system.
@@ -110,6 +130,25 @@ type socket struct {
 	net.Listener
 	path string
 	file fs.FileInfo // nil: it is not known
+}
+
+// open closes the socket to all but this user and the group, if there is one. It
+// has its group before it has the group's mode.
+func (s *socket) open(gid int, group string) error {
+	mode := fs.FileMode(0o600)
+	if group != "" {
+		mode = 0o660
+		// A sandbox may forbid chown, also where it would change nothing.
+		if s.file.Sys().(*syscall.Stat_t).Gid != uint32(gid) {
+			if err := os.Chown(s.path, -1, gid); err != nil {
+				return exitf(codeUsage, "--socket-group %s: %w: name a group that the server's user is in", group, err)
+			}
+		}
+	}
+	if err := os.Chmod(s.path, mode); err != nil {
+		return exitf(codeFailed, "%s cannot be closed to others: %w", s.path, err)
+	}
+	return nil
 }
 
 // Close removes the socket too, unless a successor has made another one of the name.

@@ -259,6 +259,9 @@ func TestServeIsRefused(t *testing.T) {
 		{args: "--listen unix:nowhere/s", code: codeFailed, says: "nowhere/s: its directory does not exist: create it first"},
 		{args: "--listen unix:closed/s", prepare: folder("closed", 0), as: nobody, code: codeFailed, says: "closed/s: " + denied},
 		{args: "--listen unix:closed/s", prepare: folder("closed", 0o500), as: nobody, code: codeFailed, says: "closed/s: bind: " + denied},
+		{args: "--socket-group root", code: codeUsage, says: "and --listen 127.0.0.1:0 is none: give --listen unix:PATH, or leave --socket-group out"},
+		{args: "--listen unix:s --socket-group no-such", code: codeUsage, says: "--socket-group: group: unknown group no-such: create the group, or name another"},
+		{args: "--listen unix:s --socket-group root", as: nobody, code: codeUsage, says: "--socket-group root: chown s: operation not permitted: name a group that the server's user is in"},
 
 		{args: "--tls-cert good.cert", prepare: good, code: codeUsage, says: "--tls-cert and --tls-key go together: give both"},
 		{args: "--tls-key good.key", prepare: good, code: codeUsage, says: "--tls-cert and --tls-key go together: give both"},

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
-	dir, listen, node   string
+	dir, listen, group  string
+	node                string
 	skewMax             time.Duration
 	recoveryMax         time.Duration
 	shutdownTimeout     time.Duration
@@ -90,6 +92,7 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.SortFlags = false
 	flags.StringVar(&f.dir, "dir", dir, "data directory; one server at a time")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8420", "address to listen on, or unix:PATH; port 0 takes a free one")
+	flags.StringVar(&f.group, "socket-group", "", "group that may use the socket of unix:PATH (default: this user alone)")
 	flags.StringVar(&f.node, "node-id", "", "name in stamps, 1 to 63 of a-z, 0-9 and dash (default: made once and kept in the directory)")
 	flags.DurationVar(&f.skewMax, "max-clock-skew", 500*time.Millisecond, "how far a client's hlc may be ahead")
 	flags.DurationVar(&f.recoveryMax, "max-recovery", time.Second, "save a snapshot when replaying the log would take longer")
@@ -174,6 +177,9 @@ func (f *serveFlags) checkDoor() error {
 	if err := checkListen(f.listen); err != nil {
 		return err
 	}
+	if f.group != "" && !strings.HasPrefix(f.listen, unixPrefix) {
+		return exitf(codeUsage, "--socket-group is the group of a socket, and --listen %s is none: give --listen unix:PATH, or leave --socket-group out", f.listen)
+	}
 	if (f.cert == "") != (f.key == "") {
 		return exitf(codeUsage, "--tls-cert and --tls-key go together: give both")
 	}
@@ -202,7 +208,7 @@ func (f *serveFlags) checkDoor() error {
 
 // door opens tokens and certificates.
 func (f *serveFlags) door(log *slog.Logger) (d door, err error) {
-	d = door{listen: f.listen, hosts: f.hosts, origins: f.origins, rate: f.rate, debug: f.debug}
+	d = door{listen: f.listen, group: f.group, hosts: f.hosts, origins: f.origins, rate: f.rate, debug: f.debug}
 	if f.cert != "" {
 		if d.certificates, err = access.OpenCertificates(f.cert, f.key, f.clientCA, log); err != nil {
 			flags := "--tls-cert " + f.cert + " --tls-key " + f.key

@@ -38,7 +38,7 @@ func (s *server) run(ctx context.Context) error {
 	if err := checkDescriptors(); err != nil {
 		return err
 	}
-	ln, err := listenOn(s.door.listen, isOpenToOthers(s.door.listen))
+	ln, err := listenOn(s.door.listen, isOpenToOthers(s.door.listen), s.door.group)
 	if err != nil {
 		return err
 	}

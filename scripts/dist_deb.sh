@@ -4,6 +4,8 @@
 set -euo pipefail
 deb=/swoosh.deb
 unit=/usr/lib/systemd/system/swoosh.service
+socket=/run/swoosh/socket
+export SWOOSH_ADDR=unix:$socket
 
 fail() {
 	echo "FAILED: $*"
@@ -46,6 +48,22 @@ is "the directory" "$(stat -Lc '%U %a' /var/lib/swoosh)" "swoosh 700"
 is "files that others may read" "$(find /var/lib/swoosh -type f -perm /077)" ""
 dpkg --verify swoosh | grep -v '/usr/share/' && fail "files differ from the package's"
 
+echo "== its door is a socket, for root and the group swoosh alone"
+is "the socket's directory" "$(stat -c '%U %G %a' /run/swoosh)" "swoosh swoosh 750"
+is "the socket" "$(stat -c '%U %G %a' $socket)" "swoosh swoosh 660"
+is "TCP listeners" "$(cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A"')" ""
+useradd guest
+useradd -G swoosh member
+# as asks for the state as a user, by curl.
+as() { runuser -u "$1" -- curl -sSf --max-time 60 --unix-socket $socket http://localhost/state; }
+as guest 2>/guest && fail "a user outside the group is let in"
+as member | grep -q '"project"' || fail "a member of the group is not let in"
+code=0
+runuser -u guest -- swoosh state 2>/guest || code=$?
+is "the exit code of one outside the group" "$code" 4
+grep -q "refuses this user.*join the group" /guest || fail "one outside the group reads: $(cat /guest)"
+runuser -u member -- swoosh health >/dev/null || fail "swoosh health fails for a member of the group"
+
 echo "== the unit is well-formed and closed"
 systemd-analyze verify --man=no $unit
 systemd-analyze security --no-pager --offline=true --threshold=15 $unit | tail -1
@@ -63,9 +81,7 @@ answers "after a restart"
 echo "== it takes a token file, and a new token by a reload"
 # status asks with a token, and gives the status of the answer.
 status() {
-	exec 3<>/dev/tcp/127.0.0.1/8420
-	printf 'GET /log HTTP/1.0\r\nHost: 127.0.0.1:8420\r\nAuthorization: Bearer %s\r\n\r\n' "$1" >&3
-	head -1 <&3 | cut -d' ' -f2
+	curl -s -o /dev/null -w '%{http_code}' --unix-socket $socket -H "Authorization: Bearer $1" http://localhost/log
 }
 cp -a /etc/swoosh/config.json /config.json
 first=$(swoosh token ops admin --token-file /etc/swoosh/tokens)

@@ -49,7 +49,7 @@ boot() (
 )
 
 echo "== two builds of one tree, in two places, are equal"
-mmdebstrap --quiet --variant=apt --include=systemd,systemd-sysv bookworm "$root" >"$work/debian.log" 2>&1 &
+mmdebstrap --quiet --variant=apt --include=systemd,systemd-sysv,curl bookworm "$root" >"$work/debian.log" 2>&1 &
 debian=$!
 mkdir "$work/tree"
 tar -c --exclude=./dist --exclude=./bin . | tar -x -C "$work/tree"
