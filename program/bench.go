@@ -62,9 +62,9 @@ Ctrl-C ends it, after what was found is printed.`,
 	flags.IntVar(&f.rows, "rows", 1_000_000, "rows of the large states, at least 1000")
 	flags.IntVar(&f.entries, "entries", 1_000_000, "entries of the long logs, at least 100")
 	flags.IntVar(&f.watchers, "watchers", 1000, "how many watch")
-	flags.StringVar(&f.dir, "dir", "", "empty or missing directory to work in, on the disk to measure (default: a temporary one)")
-	flags.StringVar(&f.etcd, "etcd", "", "the program etcd (default: the one on PATH, if there is one)")
-	flags.StringVar(&f.plot, "plot", "", "file to write an SVG image to: throughput against clients, cost against rows")
+	flags.StringVar(&f.dir, "dir", "", "empty or missing `DIR` to work in, on the disk to measure (default: a temporary one)")
+	flags.StringVar(&f.etcd, "etcd", "", "`FILE` of the program etcd (default: the one on PATH, if there is one)")
+	flags.StringVar(&f.plot, "plot", "", "`FILE` to write an SVG image to: throughput against clients, cost against rows")
 	flags.BoolVar(&f.markdown, "markdown", false, "print a table in Markdown")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.list {

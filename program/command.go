@@ -41,7 +41,7 @@ once.`,
 		Args:    takes("NAME", "[JSON|@FILE|-]"),
 	}
 	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
-	cmd.ValidArgsFunction = connection.completeCommand
+	cmd.ValidArgsFunction = connection.completePayload
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key: a command with a known key is not applied again (default: a new random one)")
 	cmd.Flags().StringVar(&keySince, "key-since", "", "the newest hlc when the key was made: repeat it with the key (default: the server's)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what the command would do, and do nothing")

@@ -103,7 +103,7 @@ const completeMost = time.Second
 // given and it answers soon, otherwise the program's own.
 func (c *connection) completeCommand(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveDefault
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeMost)
 	defer cancel()

@@ -44,10 +44,10 @@ var clientFlags = []string{"addr", "ca-file", "cert-file", "key-file", "retry"}
 func newConnection(a *app, cmd *cobra.Command) *connection {
 	c := &connection{app: a, flags: cmd.Flags(), log: a.err}
 	c.flags.StringVar(&c.address, "addr", defaultAddress, "address of the server: http://, https:// or unix:PATH (also {PROGRAM}_ADDR)")
-	c.flags.StringVar(&c.tokenFile, "token-file", "", "file with your token alone (default: the token in {PROGRAM}_TOKEN)")
-	c.flags.StringVar(&c.ca, "ca-file", "", "authorities (PEM) of the server's certificate (also {PROGRAM}_CA_FILE; default: the machine's)")
-	c.flags.StringVar(&c.cert, "cert-file", "", "your certificate (PEM) (also {PROGRAM}_CERT_FILE)")
-	c.flags.StringVar(&c.key, "key-file", "", "its key (PEM) (also {PROGRAM}_KEY_FILE)")
+	c.flags.StringVar(&c.tokenFile, "token-file", "", "`FILE` with your token alone (default: the token in {PROGRAM}_TOKEN)")
+	c.flags.StringVar(&c.ca, "ca-file", "", "`FILE` with the authorities (PEM) of the server's certificate (also {PROGRAM}_CA_FILE; default: the machine's)")
+	c.flags.StringVar(&c.cert, "cert-file", "", "`FILE` with your certificate (PEM) (also {PROGRAM}_CERT_FILE)")
+	c.flags.StringVar(&c.key, "key-file", "", "`FILE` with its key (PEM) (also {PROGRAM}_KEY_FILE)")
 	c.flags.DurationVar(&c.retry, "retry", 30*time.Second, "how long to retry while the server restarts or is overloaded; 0: try once (also {PROGRAM}_RETRY)")
 	return c
 }

@@ -25,7 +25,7 @@ history before it is not this program's to replay.
 
 It changes nothing, and refuses a directory that a server is using: give it a copy.
 Exit code 0: nothing was found. 6: something was. 3: the history is damaged.`,
-		Args: takes("DIR"), ValidArgsFunction: completeDirectory,
+		Args: takes("DIR"),
 	}
 	out := newOutput(cmd, a.out)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -42,7 +42,7 @@ asks before it writes. Without a terminal it needs --yes.
 Nothing is deleted. What a repair replaces moves to DIR/lost/, and --undo puts it
 back. Only the program that wrote a log can repair it: one that lacks any of its
 commands or domains refuses. --undo reads no entry, so any program can undo.`,
-		Args: takes("DIR"), ValidArgsFunction: completeDirectory,
+		Args: takes("DIR"),
 	}
 	r.out = newOutput(cmd, a.out)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

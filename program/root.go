@@ -55,6 +55,7 @@ func newRoot(a *app) *cobra.Command {
 			c.GroupID = group
 			c.DisableFlagsInUseLine = true
 			a.nameIn(c)
+			complete(c)
 			root.AddCommand(c)
 		}
 	}

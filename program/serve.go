@@ -90,7 +90,7 @@ precedence over the environment, and the environment over the file.`,
 func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.dir, "dir", dir, "data directory; one server at a time")
+	flags.StringVar(&f.dir, "dir", dir, "`DIR` of the data; one server at a time")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8420", "address to listen on, or unix:PATH; port 0 takes a free one")
 	flags.StringVar(&f.group, "socket-group", "", "group that may use the socket of unix:PATH (default: this user alone)")
 	flags.StringVar(&f.node, "node-id", "", "name in stamps, 1 to 63 of a-z, 0-9 and dash (default: made once and kept in the directory)")
@@ -102,10 +102,10 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.DurationVar(&f.retainAge, "retain-age", 0, "let entries go that are so much older than the newest; 0: --retain-entries decides; without both all are kept")
 	flags.Int64Var(&f.diskReserve, "disk-reserve", 0, "refuse commands below so many free bytes of the disk; 0: what the next steps need, at most 256 MiB")
 	flags.BoolVar(&f.forceReplay, "force-replay", false, "replay the whole log and ignore snapshots")
-	flags.StringVar(&f.tokenFile, "token-file", "", "file of callers, a line each: <name> <role> <token>, or cert:<name> <role>; see {program} token --help")
-	flags.StringVar(&f.cert, "tls-cert", "", "certificate (PEM) to serve TLS with")
-	flags.StringVar(&f.key, "tls-key", "", "its key (PEM)")
-	flags.StringVar(&f.clientCA, "tls-client-ca", "", "authorities (PEM) of client certificates; lines cert:<name> <role> of the token file give roles to their common names")
+	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` of callers, a line each: <name> <role> <token>, or cert:<name> <role>; see {program} token --help")
+	flags.StringVar(&f.cert, "tls-cert", "", "`FILE` with the certificate (PEM) to serve TLS with")
+	flags.StringVar(&f.key, "tls-key", "", "`FILE` with its key (PEM)")
+	flags.StringVar(&f.clientCA, "tls-client-ca", "", "`FILE` with the authorities (PEM) of client certificates; lines cert:<name> <role> of the token file give roles to their common names")
 	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback without tokens or TLS: whoever reaches the port may do everything, or hear the tokens")
 	flags.StringArrayVar(&f.hosts, "allow-host", nil, "name that requests may give as the Host, besides localhost and addresses, where that is checked: on loopback, and without tokens; may be repeated (with commas in {PROGRAM}_ALLOW_HOST)")
 	flags.StringArrayVar(&f.origins, "allow-origin", nil, "web origin whose pages may call the API, such as https://console.example; may be repeated (with commas in {PROGRAM}_ALLOW_ORIGIN)")
@@ -113,7 +113,7 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.BoolVar(&f.debug, "debug", false, "serve /debug/pprof to admins")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
-	flags.StringVar(&f.config, "config", "", "JSON file with settings (also {PROGRAM}_CONFIG)")
+	flags.StringVar(&f.config, "config", "", "JSON `FILE` with settings (also {PROGRAM}_CONFIG)")
 	flags.StringVar(&f.printConfig, "print-config", "", "print every setting and where it came from, as table or json, instead of starting")
 	flags.Lookup("print-config").NoOptDefVal = "table"
 }

@@ -42,8 +42,8 @@ printed on stderr without one.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&file, "token-file", "", "the server's token file, which gets the line; created, for this user only, if it is missing")
-	cmd.Flags().StringVar(&out, "out", "", "new file for the token, for this user only; an existing file is never overwritten")
+	cmd.Flags().StringVar(&file, "token-file", "", "the server's token `FILE`, which gets the line; created, for this user only, if it is missing")
+	cmd.Flags().StringVar(&out, "out", "", "new `FILE` for the token, for this user only; an existing file is never overwritten")
 	return cmd
 }
 

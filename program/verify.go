@@ -30,7 +30,7 @@ wrote is named, and is no fault; {program} preflight tells more of it.
 The chain has no key: who can write the directory can write another sound log. --expect
 proves that the log goes on from a head that you noted elsewhere, from the server's log
 or its health.`,
-		Args: takes("DIR"), ValidArgsFunction: completeDirectory,
+		Args: takes("DIR"),
 	}
 	out := newOutput(cmd, a.out)
 	expect := cmd.Flags().String("expect", "", "fail unless the log has this head, INDEX:CHAIN")

@@ -85,8 +85,9 @@ package() {
 	install -Dm644 "$work/NOTICES" docs/OPERATIONS.md docs/GLOSSARY.md DURABILITY.md packaging/deb/copyright -t "$doc"
 	install -Dm644 docs/operations/* -t "$doc/operations"
 	install -Dm644 "$work/swoosh.1" -t "$tree/usr/share/man/man1"
-	install -d "$tree/usr/share/bash-completion/completions"
-	"$program" completion bash >"$tree/usr/share/bash-completion/completions/swoosh"
+	completion bash usr/share/bash-completion/completions/swoosh
+	completion zsh usr/share/zsh/vendor-completions/_swoosh
+	completion fish usr/share/fish/vendor_completions.d/swoosh.fish
 	install -m644 CHANGELOG.md "$doc/changelog"
 	printf 'swoosh (%s) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' "$debian" "$maintainer" \
 		"$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" >"$doc/changelog.Debian"
@@ -98,6 +99,12 @@ package() {
 	sed "s/@VERSION@/$debian/; s/@ARCH@/$arch/; s/@SIZE@/$(kibibytes "$tree")/" packaging/deb/control >"$tree/DEBIAN/control"
 	(cd "$tree" && find etc usr -type f | sort | xargs md5sum >DEBIAN/md5sums)
 	dpkg-deb --root-owner-group -Zxz --threads-max=1 --build "$tree" "dist/swoosh_${debian}_$arch.deb" >"$work/log"
+}
+
+# completion SHELL FILE writes the shell's script into the package.
+completion() {
+	install -d "$tree/$(dirname "$2")"
+	"$program" completion "$1" >"$tree/$2"
 }
 
 kibibytes() { find "$1" -type f -printf '%s\n' | awk '{n += int(($1 + 1023) / 1024)} END {print n}'; }

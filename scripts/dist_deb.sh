@@ -48,6 +48,11 @@ is "the directory" "$(stat -Lc '%U %a' /var/lib/swoosh)" "swoosh 700"
 is "files that others may read" "$(find /var/lib/swoosh -type f -perm /077)" ""
 dpkg --verify swoosh | grep -v '/usr/share/' && fail "files differ from the package's"
 
+echo "== the shells that Debian has complete it"
+for script in bash-completion/completions/swoosh zsh/vendor-completions/_swoosh fish/vendor_completions.d/swoosh.fish; do
+	grep -q __complete "/usr/share/$script" || fail "the script /usr/share/$script completes nothing"
+done
+
 echo "== its door is a socket, for root and the group swoosh alone"
 is "the socket's directory" "$(stat -c '%U %G %a' /run/swoosh)" "swoosh swoosh 750"
 is "the socket" "$(stat -c '%U %G %a' $socket)" "swoosh swoosh 660"
