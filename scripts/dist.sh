@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds what is released into dist/: for each architecture a static program in
-# a .tar.gz and a .deb, what packaging/Containerfile needs, and SHA256SUMS. One
-# commit and one Go release give the same bytes wherever the checkout stands.
-# It needs Go, git and dpkg-deb.
+# a .tar.gz and a .deb, its bill of materials in CycloneDX's JSON, what
+# packaging/Containerfile needs, and SHA256SUMS. One commit and one Go release give
+# the same bytes wherever the checkout stands. It needs Go, git and dpkg-deb.
 #
 # The version is the one that Go stamps: the tag of the commit, v1.2.3, or what
 # lies between the last tag and it, v1.2.4-0.20261121061028-e4c3f1c8f36e.
@@ -30,8 +30,9 @@ main() {
 	for arch in "${arches[@]}"; do
 		archive
 		package
+		materials
 	done
-	(cd dist && sha256sum -- *.tar.gz *.deb >SHA256SUMS && cat SHA256SUMS)
+	(cd dist && sha256sum -- *.tar.gz *.deb *.cdx.json >SHA256SUMS && cat SHA256SUMS)
 }
 
 # The licences of what is linked. A module without one stops the build.
@@ -105,6 +106,13 @@ package() {
 completion() {
 	install -d "$tree/$(dirname "$2")"
 	"$program" completion "$1" >"$tree/$2"
+}
+
+# materials lists the modules in the program. The hash of the tool that lists them is
+# left out: it differs between architectures that build.
+materials() {
+	go tool -modfile=internal/tools/go.mod cyclonedx-gomod bin -json -noserial -notimestamp -std -short-purls "dist/image/$arch/swoosh" 2>"$work/log" |
+		sed '/"tools": \[/,/^    \]/{/"hashes": \[/,/\],/d}' >"dist/swoosh_${version}_linux_$arch.cdx.json" || { cat "$work/log" >&2; exit 1; }
 }
 
 kibibytes() { find "$1" -type f -printf '%s\n' | awk '{n += int(($1 + 1023) / 1024)} END {print n}'; }

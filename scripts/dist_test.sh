@@ -64,6 +64,19 @@ for program in dist/image/*/swoosh; do
 	go version -m "$program" | grep -q "vcs.revision=$commit" || { echo "FAILED: $program has no commit"; exit 1; }
 done
 
+echo "== a bill of materials names each module, and SHA256SUMS each file"
+for program in dist/image/*/swoosh; do
+	arch_of=${program%/swoosh} arch_of=${arch_of##*/}
+	bill=$(cat dist/swoosh_*_linux_"$arch_of".cdx.json)
+	modules=$(go version -m "$program" | awk '$1 == "dep" {print $2 "@" $3}')
+	[[ $modules == *github.com/dgraph-io/badger/v4@v4.* ]] || { echo "FAILED: $program has no Badger"; exit 1; }
+	for m in $modules "std@$(go env GOVERSION)"; do
+		[[ $bill == *"\"purl\": \"pkg:golang/$m\""* ]] || { echo "FAILED: the bill of $program lacks $m"; exit 1; }
+	done
+done
+(cd dist && sha256sum --quiet -c SHA256SUMS)
+[ "$(wc -l <dist/SHA256SUMS)" = "$(find dist -maxdepth 1 -type f ! -name SHA256SUMS | wc -l)" ] || { echo "FAILED: SHA256SUMS lacks a file"; exit 1; }
+
 echo "== the $other program, emulated, finds the same hashes"
 timeout 120 scripts/dist_emulated.sh "$other" "${emulators[$other]}"
 
