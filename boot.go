@@ -179,6 +179,10 @@ func (r *recovery) explain(err error, passed *foreignSnapshot) error {
 	if d.Cause != CauseReducer || by.is(r.madeBy) {
 		return err
 	}
+	if r.o.ForceReplay && r.from(nil).Past() > 0 {
+		d.Next = "the newest snapshot has data that is to be migrated, and a start by force cannot do that: start without --force-replay"
+		return d
+	}
 	if passed != nil {
 		d.Detail += fmt.Sprintf(" (%v)", passed)
 	}

@@ -18,7 +18,26 @@ import (
 	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
+	"github.com/chorus-services/swoosh/swooshtest"
 )
+
+// TestUpgrades: what each shop makes of what the one before has left.
+func TestUpgrades(t *testing.T) {
+	swooshtest.RunUpgrades(t, "testdata/upgrade", []swoosh.Part{shops[1]}, []swoosh.Part{shops[2]}, []swoosh.Part{shops[3]})
+}
+
+// TestForceIsNotForMigrations: data of before is not in the log in its new shape.
+func TestForceIsNotForMigrations(t *testing.T) {
+	dir := shopDir(t, 1)
+	o := shopOptions(dir, 2)
+	o.ForceReplay = true
+	_, err := swoosh.Open(t.Context(), o, shops[2])
+	require.ErrorContains(t, err, "start without --force-replay")
+	closeEngine(t, openShop(t, dir, 2))
+	e, err := swoosh.Open(t.Context(), o, shops[2])
+	require.NoError(t, err, "the migration is the base now")
+	closeEngine(t, e)
+}
 
 // TestStartMigrates: the first start of a program with other data brings it to its
 // version, says so in the log, and rests on that from then on.

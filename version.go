@@ -164,7 +164,7 @@ func (e versionError) Error() string {
 // next says what to do, given who wrote the data.
 func (e versionError) next(writer string) string {
 	if e.has > e.knows {
-		return "use " + writer + ", which wrote it"
+		return "use " + writer
 	}
 	return fmt.Sprintf("start a program once that brings it to version %d, then start this one", e.oldest)
 }

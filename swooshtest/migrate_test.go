@@ -48,6 +48,11 @@ func TestMigrate(t *testing.T) {
 	require.Equal(t, uint64(2), e.View().Index(), "the command and log.migrate")
 }
 
+// TestRunUpgrades shows what a scenario of programs that follow one another may hold.
+func TestRunUpgrades(t *testing.T) {
+	swooshtest.RunUpgrades(t, "testdata/upgrade", []swoosh.Part{lamp}, []swoosh.Part{lamp}, []swoosh.Part{dimmerOf(func() uint32 { return 100 })}, []swoosh.Part{lamp})
+}
+
 // TestMigrateFindsAStepThatIsNoFunction of its argument alone.
 func TestMigrateFindsAStepThatIsNoFunction(t *testing.T) {
 	n := uint32(0)

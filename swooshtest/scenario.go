@@ -41,13 +41,22 @@ import (
 // timer fleet.expire ok.
 func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Engine, *Clock)) {
 	t.Helper()
+	runFiles(t, dir, func(t *testing.T) *scenario {
+		e, clock := open(t)
+		return &scenario{engine: e, clock: clock}
+	})
+}
+
+// runFiles runs every file dir/*.txt as a scenario that begins as open says.
+func runFiles(t *testing.T, dir string, open func(t *testing.T) *scenario) {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files, "no scenarios in %s", dir)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			e, clock := open(t)
-			s := scenario{engine: e, clock: clock, dir: dir, lines: readLines(t, file)}
+			s := open(t)
+			s.dir, s.lines = dir, readLines(t, file)
 			datadriven.RunTest(t, file, s.run)
 		})
 	}
@@ -69,6 +78,9 @@ type scenario struct {
 	clock  *Clock
 	dir    string
 	lines  []string // of the file
+
+	options swoosh.Options  // of RunUpgrades
+	next    [][]swoosh.Part // the programs that follow
 }
 
 // run does a step, and waits for the timers that it makes due.
@@ -103,8 +115,10 @@ func (s *scenario) step(t *testing.T, d *datadriven.TestData) string {
 		return "now " + strconv.FormatInt(s.clock.Now(), 10)
 	case "import":
 		return s.importState(t, argument)
+	case "upgrade":
+		return s.startNext(t)
 	}
-	require.Contains(t, d.Cmd, ".", "%s: unknown step: write a command's whole name, or post, given, state, advance or import", d.Pos)
+	require.Contains(t, d.Cmd, ".", "%s: unknown step: write a command's whole name, or post, given, state, advance, import or upgrade", d.Pos)
 	return s.submit(t, swoosh.Request{Command: d.Cmd, Payload: jsontext.Value(argument)})
 }
 
