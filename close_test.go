@@ -1,6 +1,7 @@
 package swoosh_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -229,7 +230,8 @@ func TestReopenedWhileChildrenStart(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	disk := &room{FS: durable.OS()}
 	o := vault(t.TempDir())
-	o.FS = disk
+	var logged bytes.Buffer
+	o.FS, o.Logger = disk, textLogger(&logged)
 	disk.free.Store(swoosh.RoomBytes - 1)
 	_, err := swoosh.Open(context.Background(), o, ledger)
 	require.ErrorContains(t, err, o.Dir+", but opening its log needs 1048576")
@@ -244,6 +246,7 @@ func TestFullDisk(t *testing.T) {
 	require.NoError(t, err)
 	disk.free.Store(0)
 	closeEngine(t, e)
+	require.Contains(t, logged.String(), "the stop saves no snapshot")
 	files := listing(t, o.Dir)
 	require.NotContains(t, files, "snapshots/snapshot-00000000000000000001.json")
 	_, err = swoosh.Open(context.Background(), o, ledger)

@@ -380,6 +380,7 @@ func (e *Engine) lastSnapshot() error {
 	}
 	_, err := e.saveSnapshot()
 	if Kind.Is(DiskFull, err) {
+		e.o.Logger.Warn("the stop saves no snapshot: the next start replays more, and an upgrade wants one", "why", err)
 		return nil
 	}
 	return err

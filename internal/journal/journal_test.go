@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -233,6 +234,22 @@ func TestAppendAndRead(t *testing.T) {
 			j = sized(t, fsys, dir, rawBytes)
 			require.Equal(t, []span{{1, 700}}, readable(t, j))
 		})
+	}
+}
+
+// TestSealedFileOfBefore: a sealed file stays as long as the log, so those of every format
+// that was released are read for ever. testdata holds one of each.
+func TestSealedFileOfBefore(t *testing.T) {
+	for _, format := range []string{"v1"} {
+		dir := filepath.Join(t.TempDir(), "journal")
+		require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", format))))
+		j := open(t, durable.OS(), dir)
+		require.Equal(t, []span{{1, 48}}, readable(t, j))
+		damage, err := j.Check(t.Context(), func(int) {})
+		require.NoError(t, err)
+		require.Empty(t, damage)
+		fill(t, j, 60, 3, 500)
+		require.Equal(t, []span{{1, 60}}, readable(t, j))
 	}
 }
 
