@@ -75,33 +75,6 @@ type APIOptions struct {
 	Metrics *prometheus.Registry
 }
 
-// Role is what a caller may do. Each role includes the lesser ones.
-type Role uint8
-
-// The roles. NoRole, the zero value, allows only the routes that are open to
-// all.
-const (
-	NoRole    Role = iota
-	RoleRead       // every GET, but not /debug/pprof
-	RoleWrite      // and POST /command
-	RoleAdmin      // and everything else, including commands of privileged domains
-)
-
-var roleNames = [...]string{NoRole: "none", RoleRead: "read", RoleWrite: "write", RoleAdmin: "admin"}
-
-// String returns the role's name: none, read, write or admin.
-func (r Role) String() string { return roleNames[r] }
-
-// ParseRole returns the role of a name: read, write or admin.
-func ParseRole(name string) (Role, error) {
-	for r := RoleRead; r <= RoleAdmin; r++ {
-		if roleNames[r] == name {
-			return r, nil
-		}
-	}
-	return NoRole, fmt.Errorf("the role %s is unknown: use read, write or admin", canon.Quote(name))
-}
-
 // roleFor returns the least role that a caller needs to send a command over the
 // API.
 func roleFor(c CommandInfo) Role {

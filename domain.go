@@ -95,14 +95,22 @@ type Rule[S any] struct {
 // the domain's name; a name with a dot puts the command into the region before
 // the dot.
 func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
+	return declare[C](name, doc, func(s *S, c *C, _ Command, at Stamp) { (*c).Apply(s, at) }, opts)
+}
+
+// OnBy declares a command, as On does, whose effect depends on who signed it.
+func OnBy[C HandlerBy[S], S any](name, doc string, opts ...Option) Rule[S] {
+	return declare[C](name, doc, func(s *S, c *C, by Command, at Stamp) { (*c).ApplyBy(s, by, at) }, opts)
+}
+
+func declare[C interface{ Check(View) error }, S any](name, doc string, apply func(*S, *C, Command, Stamp), opts []Option) Rule[S] {
 	return Rule[S]{func(d *Domain[S]) {
 		name := d.def.fullName(name)
-		region, _, _ := strings.Cut(name, ".")
 		c := &command{
-			CommandInfo: CommandInfo{Name: name, Summary: doc, Domain: d.def.name, Region: region},
+			CommandInfo: CommandInfo{Name: name, Summary: doc, Domain: d.def.name, Region: name[:strings.IndexByte(name, '.')]},
 			payload:     reflect.TypeFor[C](),
 			check:       func(p any, v View) error { return (*p.(*C)).Check(v) },
-			apply:       func(own *domainState, p any, at Stamp) { (*p.(*C)).Apply(own.state.(*S), at) },
+			apply:       func(own *domainState, p any, by Command, at Stamp) { apply(own.state.(*S), p.(*C), by, at) },
 		}
 		if _, ok := any(*new(C)).(Phased); ok {
 			c.phase = func(p any, v View) (string, error) { return p.(Phased).Phase(v) }
@@ -123,6 +131,12 @@ func On[C Handler[S], S any](name, doc string, opts ...Option) Rule[S] {
 type Handler[S any] interface {
 	Check(View) error
 	Apply(*S, Stamp)
+}
+
+// HandlerBy is a Handler for OnBy. The Command has no Scopes, which no entry holds.
+type HandlerBy[S any] interface {
+	Check(View) error
+	ApplyBy(s *S, by Command, at Stamp)
 }
 
 // Phased is implemented by commands that move a phase. Phase returns the
@@ -171,7 +185,7 @@ func Privileged[S any]() Rule[S] {
 	return Rule[S]{func(d *Domain[S]) { d.def.privileged = true }}
 }
 
-// Option adds to the declaration of a command: a Move, Refuses, MaySign or MustSign.
+// Option adds to the declaration of a command: a Move, Refuses, MaySign, MustSign or Needs.
 type Option interface {
 	describe(*CommandInfo)
 }
@@ -229,6 +243,7 @@ type CommandInfo struct {
 
 	moves   bool
 	fenced  bool // see Sign.Fenced
+	needs   Role // see Needs
 	refuses []Kind
 }
 
@@ -277,7 +292,7 @@ type command struct {
 	codec   *canon.Codec
 	object  int // index of the payload's field that names the object; -1: none
 	// Each takes a pointer to a value of type payload.
-	apply  func(*domainState, any, Stamp)
+	apply  func(*domainState, any, Command, Stamp)
 	check  func(any, View) error
 	phase  func(any, View) (string, error) // nil if the command is not Phased
 	answer *answering                      // nil if the command is no Answerer

@@ -1,5 +1,11 @@
 package swoosh
 
+import (
+	"fmt"
+
+	"github.com/chorus-services/swoosh/internal/canon"
+)
+
 // Gate declares a gate, by which this domain refuses commands by what they are. It
 // is called before every command of every domain, in the order of the parts passed
 // to Open. own lists the kinds of the domain's own that Refuse may return.
@@ -101,3 +107,38 @@ func (s Sign) describe(c *CommandInfo) {
 		c.Signed = "must"
 	}
 }
+
+// Role is what a caller may do. Each role includes the lesser ones.
+type Role uint8
+
+// The roles. NoRole, the zero value, allows only the routes that are open to
+// all.
+const (
+	NoRole    Role = iota
+	RoleRead       // every GET, but not /debug/pprof
+	RoleWrite      // and POST /command
+	RoleAdmin      // and everything else, including commands of privileged domains
+)
+
+var roleNames = [...]string{NoRole: "none", RoleRead: "read", RoleWrite: "write", RoleAdmin: "admin"}
+
+// String returns the role's name: none, read, write or admin.
+func (r Role) String() string { return roleNames[r] }
+
+// ParseRole returns the role of a name: read, write or admin.
+func ParseRole(name string) (Role, error) {
+	for r := RoleRead; r <= RoleAdmin; r++ {
+		if roleNames[r] == name {
+			return r, nil
+		}
+	}
+	return NoRole, fmt.Errorf("the role %s is unknown: use read, write or admin", canon.Quote(name))
+}
+
+type needs Role
+
+// Needs sets the role that the API asks of a caller who sends the command without a
+// signature. Without this option it is RoleWrite.
+func Needs(r Role) Option { return needs(r) }
+
+func (n needs) describe(c *CommandInfo) { c.needs = Role(n) }

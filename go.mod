@@ -3,6 +3,7 @@ module github.com/chorus-services/swoosh
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.1.0
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/cockroachdb/datadriven v1.0.3
 	github.com/coreos/go-systemd/v22 v22.7.0

@@ -137,7 +137,7 @@ func (c *command) checkPhase(value any, v View) (string, *Error) {
 }
 
 // subject returns a readable name for the owner of the phase: "boot", "job
-// j-7", or "project alpha: ingestion" for a region other than the domain's own.
+// j-7", or "project alpha: ingestion" for a region that neither domain nor object name.
 func (c *command) subject(value any) string {
 	if c.object < 0 {
 		return c.Region
@@ -147,7 +147,7 @@ func (c *command) subject(value any) string {
 		return c.Region
 	}
 	name, _, _ := strings.Cut(c.payload.Field(c.object).Tag.Get("json"), ",")
-	if c.Region == c.Domain {
+	if c.Region == c.Domain || c.Region == name {
 		return name + " " + id
 	}
 	return name + " " + id + ": " + c.Region
@@ -175,7 +175,9 @@ func list(phases ...string) string {
 // come to it.
 func (s *state) perform(c *call, v View) {
 	own := s.domain(c.cmd.Domain)
-	own.write(func() { c.cmd.apply(own, c.value, v.at) })
+	by := c.by
+	by.Scopes = nil // Replay has none.
+	own.write(func() { c.cmd.apply(own, c.value, by, v.at) })
 	s.react(c, v)
 }
 
