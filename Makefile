@@ -14,7 +14,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 # limit, of a package, ends what hangs: the longest takes a minute on an idle machine.
 TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -p 4 -timeout 15m
 
-.PHONY: build check vet race test damage pages abuse kill powercut break stream demo bench performance fuzz alerts vuln dist dist-test
+.PHONY: build check vet race test damage pages abuse kill powercut break stream demo bench performance fuzz alerts vuln contract dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -v -o bin/swoosh ./cmd/swoosh
@@ -86,6 +86,9 @@ VULNDB ?= https://vuln.go.dev
 vuln: ## known vulnerabilities that the code reaches, from the database VULNDB; left out where that cannot be reached
 	@curl -sfLo /dev/null --max-time 30 '$(VULNDB)/index/db.json' || { echo "vuln is left out: $(VULNDB) cannot be reached"; exit; }; \
 	$(GO) tool -modfile=internal/tools/go.mod govulncheck -db '$(VULNDB)' ./...
+
+contract: ## clients that oapi-codegen and ogen make of /openapi.json call a server
+	cd internal/contract && $(GO) test -count=1 -timeout 10m -v .
 
 dist: ## what is released, in dist/: static programs, deb packages, bills of materials, SHA256SUMS
 	scripts/dist.sh

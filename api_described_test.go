@@ -190,9 +190,9 @@ func (d *description) checkHeaders(given http.Header, response []string) error {
 
 func (d *description) checkBody(body []byte, cut bool, where []string, r *http.Request) error {
 	content := d.object(where...)
-	if content["x-item"] != nil {
+	if names, ok := content["x-item"].([]any); ok {
 		for _, item := range items(string(body), cut) {
-			if err := d.checkValue([]byte(item), append(where, "x-item")); err != nil {
+			if err := d.checkItem([]byte(item), names); err != nil {
 				return fmt.Errorf("%w: %s", err, item)
 			}
 		}
@@ -216,6 +216,16 @@ func (d *description) checkBody(body []byte, cut bool, where []string, r *http.R
 		}
 	}
 	return nil
+}
+
+// checkItem checks a value of a stream, which fits one of the named schemas.
+func (d *description) checkItem(raw []byte, names []any) (err error) {
+	for _, name := range names {
+		if err = d.checkValue(raw, []string{"components", "schemas", name.(string)}); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 func (d *description) checkValue(raw []byte, where []string) error {

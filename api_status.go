@@ -257,7 +257,11 @@ func (x *exchange) getOpenAPI() error {
 
 func membersOf(fields []field) (all []openapi.Member) {
 	for _, f := range fields {
-		all = append(all, openapi.Member{Name: f.name, Schema: f.codec.Schema()})
+		m := openapi.Member{Name: f.name, Schema: f.codec.SparseSchema()}
+		if f.key != nil {
+			m.Key = canon.For(f.key).Schema()
+		}
+		all = append(all, m)
 	}
 	return all
 }

@@ -88,6 +88,11 @@ func (t Stamp) IsZero() bool { return t.WallMS == 0 && t.Counter == 0 }
 // Time returns the milliseconds as a time in UTC.
 func (t Stamp) Time() time.Time { return time.UnixMilli(int64(t.WallMS)).UTC() }
 
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (Stamp) JSONSchema() string {
+	return `{"pattern":"^[0-9a-f]{12}-[0-9a-f]{4}-[a-z0-9-]{1,63}$","type":"string"}`
+}
+
 // AppendText appends the form that String returns.
 func (t Stamp) AppendText(b []byte) ([]byte, error) { return t.append(b), nil }
 

@@ -48,6 +48,7 @@ func TestImportArrows(t *testing.T) {
 		"internal/store":     {"internal/durable"},
 		"internal/testlog":   {"internal/durable", "internal/record", "internal/twin"},
 		"internal/testrun":   {"internal/durable"},
+		"internal/teststate": {"", "swooshtest"},
 		"internal/bench":     {""},
 		"noun":               {"internal/canon"},
 		"":                   append([]string{"noun", "internal/badgerlog", "internal/journal", "internal/twin"}, internal...),

@@ -59,6 +59,9 @@ const voteKeyForm = "project.role.voter.candidate"
 // Validate returns an error if the form is wrong.
 func (k VoteKey) Validate() error { return joined(string(k), voteKeyForm) }
 
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (VoteKey) JSONSchema() string { return joinedSchema(4) }
+
 // Vote is empty, since its key says everything.
 type Vote struct{}
 

@@ -14,8 +14,11 @@ type CouncilDissolve struct {
 // Phase returns the phase of region council.
 func (c CouncilDissolve) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
-// Check refuses nothing.
-func (CouncilDissolve) Check(swoosh.View) error { return nil }
+// Check refuses after the last term.
+func (c CouncilDissolve) Check(v swoosh.View) error {
+	r, _ := Domain.Of(v).Council.Get(c.Project)
+	return another(c.Project, "term", r.Term)
+}
 
 // Apply drops everything of the term, including its votes.
 func (c CouncilDissolve) Apply(s *State, at swoosh.Stamp) {

@@ -16,8 +16,11 @@ func (c EnvironmentRelease) Phase(v swoosh.View) (string, error) {
 	return environmentPhase(v, c.Project)
 }
 
-// Check refuses nothing.
-func (EnvironmentRelease) Check(swoosh.View) error { return nil }
+// Check refuses after the last generation.
+func (c EnvironmentRelease) Check(v swoosh.View) error {
+	r, _ := Domain.Of(v).Environment.Get(c.Project)
+	return another(c.Project, "generation", r.Generation)
+}
 
 // Apply drops everything of the generation.
 func (c EnvironmentRelease) Apply(s *State, at swoosh.Stamp) {

@@ -36,6 +36,9 @@ type ItemKey string
 // Validate returns an error if the form is wrong.
 func (k ItemKey) Validate() error { return joined(string(k), "project.item") }
 
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (ItemKey) JSONSchema() string { return joinedSchema(2) }
+
 // Item is a piece of work of this cycle.
 type Item struct {
 	Result  noun.Ref     `json:"result"` // empty until there is one

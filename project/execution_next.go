@@ -1,6 +1,8 @@
 package project
 
 import (
+	"cmp"
+
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -17,10 +19,10 @@ type ExecutionNext struct {
 // Phase returns the phase of region execution.
 func (c ExecutionNext) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
-// Check refuses while the barrier is shut.
+// Check refuses while the barrier is shut, and after the last cycle.
 func (c ExecutionNext) Check(v swoosh.View) error {
-	_, _, err := inCycle(v, c.Project, c.Cycle)
-	return err
+	_, r, err := inCycle(v, c.Project, c.Cycle)
+	return cmp.Or(err, another(c.Project, "cycle", r.Cycle))
 }
 
 // Apply begins the cycle.

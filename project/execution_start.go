@@ -1,6 +1,8 @@
 package project
 
 import (
+	"cmp"
+
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -15,8 +17,11 @@ type ExecutionStart struct {
 // Phase returns the phase of region execution.
 func (c ExecutionStart) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
-// Check refuses while the barrier is shut.
-func (c ExecutionStart) Check(v swoosh.View) error { return Domain.Of(v).barrier(c.Project) }
+// Check refuses while the barrier is shut, and after the last cycle.
+func (c ExecutionStart) Check(v swoosh.View) error {
+	_, r, err := inCycle(v, c.Project, 0)
+	return cmp.Or(err, another(c.Project, "cycle", r.Cycle))
+}
 
 // Apply begins the cycle.
 func (c ExecutionStart) Apply(s *State, at swoosh.Stamp) { s.beginCycle(c.Project, at) }

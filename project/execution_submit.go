@@ -59,6 +59,6 @@ func (c ExecutionSubmit) Apply(s *State, _ swoosh.Stamp) {
 	if r.Artifact != "" {
 		return // a repeated submit
 	}
-	r.Artifact, r.LastArtifact, r.Submissions = c.Artifact, c.Artifact, r.Submissions+1
+	r.Artifact, r.LastArtifact, r.Submissions = c.Artifact, c.Artifact, more(r.Submissions)
 	s.Execution.Put(c.Project, r)
 }

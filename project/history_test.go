@@ -1,6 +1,7 @@
 package project_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,15 +11,18 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/teststate"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 )
 
 // TestHistories runs random histories of commands for two projects and checks
 // the invariants after every command. The engine itself asserts that each
-// command ends in a phase that it declares.
+// command ends in a phase that it declares. The state is what /openapi.json says.
 func TestHistories(t *testing.T) {
 	commands := swoosh.Describe(project.Domain)
+	first, _ := open(t)
+	described := teststate.Of(t, first)
 	rapid.Check(t, func(r *rapid.T) {
 		e, _ := open(t)
 		w := &walker{TestingT: r, engine: e}
@@ -35,6 +39,10 @@ func TestHistories(t *testing.T) {
 			require.NoError(r, state.Validate(), "after %s %s", s.command, s.members)
 			requireInvariants(r, state, before)
 		}
+		var document bytes.Buffer
+		_, err := e.View().WriteTo(&document)
+		require.NoError(r, err)
+		require.NoError(r, described.Fits(document.Bytes()), document.String())
 	})
 }
 

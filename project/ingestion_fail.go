@@ -22,6 +22,6 @@ func (c IngestionFail) Check(v swoosh.View) error { return ingestionFence(v, c.P
 // Apply counts the failure and stores its error.
 func (c IngestionFail) Apply(s *State, _ swoosh.Stamp) {
 	r, _ := s.Ingestion.Get(c.Project)
-	r.Failures, r.LastError = r.Failures+1, c.Error
+	r.Failures, r.LastError = more(r.Failures), c.Error
 	s.Ingestion.Put(c.Project, r)
 }

@@ -15,8 +15,11 @@ type IngestionRestart struct {
 // Phase returns the phase of region ingestion.
 func (c IngestionRestart) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 
-// Check refuses nothing.
-func (IngestionRestart) Check(swoosh.View) error { return nil }
+// Check refuses after the last epoch.
+func (c IngestionRestart) Check(v swoosh.View) error {
+	r, _ := Domain.Of(v).Ingestion.Get(c.Project)
+	return another(c.Project, "epoch", r.Epoch)
+}
 
 // Apply drops everything of the epoch except the last error.
 func (c IngestionRestart) Apply(s *State, at swoosh.Stamp) {

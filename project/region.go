@@ -115,6 +115,18 @@ func below[K ~string, V any](t swoosh.Table[K, V], prefix K) iter.Seq2[K, V] {
 	}
 }
 
+// another returns Conflict if a round is the last that can be counted. An imported
+// state may be there.
+func another(project noun.ID, name string, now Round) error {
+	if now == math.MaxUint32 {
+		return swoosh.Errorf(swoosh.Conflict, "project %s is at %s %d, the last: archive it and create another one", project, name, now)
+	}
+	return nil
+}
+
+// more returns a count after one more. A count that is as high as it can be stays.
+func more(count uint32) uint32 { return max(count, count+1) }
+
 // deleteBelow removes the rows whose keys begin with prefix.
 func deleteBelow[K ~string, V any](t *swoosh.Table[K, V], prefix K) {
 	var keys []K
@@ -124,6 +136,12 @@ func deleteBelow[K ~string, V any](t *swoosh.Table[K, V], prefix K) {
 	for _, k := range keys {
 		t.Delete(k)
 	}
+}
+
+// joinedSchema returns the JSON Schema 2020-12 of so many ids joined by dots.
+func joinedSchema(ids int) string {
+	const id = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
+	return fmt.Sprintf(`{"pattern":"^%s(\\.%s){%d}$","type":"string"}`, id, id, ids-1)
 }
 
 // joined returns an error unless key is ids joined by dots. form names the ids:

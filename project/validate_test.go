@@ -1,12 +1,17 @@
 package project_test
 
 import (
+	"bytes"
+	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/teststate"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 )
@@ -50,6 +55,34 @@ func change[V any](t *swoosh.Table[noun.ID, V], f func(*V)) {
 	t.Put("p1", row)
 }
 
+// TestTheLastRound: whatever a region counts, an import takes a count that the schema
+// takes, and no command leads beyond it.
+func TestTheLastRound(t *testing.T) {
+	const last = 1<<32 - 1
+	from, _ := open(t)
+	w := &walker{TestingT: t, engine: from}
+	w.walk(path(create, begun))
+	var document bytes.Buffer
+	_, err := from.View().WriteTo(&document)
+	require.NoError(t, err)
+	text := regexp.MustCompile(`"state_hash":"[^"]*",`).ReplaceAllString(document.String(), "")
+	text = regexp.MustCompile(`"(epoch|term|generation|cycle)":1`).ReplaceAllString(text, fmt.Sprintf(`"$1":%d`, last))
+
+	e, _ := open(t)
+	require.NoError(t, teststate.Of(t, e).Fits([]byte(text)))
+	_, err = e.Import(t.Context(), nil, strings.NewReader(text))
+	require.NoError(t, err)
+	w = &walker{TestingT: t, engine: e}
+	for _, command := range []string{"ingestion.restart", "council.dissolve", "environment.release"} {
+		_, refused := w.outcome("project", "p1", usual(command)[0])
+		require.True(t, refused != nil && refused.Kind == swoosh.Conflict, "%s: %v", command, refused)
+	}
+	_, refused := w.outcome("project", "p1", usual("execution.stop")[0])
+	require.Nil(t, refused)
+	_, refused = w.outcome("project", "p1", usual("execution.start")[0])
+	require.True(t, refused != nil && refused.Kind == swoosh.Conflict, "%v", refused)
+}
+
 // TestValidate breaks a valid state in one place and requires an error about
 // that place.
 func TestValidate(t *testing.T) {
@@ -80,8 +113,8 @@ func TestValidate(t *testing.T) {
 		{"no epoch", nil, func(s *project.State) {
 			change(&s.Ingestion, func(r *project.Ingestion) { r.Epoch = 0 })
 		}, "/ingestion/p1/epoch"},
-		{"no room for terms", nil, func(s *project.State) {
-			change(&s.Council, func(r *project.Council) { r.Term = 1<<32 - 1 })
+		{"no term", nil, func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Term = 0 })
 		}, "/council/p1/term"},
 		{"sources too early", nil, func(s *project.State) {
 			change(&s.Ingestion, func(r *project.Ingestion) { r.Sources = noun.Refs{"a"} })

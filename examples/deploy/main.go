@@ -65,6 +65,9 @@ func (t TrialMS) Validate() error {
 	return nil
 }
 
+// JSONSchema describes the form in the catalogue and in openapi.json.
+func (TrialMS) JSONSchema() string { return `{"maximum":86400000,"minimum":1000,"type":"integer"}` }
+
 // Validate refuses an imported state in which a trial would never end, or one that
 // is not there would.
 func (s State) Validate() error {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/teststate"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
@@ -18,6 +19,9 @@ func TestScenarios(t *testing.T) {
 		return swooshtest.Open(t, swoosh.Options{Now: clock.Now}, domain), clock
 	})
 }
+
+// TestSchema: an import takes what openapi.json says, and nothing else.
+func TestSchema(t *testing.T) { teststate.RequireSame(t, domain) }
 
 // TestNobodyApprovesForAnother: the name in the payload is the sender's.
 func TestNobodyApprovesForAnother(t *testing.T) {

@@ -33,6 +33,9 @@ func (p Percent) Validate() error {
 	return nil
 }
 
+// JSONSchema describes the form in the catalogue and in openapi.json.
+func (Percent) JSONSchema() string { return `{"maximum":100,"minimum":0,"type":"integer"}` }
+
 var domain = swoosh.NewDomain("flags",
 	swoosh.On[Set]("set", "Set for how many of the users a flag is on."),
 	swoosh.On[Delete]("delete", "Delete a flag.", swoosh.Refuses(swoosh.NotFound)),

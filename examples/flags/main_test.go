@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/teststate"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
@@ -19,6 +20,9 @@ func TestScenarios(t *testing.T) {
 		return swooshtest.Open(t, swoosh.Options{Now: clock.Now}, domain), clock
 	})
 }
+
+// TestSchema: an import takes what openapi.json says, and nothing else.
+func TestSchema(t *testing.T) { teststate.RequireSame(t, domain) }
 
 // TestARolloutOnlyAddsUsers: who has a flag keeps it while the percentage grows.
 func TestARolloutOnlyAddsUsers(t *testing.T) {

@@ -59,6 +59,9 @@ func (l LeaseMS) Validate() error {
 	return nil
 }
 
+// JSONSchema describes the form in the catalogue and in openapi.json.
+func (LeaseMS) JSONSchema() string { return `{"maximum":3600000,"minimum":1000,"type":"integer"}` }
+
 func (l LeaseMS) from(at swoosh.Stamp) noun.MS {
 	return noun.MS(at.WallMS + uint64(cmp.Or(l, leaseDefault)))
 }

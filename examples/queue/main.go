@@ -64,6 +64,11 @@ func (t Token) Validate() error {
 	return err
 }
 
+// JSONSchema describes the form in the catalogue and in openapi.json.
+func (Token) JSONSchema() string {
+	return `{"pattern":"^[0-9a-f]{12}-[0-9a-f]{4}-[a-z0-9-]{1,63}$","type":"string"}`
+}
+
 // Priority is 0 to 9. Jobs of 9 go first.
 type Priority uint8
 
@@ -73,6 +78,9 @@ func (p Priority) Validate() error {
 	}
 	return nil
 }
+
+// JSONSchema describes the form in the catalogue and in openapi.json.
+func (Priority) JSONSchema() string { return `{"maximum":9,"minimum":0,"type":"integer"}` }
 
 // Refusals that a worker must tell from others.
 var (

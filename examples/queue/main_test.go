@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/teststate"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
@@ -26,6 +27,9 @@ func TestScenarios(t *testing.T) {
 	swooshtest.RequireScenarios(t, "testdata/scenario", domain)
 	swooshtest.RunScenarios(t, "testdata/scenario", open)
 }
+
+// TestSchema: an import takes what openapi.json says, and nothing else.
+func TestSchema(t *testing.T) { teststate.RequireSame(t, domain) }
 
 // TestTheLargestPayloadCanBeClaimed: an answer has room for it.
 func TestTheLargestPayloadCanBeClaimed(t *testing.T) {

@@ -2,6 +2,7 @@ package canon
 
 import (
 	"encoding"
+	"errors"
 	"math"
 	"reflect"
 	"strings"
@@ -361,6 +362,40 @@ func TestSchema(t *testing.T) {
 	} {
 		require.Contains(t, whole, part)
 	}
+}
+
+// roll is a list like a noun.List of seats: each needs a role.
+type roll []struct {
+	Role  string `json:"role"`
+	Count uint16 `json:"count"`
+}
+
+func (l roll) Validate() error {
+	for _, seat := range l {
+		if seat.Role == "" {
+			return errors.New("must have a role in each element")
+		}
+	}
+	return nil
+}
+
+// TestSparseSchema requires no members but those that a list asks for. A member
+// named required is one like others.
+func TestSparseSchema(t *testing.T) {
+	type row struct {
+		Required bool      `json:"required"`
+		Seats    roll      `json:"seats"`
+		Rows     []payload `json:"rows"`
+	}
+	type state struct {
+		Row row `json:"row"`
+	}
+	c := For(reflect.TypeFor[state]())
+	require.Equal(t, 4, strings.Count(string(c.Schema()), `"required":[`)-1, "in the full form")
+	sparse := string(c.SparseSchema())
+	require.Contains(t, sparse, `"required":{"type":"boolean"}`)
+	require.Contains(t, sparse, `"required":["role"]`)
+	require.Equal(t, 1, strings.Count(sparse, `"required":[`))
 }
 
 type badSchema struct{}

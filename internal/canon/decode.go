@@ -91,13 +91,14 @@ func (s *decoding) within(first int, token string) {
 	}
 }
 
-// value decodes and validates a part of the document.
-func (s *decoding) value(p *plan, v reflect.Value) error {
+// value decodes and validates a part of the document. mayBeZero says that a struct
+// that is zero need not be valid, since it could have been left out.
+func (s *decoding) value(p *plan, v reflect.Value, mayBeZero bool) error {
 	failed := s.failed
 	if err := s.decode(p, v); err != nil {
 		return err
 	}
-	if !p.validates || s.mode >= Stored || s.failed > failed || s.mode == Sparse && p.kind == kindStruct && p.isZero(v) {
+	if !p.validates || s.mode >= Stored || s.failed > failed || mayBeZero && p.kind == kindStruct && p.isZero(v) {
 		return nil
 	}
 	if err := v.Addr().Interface().(validator).Validate(); err != nil {
@@ -237,7 +238,7 @@ func (s *decoding) array(p *plan, v reflect.Value) error {
 		}
 		v.SetLen(i + 1)
 		first := len(s.faults)
-		if err := s.value(p.elem, v.Index(i)); err != nil {
+		if err := s.value(p.elem, v.Index(i), false); err != nil {
 			return err
 		}
 		if len(s.faults) > first {
@@ -298,7 +299,7 @@ func (s *decoding) member(p *plan, i int, v reflect.Value, seen []bool) error {
 		return s.in.SkipValue()
 	}
 	seen[i] = true
-	if err := s.value(f.plan, v.Field(f.index)); err != nil {
+	if err := s.value(f.plan, v.Field(f.index), s.mode == Sparse); err != nil {
 		return err
 	}
 	if len(s.faults) > first {

@@ -1,6 +1,7 @@
 package canon
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -153,6 +154,31 @@ func TestDecodeValidates(t *testing.T) {
 	require.Empty(t, faults, "the root is the caller's to validate")
 	_, faults = decodeInto[ids](`["a",""]`, Full)
 	require.Equal(t, []FieldError{{"/1", "must be of 1 to 63 characters"}}, faults)
+}
+
+// TestZeroElementsAreValidated, since they are there. A zero struct that is a member
+// could have been left out.
+func TestZeroElementsAreValidated(t *testing.T) {
+	type half struct {
+		Seat chair   `json:"seat"`
+		All  []chair `json:"all"`
+	}
+	_, faults := decodeInto[half](`{"seat":{},"all":[{"role":"a"},{}]}`, Sparse)
+	require.Equal(t, []FieldError{{"/all/1", "must have a role"}}, faults)
+	_, faults = decodeInto[half](`{"all":[{}]}`, Stored)
+	require.Empty(t, faults)
+}
+
+// chair is a struct whose zero is not valid.
+type chair struct {
+	Role string `json:"role"`
+}
+
+func (s chair) Validate() error {
+	if s.Role == "" {
+		return errors.New("must have a role")
+	}
+	return nil
 }
 
 // fragile is a noun whose Validate relies on its parts being valid.

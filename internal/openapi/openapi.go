@@ -52,10 +52,11 @@ type Domain struct {
 }
 
 // Member is a member of a domain. Schema is the JSON Schema of its value, or
-// of a table's row.
+// of a table's row, in which members that are zero are left out.
 type Member struct {
 	Name   string
 	Schema jsontext.Value
+	Key    jsontext.Value // JSON Schema of a table's keys
 }
 
 // Problem is a code of problem documents. Meaning and Next are sentences.
@@ -154,7 +155,7 @@ func (c Command) schemas(all object) (payload, envelope object) {
 	envelope = object{
 		"description": c.Summary, "type": "object",
 		"allOf":      []any{ref("Envelope")},
-		"properties": object{"command": object{"const": c.Name}, "payload": ref(c.Name)},
+		"properties": object{"command": object{"type": "string", "const": c.Name}, "payload": ref(c.Name)},
 		"required":   required,
 		"x-domain":   c.Domain, "x-region": c.Region, "x-from": c.From, "x-to": c.To,
 		"x-refusals": c.Refusals, "x-role": c.Role,
@@ -180,34 +181,17 @@ func describeState(schemas object, domains []Domain) {
 	for _, d := range domains {
 		members := object{}
 		for _, f := range d.Fields {
-			members[f.Name] = sparse(decode(f.Schema))
+			members[f.Name] = decode(f.Schema)
 		}
 		for _, t := range d.Tables {
-			members[t.Name] = object{"type": "object", "additionalProperties": sparse(decode(t.Schema))}
+			keys := object{"allOf": []any{decode(t.Key), object{"pattern": "^[ -~]+$"}}}
+			members[t.Name] = object{"type": "object", "additionalProperties": decode(t.Schema), "propertyNames": keys}
 			tables = append(tables, "/"+d.Name+"/"+t.Name)
 		}
 		at(schemas, "State", "properties")[d.Name] = object{"type": "object", "properties": members, "additionalProperties": false}
 	}
 	slices.Sort(tables)
 	at(schemas, "Expect", "properties", "path")["pattern"] = "^(" + strings.Join(tables, "|") + ")/([ -.0-}]|~[01])+$"
-}
-
-// sparse removes the lists of required members from a schema.
-func sparse(schema any) any {
-	switch s := schema.(type) {
-	case []any:
-		for _, v := range s {
-			sparse(v)
-		}
-	case object:
-		if _, ok := s["required"].([]any); ok { // otherwise it is a property of that name
-			delete(s, "required")
-		}
-		for _, v := range s {
-			sparse(v)
-		}
-	}
-	return schema
 }
 
 // addTo adds a code of a domain: to the lists of codes, and to the responses of
@@ -262,11 +246,12 @@ func describeProblems(components object, problems []Problem) {
 }
 
 // addExample adds an example to a body, if there is one for its schema. A body
-// with x-item is text with one such value per line.
+// with x-item is text with one value of such a schema per line.
 func addExample(body, schemas object) {
-	item, lines := body["x-item"]
-	if !lines {
-		item = body["schema"]
+	item := body["schema"]
+	names, lines := body["x-item"].([]any)
+	if lines {
+		item = ref(names[0].(string))
 	}
 	example, ok := exampleOf(item, schemas)
 	if !ok {

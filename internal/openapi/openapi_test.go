@@ -2,6 +2,7 @@ package openapi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -57,18 +58,40 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestStateRequiresNothing, since the document leaves out zero values. A
-// property named required stays.
-func TestStateRequiresNothing(t *testing.T) {
-	row := jsontext.Value(`{"type":"object","properties":{"required":{"type":"boolean"}},"required":["required"]}`)
+// TestState: a table describes its rows and its keys.
+func TestState(t *testing.T) {
+	row, key := `{"type":"object"}`, `{"maxLength":3,"type":"string"}`
+	table := openapi.Member{Name: "t", Schema: jsontext.Value(row), Key: jsontext.Value(key)}
 	doc := document(t, openapi.Server{Domains: []openapi.Domain{
-		{Name: "b", Tables: []openapi.Member{{Name: "t", Schema: row}}},
-		{Name: "a", Fields: []openapi.Member{{Name: "f", Schema: row}}, Tables: []openapi.Member{{Name: "t", Schema: row}}},
+		{Name: "b", Tables: []openapi.Member{table}},
+		{Name: "a", Fields: []openapi.Member{{Name: "f", Schema: jsontext.Value(key)}}, Tables: []openapi.Member{table}},
 	}})
-	open := map[string]any{"type": "object", "properties": map[string]any{"required": map[string]any{"type": "boolean"}}}
-	require.Equal(t, open, at(doc, "components", "schemas", "State", "properties", "b", "properties", "t", "additionalProperties"))
-	require.Equal(t, open, at(doc, "components", "schemas", "State", "properties", "a", "properties", "f"))
+	got, err := json.Marshal(at(doc, "components", "schemas", "State", "properties", "a", "properties"))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"f":`+key+`,"t":{"type":"object","additionalProperties":`+row+`,"propertyNames":{"allOf":[`+key+`,{"pattern":"^[ -~]+$"}]}}}`, string(got))
 	require.True(t, strings.HasPrefix(at(doc, "components", "schemas", "Expect", "properties", "path", "pattern").(string), "^(/a/t|/b/t)/"))
+}
+
+// TestExtensionsReferToNothing: a generator resolves references wherever they stand,
+// but in a member that begins with x- it does not look for what they mean.
+func TestExtensionsReferToNothing(t *testing.T) {
+	result := jsontext.Value(`{"type":"object"}`)
+	doc := document(t, openapi.Server{Commands: []openapi.Command{{Name: "a.b", Schema: result, Result: result, Timer: "x", Signed: "may"}}})
+	var walk func(v any, at string, extension bool)
+	walk = func(v any, at string, extension bool) {
+		switch v := v.(type) {
+		case []any:
+			for i, one := range v {
+				walk(one, fmt.Sprint(at, "/", i), extension)
+			}
+		case map[string]any:
+			for name, one := range v {
+				require.False(t, extension && name == "$ref", at)
+				walk(one, at+"/"+name, extension || strings.HasPrefix(name, "x-"))
+			}
+		}
+	}
+	walk(doc, "", false)
 }
 
 // TestProblems: each example is complete, and each response has a title.

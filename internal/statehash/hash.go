@@ -42,6 +42,9 @@ func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 // chain before the first entry.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (Hash) JSONSchema() string { return `{"pattern":"^[0-9a-f]{64}$","type":"string"}` }
+
 // AppendText appends the form that String returns.
 func (h Hash) AppendText(b []byte) ([]byte, error) { return hex.AppendEncode(b, h[:]), nil }
 
