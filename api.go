@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -313,10 +314,17 @@ func (a *API) Server() *http.Server {
 		Handler:                      a,
 		ReadHeaderTimeout:            10 * time.Second,
 		IdleTimeout:                  2 * time.Minute,
-		MaxHeaderBytes:               64 << 10,
+		MaxHeaderBytes:               headerBytes,
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(a.o.Logger.Handler(), slog.LevelDebug),
 	}
+}
+
+// Listener returns a listener for Server, with which net/http's own refusals, of
+// requests that the API never sees, are problem documents too. Within TLS they stay
+// plain text.
+func (a *API) Listener(ln net.Listener) net.Listener {
+	return door.Unheard{Listener: ln, Answer: a.unheard}
 }
 
 // Progress makes the boot's progress visible to clients. Pass it as

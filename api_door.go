@@ -198,6 +198,8 @@ func waitFor(wait time.Duration, answer http.Header, why string) error {
 	return Errorf(RateLimited, "%s: try again in %s s", why, seconds)
 }
 
+const typeProblem = "application/problem+json"
+
 // problem is a problem document (RFC 9457): an Error as clients see it.
 type problem struct {
 	Type     string         `json:"type"`

@@ -348,7 +348,7 @@ func (x *exchange) refuse(err error) {
 	}
 	e := x.asError(err)
 	h := x.w.Header()
-	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Type", typeProblem)
 	if after, ok := retryAfter[e.Kind]; ok {
 		h.Set("Retry-After", after)
 	}

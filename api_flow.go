@@ -1,10 +1,14 @@
 package swoosh
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/door"
@@ -17,6 +21,7 @@ const (
 	flowOfEach = 128 << 20
 
 	logHolds    = 512 << 10 // about what a part of the log takes until it is read
+	headerBytes = 64 << 10  // the most that the first line and the headers of a request have
 	bodyHolds   = 8 << 10   // a body that is no larger is not counted
 	bodyRate    = 8 << 10   // bytes a second that a body arrives at, at least, after RequestTimeout
 	answerShort = 4 << 10   // bytes that net/http buffers, so that their write never waits
@@ -68,6 +73,34 @@ func (x *exchange) send(b []byte) (int, error) {
 		_ = x.rc.SetWriteDeadline(time.Time{}) // The connection's next answer has its own.
 	}
 	return n, err
+}
+
+// unheard returns the answer to a request that net/http refuses by itself, with a
+// status of its own and perhaps a reason.
+func (s *service) unheard(status int, why string) []byte {
+	e := Errorf(MalformedRequest, "the request is not of HTTP/1.1 or HTTP/1.0: %s", cmp.Or(why, "correct its first line and its headers"))
+	switch status {
+	case http.StatusExpectationFailed:
+		e = Errorf(MalformedRequest, "the header Expect is not understood: leave it out, or send 100-continue")
+	case http.StatusNotImplemented:
+		e = Errorf(MalformedRequest, "the Transfer-Encoding is not understood: send the body as chunked, or with its Content-Length")
+	case http.StatusRequestHeaderFieldsTooLarge:
+		e = Errorf(TooLarge, "the first line and the headers of a request may have %d KiB: send less, a large value in the body", headerBytes>>10)
+	}
+	s.refusals.WithLabelValues(e.Kind.Code()).Inc()
+	body := encode(newProblem(e))
+	index, hlc := s.position()
+	answer := http.Response{
+		StatusCode: e.Kind.Status(), ProtoMajor: 1, ProtoMinor: 1, Close: true,
+		Header: http.Header{
+			"Cache-Control": noStore, "Content-Type": {typeProblem}, "Date": {time.Now().UTC().Format(http.TimeFormat)},
+			"Swoosh-Hlc": {hlc.String()}, "Swoosh-Index": {strconv.FormatUint(index, 10)}, "X-Content-Type-Options": noSniff,
+		},
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+	}
+	var b bytes.Buffer
+	_ = answer.Write(&b) // A buffer takes everything.
+	return b.Bytes()
 }
 
 // rest holds a watcher back after a piece, if commands are being written.

@@ -85,7 +85,7 @@ func ExampleNewAPI() {
 	api := swoosh.NewAPI(swoosh.APIOptions{Loopback: true})
 	api.Attach(engine)
 	server := api.Server()
-	go server.Serve(listener)
+	go server.Serve(api.Listener(listener))
 
 	body := strings.NewReader(`{"command":"lamps.switch","payload":{"lamp":"desk","on":true}}`)
 	answer, err := http.Post("http://"+listener.Addr().String()+"/command", "application/json", body)

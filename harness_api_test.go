@@ -52,7 +52,7 @@ func starting(t testing.TB, o swoosh.APIOptions) *site {
 	s.addr = ln.Addr().String()
 	s.url = "http://" + s.addr
 	s.server = s.api.Server()
-	go func() { _ = s.server.Serve(ln) }()
+	go func() { _ = s.server.Serve(s.api.Listener(ln)) }()
 	t.Cleanup(func() { require.NoError(t, s.server.Close()) })
 	return s
 }

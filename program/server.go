@@ -59,7 +59,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.door.certificates != nil {
 		front.ErrorLog = countHandshakes(metrics, front.ErrorLog)
 	}
-	w := serveHTTP(ln, front, s.door.certificates)
+	w := serveHTTP(api.Listener(ln), front, s.door.certificates)
 	e, err := s.boot(ctx, api)
 	if err != nil {
 		_ = w.server.Close() // The boot's error is what matters.

@@ -1,0 +1,82 @@
+package swoosh_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+)
+
+// raw sends bytes as they are, and reads the answer while it sends. method is what the
+// answer is read as one to.
+func (s *site) raw(method, bytes string) *reply {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	require.NoError(s.t, err)
+	defer c.Close()
+	require.NoError(s.t, c.SetDeadline(time.Now().Add(time.Minute)))
+	go func() { _, _ = io.WriteString(c, bytes) }() // It fails where the server refuses before the end.
+	return s.readReply(c, method)
+}
+
+// readReply reads an answer, after which the server must close the connection.
+func (s *site) readReply(c net.Conn, method string) *reply {
+	s.t.Helper()
+	in := bufio.NewReader(c)
+	resp, err := http.ReadResponse(in, &http.Request{Method: method})
+	require.NoError(s.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(s.t, err)
+	return &reply{s.t, resp.StatusCode, resp.Header, string(body), resp.Trailer, resp.Close}
+}
+
+// TestUnheard sends requests that net/http refuses before the API sees them.
+func TestUnheard(t *testing.T) {
+	const host = "Host: localhost\r\n"
+	s := open(t, swoosh.Options{})
+	s.must(startA)
+	for _, version := range []string{"1.0", "1.1"} {
+		get := "GET /version HTTP/" + version + "\r\n"
+		for name, c := range map[string]struct {
+			request, code string
+			status        int
+			detail        string
+		}{
+			"no request":        {"\x16\x03\x01 hello\r\n\r\n", "malformed_request", 400, "its first line"},
+			"no path":           {"GET HTTP/" + version + "\r\n" + host + "\r\n", "malformed_request", 400, "its first line"},
+			"no header":         {get + host + "nothing\r\n\r\n", "malformed_request", 400, "its headers"},
+			"a header's name":   {get + host + "a b: c\r\n\r\n", "malformed_request", 400, "invalid header name"},
+			"a header's value":  {get + host + "a: \x01\r\n\r\n", "malformed_request", 400, "its headers"},
+			"two hosts":         {get + host + host + "\r\n", "malformed_request", 400, "HTTP/1.1"},
+			"another version":   {"GET / HTTP/3.7\r\n" + host + "\r\n", "malformed_request", 400, "unsupported protocol version"},
+			"a length":          {get + host + "Content-Length: x\r\n\r\n", "malformed_request", 400, "its headers"},
+			"large headers":     {get + host + "A: " + strings.Repeat("a", 128<<10) + "\r\n\r\n", "too_large", 413, "64 KiB"},
+			"a large line":      {"GET /" + strings.Repeat("a", 128<<10) + " HTTP/" + version + "\r\n" + host + "\r\n", "too_large", 413, "64 KiB"},
+			"an expectation":    {get + host + "Expect: more\r\n\r\n", "malformed_request", 400, "Expect"},
+			"a coding":          {"POST /command HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", "malformed_request", 400, "Transfer-Encoding"},
+			"no host, which is": {"GET /version HTTP/1.1\r\n\r\n", "malformed_request", 400, "missing required Host header"},
+		} {
+			r := s.raw(http.MethodGet, c.request)
+			require.True(t, r.closed, name)
+			p := r.refused(c.code, c.status)
+			require.Contains(t, p["detail"], c.detail, name)
+			require.Equal(t, "1", r.header.Get("Swoosh-Index"), name)
+			require.Equal(t, s.e.View().At().String(), r.header.Get("Swoosh-HLC"), name)
+			require.Equal(t, "no-store", r.header.Get("Cache-Control"), name)
+			require.Equal(t, "nosniff", r.header.Get("X-Content-Type-Options"), name)
+		}
+	}
+	require.Regexp(t, `swoosh_refusals_total\{code="too_large"\} 4\n`, s.get("/metrics").body)
+
+	r := s.raw(http.MethodGet, "GET /health HTTP/1.0\r\n\r\n") // An answer of the API's own passes, and one with "Content-Type: text/plain" too.
+	require.Equal(t, http.StatusOK, r.status)
+	require.Contains(t, s.raw(http.MethodGet, "GET /metrics HTTP/1.0\r\n\r\n").body, "# HELP")
+}
