@@ -67,7 +67,7 @@ func NewAPI(o APIOptions) *API {
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
 	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
-		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), stopping: make(chan struct{}), ready: make(chan struct{}),
+		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), drains: door.NewBudget(drainsMost, drainsOfOne), stopping: make(chan struct{}), ready: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
 		heartbeat: 15 * time.Second, askEvery: time.Second, outcomeMost: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}}
@@ -103,6 +103,7 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
 	}
 	x := a.exchange(rw, r)
+	defer x.drain()
 	defer x.letGo()
 	defer x.recoverPanic()
 	h := rw.Header()
@@ -146,7 +147,7 @@ func (x *exchange) dispatch(methods []route) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	x.refuse(Errorf(MethodNotAllowed, "%s does not accept %s: it accepts %s", r.URL.Path, canon.Quote(r.Method), allow(methods)))
+	x.refuse(Errorf(MethodNotAllowed, "%s does not accept %s: it accepts %s", canon.Short(r.URL.Path, placeMost), canon.Quote(r.Method), allow(methods)))
 }
 
 // serve identifies the caller and calls the route's handler.
@@ -384,16 +385,4 @@ func (x *exchange) checkStarted() error {
 	p := x.booting()
 	err.Applied, err.Target = p.Applied, p.Target
 	return err
-}
-
-// allow lists the methods of a path.
-func allow(methods []route) string {
-	var all []string
-	for _, m := range methods {
-		all = append(all, m.method)
-		if m.hasHead() {
-			all = append(all, http.MethodHead)
-		}
-	}
-	return strings.Join(append(all, http.MethodOptions), ", ")
 }

@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -124,7 +126,7 @@ func (a *access) checkPage(r *http.Request) error {
 		return Errorf(Forbidden, "the Host %s is not an address, and the server asks for no token: use its address, or start it with that host allowed", canon.Quote(r.Host))
 	}
 	if origin, found := door.Origins(a.o.Origins).Foreign(r); found {
-		return Errorf(Forbidden, "the Origin %s is not allowed: open the page from %s, or start the server with that origin allowed", canon.Quote(origin), door.OwnOrigin(r))
+		return Errorf(Forbidden, "the Origin %s is not allowed: open the page from %s, or start the server with that origin allowed", canon.Quote(origin), canon.Short(door.OwnOrigin(r), placeMost))
 	}
 	if site, found := door.Origins(a.o.Origins).FromElsewhere(r); found {
 		return Errorf(Forbidden, "a page of another origin asks (Sec-Fetch-Site: %s): open the address itself, or start the server with the page's origin allowed", canon.Quote(site))
@@ -170,7 +172,7 @@ func (x *exchange) audit(e *Error) {
 	}
 	if say, unsaid := x.failures.Say(); say {
 		x.o.Logger.Info("a caller was refused", "code", e.Kind.Code(), "address", door.AddressOf(x.r),
-			"method", x.r.Method, "path", x.r.URL.Path, "why", e.Detail, "unsaid", unsaid)
+			"method", x.r.Method, "path", canon.Short(x.r.URL.Path, placeMost), "why", e.Detail, "unsaid", unsaid)
 	}
 }
 
@@ -235,18 +237,35 @@ type problemField struct {
 	Detail  string `json:"detail"`
 }
 
-func newProblem(e *Error) *problem {
+// The most that a problem document repeats of a detail, of that of one member and of
+// all members, in bytes. Much of it may be the caller's own text.
+const (
+	detailMost = 1 << 10
+	fieldMost  = 512
+	fieldsMost = 3 << 10
+)
+
+func (s *service) newProblem(e *Error) *problem {
 	p := &problem{
-		Type: "/problems/" + e.Kind.Code(), Title: e.Kind.Title(), Status: e.Kind.Status(), Detail: e.Detail,
+		Type: "/problems/" + e.Kind.Code(), Title: e.Kind.Title(), Status: e.Kind.Status(), Detail: canon.Short(s.withoutDirectory(e.Detail), detailMost),
 		Code: e.Kind.Code(), Happened: "no", Domain: e.Domain,
-		Index: e.Index, StateHash: e.StateHash, Chain: e.Chain, Path: e.Path, Hash: e.PathHash, Position: e.Position, Guards: e.Guards,
+		Index: e.Index, StateHash: e.StateHash, Chain: e.Chain, Path: canon.Short(e.Path, placeMost), Hash: e.PathHash, Position: e.Position,
 		Region: e.Region, Phase: e.Phase, AllowedFrom: e.AllowedFrom, BlockedBy: e.BlockedBy, Instance: e.Instance,
 	}
 	if e.Unknown {
 		p.Happened = "unknown"
 	}
+	size := 0
 	for _, f := range e.Errors {
-		p.Errors = append(p.Errors, problemField(f))
+		short := problemField{canon.Short(f.Pointer, placeMost), canon.Short(f.Detail, fieldMost)}
+		if size += len(short.Pointer) + len(short.Detail); size > fieldsMost && p.Errors != nil {
+			break // The detail counts them all.
+		}
+		p.Errors = append(p.Errors, short)
+	}
+	for _, g := range e.Guards {
+		g.Reason = canon.Short(g.Reason, fieldMost)
+		p.Guards = append(p.Guards, g)
 	}
 	if e.Kind == Starting {
 		p.Applied, p.Target = &e.Applied, &e.Target
@@ -276,7 +295,7 @@ func (x *exchange) concealed(e *Error, more ...any) *Error {
 	seen := Errorf(Internal, "internal error: the server's log has the cause, under instance %s", instance)
 	seen.Instance, seen.Unknown, seen.Position = instance, e.Unknown, e.Position
 	x.o.Logger.Error("a request failed with an internal error", append([]any{
-		"method", x.r.Method, "path", x.r.URL.Path, "instance", instance, "cause", e.Detail}, more...)...)
+		"method", x.r.Method, "path", canon.Short(x.r.URL.Path, placeMost), "instance", instance, "cause", e.Detail}, more...)...)
 	return seen
 }
 
@@ -285,6 +304,20 @@ func (x *exchange) panicked(p any) *Error {
 	err := Errorf(Internal, "panic: %v", p)
 	err.Unknown = x.r.Method == http.MethodPost
 	return x.concealed(err, "stack", string(debug.Stack()))
+}
+
+// withoutDirectory leaves the data directory's path out of a text: where it lies is
+// nothing for callers.
+func (s *service) withoutDirectory(text string) string {
+	e := s.attached.Load()
+	if e == nil || e.o.Dir == "" {
+		return text
+	}
+	dir, err := filepath.Abs(e.o.Dir)
+	if err != nil || dir == "/" {
+		return text
+	}
+	return strings.NewReplacer(dir+"/", "", dir, "the data directory").Replace(text)
 }
 
 // kindDocument explains a code, at the path that a problem's type names.

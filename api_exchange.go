@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -33,7 +32,9 @@ type exchange struct {
 	caller Caller            // not set on routes that are open to all
 	query  map[string]string // of a GET; the handler of a POST parses its own
 
-	bodyRead bool        // the body was read to its end
+	bodyRead bool        // the body was read to its end, or left
+	left     bool        // the body was left
+	refused  bool        // the answer is a problem document
 	held     int64       // bytes of the flow
 	endless  bool        // a stream or a watch, which has deadlines of its own
 	sent     int         // bytes of the answer
@@ -63,6 +64,7 @@ type service struct {
 	pace      door.Pace
 	flow      *door.Budget // bytes of bodies and answers on their way
 	travels   *door.Budget // requests for states of the past
+	drains    *door.Budget // refused requests whose bodies are read to be dropped
 	metrics   http.Handler
 	refusals  *prometheus.CounterVec // by code
 
@@ -113,6 +115,18 @@ const (
 func (r *route) hasHead() bool { return r.method == http.MethodGet && !r.lasts() }
 
 func (r *route) lasts() bool { return r.path == "/watch" } // It waits for its turn by itself.
+
+// allow lists the methods of a path.
+func allow(methods []route) string {
+	var all []string
+	for _, m := range methods {
+		all = append(all, m.method)
+		if m.hasHead() {
+			all = append(all, http.MethodHead)
+		}
+	}
+	return strings.Join(append(all, http.MethodOptions), ", ")
+}
 
 // name returns the route as messages show it.
 func (r *route) name() string { return r.method + " " + r.path }
@@ -273,7 +287,7 @@ func (x *exchange) mediaType() (string, error) {
 	case encoding != "":
 		what = "the Content-Encoding " + canon.Quote(encoding)
 	}
-	return "", Errorf(UnsupportedMediaType, "%s is not accepted here: curl -H 'Content-Type: %s' http://%s%s %s", what, accepted[0], x.r.Host, x.route.path, curlBody[x.route.path])
+	return "", Errorf(UnsupportedMediaType, "%s is not accepted here: curl -H 'Content-Type: %s' http://%s%s %s", what, accepted[0], canon.Short(x.r.Host, placeMost), x.route.path, curlBody[x.route.path])
 }
 
 // curlBody is the curl option for the body of a route.
@@ -288,25 +302,6 @@ func (x *exchange) refuseHeader(name, instead string) error {
 		return Errorf(MalformedRequest, "the header %s is not accepted here: %s", name, instead)
 	}
 	return nil
-}
-
-// leaveBody allows answering before the body has been read: the answer is sent
-// at once and the connection is closed after it. Otherwise net/http would first
-// wait for the rest of the body, which the client may never send. On HTTP/2 a
-// stream ends by itself, and doing more would keep the answer from the client.
-func (x *exchange) leaveBody() {
-	if x.bodyRead || x.r.ProtoMajor > 1 {
-		return
-	}
-	x.bodyRead = true
-	if x.w.status == 0 {
-		x.w.Header().Set("Connection", "close")
-	}
-	// Exceeding this limit makes net/http close the connection gently enough
-	// for the client to receive the answer.
-	limit := http.MaxBytesReader(x.w.ResponseWriter, io.NopCloser(strings.NewReader("x")), 0)
-	_, _ = limit.Read(make([]byte, 1))
-	x.deadlines.CutRead(x.rc)
 }
 
 // askAgain identifies the caller of a long answer repeatedly, so that a caller
@@ -356,9 +351,13 @@ func (x *exchange) refuse(err error) {
 		h.Set("WWW-Authenticate", challenge(x.r))
 	}
 	x.leaveBody()
+	doc := encode(x.problem(e))
+	if x.refused = true; !x.isHead() {
+		h.Set("Content-Length", strconv.Itoa(len(doc))) // It is sent before the request ends.
+	}
 	x.w.WriteHeader(e.Kind.Status())
 	if !x.isHead() {
-		x.write(encode(x.problem(e)))
+		x.write(doc)
 	}
 }
 
@@ -367,7 +366,7 @@ func (x *exchange) refuse(err error) {
 func (x *exchange) problem(e *Error) *problem {
 	x.audit(e)
 	x.refusals.WithLabelValues(e.Kind.Code()).Inc()
-	return newProblem(e)
+	return x.newProblem(e)
 }
 
 // json answers with v as JSON.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/chorus-services/swoosh/internal/door"
@@ -26,6 +27,16 @@ const (
 	bodyRate    = 8 << 10   // bytes a second that a body arrives at, at least, after RequestTimeout
 	answerShort = 4 << 10   // bytes that net/http buffers, so that their write never waits
 	answerLong  = 64 << 10  // bytes after which the caller is asked about again
+)
+
+// What is read of the body of a refused request, how long, and how long for nothing.
+// So many may be read at once, of all callers and of each.
+const (
+	drainBytes  = 32 << 20
+	drainTime   = 3 * time.Second
+	drainPause  = time.Second / 2
+	drainsMost  = 256
+	drainsOfOne = 32
 )
 
 // hold counts bytes of memory that the request takes until its end.
@@ -88,7 +99,7 @@ func (s *service) unheard(status int, why string) []byte {
 		e = Errorf(TooLarge, "the first line and the headers of a request may have %d KiB: send less, a large value in the body", headerBytes>>10)
 	}
 	s.refusals.WithLabelValues(e.Kind.Code()).Inc()
-	body := encode(newProblem(e))
+	body := encode(s.newProblem(e))
 	index, hlc := s.position()
 	answer := http.Response{
 		StatusCode: e.Kind.Status(), ProtoMajor: 1, ProtoMinor: 1, Close: true,
@@ -101,6 +112,45 @@ func (s *service) unheard(status int, why string) []byte {
 	var b bytes.Buffer
 	_ = answer.Write(&b) // A buffer takes everything.
 	return b.Bytes()
+}
+
+// leaveBody allows answering before the body has been read: the answer is sent
+// at once and the connection is closed after it. Otherwise net/http would first
+// wait for the rest of the body, which the client may never send. On HTTP/2 a
+// stream ends by itself, and doing more would keep the answer from the client.
+func (x *exchange) leaveBody() {
+	if x.bodyRead || x.r.ProtoMajor > 1 {
+		return
+	}
+	x.bodyRead, x.left = true, true
+	if x.w.status == 0 {
+		x.w.Header().Set("Connection", "close")
+	}
+	// Exceeding this limit makes net/http close the connection gently enough
+	// for the client to receive the answer.
+	limit := http.MaxBytesReader(x.w.ResponseWriter, io.NopCloser(strings.NewReader("x")), 0)
+	_, _ = limit.Read(make([]byte, 1))
+	x.deadlines.CutRead(x.rc)
+}
+
+// drain reads on after a refusal and drops what comes, for some time. A client that
+// writes its whole body before it reads would otherwise find the connection reset, and
+// not the answer. One that expects 100 Continue looks before it writes.
+func (x *exchange) drain() {
+	caller := door.CallerOf(x.caller.Name, x.r)
+	if !x.refused || !x.left || x.r.Header.Get("Expect") != "" || !x.drains.Take(caller, 1) {
+		return
+	}
+	defer x.drains.Give(caller, 1)
+	defer x.deadlines.CutRead(x.rc)
+	err := x.rc.Flush()
+	some := make([]byte, 16<<10)
+	for began, got := time.Now(), 0; err == nil && got < drainBytes && time.Since(began) < drainTime; {
+		x.deadlines.Read(x.rc, drainPause)
+		var n int
+		n, err = x.r.Body.Read(some)
+		got += n
+	}
 }
 
 // rest holds a watcher back after a piece, if commands are being written.

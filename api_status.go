@@ -97,6 +97,11 @@ func (x *exchange) getHealth() error {
 	}
 	if x.engine != nil {
 		h := x.engine.Health()
+		if x.caller.Role < RoleAdmin {
+			for i, reason := range h.Reasons {
+				h.Reasons[i] = x.withoutDirectory(reason)
+			}
+		}
 		h.Reasons = append(h.Reasons, more...)
 		return x.json(http.StatusOK, h)
 	}

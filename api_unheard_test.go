@@ -2,9 +2,11 @@ package swoosh_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -79,4 +81,65 @@ func TestUnheard(t *testing.T) {
 	r := s.raw(http.MethodGet, "GET /health HTTP/1.0\r\n\r\n") // An answer of the API's own passes, and one with "Content-Type: text/plain" too.
 	require.Equal(t, http.StatusOK, r.status)
 	require.Contains(t, s.raw(http.MethodGet, "GET /metrics HTTP/1.0\r\n\r\n").body, "# HELP")
+}
+
+// TestRefusalsReachPlainClients: a client that writes its whole body before it reads
+// gets the answer.
+func TestRefusalsReachPlainClients(t *testing.T) {
+	s := openAPI(t, swoosh.APIOptions{Loopback: true, Authenticate: keyring, Rate: 0.001})
+	s.get("/state", as("write"))
+	s.get("/state", as("admin"))
+	const size = 8 << 20
+	text := strings.Repeat(" ", size)
+	chunked := strings.Repeat(fmt.Sprintf("%x\r\n%s\r\n", 1<<20, text[:1<<20]), size>>20) + "0\r\n\r\n"
+	for name, c := range map[string]struct {
+		s          *site
+		line, more string
+		status     int
+	}{
+		"starting":      {starting(t, swoosh.APIOptions{Loopback: true}), "POST /command", "", 503},
+		"no token":      {s, "POST /command", "", 401},
+		"role":          {s, "POST /state", as("read") + "\r\n", 403},
+		"page":          {s, "POST /command", "Origin: http://evil.example\r\n", 403},
+		"route":         {s, "POST /nothing", "", 404},
+		"method":        {s, "DELETE /state", "", 405},
+		"size":          {open(t, swoosh.Options{}), "POST /command", "Content-Type: application/json\r\n", 413},
+		"media type":    {open(t, swoosh.Options{}), "POST /command", "", 415},
+		"rate":          {s, "POST /command", as("write") + "\r\n", 429},
+		"no body asked": {s, "GET /log/7", as("admin") + "\r\n", 429},
+	} {
+		for _, form := range []string{"HTTP/1.0", "HTTP/1.1", "chunked"} {
+			head, body := fmt.Sprintf("%s %s\r\nHost: localhost\r\n%sContent-Length: %d\r\n\r\n", c.line, form, c.more, size), text
+			if form == "chunked" {
+				head, body = fmt.Sprintf("%s HTTP/1.1\r\nHost: localhost\r\n%sTransfer-Encoding: chunked\r\n\r\n", c.line, c.more), chunked
+			}
+			conn, err := net.Dial("tcp", c.s.addr)
+			require.NoError(t, err)
+			defer conn.Close()
+			require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+			_, err = io.WriteString(conn, head+body)
+			require.NoError(t, err, "%s, %s", name, form)
+			r := c.s.readReply(conn, http.MethodPost)
+			require.Equal(t, c.status, r.status, "%s, %s: %s", name, form, r.body)
+			require.Equal(t, "application/problem+json", r.header.Get("Content-Type"))
+		}
+	}
+}
+
+// TestRefusedBodiesAreReadToABound: a refused client cannot write for ever.
+func TestRefusedBodiesAreReadToABound(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	conn, err := net.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	_, err = fmt.Fprintf(conn, "POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", int64(1)<<40)
+	require.NoError(t, err)
+	some, sent := make([]byte, 1<<20), 0
+	for err == nil {
+		_, err = conn.Write(some)
+		sent++
+	}
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.Less(t, sent, 100)
 }

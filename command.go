@@ -306,7 +306,7 @@ func (c *command) decodeLogged(payload jsontext.Value) (any, *Error) {
 
 func invalidPayload(errs []FieldError) *Error {
 	errs = prefixed(errs, "/payload")
-	e := Errorf(InvalidPayload, "%s %s", errs[0].Pointer, errs[0].Detail)
+	e := Errorf(InvalidPayload, "%s %s", place(errs[0].Pointer), errs[0].Detail)
 	if len(errs) > 1 {
 		e.Detail += fmt.Sprintf(" (and %d more)", len(errs)-1)
 	}

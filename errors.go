@@ -274,13 +274,16 @@ func (k Kind) Is(err error) bool {
 	return errors.As(err, &e) && e.Kind == k
 }
 
-// theBody is the name, in a detail, for the root of a request.
-const theBody = "the body"
+// placeMost limits a pointer in a detail, in bytes.
+const placeMost = 256
+
+// place returns what a pointer is called in a detail.
+func place(pointer string) string { return cmp.Or(canon.Short(pointer, placeMost), "the body") }
 
 // malformed returns MalformedRequest for errs, whose pointers are relative to
 // at.
 func malformed(errs []FieldError, at string) *Error {
-	e := Errorf(MalformedRequest, "%s %s", cmp.Or(at+errs[0].Pointer, theBody), errs[0].Detail)
+	e := Errorf(MalformedRequest, "%s %s", place(at+errs[0].Pointer), errs[0].Detail)
 	e.Errors = prefixed(errs, at)
 	return e
 }
@@ -299,7 +302,7 @@ func fieldsError(errs []FieldError) error {
 	if errs == nil {
 		return nil
 	}
-	return fmt.Errorf("%s %s", errs[0].Pointer, errs[0].Detail)
+	return fmt.Errorf("%s %s", canon.Short(errs[0].Pointer, placeMost), errs[0].Detail)
 }
 
 // faultsOf returns the faults that a Validate reported, with pointers if it
@@ -333,8 +336,8 @@ func batchError(position int, err *Error) *Error {
 	at := fmt.Sprintf("/%d", position)
 	if len(err.Errors) > 0 {
 		first := err.Errors[0].Pointer
-		if rest, ok := strings.CutPrefix(err.Detail, cmp.Or(first, theBody)); ok {
-			err.Detail = at + first + rest
+		if rest, ok := strings.CutPrefix(err.Detail, place(first)); ok {
+			err.Detail = place(at+first) + rest
 		}
 	}
 	err.Position, err.Errors = &position, prefixed(err.Errors, at)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/chorus-services/swoosh/internal/canon"
 )
 
 // Stamp is a reading of the hybrid logical clock (Kulkarni et al., "Logical
@@ -40,7 +42,7 @@ func (t Stamp) append(b []byte) []byte {
 // ParseStamp parses the form that String returns, and no other.
 func ParseStamp(s string) (Stamp, error) {
 	wrong := func() (Stamp, error) {
-		return Stamp{}, fmt.Errorf("must be an hlc, <12 hex digits>-<4 hex digits>-<node>, not %q", s)
+		return Stamp{}, fmt.Errorf("must be an hlc, <12 hex digits>-<4 hex digits>-<node>, not %s", canon.Quote(s))
 	}
 	if len(s) < 19 || s[12] != '-' || s[17] != '-' || strings.ToLower(s) != s {
 		return wrong()
@@ -54,7 +56,7 @@ func ParseStamp(s string) (Stamp, error) {
 		return wrong()
 	}
 	if err := CheckNodeID(s[18:]); err != nil {
-		return Stamp{}, fmt.Errorf("hlc %q: %w", s, err)
+		return Stamp{}, fmt.Errorf("hlc %s: %w", canon.Quote(s), err)
 	}
 	return Stamp{WallMS: wall, Counter: uint16(counter), Node: s[18:]}, nil
 }
@@ -68,7 +70,7 @@ func CheckNodeID(s string) error {
 		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
 	}
 	if !ok {
-		return fmt.Errorf("a node must be 1 to 63 characters of a-z, 0-9 and dash, not %q", s)
+		return fmt.Errorf("a node must be 1 to 63 characters of a-z, 0-9 and dash, not %s", canon.Quote(s))
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package swoosh
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -167,7 +166,7 @@ func (e *Engine) decodeImport(document []byte) (s *state, err *Error) {
 }
 
 func invalidState(errs []FieldError) *Error {
-	e := Errorf(InvalidState, "%s %s", cmp.Or(errs[0].Pointer, theBody), errs[0].Detail)
+	e := Errorf(InvalidState, "%s %s", place(errs[0].Pointer), errs[0].Detail)
 	e.Errors = errs
 	return e
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/chorus-services/swoosh/internal/canon"
 	"github.com/chorus-services/swoosh/internal/statehash"
 )
 
@@ -234,7 +235,7 @@ func (s *state) checkExpect(x Expect) *Error {
 		domain, table, key, _ := parseRowPath(x.Path) // Its form was checked before the queue.
 		hash, _ := viewOf(s).rowHash(domain, table, key)
 		if now.Path, now.PathHash = x.Path, &hash; hash != x.Hash {
-			stale = append(stale, fmt.Sprintf("%s has changed: its hash is %q, not the expected %q", x.Path, hash, x.Hash))
+			stale = append(stale, fmt.Sprintf("%s has changed: its hash is %q, not the expected %q", canon.Short(x.Path, placeMost), hash, x.Hash))
 		}
 	}
 	if stale == nil {

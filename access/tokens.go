@@ -81,7 +81,7 @@ func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 			return swoosh.Caller{}, err
 		}
 		if err := t.certificates.verify(r.TLS.PeerCertificates, t.roll.now()); err != nil {
-			return swoosh.Caller{}, fmt.Errorf("the certificate of %q is no longer valid: %w: connect again with a new one", name, err)
+			return swoosh.Caller{}, fmt.Errorf("the certificate of %.64q is no longer valid: %w: connect again with a new one", name, err)
 		}
 		return now.byCertificate(name)
 	}

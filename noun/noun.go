@@ -217,7 +217,7 @@ func CheckList[T Keyed](l []T, most int) error {
 			return fmt.Errorf("must have a key in each element: element %d has none", i)
 		}
 		if _, repeat := seen[e.Key()]; repeat {
-			return fmt.Errorf("must not repeat %q: element %d does", e.Key(), i)
+			return fmt.Errorf("must not repeat %s: element %d does", canon.Quote(e.Key()), i)
 		}
 		seen[e.Key()] = struct{}{}
 	}

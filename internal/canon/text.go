@@ -2,6 +2,7 @@ package canon
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -121,16 +122,38 @@ func shown(text []byte) string {
 	return string(text[:cut]) + "… (" + strconv.Itoa(len(text)) + " bytes)"
 }
 
-// quotedMax limits the text that Quote returns, in bytes of s.
-const quotedMax = 128
+// quotedMax limits the text that Quote returns, in runes of s.
+const quotedMax = 64
 
 // Quote returns s as a Go string literal for an error message, shortened if it
 // is long.
 func Quote(s string) string {
-	if len(s) > quotedMax {
-		return strconv.Quote(s[:quotedMax]) + "…"
+	runes := 0
+	for i := range s {
+		if runes++; runes > quotedMax {
+			return strconv.Quote(s[:i]) + "…"
+		}
 	}
 	return strconv.Quote(s)
+}
+
+// Short returns s for an error message, without quotes: hidden characters become
+// their escapes, as in Quote, and what goes beyond so many bytes becomes "…".
+func Short(s string, most int) string {
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() >= most {
+			b.WriteString("…")
+			break
+		}
+		if strconv.IsPrint(r) {
+			b.WriteRune(r) // Of what is no UTF-8, U+FFFD.
+			continue
+		}
+		escaped := strconv.QuoteRune(r)
+		b.WriteString(escaped[1 : len(escaped)-1])
+	}
+	return b.String()
 }
 
 // typeText returns what a value must be, for a message.
