@@ -49,6 +49,7 @@ func routes() []route {
 		{get, "/log/{index}", "read one entry", (*exchange).getEntry, afterReplay, RoleRead, nil, nil},
 		{get, "/watch", "follow new entries, as server-sent events", (*exchange).getWatch, atOnce, RoleRead, []string{"from", "after", "commands", "key"}, nil},
 		{get, "/outcome/{key}", "report what became of an idempotency key", (*exchange).getOutcome, afterReplay, RoleRead, nil, nil},
+		{get, "/receipt", "say where the log stands, signed by the server", (*exchange).getReceipt, afterReplay, RoleRead, nil, nil},
 		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, afterReplay, RoleAdmin, nil, nil},
 		{get, "/livez", "report whether the process answers", (*exchange).getLive, atOnce, NoRole, nil, nil},
 		{get, "/readyz", "report whether commands are accepted", (*exchange).getReady, atOnce, NoRole, nil, nil},

@@ -207,6 +207,8 @@ func (x *exchange) getCommand() error {
 	return x.json(http.StatusOK, newCommandDocument(c.CommandInfo))
 }
 
+func (x *exchange) getReceipt() error { return x.json(http.StatusOK, x.engine.Receipt()) }
+
 // landed is a command that was applied.
 type landed struct {
 	Index     uint64         `json:"index"`

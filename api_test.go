@@ -413,6 +413,10 @@ var routeCases = map[string]func(s *site){
 		require.Equal(s.t, "retry: 1000", w.event())
 		require.True(s.t, strings.HasPrefix(w.event(), "id: 1\nevent: entry\ndata: {"))
 	},
+	"GET /receipt": func(s *site) {
+		got := s.get("/receipt").ok("hub", "index", "chain", "hlc", "state_hash", "time", "key", "signature")
+		require.Equal(s.t, []any{s.e.View().Chain().String(), s.get("/health").object()["receipt_key"]}, []any{got["chain"], got["key"]})
+	},
 	"POST /snapshot": func(s *site) {
 		got := s.ask("POST", "/snapshot", "").ok("index", "hlc", "state_hash", "bytes")
 		require.EqualValues(s.t, 1, got["index"])
@@ -420,7 +424,7 @@ var routeCases = map[string]func(s *site){
 	"GET /livez":  func(s *site) { require.Equal(s.t, "{\"live\":true}\n", s.get("/livez").body) },
 	"GET /readyz": func(s *site) { require.Equal(s.t, "{\"ready\":true}\n", s.get("/readyz").body) },
 	"GET /health": func(s *site) {
-		got := s.get("/health").ok("mode", "reasons", "index", "hlc", "state_hash", "chain", "hub", "node", "snapshot", "set_aside", "history", "log", "state", "disk", "keys", "clock", "timers")
+		got := s.get("/health").ok("mode", "reasons", "index", "hlc", "state_hash", "chain", "hub", "node", "receipt_key", "snapshot", "set_aside", "history", "log", "state", "disk", "keys", "clock", "timers")
 		require.Equal(s.t, []any{"ready", []any{}, []any{}}, []any{got["mode"], got["reasons"], got["set_aside"]})
 	},
 	"GET /metrics": func(s *site) {

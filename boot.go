@@ -386,3 +386,13 @@ func (p *Replay) importState(x *Entry) error {
 	p.state = s
 	return nil
 }
+
+// LastNode returns the node's id in the stamp of a log's last entry.
+func LastNode(log WAL) (string, error) {
+	_, last := log.Bounds()
+	x, _, err := readEntry(log, last)
+	if err != nil {
+		return "", err
+	}
+	return x.HLC.Node, CheckNodeID(x.HLC.Node)
+}

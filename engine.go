@@ -31,6 +31,7 @@ type Engine struct {
 	meters *meter.Meter
 	tracer meter.Tracer
 	timers *timekeeper
+	signs  receiptKey
 
 	intake    *intake
 	closeOnce sync.Once

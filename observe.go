@@ -32,6 +32,7 @@ type Health struct {
 	Chain     Hash     `json:"chain"` // of the last entry
 	Hub       Hash     `json:"hub"`   // the log's identity: the chain of entry 1; zeros while the log is empty
 	Node      string   `json:"node"`
+	Key       string   `json:"receipt_key,omitempty"` // that receipts are signed with, hex; empty while the server starts
 	Snapshot  struct { // the newest good one; index 0 and a zero stamp: there is none
 		Index uint64 `json:"index"`
 		HLC   Stamp  `json:"hlc"`
@@ -93,7 +94,7 @@ func (e *Engine) Health() Health {
 	p := e.published.Load()
 	h := Health{
 		Mode: "ready", Reasons: []string{},
-		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Chain: p.state.chain, Hub: p.state.hub, Node: e.o.Node,
+		Index: p.state.index, HLC: p.state.stamp, StateHash: p.state.hash, Chain: p.state.chain, Hub: p.state.hub, Node: e.o.Node, Key: e.signs.public().String(),
 		SetAside: e.setAside.all(), Timers: e.timers.health(), History: *e.history.Load(),
 	}
 	h.Clock.AheadMS = max(0, int64(p.state.stamp.WallMS)-e.o.Now())

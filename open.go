@@ -54,6 +54,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.openLog(); err != nil {
 		return err
 	}
+	e.openReceiptKey()
 	r, err := newRecovery(e.o, e.defs, e.cat, e.wal)
 	if err != nil {
 		return err
@@ -134,16 +135,6 @@ func (e *Engine) nodeID() (string, error) {
 	}
 	e.log.Error("a damaged file was written anew: the last entry's stamp has the node's id", "file", "node", "why", d.Detail)
 	return id, e.home.KeepNode(id)
-}
-
-// LastNode returns the node's id in the stamp of a log's last entry.
-func LastNode(log WAL) (string, error) {
-	_, last := log.Bounds()
-	x, _, err := readEntry(log, last)
-	if err != nil {
-		return "", err
-	}
-	return x.HLC.Node, CheckNodeID(x.HLC.Node)
 }
 
 // setFileAside moves a damaged file out of the way.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -237,4 +239,35 @@ func (p *Replay) CheckKeys() error {
 		Detail: name + " does not hold the keys of the log's entries",
 		Next:   fmt.Sprintf("remove %s, it is made anew from the log", filepath.Join(r.o.Dir, name)),
 	}
+}
+
+// openReceiptKey takes the key of receipts from the directory, which gets a new one if
+// it has none. An engine in memory has one of its own, and so has one whose directory
+// keeps none: that is no reason not to serve.
+func (e *Engine) openReceiptKey() {
+	_, e.signs.PrivateKey, _ = ed25519.GenerateKey(nil) // It never fails (crypto/rand).
+	if e.home == nil {
+		return
+	}
+	key, fresh, err := e.home.ReceiptKey()
+	_, last := e.wal.Bounds()
+	switch {
+	case err != nil:
+		e.log.Warn("the key of receipts cannot be read or kept: those until the next start are signed with a passing one", "file", "receipt_key", "why", err)
+		return
+	case fresh != "" && last > 0:
+		e.log.Warn("a new key of receipts was made: those of before were signed with another one", "file", "receipt_key", "why", fresh)
+	}
+	e.signs = receiptKey{key}
+}
+
+// Receipt returns where the log stands, signed.
+func (e *Engine) Receipt() Receipt {
+	s := e.published.Load().state
+	r := Receipt{
+		Hub: s.hub, Index: s.index, Chain: s.chain, HLC: s.stamp, StateHash: s.hash,
+		Time: time.UnixMilli(e.o.Now()).UTC().Format(time.RFC3339Nano), Key: e.signs.public(),
+	}
+	r.Signature = base64.StdEncoding.EncodeToString(ed25519.Sign(e.signs.PrivateKey, r.content()))
+	return r
 }

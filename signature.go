@@ -4,11 +4,14 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/statehash"
 	"github.com/chorus-services/swoosh/noun"
 )
 
@@ -52,6 +55,48 @@ func (x *Entry) SignedContent(hub Hash, first *Entry) []byte {
 		c.Batch = batchPlace{x.Batch.Count, x.Index - x.Batch.First}
 	}
 	return canon.Of[signedContent]().Append([]byte("swoosh signed command 1\n"), &c, canon.Full)
+}
+
+// Receipt is a server's word on where its log stood at a time, signed with a key that
+// only it has. Whoever keeps receipts can show that the log was set back or rewritten
+// since: it does not go on from one.
+type Receipt struct {
+	Hub       Hash      `json:"hub"`   // zeros while the log is empty
+	Index     uint64    `json:"index"` // of the last entry, like the next three
+	Chain     Hash      `json:"chain"`
+	HLC       Stamp     `json:"hlc"`
+	StateHash Hash      `json:"state_hash"`
+	Time      string    `json:"time"` // by the server's wall clock (RFC 3339, UTC)
+	Key       PublicKey `json:"key"`
+	Signature string    `json:"signature,omitzero"` // base64, over all the rest
+}
+
+// PublicKey is an Ed25519 public key: 64 lower-case hex digits as text.
+type PublicKey = statehash.Hash
+
+// receiptKey signs receipts.
+type receiptKey struct{ ed25519.PrivateKey }
+
+func (k receiptKey) public() PublicKey { return PublicKey(k.Public().(ed25519.PublicKey)) }
+
+// content returns what the signature is over: "swoosh receipt 1", a line feed, and the
+// canonical JSON of all other members.
+func (r Receipt) content() []byte {
+	r.Signature = ""
+	return canon.Of[Receipt]().Append([]byte("swoosh receipt 1\n"), &r, canon.Full)
+}
+
+// ParseReceipt reads a receipt, as GET /receipt answers it, and checks its signature
+// with the key that it names. Whose key that is must be known from elsewhere.
+func ParseReceipt(doc []byte) (r Receipt, err error) {
+	if errs := canon.Of[Receipt]().Decode(doc, &r, canon.Full); errs != nil {
+		return r, fmt.Errorf("it is no receipt: %w", fieldsError(errs))
+	}
+	signature, err := base64.StdEncoding.DecodeString(r.Signature)
+	if err != nil || !ed25519.Verify(r.Key[:], r.content(), signature) {
+		return r, errors.New("its signature is not good: the receipt was altered, or not made with the key that it names")
+	}
+	return r, nil
 }
 
 // checkSignatures checks the signatures of the commands of a submission. The writer

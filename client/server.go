@@ -23,6 +23,15 @@ func (c *Client) Snapshot(ctx context.Context) (s Snapshot, err error) {
 	return s, err
 }
 
+// Receipt returns the server's signed word on where its log stands, as JSON. Keep it as it
+// is; swoosh.ParseReceipt reads and checks it.
+func (c *Client) Receipt(ctx context.Context) (doc json.RawMessage, err error) {
+	err = c.again(ctx, func() error {
+		return c.ask(ctx, request{method: http.MethodGet, path: "/receipt"}, &doc)
+	})
+	return doc, err
+}
+
 // Health is the condition of the server.
 type Health struct {
 	Mode      string   `json:"mode"`    // "ready", or a value of Readiness.Reason
@@ -33,6 +42,7 @@ type Health struct {
 	Chain     string   `json:"chain,omitzero"`      // of the last entry; likewise
 	Hub       string   `json:"hub,omitzero"`        // the log's identity: the chain of entry 1; likewise
 	Node      string   `json:"node"`
+	Key       string   `json:"receipt_key,omitzero"` // that receipts are signed with, hex; empty while the server starts
 	Snapshot  struct { // the newest good snapshot; index 0: none
 		Index uint64 `json:"index"`
 		HLC   string `json:"hlc"`

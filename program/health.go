@@ -44,7 +44,7 @@ func healthFields(out *output, h client.Health) []string {
 	}
 	fields := []string{
 		"mode", out.paint(colour, printable(h.Mode)), "entry", fmt.Sprint(h.Index), "hlc", printable(h.HLC),
-		"state hash", printable(h.StateHash), "node", printable(h.Node), "snapshot", fmt.Sprint(h.Snapshot.Index),
+		"state hash", printable(h.StateHash), "node", printable(h.Node), "receipt key", printable(h.Key), "snapshot", fmt.Sprint(h.Snapshot.Index),
 	}
 	if h.State.Most > 0 {
 		fields = append(fields, "state", fmt.Sprintf("%d of %d bytes", h.State.Bytes, h.State.Most))

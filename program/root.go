@@ -60,7 +60,7 @@ func newRoot(a *app) *cobra.Command {
 		}
 	}
 	add("server", newServe(a))
-	add("client", newCommand(a), newOutcome(a), newState(a), newLog(a), newWatch(a), newHealth(a), newSnapshot(a), newImport(a))
+	add("client", newCommand(a), newOutcome(a), newState(a), newLog(a), newWatch(a), newHealth(a), newReceipt(a), newSnapshot(a), newImport(a))
 	help := newHelp(root)
 	root.SetHelpCommand(help)
 	add("offline", newVerify(a), newPreflight(a), newRepair(a), newToken(a), newChart(a), newCommands(a), newCompletion(root, a), newVersion(a), help)

@@ -6,6 +6,7 @@ package home
 import (
 	"bytes"
 	"cmp"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -26,6 +27,7 @@ import (
 //
 //	lock        held while a process uses the directory
 //	node        the node's id, made once
+//	receipt_key what receipts are signed with, made once
 //	made_by     the program that last ran here
 //	journal/    the log, as groups were made durable
 //	log/        the log once more, in Badger's tables
@@ -146,7 +148,7 @@ func makeDir(fsys durable.FS, dir string) error {
 // ours are the names that a directory may hold. A file system's own is among
 // them, since a volume of its own is a good place.
 var ours = []string{
-	"lock", "node", "made_by", "journal", "log", "log.tmp", "newest", "new", "snapshots", "imports", "aside", "lost", "lost+found",
+	"lock", "node", "receipt_key", "made_by", "journal", "log", "log.tmp", "newest", "new", "snapshots", "imports", "aside", "lost", "lost+found",
 	"mark", "unclean", // of directories without a journal
 }
 
@@ -304,6 +306,26 @@ func (h *Home) MakeNode() (string, error) {
 // KeepNode keeps an id in the directory.
 func (h *Home) KeepNode(id string) error { return h.replace("node", []byte(id+"\n")) }
 
+// ReceiptKey returns the key that is kept in the directory. If there is none, or none
+// that can be read as one, it makes one, and fresh is why.
+func (h *Home) ReceiptKey() (key ed25519.PrivateKey, fresh string, err error) {
+	b, err := durable.ReadFile(h.FS, h.Path("receipt_key"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fresh = "it is missing"
+	case err != nil:
+		return nil, "", err
+	default:
+		seed, err := hex.DecodeString(strings.TrimSpace(string(b)))
+		if err == nil && len(seed) == ed25519.SeedSize {
+			return ed25519.NewKeyFromSeed(seed), "", nil
+		}
+		fresh = "it is damaged"
+	}
+	_, key, _ = ed25519.GenerateKey(rand.Reader) // It never fails (crypto/rand).
+	return key, fresh, h.replace("receipt_key", []byte(hex.EncodeToString(key.Seed())+"\n"))
+}
+
 // ReadMadeBy returns what WriteMadeBy kept; nil if there is nothing.
 func (h *Home) ReadMadeBy() []byte {
 	b, err := durable.ReadFile(h.FS, h.Path("made_by"))
@@ -331,7 +353,7 @@ func (h *Home) replace(name string, content []byte) error {
 // Tidy removes what a crash left that is not complete. In the directory itself it
 // knows only what is written there so: other files are their owner's.
 func (h *Home) Tidy() error {
-	for _, name := range []string{"node", "made_by", "log", "mark", "unclean", fresh} {
+	for _, name := range []string{"node", "receipt_key", "made_by", "log", "mark", "unclean", fresh} {
 		if err := h.FS.RemoveAll(h.Path(name + durable.TempSuffix)); err != nil {
 			return err
 		}
