@@ -22,6 +22,10 @@ type Options struct {
 	TLS   *tls.Config // for https, and for unix: if the server uses TLS there; nil: the system's roots
 	Retry Retry
 
+	// Signer signs every command that has no signer: where the server takes no
+	// signature, it is Forbidden. Nil: none is signed.
+	Signer *Signer
+
 	// Transport sends the requests instead of the client's own transport. It
 	// must not decompress answers. It cannot be combined with TLS or a unix:
 	// address.
@@ -34,12 +38,14 @@ type Client struct {
 	base    string // the URLs' scheme and host
 	token   string
 	retry   Retry
+	signer  *Signer
 	http    *http.Client
 	own     *http.Transport // nil: Options.Transport is used
 
 	mu      sync.Mutex
 	newest  string    // the greatest Swoosh-HLC
 	learned time.Time // when newest was last confirmed
+	hub     string    // the log's identity, to sign for; empty: not known
 }
 
 // New returns a client for the server at an address: http://HOST:PORT,
@@ -68,7 +74,7 @@ func New(address string, o Options) (*Client, error) {
 		return nil, err
 	}
 	o.Retry.For = cmp.Or(o.Retry.For, time.Minute)
-	c := &Client{address: address, base: base, token: o.Token, retry: o.Retry}
+	c := &Client{address: address, base: base, token: o.Token, retry: o.Retry, signer: o.Signer}
 	transport := o.Transport
 	if transport == nil {
 		c.own = newTransport(o.TLS, socket, isUnix)

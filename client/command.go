@@ -72,12 +72,18 @@ func (c *Client) Do(ctx context.Context, command Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	raw, err := command.MarshalJSON()
-	if err != nil {
-		return Result{}, err
-	}
 	var result Result
-	err = c.post(ctx, []Command{command}, raw, nil, &result)
+	err = c.signing(ctx, func(hub string) error {
+		signed, err := c.signer.signed(command, command, hub, nil)
+		if err != nil {
+			return err
+		}
+		raw, err := signed.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		return c.post(ctx, []Command{signed}, raw, nil, &result)
+	})
 	return result, err
 }
 
@@ -113,22 +119,28 @@ func (c *Client) Batch(ctx context.Context, commands []Command) ([]Result, error
 	if commands[0], err = c.keyed(ctx, commands[0]); err != nil {
 		return nil, err
 	}
-	body := []byte{'['}
-	for i, command := range commands {
-		if i == 0 {
-			command.Key = "" // It is sent in the header.
-		}
-		raw, err := command.MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		body = append(append(body, raw...), ',')
-	}
-	body[len(body)-1] = ']'
 	var answer struct {
 		Results []Result `json:"results"`
 	}
-	err = c.post(ctx, commands, body, map[string]string{"Idempotency-Key": commands[0].Key}, &answer)
+	err = c.signing(ctx, func(hub string) error {
+		signed, body := slices.Clone(commands), []byte{'['}
+		for i, command := range commands {
+			if signed[i], err = c.signer.signed(command, commands[0], hub, &batchPlace{len(commands), i}); err != nil {
+				return err
+			}
+			command = signed[i]
+			if i == 0 {
+				command.Key = "" // It is sent in the header.
+			}
+			raw, err := command.MarshalJSON()
+			if err != nil {
+				return err
+			}
+			body = append(append(body, raw...), ',')
+		}
+		body[len(body)-1] = ']'
+		return c.post(ctx, signed, body, map[string]string{"Idempotency-Key": commands[0].Key}, &answer)
+	})
 	return answer.Results, err
 }
 

@@ -53,7 +53,20 @@ func (i *index) UnmarshalJSON(raw []byte) error {
 // MarshalJSON returns the form that POST /command accepts, on one line. It
 // fails with an *Error: InvalidPayload or MalformedRequest.
 func (command Command) MarshalJSON() ([]byte, error) {
-	e := envelope{
+	e, err := command.envelope()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return nil, failure(MalformedRequest, No, err, "the command %q cannot be encoded: %v", command.Name, err)
+	}
+	return raw, nil
+}
+
+// envelope returns what MarshalJSON encodes.
+func (command Command) envelope() (e envelope, err error) {
+	e = envelope{
 		Command: command.Name, Key: command.Key, KeySince: command.KeySince, After: command.After,
 		Signer: command.Signer, Signature: command.Signature, WindowID: command.WindowID, InputsHash: command.InputsHash, Evidence: command.Evidence,
 	}
@@ -63,15 +76,10 @@ func (command Command) MarshalJSON() ([]byte, error) {
 			e.Expect.Hash = &x.Hash
 		}
 	}
-	var err error
 	if e.Payload, err = encodePayload(command.Payload); err != nil {
-		return nil, failure(InvalidPayload, No, err, "the payload of %s cannot be encoded: %v", command.Name, err)
+		err = failure(InvalidPayload, No, err, "the payload of %s cannot be encoded: %v", command.Name, err)
 	}
-	raw, err := json.Marshal(e)
-	if err != nil {
-		return nil, failure(MalformedRequest, No, err, "the command %q cannot be encoded: %v", command.Name, err)
-	}
-	return raw, nil
+	return e, err
 }
 
 // encodePayload returns a payload as one line of JSON. Existing JSON is copied

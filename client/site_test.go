@@ -86,6 +86,7 @@ func add(to string, amount uint32) client.Command {
 type site struct {
 	t       testing.TB
 	options swoosh.Options
+	parts   []swoosh.Part // nil: tally and project
 	addr    string
 	e       *swoosh.Engine
 	api     *swoosh.API
@@ -109,7 +110,10 @@ func (s *site) start() {
 	s.api = swoosh.NewAPI(swoosh.APIOptions{Node: "test", Loopback: true, Logger: silent})
 	s.http = s.api.Server()
 	go func() { _ = s.http.Serve(ln) }()
-	s.e, err = swoosh.Open(context.Background(), s.options, tally, project.Domain)
+	if s.parts == nil {
+		s.parts = []swoosh.Part{tally, project.Domain}
+	}
+	s.e, err = swoosh.Open(context.Background(), s.options, s.parts...)
 	require.NoError(s.t, err)
 	s.api.Attach(s.e)
 }

@@ -81,7 +81,10 @@ func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 		n++
 		l := &line{n: n}
 		var err error
-		if l.command, err = s.c.keyed(ctx, command); err != nil {
+		if l.command, err = s.c.keyed(ctx, command); err == nil {
+			l.command, err = s.signed(ctx, l.command)
+		}
+		if err != nil {
 			s.window.end(err)
 			return
 		}
@@ -96,6 +99,19 @@ func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 		}
 	}
 	s.window.end(nil)
+}
+
+// signed returns a command with its signature. A stream signs for the hub that the server
+// has when it begins, or once its log has begun: no answer makes it ask again.
+func (s *stream) signed(ctx context.Context, command Command) (signed Command, err error) {
+	err = s.c.signing(ctx, func(hub string) error {
+		signed, err = s.c.signer.signed(command, command, hub, nil)
+		return err
+	})
+	if IsCode(err, InvalidPayload) || IsCode(err, MalformedRequest) {
+		return command, nil // It is refused when it is encoded.
+	}
+	return signed, err
 }
 
 // connect sends the unanswered and the following commands over one connection,

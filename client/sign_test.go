@@ -1,0 +1,125 @@
+package client_test
+
+import (
+	"encoding/base64"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/client"
+	"github.com/chorus-services/swoosh/fleet"
+	"github.com/chorus-services/swoosh/swooshtest"
+)
+
+// newFleet starts a server of the fleet alone.
+func newFleet(t *testing.T, dir string) *site {
+	s := &site{t: t, addr: "127.0.0.1:0", options: swoosh.Options{Dir: dir, Node: "test", Logger: silent}, parts: []swoosh.Part{fleet.Domain}}
+	s.start()
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+// signing returns a client that signs as a node with the key of a name; as the key itself,
+// if node is empty.
+func (s *site) signing(node, name string) *client.Client {
+	if node == "" {
+		node = swooshtest.PublicKey(name)
+	}
+	return newClient(s.t, "http://"+s.addr, client.Options{Signer: client.NewSigner(swooshtest.Key(name), node)})
+}
+
+func register(name string) client.Command {
+	return client.Command{Name: "fleet.register", Payload: map[string]any{"public_key": swooshtest.PublicKey(name), "owner": "acme", "session": "session-1"}}
+}
+
+func tags(node string, all ...string) client.Command {
+	payload := map[string]any{"node": node}
+	if all != nil {
+		payload["tags"] = all
+	}
+	return client.Command{Name: "fleet.set_tags", Payload: payload}
+}
+
+// TestSigner: each way to send a command signs it.
+func TestSigner(t *testing.T) {
+	s := newFleet(t, "")
+	_, err := s.signing("", "a").Do(t.Context(), register("a")) // The log is empty.
+	require.NoError(t, err)
+	_, err = s.client().Do(t.Context(), register("b"))
+	require.True(t, client.IsCode(err, client.BadSignature), err)
+
+	c := s.signing("n1", "a")
+	_, err = c.Do(t.Context(), tags("n1", "gpu"))
+	require.NoError(t, err)
+	_, err = c.Batch(t.Context(), []client.Command{tags("n1", "x"), tags("n1", "y", "z")})
+	require.NoError(t, err)
+	_, err = c.Batch(t.Context(), []client.Command{tags("n1", "alone")})
+	require.NoError(t, err)
+	for a, err := range c.Stream(t.Context(), slices.Values([]client.Command{tags("n1", "s1"), tags("n2"), tags("n1", "s2")})) {
+		require.NoError(t, err)
+		if a.Line == 2 {
+			require.Equal(t, client.NotFound, a.Refused.Code)
+		} else {
+			require.Nil(t, a.Refused)
+		}
+	}
+	bad := client.Command{Name: "fleet.set_tags", Payload: func() {}}
+	for a, err := range c.Stream(t.Context(), slices.Values([]client.Command{bad, tags("n1", "s3")})) {
+		require.NoError(t, err)
+		require.Equal(t, a.Line == 1, a.Refused != nil)
+	}
+	_, err = client.Update(t.Context(), c, "/fleet/nodes/n1", func(n *fleet.Node) (client.Command, error) {
+		require.Equal(t, fleet.Tags{"s3"}, n.Tags)
+		return tags("n1", "updated"), nil
+	})
+	require.NoError(t, err)
+	full := tags("n1")
+	full.WindowID, full.InputsHash, full.Evidence = "w-1", s.e.View().StateHash().String(), []string{"oci://a", "oci://<b>&'c'"}
+	_, err = c.Do(t.Context(), full)
+	require.NoError(t, err)
+
+	theirs := tags("n1", "theirs") // What has a signature keeps it.
+	theirs.Signer, theirs.Signature = "n1", base64.StdEncoding.EncodeToString(make([]byte, 64))
+	_, err = c.Do(t.Context(), theirs)
+	require.True(t, client.IsCode(err, client.BadSignature), err)
+	_, err = s.signing("n1", "b").Do(t.Context(), tags("n1", "stolen"))
+	require.True(t, client.IsCode(err, client.BadSignature), err)
+	_, err = c.Do(t.Context(), client.Command{Name: "fleet.reap", Payload: map[string]any{"before": 1, "nodes": []string{"n1"}}})
+	require.True(t, client.IsCode(err, client.Forbidden), err)
+
+	for r, err := range s.e.Records(2, s.e.View().Index()) {
+		require.NoError(t, err)
+		x, err := swoosh.DecodeEntry(r)
+		require.NoError(t, err)
+		require.Equal(t, swooshtest.PublicKey("a"), x.SignerKey, "entry %d", x.Index)
+	}
+}
+
+// TestSignerAsksForTheHubAgain where another log has taken the place of the one it knew.
+func TestSignerAsksForTheHubAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "first")
+	s := newFleet(t, dir)
+	_, err := s.signing("", "a").Do(t.Context(), register("a"))
+	require.NoError(t, err)
+	c := s.signing("n1", "a")
+	_, err = c.Do(t.Context(), tags("n1", "gpu"))
+	require.NoError(t, err)
+	before := s.e.View().Hub()
+	s.stop()
+	s.options.Dir = ""
+	s.start()
+	_, err = s.signing("", "a").Do(t.Context(), register("a"))
+	require.NoError(t, err)
+	require.NotEqual(t, before, s.e.View().Hub())
+	old := tags("n1", "cpu")
+	old.KeySince = s.e.View().At().String()
+	_, err = c.Do(t.Context(), old)
+	require.NoError(t, err)
+}
+
+func TestNewSignerRefusesWhatIsNoKey(t *testing.T) {
+	require.Panics(t, func() { client.NewSigner(swooshtest.Key("a")[:32], "n1") })
+}
