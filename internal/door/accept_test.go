@@ -27,6 +27,10 @@ func TestPreferred(t *testing.T) {
 		"application/x-ndjson;q=2, application/json;q=0.1":    json,
 		"application/x-ndjson;q=NaN, application/json;q=0.1":  json,
 		"application/x-ndjson;q=0.001":                        lines,
+		"application/json;q=x, */*":                           json,
+		"application/json;q=-1, */*":                          json,
+		"application/json;q=NaN, */*":                         json,
+		"application/x-ndjson;=x, application/json;q=0.1":     json,
 		"application/json;q=0.5, application/x-ndjson; q=0.6": lines,
 	} {
 		require.Equal(t, want, Preferred(http.Header{"Accept": {accept}}, json, lines), accept)
