@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -305,6 +306,17 @@ func TestTimerWhoseDeadlinePanics(t *testing.T) {
 	c.must(jamming(""))
 	require.EqualValues(t, 1, c.rung("a"))
 	require.Empty(t, c.Health().Timers)
+}
+
+// TestTimerWhoseDeadlineIsNoTime does not come: a domain can return more than any clock
+// shows.
+func TestTimerWhoseDeadlineIsNoTime(t *testing.T) {
+	far := newAlarm(swoosh.Timer("alarm.ring", func(alarmState) (noun.MS, bool) { return math.MaxUint64, true }, "Never."))
+	e := swooshtest.Open(t, swoosh.Options{}, far)
+	submit(t, e, "alarm.set", alarmSet{"a", at(0)})
+	require.NoError(t, e.WaitTimers(t.Context()))
+	require.EqualValues(t, 1, e.View().Index())
+	require.Empty(t, e.Health().Timers)
 }
 
 // TestTimerIsAskedOnceAGroup, not once a row, and not when only the clock moves.
