@@ -70,7 +70,8 @@ func completeRole(_ *cobra.Command, args []string, _ string) ([]string, cobra.Sh
 // complete makes the words and flags of a command complete what its help names: DIR
 // a directory, FILE a file, others nothing. What the command itself completes stays.
 func complete(c *cobra.Command) {
-	words := strings.Fields(c.Use)[1:]
+	arguments, _, _ := strings.Cut(c.Use, " [-") // Options follow.
+	words := strings.Fields(arguments)[1:]
 	if c.ValidArgsFunction == nil {
 		c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) < len(words) {

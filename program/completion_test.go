@@ -38,7 +38,7 @@ func TestCompletionOfPaths(t *testing.T) {
 	flags := map[string]string{
 		"dir": aDirectory,
 
-		"ca-file": aFile, "cert-file": aFile, "config": aFile, "etcd": aFile, "key-file": aFile, "out": aFile, "plot": aFile,
+		"ca-file": aFile, "cert-file": aFile, "check": aFile, "config": aFile, "etcd": aFile, "key-file": aFile, "out": aFile, "plot": aFile,
 		"tls-cert": aFile, "tls-client-ca": aFile, "tls-key": aFile, "token-file": aFile,
 
 		"addr": noPath, "allow-host": noPath, "allow-origin": noPath, "at": noPath, "commands": noPath, "expect": noPath,

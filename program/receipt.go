@@ -25,7 +25,7 @@ the server: anybody can make a receipt with a key of his own.`,
 		Args: takes(),
 	}
 	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
-	file := cmd.Flags().String("check", "", "file with a receipt to check")
+	file := cmd.Flags().String("check", "", "`FILE` with a receipt to check")
 	key := cmd.Flags().String("key", "", "with --check: the server's public key, 64 hex digits")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *file != "" {
