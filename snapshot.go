@@ -321,7 +321,7 @@ func (f *brokenFile) Error() string { return fmt.Sprintf("%s is damaged: %v", f.
 
 // stopAtDamage leaves a damaged file where it is.
 func stopAtDamage(f *brokenFile) error {
-	return &DamageError{Detail: f.Error(), Next: "serve sets it aside and rebuilds what it held"}
+	return &DamageError{Detail: f.Error(), Next: "restore it from a backup, or remove it if the log does not rest on it"}
 }
 
 // foreignSnapshot is a snapshot that is sound, but of domains that were changed

@@ -58,10 +58,15 @@ Ctrl-C ends it, after what was found is printed.`,
 	flags.SortFlags = false
 	flags.BoolVar(&f.list, "list", false, "list the scenarios and measure nothing")
 	flags.IntVar(&f.rounds, "rounds", 5, "how often each side is measured")
+	bound(flags, "rounds", &f.rounds, 1, 1000)
 	flags.DurationVar(&f.time, "time", 2*time.Second, "how long a load lasts in a round")
+	bound(flags, "time", &f.time, 10*time.Millisecond, time.Hour)
 	flags.IntVar(&f.rows, "rows", 1_000_000, "rows of the large states, at least 1000")
+	bound(flags, "rows", &f.rows, 1000, 100_000_000)
 	flags.IntVar(&f.entries, "entries", 1_000_000, "entries of the long logs, at least 100")
+	bound(flags, "entries", &f.entries, 100, 1_000_000_000)
 	flags.IntVar(&f.watchers, "watchers", 1000, "how many watch")
+	bound(flags, "watchers", &f.watchers, 1, 100_000)
 	flags.StringVar(&f.dir, "dir", "", "empty or missing `DIR` to work in, on the disk to measure (default: a temporary one)")
 	flags.StringVar(&f.etcd, "etcd", "", "`FILE` of the program etcd (default: the one on PATH, if there is one)")
 	flags.StringVar(&f.plot, "plot", "", "`FILE` to write an SVG image to: throughput against clients, cost against rows")
@@ -124,17 +129,6 @@ func listScenarios(out *output) error {
 
 // check refuses flags that do not fit.
 func (f *benchFlags) check(out *output, scenarios []string) error {
-	for _, least := range []struct {
-		flag        string
-		value, most int
-	}{{"rounds", f.rounds, 1}, {"rows", f.rows, 1000}, {"entries", f.entries, 100}, {"watchers", f.watchers, 1}} {
-		if least.value < least.most {
-			return exitf(codeUsage, "--%s is %d: give at least %d", least.flag, least.value, least.most)
-		}
-	}
-	if f.time < 10*time.Millisecond {
-		return exitf(codeUsage, "--time is %s: give at least 10ms", f.time)
-	}
 	if f.markdown && out.json {
 		return exitf(codeUsage, "--json and --markdown exclude each other: give one")
 	}

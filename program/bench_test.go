@@ -129,13 +129,13 @@ func TestBenchRefuses(t *testing.T) {
 	full := t.TempDir()
 	writeFile(t, filepath.Join(full, "mine"), "")
 	for want, args := range map[string][]string{
-		`there is no scenario "http-65", did you mean http-64? bench --list lists them all`: {"http-65"},
-		`--rounds is 0: give at least 1`:                                                           {"--rounds", "0"},
-		`--rows is 999: give at least 1000`:                                                        {"--rows", "999"},
-		`--entries is 1: give at least 100`:                                                        {"--entries", "1"},
-		`--watchers is 0: give at least 1`:                                                         {"--watchers", "0"},
-		`--time is 1ms: give at least 10ms`:                                                        {"--time", "1ms"},
-		`--time is "2": give a duration, such as 500ms, 30s or 2m`:                                 {"--time", "2"},
+		`there is no scenario "http-65", did you mean http-64? bench --list lists them all`:        {"http-65"},
+		`--rounds is "0": give a whole number from 1 to 1000`:                                      {"--rounds", "0"},
+		`--rows is "999": give a whole number from 1000 to 100000000`:                              {"--rows", "999"},
+		`--entries is "1": give a whole number from 100 to 1000000000`:                             {"--entries", "1"},
+		`--watchers is "0": give a whole number from 1 to 100000`:                                  {"--watchers", "0"},
+		`--time is "1ms": give a duration, such as 500ms, 30s or 2m, from 10ms to 1h0m0s`:          {"--time", "1ms"},
+		`--time is "2": give a duration, such as 500ms, 30s or 2m, from 10ms to 1h0m0s`:            {"--time", "2"},
 		`--json and --markdown exclude each other: give one`:                                       {"--json", "--markdown"},
 		`--plot has nothing to draw: it draws the scenarios http-1, http-64, http-256 and rows`:    {"boot", "--plot", "x.svg"},
 		`--etcd: exec: "/nowhere/etcd": stat /nowhere/etcd: no such file or directory`:             {"--etcd", "/nowhere/etcd"},

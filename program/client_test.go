@@ -338,7 +338,7 @@ func TestAddress(t *testing.T) {
 	t.Setenv("SWOOSH_RETRY", "soon")
 	wrong = swooshRun(t, "", "health")
 	require.Equal(t, codeUsage, wrong.code)
-	require.Equal(t, `swoosh: SWOOSH_RETRY is "soon": give a duration, such as 500ms, 30s or 2m`+"\n", wrong.err)
+	require.Equal(t, `swoosh: SWOOSH_RETRY is "soon": give a duration, such as 500ms, 30s or 2m, from 0s to 24h0m0s`+"\n", wrong.err)
 	t.Setenv("SWOOSH_RETRY", "0")
-	require.Contains(t, swooshRun(t, "", "health", "--retry", "-1s").err, "--retry is -1s")
+	require.Contains(t, swooshRun(t, "", "health", "--retry", "-1s").err, `--retry is "-1s": give a duration, such as 500ms, 30s or 2m, from 0s to 24h0m0s`)
 }

@@ -49,6 +49,7 @@ func newConnection(a *app, cmd *cobra.Command) *connection {
 	c.flags.StringVar(&c.cert, "cert-file", "", "`FILE` with your certificate (PEM) (also {PROGRAM}_CERT_FILE)")
 	c.flags.StringVar(&c.key, "key-file", "", "`FILE` with its key (PEM) (also {PROGRAM}_KEY_FILE)")
 	c.flags.DurationVar(&c.retry, "retry", 30*time.Second, "how long to retry while the server restarts or is overloaded; 0: try once (also {PROGRAM}_RETRY)")
+	bound(c.flags, "retry", &c.retry, 0, dayMost)
 	return c
 }
 
@@ -70,9 +71,6 @@ func (c *connection) open() (*client.Client, error) {
 				return nil, err
 			}
 		}
-	}
-	if c.retry < 0 {
-		return nil, exitf(codeUsage, "--retry is %s: give a duration such as 30s, or 0 to try once", c.retry)
 	}
 	o := client.Options{Retry: client.Retry{For: c.retry, Notify: c.notify}}
 	if c.retry == 0 {

@@ -123,8 +123,8 @@ func TestSettings(t *testing.T) {
 	t.Setenv("SWOOSH_ALLOW_ORIGIN", "https://c.example,https://d.example")
 	require.Regexp(t, `(?m)^allow-origin +\[https://c.example,https://d.example\] +SWOOSH_ALLOW_ORIGIN$`, swooshRun(t, "", "serve", "--print-config").out)
 	for name, wrong := range map[string]string{
-		"SWOOSH_MAX_RECOVERY": `"soon": give a duration, such as 500ms, 30s or 2m`, "SWOOSH_RATE": `"many": give a number`,
-		"SWOOSH_DEBUG": `"perhaps": give true or false`, "SWOOSH_MAX_STATE_BYTES": `"64MiB": give a whole number`,
+		"SWOOSH_MAX_RECOVERY": `"soon": give a duration, such as 500ms, 30s or 2m, from 1ms to 24h0m0s`, "SWOOSH_RATE": `"many": give a number from 0 to 1000000`,
+		"SWOOSH_DEBUG": `"perhaps": give true or false`, "SWOOSH_MAX_STATE_BYTES": `"64MiB": give a whole number from 1 to 1125899906842624`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, strings.Split(wrong, `"`)[1])

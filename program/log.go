@@ -42,6 +42,8 @@ code is then 3, and the message names the entries that are missing.`,
 	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the first one)")
 	cmd.Flags().Uint64Var(&limit, "limit", math.MaxUint64, "most entries to print (default: all)")
 	cmd.Flags().Lookup("limit").DefValue = "0"
+	bound(cmd.Flags(), "from", &from, 0, entriesMost)
+	bound(cmd.Flags(), "limit", &limit, 0, entriesMost)
 	cmd.Flags().BoolVar(&follow, "follow", false, "continue with new entries, until ^C")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {

@@ -282,9 +282,9 @@ func TestServeIsRefused(t *testing.T) {
 		{args: "--token-file tokens", prepare: file("tokens", boss, 0o604), code: codeUsage, says: "chmod 600"},
 		{args: "--token-file tokens", prepare: file("tokens", boss, 0), as: nobody, code: codeUsage, says: "open tokens: permission denied"},
 
-		{args: "--rate -1", code: codeUsage, says: "--rate is -1"},
-		{args: "--rate NaN", code: codeUsage, says: "--rate is NaN"},
-		{args: "--rate Inf", code: codeUsage, says: "--rate is +Inf"},
+		{args: "--rate -1", code: codeUsage, says: `--rate is "-1": give a number from 0 to 1000000`},
+		{args: "--rate NaN", code: codeUsage, says: `--rate is "NaN": give a number`},
+		{args: "--rate Inf", code: codeUsage, says: `--rate is "Inf": give a number`},
 		{args: "--allow-host http://a.example", code: codeUsage, says: `--allow-host "http://a.example" is not a host: give its name alone`},
 		{args: "--allow-host a.example:80", code: codeUsage, says: "is not a host"},
 		{args: "--allow-host a.example/b", code: codeUsage, says: "is not a host"},
@@ -317,8 +317,8 @@ func TestServeIsRefused(t *testing.T) {
 		`{"debug":"true"}`:          `c: "debug" is "true": give true or false`,
 		`{"allow-origin":"https:"}`: `c: "allow-origin" is "https:": give an array of text`,
 		`{"allow-origin":[1]}`:      `c: "allow-origin" is [1]: give an array of text`,
-		`{"max-recovery":"soon"}`:   `c: "max-recovery" is "soon": give a duration, such as 500ms, 30s or 2m, in quotes`,
-		`{"max-recovery":5}`:        `c: "max-recovery" is 5: give a duration, such as 500ms, 30s or 2m, in quotes`,
+		`{"max-recovery":"soon"}`:   `c: "max-recovery" is "soon": give a duration, such as 500ms, 30s or 2m, from 1ms to 24h0m0s, in quotes`,
+		`{"max-recovery":5}`:        `c: "max-recovery" is 5: give a duration, such as 500ms, 30s or 2m, from 1ms to 24h0m0s, in quotes`,
 		`{"max-state-bytes":1.5}`:   `c: "max-state-bytes" is 1.5: give a whole number`,
 		`{"rate":1,"rate":2}`:       "c is not a JSON object of settings: the document has a member twice: /rate: " + whatConfigIs,
 	} {

@@ -131,21 +131,16 @@ func flagError(cmd *cobra.Command, err error) error {
 
 // kindOf returns what a flag takes, in words.
 func kindOf(f *pflag.Flag) string {
+	if b, ok := f.Value.(interface{ takes() string }); ok {
+		return b.takes()
+	}
 	switch f.Value.Type() {
-	case "duration":
-		return "a duration, such as 500ms, 30s or 2m"
 	case "bool":
 		return "true or false"
-	case "float64":
-		return "a number"
-	case "uint64":
-		return "a whole number, 0 or more"
-	case "string":
-		return "text"
 	case "stringArray":
 		return "an array of text"
 	}
-	return "a whole number"
+	return "text"
 }
 
 // meant returns the end of a sentence about an unknown word: the name that was

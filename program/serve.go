@@ -3,7 +3,6 @@ package program
 import (
 	"io"
 	"log/slog"
-	"math"
 	"net/url"
 	"os"
 	"os/signal"
@@ -95,12 +94,19 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.StringVar(&f.group, "socket-group", "", "group that may use the socket of unix:PATH (default: this user alone)")
 	flags.StringVar(&f.node, "node-id", "", "name in stamps, 1 to 63 of a-z, 0-9 and dash (default: made once and kept in the directory)")
 	flags.DurationVar(&f.skewMax, "max-clock-skew", 500*time.Millisecond, "how far a client's hlc may be ahead")
+	bound(flags, "max-clock-skew", &f.skewMax, time.Millisecond, dayMost)
 	flags.DurationVar(&f.recoveryMax, "max-recovery", time.Second, "save a snapshot when replaying the log would take longer")
+	bound(flags, "max-recovery", &f.recoveryMax, time.Millisecond, dayMost)
 	flags.DurationVar(&f.shutdownTimeout, "shutdown-timeout", 10*time.Second, "how long a stop may take")
+	bound(flags, "shutdown-timeout", &f.shutdownTimeout, time.Millisecond, dayMost)
 	flags.Int64Var(&f.stateMaxBytes, "max-state-bytes", 256<<20, "refuse commands and imports that make the state larger than so many bytes")
+	bound(flags, "max-state-bytes", &f.stateMaxBytes, 1, bytesMost)
 	flags.Uint64Var(&f.retainEntries, "retain-entries", 0, "let older entries go, but keep at least so many; 0: --retain-age decides")
+	bound(flags, "retain-entries", &f.retainEntries, 0, entriesMost)
 	flags.DurationVar(&f.retainAge, "retain-age", 0, "let entries go that are so much older than the newest; 0: --retain-entries decides; without both all are kept")
+	bound(flags, "retain-age", &f.retainAge, 0, centuryMost)
 	flags.Int64Var(&f.diskReserve, "disk-reserve", 0, "refuse commands below so many free bytes of the disk; 0: what the next steps need, at most 256 MiB")
+	bound(flags, "disk-reserve", &f.diskReserve, 0, bytesMost)
 	flags.BoolVar(&f.forceReplay, "force-replay", false, "replay the whole log and ignore snapshots")
 	flags.StringVar(&f.tokenFile, "token-file", "", "`FILE` of callers, a line each: <name> <role> <token>, or cert:<name> <role>; see {program} token --help")
 	flags.StringVar(&f.cert, "tls-cert", "", "`FILE` with the certificate (PEM) to serve TLS with")
@@ -110,6 +116,7 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.StringArrayVar(&f.hosts, "allow-host", nil, "name that requests may give as the Host, besides localhost and addresses, where that is checked: on loopback, and without tokens; may be repeated (with commas in {PROGRAM}_ALLOW_HOST)")
 	flags.StringArrayVar(&f.origins, "allow-origin", nil, "web origin whose pages may call the API, such as https://console.example; may be repeated (with commas in {PROGRAM}_ALLOW_ORIGIN)")
 	flags.Float64Var(&f.rate, "rate", 0, "most requests a second from one caller; 0: no limit")
+	bound(flags, "rate", &f.rate, 0, rateMost)
 	flags.BoolVar(&f.debug, "debug", false, "serve /debug/pprof to admins")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -150,25 +157,6 @@ func (f *serveFlags) check() error {
 			return exitf(codeUsage, "--node-id: %w", err)
 		}
 	}
-	for _, d := range []struct {
-		flag  string
-		value time.Duration
-	}{
-		{"--max-clock-skew", f.skewMax}, {"--max-recovery", f.recoveryMax}, {"--shutdown-timeout", f.shutdownTimeout},
-	} {
-		if d.value < time.Millisecond {
-			return exitf(codeUsage, "%s is %s: it must be 1ms or more", d.flag, d.value)
-		}
-	}
-	if f.retainAge < 0 {
-		return exitf(codeUsage, "--retain-age is %s: it must be 0 or more", f.retainAge)
-	}
-	if f.stateMaxBytes < 1 {
-		return exitf(codeUsage, "--max-state-bytes is %d: it must be 1 or more", f.stateMaxBytes)
-	}
-	if f.diskReserve < 0 {
-		return exitf(codeUsage, "--disk-reserve is %d: it must be 0 or more", f.diskReserve)
-	}
 	return f.checkDoor()
 }
 
@@ -185,9 +173,6 @@ func (f *serveFlags) checkDoor() error {
 	}
 	if f.clientCA != "" && (f.cert == "" || f.tokenFile == "") {
 		return exitf(codeUsage, "--tls-client-ca needs --tls-cert, --tls-key and --token-file, which gives roles to the names of certificates")
-	}
-	if math.IsNaN(f.rate) || math.IsInf(f.rate, 0) || f.rate < 0 {
-		return exitf(codeUsage, "--rate is %v: it must be 0 or more requests a second", f.rate)
 	}
 	for _, h := range f.hosts {
 		if u, err := url.Parse("http://" + h); err != nil || h == "" || u.Hostname() != h {

@@ -16,6 +16,7 @@ printed twice.`,
 	}
 	connection, out, only := newConnection(a, cmd), newOutput(cmd, a.out), newOnly(cmd)
 	cmd.Flags().Uint64Var(&from, "from", 0, "index of the first entry (default: the next one)")
+	bound(cmd.Flags(), "from", &from, 0, entriesMost)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("from") && from == 0 {
 			return exitf(codeUsage, "--from is 0: the first entry is 1")

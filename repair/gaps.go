@@ -97,9 +97,12 @@ func (g *gaps) damage(faults []string) error {
 	return &swoosh.DamageError{Index: first, Detail: strings.Join(what, "; ")}
 }
 
-// gapsIn walks a log.
-func gapsIn(log swoosh.WAL) (*gaps, error) {
+// gapsIn walks a log that rests on a snapshot; 0: on none.
+func gapsIn(log swoosh.WAL, base uint64) (*gaps, error) {
 	g := new(gaps)
+	if base > 0 {
+		g.next = base + 1
+	}
 	_, last := log.Bounds()
 	for rec, err := range log.Read(0, last) {
 		if err != nil {

@@ -103,7 +103,7 @@ func (s *site) replaceLog(c *rescue, report *Report) error {
 		if err := s.build(dir, r, func(log swoosh.WAL) error { return swoosh.CopyLog(log, c.log) }, own...); err != nil {
 			return err
 		}
-		return s.copyFiles("snapshots", dir, c.contradicting())
+		return s.copyFiles("snapshots", dir, c.unwanted())
 	}, append(copies, "snapshots")...)
 	if err != nil {
 		return err

@@ -13,13 +13,14 @@ import (
 // relics is all that is left of a log: what one of its copies still has, and what
 // the snapshots say of it.
 type relics struct {
-	log     swoosh.WAL
-	base    uint64                 // the snapshot that a replay of it begins at; 0: none
-	sound   uint64                 // the log is readable and chained up to here
-	proof   map[uint64]swoosh.Hash // chains that entries had, as snapshots say, or the mark of old
-	anchors []*anchor              // ascending
-	to      uint64                 // the last entry that ever was
-	chain   swoosh.Hash            // of entry to
+	log      swoosh.WAL
+	base     uint64                 // the snapshot that a replay of it begins at; 0: none
+	rootless bool                   // whether the log begins in its middle, and no snapshot is before it
+	sound    uint64                 // the log is readable and chained up to here
+	proof    map[uint64]swoosh.Hash // chains that entries had, as snapshots say, or the mark of old
+	anchors  []*anchor              // ascending
+	to       uint64                 // the last entry that ever was
+	chain    swoosh.Hash            // of entry to
 }
 
 // anchor is a state that a log can go on from: the empty one, or a snapshot's.
@@ -32,11 +33,12 @@ type anchor struct {
 
 // gather collects what is left.
 func (s *site) gather(p *swoosh.Replay) (*relics, error) {
-	g, err := gapsIn(s.log)
+	base, lacks := p.Base()
+	g, err := gapsIn(s.log, base)
 	if err != nil {
 		return nil, err
 	}
-	l := &relics{log: s.log, base: max(g.base(p), p.Past()), proof: map[uint64]swoosh.Hash{}}
+	l := &relics{log: s.log, base: max(g.base(p), p.Past()), rootless: lacks != nil, proof: map[uint64]swoosh.Hash{}}
 	empty := p.Over(s.log).View()
 	l.anchors = []*anchor{{view: empty, hash: empty.StateHash(), limit: math.MaxUint64}}
 	if m := s.home.Mark; m != nil && m.Index > 0 {

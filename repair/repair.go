@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/chorus-services/swoosh"
@@ -31,8 +32,8 @@ type Report struct {
 
 // Repair explains what keeps an engine in o.Dir from starting, and mends what is
 // accepted. It destroys nothing: what it replaces moves to lost/, and Undo puts
-// it back. Imported states that no entry names move there too if anything is
-// accepted. A repair that was broken off is finished by the next one. It refuses
+// it back. Imported states that no entry names, and damaged snapshots and key
+// windows, move there too if anything is accepted. A repair that was broken off is finished by the next one. It refuses
 // a log with commands or domains that parts lack: their entries would be reduced
 // to nothing.
 //
@@ -80,11 +81,10 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	if err := s.refuseForeign(p); err != nil {
 		return err
 	}
-	damaged := map[string]bool{}
+	var found []broken
 	p.OnDamage(func(file string, why error) error {
-		if !damaged[file] {
-			damaged[file] = true
-			report.say("%s is damaged: %v. The server sets it aside when it starts.", file, why)
+		if !slices.ContainsFunc(found, func(b broken) bool { return b.name == file }) {
+			found = append(found, brokenOf(p, file, why))
 		}
 		return nil
 	})
@@ -96,8 +96,10 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	if err != nil {
 		return err
 	}
+	base, _ := p.Base() // That a log has none is for its entries to tell.
+	c.explainBroken(found, base, report)
 	first, last := s.log.Bounds()
-	g, err := gapsIn(c.log)
+	g, err := gapsIn(c.log, base)
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func (s *site) repair(ctx context.Context, a Accept, report *Report) error {
 	if err := explainMigrations(ctx, p, report); err != nil {
 		return err
 	}
-	return s.clearImports(a, report)
+	return s.clear(c, a, report)
 }
 
 // explainMigrations says what a start will migrate.
@@ -188,5 +190,5 @@ func (s *site) mendLog(c *rescue, a Accept, report *Report) error {
 		}
 		report.wrote("%s", s.home.Path(to))
 	}
-	return nil
+	return s.clear(c, a, report)
 }

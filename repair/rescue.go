@@ -22,6 +22,7 @@ type rescue struct {
 	replace bool                // whether the log must be written anew
 	wrong   []uint64            // snapshots that contradict it
 	gone    []span              // entries before the anchor that are lost, and were not accepted as lost before
+	broken  []string            // damaged files that may go
 	kept    uint64              // the last entry that the mended log has of the old one; 0: none
 }
 
@@ -124,7 +125,8 @@ func (s *spliced) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 
 // before returns what can be read up to the anchor, and whether it is kept: of two
 // entries that do not follow each other neither is, nor is one that something
-// speaks against. The anchor's own is if it has the anchor's chain.
+// speaks against. The anchor's own is if it has the anchor's chain. None is if the log
+// has nothing to rest on: then it is to rest on the anchor.
 func (s *spliced) before(from, to uint64) iter.Seq2[swoosh.Record, bool] {
 	anchor := s.trail.view
 	return func(yield func(swoosh.Record, bool) bool) {
@@ -139,7 +141,7 @@ func (s *spliced) before(from, to uint64) iter.Seq2[swoosh.Record, bool] {
 			if held.Index > 0 && !yield(held, kept && follows) {
 				return
 			}
-			held, kept = rec, follows && !s.relics.doubts(rec) && (rec.Index != anchor.Index() || rec.Chain == anchor.Chain())
+			held, kept = rec, follows && !s.relics.rootless && !s.relics.doubts(rec) && (rec.Index != anchor.Index() || rec.Chain == anchor.Chain())
 		}
 		if held.Index > 0 {
 			yield(held, kept)
@@ -165,10 +167,14 @@ func (c *rescue) contradict(p *swoosh.Replay) {
 	}
 }
 
-// contradicting returns the file names of those snapshots and of their key windows.
-func (c *rescue) contradicting() (names []string) {
+// unwanted returns the names of files that the mended log goes on without: those
+// snapshots, their key windows, and what is damaged.
+func (c *rescue) unwanted() (names []string) {
 	for _, i := range c.wrong {
 		names = append(names, path.Base(swoosh.SnapshotName(i)), path.Base(swoosh.KeysName(i)))
+	}
+	for _, name := range c.broken {
+		names = append(names, path.Base(name))
 	}
 	return names
 }
@@ -181,13 +187,13 @@ func (c *rescue) explain(report *Report) {
 		return
 	}
 	if c.replace && len(c.gone) == 0 {
-		report.say("The log is sound up to entry %d; it once reached entry %d.", c.sound, c.to)
+		report.say("The log is sound up to entry %d; it reached entry %d at least.", c.sound, c.to)
 	}
 	for _, g := range c.gone {
 		report.say("The log loses entries %s; snapshot %d holds what they did.", g, p.view.Index())
 	}
 	if first, last, n := extent(c.passed()); n > 0 {
-		report.say("%d of them, of %s, can still be read, but their neighbours contradict them. They are written to a file in lost/.", n, span{first, last})
+		report.say("%d entries of %s can still be read, but nothing proves them. They are written to a file in lost/.", n, span{first, last})
 	}
 	if at := p.view.Index(); at > c.sound && len(c.gone) == 0 {
 		report.say("The state goes on from snapshot %d: what the entries up to it did is kept.", at)
@@ -195,7 +201,7 @@ func (c *rescue) explain(report *Report) {
 	if p.index < c.to {
 		report.say("What entries %d to %d did is lost.", p.index+1, c.to)
 	} else {
-		report.say("Nothing that an entry did is lost.")
+		report.say("Nothing that an entry up to %d did is lost.", c.to)
 	}
 	if first, last, n := extent(c.unproven()); n > 0 {
 		report.say("%d entries of %s can still be read. No chain from the sound ones proves them, so they are not applied. They are written to a file in lost/: look at each before you post its command again.", n, span{first, last})

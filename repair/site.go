@@ -118,9 +118,13 @@ func (l readLog) Read(from, to uint64) iter.Seq2[swoosh.Record, error] {
 	}
 }
 
-// replay returns a replay over the log.
+// replay returns a replay over the log, which a damaged file ends.
 func (s *site) replay() (*swoosh.Replay, error) {
-	return swoosh.NewReplay(s.o, s.log, s.parts...)
+	p, err := swoosh.NewReplay(s.o, s.log, s.parts...)
+	if err == nil {
+		p.OnDamage(func(file string, why error) error { return s.damage(p, brokenOf(p, file, why)) })
+	}
+	return p, err
 }
 
 // run names a command of the program.

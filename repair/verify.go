@@ -144,10 +144,11 @@ func (s *site) found(end swoosh.View) VerifyReport {
 // after entries that are accepted as lost and that no replay gets across, or one whose
 // data a start migrates.
 func (s *site) baseOf(p *swoosh.Replay) (base uint64, err error) {
-	if _, err := p.Base(); err != nil {
+	rest, err := p.Base()
+	if err != nil {
 		return 0, err
 	}
-	g, err := gapsIn(s.log)
+	g, err := gapsIn(s.log, rest)
 	if err != nil {
 		return 0, err
 	}

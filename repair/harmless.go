@@ -32,11 +32,11 @@ func (s *site) leftovers(log swoosh.WAL) ([]string, error) {
 	return files, nil
 }
 
-// clearImports names what a crash left in imports/, and moves it to lost/ if
+// clear names what a crash left in imports/, and moves it and damaged files to lost/ if
 // anything is accepted. Nothing else is wrong.
-func (s *site) clearImports(a Accept, report *Report) error {
+func (s *site) clear(c *rescue, a Accept, report *Report) error {
 	files, err := s.leftovers(s.log)
-	if err != nil || len(files) == 0 {
+	if err != nil {
 		return err
 	}
 	if !a.Loss && !a.Reducer {
@@ -45,12 +45,19 @@ func (s *site) clearImports(a Accept, report *Report) error {
 		}
 		return nil
 	}
+	gone := append(slices.Clone(files), c.broken...)
+	if len(gone) == 0 {
+		return nil
+	}
 	_, last := s.log.Bounds()
-	r := &home.Replacement{Gone: files, Last: last}
+	r := &home.Replacement{Gone: gone, Last: last}
 	if err := s.replace(r, nothing); err != nil {
 		return err
 	}
 	s.wroteLeftovers(r, files, report)
+	for _, name := range c.broken {
+		report.wrote("%s, which is damaged, is %s", name, s.home.Path(home.Lost(r.Number, name)))
+	}
 	return nil
 }
 
