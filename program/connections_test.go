@@ -123,6 +123,7 @@ func TestAnAddressHasHalf(t *testing.T) {
 	for range 6 {
 		require.NotNil(t, come("127.0.0.1"), "a proxy stands for many")
 	}
+	require.Equal(t, map[string]int{"": 6}, l.open, "all are the proxy's")
 	require.Equal(t, 6, l.count)
 	require.Equal(t, l.count, l.quiet.Len())
 }

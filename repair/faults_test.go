@@ -142,7 +142,7 @@ func TestSnapshotOfAReducerIsMissing(t *testing.T) {
 	require.NoError(t, os.RemoveAll(filepath.Join(a.dir, "snapshots")))
 	require.Equal(t, swoosh.CauseReducer, refuses(t, a.later, strict).Cause)
 	report := explain(t, a.later, strict)
-	require.Contains(t, report.Findings, "Snapshot 4, which the log rested on, is missing. Put it back before you accept anything: look for it in "+filepath.Join(a.dir, "aside")+" and in your backups.")
+	require.Contains(t, report.Findings, "Snapshot 4, which the log rested on, is missing or damaged. Put it back before you accept anything: look for it in "+filepath.Join(a.dir, "aside")+" and in your backups.")
 	require.NotEmpty(t, report.Next)
 }
 

@@ -68,7 +68,7 @@ func (s *site) mendReducer(ctx context.Context, p *swoosh.Replay, c *rescue, a A
 func (s *site) reduceAnew(ctx context.Context, p *swoosh.Replay, from *anchor, report *Report) (*swoosh.Replay, error) {
 	start := from.view.Index()
 	if all := p.Snapshots(); len(all) > 0 && all[len(all)-1] != start {
-		report.say("Snapshot %d does not fit these domains; the state is made anew from the entries after %d.", all[len(all)-1], start)
+		report.say("No state can go on from snapshot %d; it is made anew from the entries after %d.", all[len(all)-1], start)
 	}
 	ch := &Changes{Was: from.hash, Exact: from.foreign == nil}
 	was := from.view // as far as these domains can make it
@@ -89,7 +89,7 @@ func (s *site) reduceAnew(ctx context.Context, p *swoosh.Replay, from *anchor, r
 			return nil, err
 		}
 		if x.Command == swoosh.ReducerCommand {
-			report.say("Snapshot %d, which the log rested on, is missing. Put it back before you accept anything: look for it in %s and in your backups.", x.Index, s.home.Path("aside"))
+			report.say("Snapshot %d, which the log rested on, is missing or damaged. Put it back before you accept anything: look for it in %s and in your backups.", x.Index, s.home.Path("aside"))
 		}
 		refused, err := p.NextAnew(rec)
 		if err != nil {

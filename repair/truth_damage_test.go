@@ -184,6 +184,15 @@ func lostAgain(w *witness) {
 	without(newestSnapshot)(w)
 }
 
+// otherBase rests on a snapshot that other domains went on from, which is damaged.
+func otherBase(w *witness) {
+	w.part = strict
+	mend(w, w.options(), acceptReducer, strict)
+	w.sound = filepath.Join(w.TempDir(), "mended")
+	clone(w, w.dir, w.sound)
+	spoilt("snapshots/snapshot-00000000000000000015.json")(w)
+}
+
 // TestWhatIsSaidIsSo: of each kind of damage, what verify says is done, and what repair
 // says; then all is sound, and everything that was said is true.
 func TestWhatIsSaidIsSo(t *testing.T) {
@@ -234,6 +243,8 @@ func TestWhatIsSaidIsSo(t *testing.T) {
 		"no tail":                           {damage: without("newest")}, // A power cut may take its end.
 		"first entries after the base":      {damage: all(rested(4), losing(5, 6)), says: "entries 5 to 6 cannot be read"},
 		"first entries, no snapshot":        {damage: all(losing(1, 2), without("snapshots")), says: "entry 3: the log begins here"},
+		"other domains":                     {damage: func(w *witness) { w.part = strict }, says: "the state differs"},
+		"base of other domains":             {damage: otherBase, says: "the log rests on it: restore it from a backup, or run: "},
 		"loss, then its snapshot":           {damage: lostAgain, says: "there is no snapshot after it: restore a snapshot from a backup"},
 		"import":                            {damage: spoilt("imports/*"), says: "entry 6", of: imports},
 		"no import":                         {damage: without("imports"), says: "entry 6", of: imports},
