@@ -42,7 +42,7 @@ func routes() []route {
 		{get, "/", "list the routes", (*exchange).getRoutes, afterReplay, RoleRead, nil, nil},
 		{get, "/state", "read the state, a part of it, or a past state", (*exchange).getState, afterReplay, RoleRead, state, nil},
 		{post, "/state", "import a state", (*exchange).postState, afterReplay, RoleAdmin, nil, []string{typeJSON}},
-		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, afterReplay, RoleWrite, []string{"dry_run"}, []string{typeJSON, typeNDJSON}},
+		{post, "/command", "apply a command, an atomic batch, or a stream of commands", (*exchange).postCommand, afterReplay, RoleNode, []string{"dry_run"}, []string{typeJSON, typeNDJSON}},
 		{get, "/commands", "list the commands, with their schemas and phases", (*exchange).getCommands, afterReplay, RoleRead, nil, nil},
 		{get, "/commands/{name}", "describe one command", (*exchange).getCommand, afterReplay, RoleRead, nil, nil},
 		{get, "/log", "read the entries of the log", (*exchange).getLog, afterReplay, RoleRead, []string{"from", "after", "limit", "commands", "key"}, nil},

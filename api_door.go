@@ -78,12 +78,15 @@ type APIOptions struct {
 }
 
 // roleFor returns the least role that a caller needs to send a command over the
-// API.
-func roleFor(c CommandInfo) Role {
-	if c.Privileged {
+// API, with a signature or without.
+func roleFor(c CommandInfo, signed bool) Role {
+	switch {
+	case c.Privileged:
 		return RoleAdmin
+	case signed && c.Signed != "":
+		return RoleNode
 	}
-	return RoleWrite
+	return max(RoleWrite, c.needs)
 }
 
 // Caller identifies the sender of a request.
@@ -105,7 +108,13 @@ func (c Caller) may(what string, needed Role) error {
 }
 
 // mayCommand returns Forbidden if the caller may not send a command.
-func (c Caller) mayCommand(info CommandInfo) error { return c.may(info.Name, roleFor(info)) }
+func (c Caller) mayCommand(info CommandInfo, signed bool) error {
+	what := info.Name
+	if c.Role == RoleNode && !signed && info.Signed != "" {
+		what += " without a signature"
+	}
+	return c.may(what, roleFor(info, signed))
+}
 
 // access decides who may use the API, and how often.
 type access struct {

@@ -28,15 +28,16 @@ func least(t *testing.T) map[string]string {
 
 // callers are the columns of the table: no token, an unknown token, then each
 // role.
-var callers = []string{"", "wrong", "read", "write", "admin"}
+var callers = []string{"", "wrong", "read", "node", "write", "admin"}
 
 // answers are the statuses for the callers, by the least role needed: 401, 403,
 // or 0 for neither.
 var answers = map[string][]int{
-	"anybody": {0, 0, 0, 0, 0},
-	"read":    {401, 401, 0, 0, 0},
-	"write":   {401, 401, 403, 0, 0},
-	"admin":   {401, 401, 403, 403, 0},
+	"anybody": {0, 0, 0, 0, 0, 0},
+	"read":    {401, 401, 0, 0, 0, 0},
+	"node":    {401, 401, 403, 0, 0, 0},
+	"write":   {401, 401, 403, 403, 0, 0},
+	"admin":   {401, 401, 403, 403, 403, 0},
 }
 
 // TestRoles requests every route in every role.
@@ -58,6 +59,9 @@ func TestRoles(t *testing.T) {
 		require.True(t, known, "say in api_roles.txt who may %s %s", route.Method, route.Path)
 		require.Equal(t, strings.Replace(needed, "anybody", "", 1), route.Role)
 		for i, want := range answers[needed] {
+			if route.Path == "/command" && callers[i] == "node" {
+				needed, want = "write", http.StatusForbidden // What is asked has no signature.
+			}
 			requireAdmitted(t, askRoute(s, route.Method, route.Path, callers[i]), needed, want)
 		}
 	}
@@ -230,15 +234,55 @@ func TestAuthenticateRefuses(t *testing.T) {
 	require.Contains(t, s.get("/state").refused("forbidden", 403)["detail"], `needs the role read, "x" has none`)
 }
 
+// TestRoleNode posts what is signed, where a signature is taken and checked.
+func TestRoleNode(t *testing.T) {
+	s := openAPI(t, swoosh.APIOptions{Authenticate: keyring}, append(system.Parts(), club, secretary)...)
+	s.must(fmt.Sprintf(`{"command":"club.join","payload":{"member":"ann","key":"%x"}}`, keyOf("ann").Public()), as("write"))
+	n := 0
+	post := func(command, payload, token string, forge bool) *reply {
+		n++
+		r := swoosh.Request{Command: command, Payload: []byte(payload), Signer: "ann", IdempotencyKey: fmt.Sprint(n), KeySince: s.e.View().At()}
+		r = signed(t, r, content(r, s.e.View().Hub(), nil))
+		if forge {
+			r.Signature = "AAAA"
+		}
+		return s.command(fmt.Sprintf(`{"command":%q,"payload":%s,"idempotency_key":%q,"key_since":%q,"signer":"ann","signature":%q}`,
+			command, payload, r.IdempotencyKey, r.KeySince, r.Signature), as(token))
+	}
+	const ann = `{"member":"ann"}`
+	require.Equal(t, http.StatusOK, post("club.say", ann, "node", false).status)
+	require.Equal(t, http.StatusOK, post("club.say", ann, "write", false).status)
+	post("club.say", ann, "node", true).refused("bad_signature", 403)
+	post("club.say", ann, "read", false).refused("forbidden", 403)
+	post("club.join", `{"key":"k","member":"bob"}`, "node", false).refused("forbidden", 403)
+	post("boot.revoke", `{"reason":"r"}`, "node", false).refused("forbidden", 403)
+	require.Contains(t, s.command(`{"command":"club.shout","payload":`+ann+`}`, as("node")).refused("forbidden", 403)["detail"],
+		"club.shout without a signature needs the role write")
+	say := s.get("/commands/club.say", as("node")).object()
+	require.Equal(t, []any{"node", "must"}, []any{say["role"], say["signed"]})
+
+	plain := guarded(t) // Nobody checks a signature there.
+	plain.command(`{"command":"counter.add","payload":{"counter":"a"},"signer":"ann","signature":"AAAA"}`, as("node")).refused("forbidden", 403)
+}
+
+// TestNeeds: without a signature, the command is an admin's.
+func TestNeeds(t *testing.T) {
+	hall := swoosh.NewDomain("hall", swoosh.On[setTrap]("rule", "Rule.", swoosh.Needs(swoosh.RoleAdmin)))
+	s := openAPI(t, swoosh.APIOptions{Authenticate: keyring}, hall)
+	s.command(`{"command":"hall.rule"}`, as("write")).refused("forbidden", 403)
+	s.must(`{"command":"hall.rule"}`, as("admin"))
+	require.Equal(t, "admin", s.get("/commands/hall.rule", as("read")).object()["role"])
+}
+
 // TestRolesByName parses what String returns.
 func TestRolesByName(t *testing.T) {
-	for _, role := range []swoosh.Role{swoosh.RoleRead, swoosh.RoleWrite, swoosh.RoleAdmin} {
+	for _, role := range []swoosh.Role{swoosh.RoleRead, swoosh.RoleNode, swoosh.RoleWrite, swoosh.RoleAdmin} {
 		got, err := swoosh.ParseRole(role.String())
 		require.NoError(t, err)
 		require.Equal(t, role, got)
 	}
 	for _, name := range []string{"", "none", "Admin", "root"} {
 		_, err := swoosh.ParseRole(name)
-		require.ErrorContains(t, err, "use read, write or admin")
+		require.ErrorContains(t, err, "use read, node, write or admin")
 	}
 }

@@ -147,7 +147,7 @@ type commandDocument struct {
 func newCommandDocument(c CommandInfo) commandDocument {
 	return commandDocument{
 		Name: c.Name, Summary: c.Summary, Domain: c.Domain, Region: c.Region,
-		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: roleFor(c).String(),
+		From: c.From, To: c.endings(), Schema: c.Schema, Refusals: c.refusals(), Role: roleFor(c, c.Signed == "must").String(),
 		Timer: c.Timer, Signed: c.Signed, Result: c.Result,
 	}
 }

@@ -220,9 +220,10 @@ func (cat *catalogue) find(name string) (*command, error) {
 	return nil, Errorf(UnknownCommand, "there is no command %s: %s", canon.Quote(name), hint)
 }
 
-// permit returns an error if the caller may not send the command; nil permits
-// everything. The engine knows no callers, so the API passes it in.
-type permit func(CommandInfo) error
+// permit returns an error if the caller may not send the command, given whether it has
+// a signature that will be checked; nil permits everything. The engine knows no callers,
+// so the API passes it in.
+type permit func(c CommandInfo, signed bool) error
 
 // prepareSafely is prepare, with panics in a domain's code turned into errors.
 func (cat *catalogue) prepareSafely(r Request, may permit) (c *call, err *Error) {
@@ -248,7 +249,7 @@ func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 		return nil, err
 	}
 	if may != nil {
-		if err := may(cmd.CommandInfo); err != nil {
+		if err := may(cmd.CommandInfo, cat.signers && r.Signature != ""); err != nil {
 			return nil, err
 		}
 	}

@@ -116,23 +116,24 @@ type Role uint8
 const (
 	NoRole    Role = iota
 	RoleRead       // every GET, but not /debug/pprof
-	RoleWrite      // and POST /command
+	RoleNode       // and commands with a signature
+	RoleWrite      // and commands without
 	RoleAdmin      // and everything else, including commands of privileged domains
 )
 
-var roleNames = [...]string{NoRole: "none", RoleRead: "read", RoleWrite: "write", RoleAdmin: "admin"}
+var roleNames = [...]string{NoRole: "none", RoleRead: "read", RoleNode: "node", RoleWrite: "write", RoleAdmin: "admin"}
 
-// String returns the role's name: none, read, write or admin.
+// String returns the role's name: none, read, node, write or admin.
 func (r Role) String() string { return roleNames[r] }
 
-// ParseRole returns the role of a name: read, write or admin.
+// ParseRole returns the role of a name: read, node, write or admin.
 func ParseRole(name string) (Role, error) {
 	for r := RoleRead; r <= RoleAdmin; r++ {
 		if roleNames[r] == name {
 			return r, nil
 		}
 	}
-	return NoRole, fmt.Errorf("the role %s is unknown: use read, write or admin", canon.Quote(name))
+	return NoRole, fmt.Errorf("the role %s is unknown: use read, node, write or admin", canon.Quote(name))
 }
 
 type needs Role

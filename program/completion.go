@@ -62,7 +62,7 @@ func completeFish(root *cobra.Command, w io.Writer) error {
 // completeRole completes the role of a token; its name is new.
 func completeRole(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 1 {
-		return []string{"read", "write", "admin"}, cobra.ShellCompDirectiveNoFileComp
+		return []string{"read", "node", "write", "admin"}, cobra.ShellCompDirectiveNoFileComp
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }

@@ -340,7 +340,7 @@ func mode(name string, to fs.FileMode) func(*testing.T, string) {
 func TestTokenIsRefused(t *testing.T) {
 	tests := []refusal{
 		{args: "token a", code: codeUsage, says: "ROLE is missing"},
-		{args: "token a reader", code: codeUsage, says: "use read, write or admin"},
+		{args: "token a reader", code: codeUsage, says: "use read, node, write or admin"},
 		{args: "token #a read", code: codeUsage, says: "NAME: a caller's name must have 1 to 64 characters from ! to ~ and not begin with #"},
 		{args: "token a read --tokn-file tokens", code: codeUsage, says: "did you mean --token-file?"},
 		{args: "token a read --token-file nowhere/tokens", code: codeFailed, says: "open nowhere/tokens: no such file or directory: check its directory"},

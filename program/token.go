@@ -16,7 +16,7 @@ func newToken(a *app) *cobra.Command {
 	var file, out string
 	cmd := &cobra.Command{
 		Use: "token NAME ROLE [flags]", Short: "Create a token",
-		Long: `Creates a token for a caller with the role read, write or admin. The token is
+		Long: `Creates a token for a caller with the role read, node, write or admin. The token is
 printed on stdout, or written to a new file with --out; it is shown only once. Its
 line for the server's token file is appended to the file of --token-file, and
 printed on stderr without one.`,
