@@ -136,7 +136,7 @@ func TestStreamOfACallerWithAnotherRole(t *testing.T) {
 	s.send(pause)
 	s.index(3)
 	g.say(swoosh.Caller{Name: "guest", Role: swoosh.RoleRead}, nil)
-	require.Contains(t, s.refused("forbidden", 5)["detail"], "POST /command needs the role write")
+	require.Contains(t, s.refused("forbidden", 5)["detail"], "POST /command needs the role node")
 	require.Nil(t, s.answer())
 
 	for i, actor := range []string{"guest", "other", "other"} {
