@@ -149,7 +149,7 @@ func TestPrintedConfigIsOne(t *testing.T) {
 		return values
 	}
 	for _, flags := range [][]string{nil, {
-		"--debug", "--rate=1e300", "--max-state-bytes=9223372036854775807", "--max-recovery=1h2m3.004s", "--node-id=n-7", "--log-format=json",
+		"--debug", "--rate=1e6", "--max-state-bytes=1125899906842624", "--max-recovery=1h2m3.004s", "--node-id=n-7", "--log-format=json",
 		"--allow-origin=https://a.example", "--allow-origin=https://b.example",
 	}} {
 		want := printed(flags...)

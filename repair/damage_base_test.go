@@ -169,6 +169,7 @@ var kinds = []struct{ kind, pattern string }{
 	{"imported state", "imports/*"},
 	{"made_by", "made_by"},
 	{"node", "node"},
+	{"receipt_key", "receipt_key"},
 }
 
 // ofLog reports whether a file is of one of the log's copies.

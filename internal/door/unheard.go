@@ -70,7 +70,7 @@ func refusal(b []byte) (status int, why string, ok bool) {
 	}
 	_, text, _ := bytes.Cut(line, []byte(": "))
 	if bytes.HasPrefix(rest, []byte(plainRefusal)) {
-		return status, "this address speaks TLS only", true
+		return status, "this address uses TLS: use an address that begins with https://", true
 	}
 	return status, string(text), status == 417 || bytes.HasPrefix(rest, []byte(refusalHeader))
 }
