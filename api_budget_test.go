@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
@@ -162,6 +163,24 @@ func TestUnreadAnswerIsCut(t *testing.T) {
 	s.api.SetUnreadMost(50 * time.Millisecond)
 	unreadLog(t, s)
 	require.Eventually(t, func() bool { return s.api.FlowIsFree(flow) }, time.Minute, time.Millisecond)
+}
+
+// TestUnreadWatchIsCut too: it holds memory and a connection.
+func TestUnreadWatchIsCut(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	s := open(t, swoosh.Options{Metrics: registry})
+	s.api.SetUnreadMost(50 * time.Millisecond)
+	s.api.SetHeartbeat(50 * time.Millisecond)
+	for i := range 20 {
+		s.must(`{"command":"counter.blob","payload":{"blob":"` + fmt.Sprint(i) + strings.Repeat("x", 900_000) + `"}}`)
+	}
+	conn := dial(t, s, "")
+	require.NoError(t, conn.SetReadBuffer(4096))
+	_, err := io.WriteString(conn, "GET /watch?from=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	require.NoError(t, err)
+	_, err = conn.Read(make([]byte, 1)) // It has begun.
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return figure(t, registry, "swoosh_watchers") == 0 }, time.Minute, time.Millisecond)
 }
 
 // TestRevokedAnswerIsCut though nobody reads it.

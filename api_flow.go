@@ -259,6 +259,7 @@ func (x *exchange) beginEvents() error {
 
 // event sends a piece of a watch at once.
 func (x *exchange) event(b []byte) error {
+	x.deadlines.Extend(x.rc, x.heartbeat+x.unreadMost) // The next event comes within a heartbeat.
 	_, err := x.w.Write(b)
 	return errors.Join(err, x.rc.Flush())
 }

@@ -252,6 +252,7 @@ func (x *exchange) getEntry() error {
 // Living Standard, 9.2). What ends it once it has begun is an event too.
 func (x *exchange) getWatch() error {
 	defer x.deadlines.Write(x.rc, x.stopGrace)()
+	defer x.deadlines.Extend(x.rc, 0) // The connection's next answer has its own.
 	ctx, end := context.WithCancelCause(x.r.Context())
 	defer end(nil)
 	defer x.askAgain(func(_ Caller, err error) {

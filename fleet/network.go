@@ -60,7 +60,7 @@ func (j Join) Validate() error {
 }
 
 // JSONSchema returns the form as JSON Schema 2020-12.
-func (Join) JSONSchema() string { return `{"enum":["open","token","invite"]}` }
+func (Join) JSONSchema() string { return `{"enum":["open","token","invite"],"type":"string"}` }
 
 // Role is what a member may do. A network has one owner.
 type Role string
@@ -81,7 +81,7 @@ func (r Role) Validate() error {
 }
 
 // JSONSchema returns the form as JSON Schema 2020-12.
-func (Role) JSONSchema() string { return `{"enum":["owner","admin","member"]}` }
+func (Role) JSONSchema() string { return `{"enum":["owner","admin","member"],"type":"string"}` }
 
 // MemberKey is a network and a node joined by a dot.
 type MemberKey string
@@ -99,6 +99,11 @@ func (k MemberKey) Validate() error {
 	return nil
 }
 
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (MemberKey) JSONSchema() string {
+	return `{"pattern":"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.n[1-9][0-9]{0,9}$","type":"string"}`
+}
+
 // InviteKey is a node and a network joined by a dot, so that a node's invitations stand
 // together.
 type InviteKey string
@@ -114,6 +119,11 @@ func (k InviteKey) Validate() error {
 		return fmt.Errorf("must be a node and a network joined by a dot, such as n17.build")
 	}
 	return nil
+}
+
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (InviteKey) JSONSchema() string {
+	return `{"pattern":"^n[1-9][0-9]{0,9}\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$","type":"string"}`
 }
 
 // MaxMembers limits the members of a network: 1 to 1 000 000. In a payload, 0 means

@@ -31,6 +31,9 @@ func (k AskKey) Validate() error {
 	return checkPair(asked != asker, NodeID(asked), NodeID(asker))
 }
 
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (AskKey) JSONSchema() string { return pairSchema }
+
 // PairKey is two nodes joined by a dot, the smaller number first.
 type PairKey string
 
@@ -46,6 +49,11 @@ func (k PairKey) Validate() error {
 	a, b, _ := strings.Cut(string(k), ".")
 	return checkPair(NodeID(a).number() < NodeID(b).number(), NodeID(a), NodeID(b))
 }
+
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (PairKey) JSONSchema() string { return pairSchema }
+
+const pairSchema = `{"pattern":"^n[1-9][0-9]{0,9}\\.n[1-9][0-9]{0,9}$","type":"string"}`
 
 func checkPair(ok bool, a, b NodeID) error {
 	if !ok || a.Validate() != nil || b.Validate() != nil {

@@ -17,7 +17,7 @@ import (
 
 func newVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "verify DIR [--expect INDEX:CHAIN] [--json]", Short: "Check a directory: every entry, its chain and its state hash",
+		Use: "verify DIR [--expect INDEX:CHAIN] [--signatures] [--json]", Short: "Check a directory: every entry, its chain and its state hash",
 		Long: `Replays the whole log and holds every entry's chain and state hash, every
 snapshot and both copies of the log against it. It mends and moves nothing, and refuses
 a directory that a server is using. Damage ends it with exit code 3, naming the
@@ -29,18 +29,20 @@ wrote is named, and is no fault; {program} preflight tells more of it.
 
 The chain has no key: who can write the directory can write another sound log. --expect
 proves that the log goes on from a head that you noted elsewhere, from the server's log
-or its health.`,
+or its health. --signatures checks the signature of each entry that has one, which only
+its signer can have made.`,
 		Args: takes("DIR"),
 	}
 	out := newOutput(cmd, a.out)
 	expect := cmd.Flags().String("expect", "", "fail unless the log has this head, INDEX:CHAIN")
+	signatures := cmd.Flags().Bool("signatures", false, "check every signature, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		head, err := parseHead(*expect)
 		if err != nil {
 			return err
 		}
 		verify := func(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (repair.VerifyReport, error) {
-			return repair.VerifyHead(ctx, o, head, parts...)
+			return repair.VerifyWith(ctx, o, repair.Extra{Head: head, Signatures: *signatures}, parts...)
 		}
 		r, err := examination[repair.VerifyReport]{"verifying", verify, printReport}.run(cmd, a, out)
 		if err == nil && r.Refused != nil && r.Refused.Same {
@@ -114,6 +116,9 @@ func printReport(w io.Writer, r repair.VerifyReport) error {
 	}
 	_, err := fmt.Fprintf(w, "sound: %s; snapshots: %d\nlast hlc:   %s\nstate hash: %s\nchain:      %s\n",
 		found, r.Snapshots, r.HLC, r.StateHash, r.Chain)
+	if err == nil && r.Signed != nil {
+		_, err = fmt.Fprintf(w, "signatures: %d entries are signed, each by its signer\n", *r.Signed)
+	}
 	if err == nil && r.Answers > 0 {
 		_, err = fmt.Fprintf(w, "answers:    entry %d is the first with a result that these domains do not give: another version of them may have answered it\n", r.Answers)
 	}

@@ -21,9 +21,12 @@ type VerifyReport struct {
 	Snapshots int          `json:"snapshots"`
 	Answers   uint64       `json:"answers,omitzero"` // the first entry with a result that these domains do not give, though another version may have; 0: none
 	Refused   *Refusal     `json:"refused,omitzero"` // the first entry that these domains would refuse now, of those that they wrote if there is one; nil: none
+	Signed    *uint64      `json:"signed,omitzero"`  // entries whose signature is good, which are all that have one; nil: that was not checked
 	HLC       swoosh.Stamp `json:"hlc"`
 	StateHash swoosh.Hash  `json:"state_hash"`
 	Chain     swoosh.Hash  `json:"chain"`
+
+	hub swoosh.Hash
 }
 
 // Refusal is an entry that was accepted and would be refused now: by its payload's
@@ -45,7 +48,17 @@ type Refusal struct {
 // error if the snapshots around its entry show that this reducer wrote it. And it
 // reports the first command that would be refused now.
 func Verify(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (VerifyReport, error) {
-	return VerifyHead(ctx, o, Head{}, parts...)
+	return VerifyWith(ctx, o, Extra{}, parts...)
+}
+
+// Extra is what a verification checks besides.
+type Extra struct {
+	// Head is one that the log must go on from, so that no entry up to it was altered or
+	// taken away.
+	Head Head
+
+	// Signatures has the signature of each signed entry checked, from the log alone.
+	Signatures bool
 }
 
 // Head is the end of a log at some time, noted where whoever writes the log cannot
@@ -55,16 +68,19 @@ type Head struct {
 	Chain swoosh.Hash
 }
 
-// VerifyHead is Verify, and proves that the log goes on from a head: that no entry up
-// to it was altered or taken away. A *swoosh.DamageError says that it does not.
-func VerifyHead(ctx context.Context, o swoosh.Options, head Head, parts ...swoosh.Part) (VerifyReport, error) {
+// VerifyWith is Verify, and checks more. A *swoosh.DamageError names the entry that is not
+// as it should be.
+func VerifyWith(ctx context.Context, o swoosh.Options, extra Extra, parts ...swoosh.Part) (VerifyReport, error) {
 	s, err := enter(o, parts)
 	if err != nil {
 		return VerifyReport{}, err
 	}
 	found, err := s.verify(ctx)
-	if err == nil && head.Index > 0 {
-		err = s.verifyHead(head, found)
+	if err == nil && extra.Head.Index > 0 {
+		err = s.verifyHead(extra.Head, found)
+	}
+	if err == nil && extra.Signatures {
+		found.Signed, err = s.verifySignatures(ctx, found.hub)
 	}
 	return found, errors.Join(err, s.leave())
 }
@@ -137,7 +153,7 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 // found says how far the log goes, whose last state is end.
 func (s *site) found(end swoosh.View) VerifyReport {
 	first, last := s.log.Bounds()
-	return VerifyReport{First: first, Last: last, HLC: end.At(), StateHash: end.StateHash(), Chain: end.Chain()}
+	return VerifyReport{First: first, Last: last, HLC: end.At(), StateHash: end.StateHash(), Chain: end.Chain(), hub: end.Hub()}
 }
 
 // baseOf returns the snapshot to begin at: the one that the log rests on, the first one

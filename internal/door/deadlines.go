@@ -74,6 +74,20 @@ func (d *Deadlines) Write(rc *http.ResponseController, grace time.Duration) (don
 	}
 }
 
+// Extend makes the writes of an answer that may last forever fail after patience, unless
+// the server stops. patience 0 means no limit.
+func (d *Deadlines) Extend(rc *http.ResponseController, patience time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.stopped: // Stop has said how long.
+	case patience == 0:
+		_ = rc.SetWriteDeadline(time.Time{})
+	default:
+		_ = rc.SetWriteDeadline(time.Now().Add(patience))
+	}
+}
+
 // CutWrite makes the writes of an answer fail after grace.
 func CutWrite(rc *http.ResponseController, grace time.Duration) {
 	if grace <= 0 {
