@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -56,7 +57,7 @@ func (b *bench) begin(c *child) error {
 // serve starts the program's server on a directory and returns once it accepts
 // commands.
 func (b *bench) serve(dir string, flags ...string) (*child, error) {
-	return b.listening(append([]string{"serve", "--dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error", "--max-state-bytes", "8589934592"}, flags...)...)
+	return b.listening(append([]string{"serve", "--dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error", "--max-state-bytes", strconv.Itoa(stateMost)}, flags...)...)
 }
 
 // handler starts the floor of HTTP.

@@ -12,9 +12,13 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
-// open opens an engine in this process, with the settings that serve has.
+// stateMost is how many bytes the state may have that a scenario makes.
+const stateMost = 8 << 30
+
+// open opens an engine in this process, with the settings that child servers have.
 func (b *bench) open(dir string, published func(swoosh.View)) (*swoosh.Engine, error) {
 	o := b.Engine
+	o.MaxStateBytes = stateMost
 	o.Dir, o.Published, o.Logger = dir, published, slog.New(slog.NewTextHandler(io.Discard, nil))
 	return swoosh.Open(b.ctx, o, b.Parts...)
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,8 +60,12 @@ func run(ctx context.Context, clients int, lasting time.Duration, do func(client
 	}
 	all.Wait()
 	elapsed := time.Since(start)
-	if err := errors.Join(ctx.Err(), errors.Join(errs...)); err != nil {
-		return load{}, err
+	failed := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+	switch {
+	case ctx.Err() != nil:
+		return load{}, ctx.Err()
+	case failed >= 0: // The others say the same.
+		return load{}, errs[failed]
 	}
 	each := slices.Concat(took...)
 	slices.Sort(each)
