@@ -69,7 +69,7 @@ else
 	scripts/bench.sh '$(BASE)' '$(BENCH)'
 endif
 
-performance: build ## all figures of docs/PERFORMANCE.md, measured anew; with etcd if scripts/etcd.sh built it
+performance: ## all figures of docs/PERFORMANCE.md, measured anew; with etcd if scripts/etcd.sh built it
 	scripts/performance.sh
 
 demo: build ## the ten-minute tour
