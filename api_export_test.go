@@ -6,6 +6,9 @@ import (
 	"github.com/chorus-services/swoosh/internal/door"
 )
 
+// RetainNow removes what is not retained, and returns when that is done.
+func (e *Engine) RetainNow() error { return e.retain() }
+
 // SetHeartbeat sets the interval of comments in a watch.
 func (a *API) SetHeartbeat(d time.Duration) { a.heartbeat = d }
 

@@ -13,6 +13,16 @@ import (
 	"github.com/chorus-services/swoosh"
 )
 
+// Extra is what a verification checks besides.
+type Extra struct {
+	// Head is one that the log must go on from, so that no entry up to it was altered or
+	// taken away.
+	Head Head
+
+	// Signatures has the signature of each signed entry checked, from the log alone.
+	Signatures bool
+}
+
 // signature is one to check.
 type signature struct {
 	index        uint64

@@ -27,6 +27,7 @@ type site struct {
 	wrong *home.Damage // of the file that keeps it; nil: it is sound or missing
 	log   swoosh.WAL   // nil while it is not open
 	twins *twin.Log    // the copies that log reads; nil if it is empty or not open
+	hub   swoosh.Hash  // the log's identity, once it was replayed
 }
 
 // enter locks a directory, which must be there and be one of ours.

@@ -25,8 +25,6 @@ type VerifyReport struct {
 	HLC       swoosh.Stamp `json:"hlc"`
 	StateHash swoosh.Hash  `json:"state_hash"`
 	Chain     swoosh.Hash  `json:"chain"`
-
-	hub swoosh.Hash
 }
 
 // Refusal is an entry that was accepted and would be refused now: by its payload's
@@ -51,16 +49,6 @@ func Verify(ctx context.Context, o swoosh.Options, parts ...swoosh.Part) (Verify
 	return VerifyWith(ctx, o, Extra{}, parts...)
 }
 
-// Extra is what a verification checks besides.
-type Extra struct {
-	// Head is one that the log must go on from, so that no entry up to it was altered or
-	// taken away.
-	Head Head
-
-	// Signatures has the signature of each signed entry checked, from the log alone.
-	Signatures bool
-}
-
 // Head is the end of a log at some time, noted where whoever writes the log cannot
 // reach it. The zero Head is that of every log.
 type Head struct {
@@ -80,7 +68,7 @@ func VerifyWith(ctx context.Context, o swoosh.Options, extra Extra, parts ...swo
 		err = s.verifyHead(extra.Head, found)
 	}
 	if err == nil && extra.Signatures {
-		found.Signed, err = s.verifySignatures(ctx, found.hub)
+		found.Signed, err = s.verifySignatures(ctx, s.hub)
 	}
 	return found, errors.Join(err, s.leave())
 }
@@ -132,6 +120,7 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 		return VerifyReport{}, err
 	}
 	found := s.found(p.View())
+	s.hub = p.View().Hub()
 	found.Base, found.Entries, found.Snapshots = base, below+above.entries, len(p.Snapshots())
 	var same []uint64
 	for _, check := range []func() error{
@@ -153,7 +142,7 @@ func (s *site) verify(ctx context.Context) (VerifyReport, error) {
 // found says how far the log goes, whose last state is end.
 func (s *site) found(end swoosh.View) VerifyReport {
 	first, last := s.log.Bounds()
-	return VerifyReport{First: first, Last: last, HLC: end.At(), StateHash: end.StateHash(), Chain: end.Chain(), hub: end.Hub()}
+	return VerifyReport{First: first, Last: last, HLC: end.At(), StateHash: end.StateHash(), Chain: end.Chain()}
 }
 
 // baseOf returns the snapshot to begin at: the one that the log rests on, the first one
