@@ -43,13 +43,16 @@ func lived(t *testing.T) *swoosh.Engine {
 	return e
 }
 
+// stateHash is the member of a document's meta that a change would contradict.
+var stateHash = regexp.MustCompile(`,"state_hash":"[0-9a-f]{64}"`)
+
 // TestValidate spoils a state in one place, and requires that an import names the place.
 func TestValidate(t *testing.T) {
 	e := lived(t)
 	var doc bytes.Buffer
 	_, err := e.View().WriteTo(&doc)
 	require.NoError(t, err)
-	content := regexp.MustCompile(`,"state_hash":"[0-9a-f]{64}"`).ReplaceAllString(doc.String(), "")
+	content := stateHash.ReplaceAllString(doc.String(), "")
 	key, old, token := swooshtest.PublicKey("n1b"), swooshtest.PublicKey("n1"), swooshtest.PublicKey("token")
 	for _, tc := range []struct{ old, new, pointer string }{
 		{`"last":4`, `"last":3`, "/nodes/n4"},
