@@ -320,6 +320,12 @@ func (m *model) requireSame(t require.TestingT, s fleet.State) {
 		}
 	}
 	require.Equal(t, pairs/2, s.Trust.Len())
+	require.Equal(t, len(m.said)-pairs, s.Asks.Len())
+	invites := 0
+	for _, x := range m.nets {
+		invites += len(x.invites)
+	}
+	require.Equal(t, invites, s.Invites.Len())
 	members := 0
 	for name, x := range m.nets {
 		n, _ := s.Networks.Get(noun.ID(name))

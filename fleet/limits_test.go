@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -51,6 +52,9 @@ func TestLimits(t *testing.T) {
 	require.Empty(t, submitAs(t, e, 101, "trust.give", `{"node":"n101","peer":"n1"}`), "it has asked")
 	require.Empty(t, submitAs(t, e, 1, "trust.give", `{"node":"n1","peer":"n2"}`))
 	require.Empty(t, submitAs(t, e, 102, "trust.give", `{"node":"n102","peer":"n1"}`), "n1 has answered one")
+	require.Empty(t, submitAs(t, e, 0, "trust.give", `{"node":"n10","peer":"n9"}`))
+	_, smallerFirst := fleet.Domain.Of(e.View()).Trust.Get("n9.n10")
+	require.True(t, smallerFirst)
 
 	for n := 1; n <= 101; n++ {
 		require.Empty(t, submitAs(t, e, 0, "network.create", fmt.Sprintf(`{"network":"net-%d","name":"N","owner":"n2","join":"invite"}`, n)))
