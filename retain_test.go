@@ -103,6 +103,27 @@ func (r *rig) refusedRead(kind swoosh.Kind, from uint64) {
 	require.Fail(r.t, "the watch has no end")
 }
 
+// TestRetainToTheEntry: with a snapshot on either side, an entry more or less shows. What
+// either setting retains stays.
+func TestRetainToTheEntry(t *testing.T) {
+	for name, age := range map[string]time.Duration{"by number": 0, "by both": time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, swoosh.Options{MaxRecovery: never, RetainEntries: 10, RetainAge: age})
+			r.must(opening("a"))
+			for i := r.View().Index(); i < 40; i = r.View().Index() {
+				if i == 38 {
+					r.clock.Advance(time.Hour)
+				}
+				if index := r.must(paying("a", 1)).Index; slices.Contains([]uint64{30, 31, 39, 40}, index) {
+					r.snapshot()
+					require.NoError(t, r.RetainNow())
+				}
+			}
+			r.begins(31)
+		})
+	}
+}
+
 func TestRetainAge(t *testing.T) {
 	r := newRig(t, swoosh.Options{MaxRecovery: never, RetainAge: 24 * time.Hour})
 	r.must(opening("a"))
