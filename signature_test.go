@@ -368,3 +368,35 @@ func TestWhoMaySign(t *testing.T) {
 		require.Equal(t, map[string]string{"club.join": "", "club.say": "must", "club.shout": "may", "club.enter": "must"}[info.Name], info.Signed)
 	}
 }
+
+// The minutes say who signed a note, and what an Apply sees of scopes.
+type (
+	minutesState struct {
+		By     noun.Text `json:"by,omitzero"`
+		Scopes uint32    `json:"scopes,omitzero"`
+	}
+	minutesNote struct{}
+)
+
+func (minutesNote) Check(swoosh.View) error { return nil }
+func (minutesNote) Scopes() []string        { return []string{"about:minutes"} }
+func (minutesNote) ApplyBy(s *minutesState, by swoosh.Command, _ swoosh.Stamp) {
+	s.By, s.Scopes = noun.Text(by.Signer), s.Scopes+uint32(len(by.Scopes))
+}
+
+var minutes = swoosh.NewDomain("minutes", swoosh.OnBy[minutesNote]("note", "Note who is there.", swoosh.MaySign))
+
+// TestApplyBy sees who signed, and no scopes: replay has none.
+func TestApplyBy(t *testing.T) {
+	r := newRig(t, swoosh.Options{}, club, secretary, minutes)
+	r.must(joining("ann", keyOf("ann")))
+	note := swoosh.Request{Command: "minutes.note", Payload: []byte(`{}`), Signer: "ann", IdempotencyKey: "1", KeySince: r.View().At()}
+	r.must(signed(t, note, content(note, r.View().Hub(), nil)))
+	require.Equal(t, minutesState{By: "ann"}, minutes.Of(r.View()))
+	hash := r.View().StateHash()
+	r.o.ForceReplay = true
+	r.restart()
+	require.Equal(t, hash, r.View().StateHash())
+	r.must(swoosh.Request{Command: "minutes.note"})
+	require.Zero(t, minutes.Of(r.View()))
+}

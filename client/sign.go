@@ -83,22 +83,24 @@ func (c *Client) signing(ctx context.Context, send func(hub string) error) error
 		return send("")
 	}
 	c.mu.Lock()
-	known := c.hub
+	hub := c.hub
 	c.mu.Unlock()
-	for {
-		hub, asked := known, known == ""
-		if asked {
-			var err error
-			if hub, err = c.askHub(ctx); err != nil {
-				return err
-			}
-		}
+	if hub != "" {
 		err := send(hub)
-		if asked || !IsCode(err, BadSignature) {
+		if !IsCode(err, BadSignature) {
 			return err
 		}
-		known = ""
+		now, asking := c.askHub(ctx)
+		if asking != nil || now == hub {
+			return err
+		}
+		return send(now)
 	}
+	hub, err := c.askHub(ctx)
+	if err != nil {
+		return err
+	}
+	return send(hub)
 }
 
 // askHub asks the server for its log's identity, and keeps it unless the log is empty.

@@ -107,6 +107,9 @@ func TestSignerAsksForTheHubAgain(t *testing.T) {
 	c := s.signing("n1", "a")
 	_, err = c.Do(t.Context(), tags("n1", "gpu"))
 	require.NoError(t, err)
+	streaming := s.signing("n1", "a")
+	_, err = streaming.Do(t.Context(), tags("n1", "gpu"))
+	require.NoError(t, err)
 	before := s.e.View().Hub()
 	s.stop()
 	s.options.Dir = ""
@@ -118,6 +121,10 @@ func TestSignerAsksForTheHubAgain(t *testing.T) {
 	old.KeySince = s.e.View().At().String()
 	_, err = c.Do(t.Context(), old)
 	require.NoError(t, err)
+	for a, err := range streaming.Stream(t.Context(), slices.Values([]client.Command{old})) {
+		require.NoError(t, err)
+		require.Nil(t, a.Refused)
+	}
 }
 
 func TestNewSignerRefusesWhatIsNoKey(t *testing.T) {

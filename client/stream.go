@@ -76,19 +76,24 @@ func (s *stream) run(ctx context.Context) error {
 
 // take encodes the commands and puts them into the window.
 func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
-	n := 0
+	n, hub := 0, noHub
 	for command := range commands {
 		n++
 		l := &line{n: n}
 		var err error
-		if l.command, err = s.c.keyed(ctx, command); err == nil {
-			l.command, err = s.signed(ctx, l.command)
+		l.command, err = s.c.keyed(ctx, command)
+		if err == nil && s.c.signer != nil && hub == noHub { // It is asked again until the log has begun.
+			hub, err = s.c.askHub(ctx)
 		}
 		if err != nil {
 			s.window.end(err)
 			return
 		}
-		if raw, err := l.command.MarshalJSON(); err != nil {
+		var raw []byte
+		if l.command, err = s.c.signer.signed(l.command, l.command, hub, nil); err == nil {
+			raw, err = l.command.MarshalJSON()
+		}
+		if err != nil {
 			l.refused = asError(err)
 			l.refused.Line = n
 		} else {
@@ -99,19 +104,6 @@ func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 		}
 	}
 	s.window.end(nil)
-}
-
-// signed returns a command with its signature. A stream signs for the hub that the server
-// has when it begins, or once its log has begun: no answer makes it ask again.
-func (s *stream) signed(ctx context.Context, command Command) (signed Command, err error) {
-	err = s.c.signing(ctx, func(hub string) error {
-		signed, err = s.c.signer.signed(command, command, hub, nil)
-		return err
-	})
-	if IsCode(err, InvalidPayload) || IsCode(err, MalformedRequest) {
-		return command, nil // It is refused when it is encoded.
-	}
-	return signed, err
 }
 
 // connect sends the unanswered and the following commands over one connection,
