@@ -16,6 +16,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/client"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 )
@@ -97,7 +98,7 @@ var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // newSite starts a server; if dir is empty, it is in memory.
 func newSite(t testing.TB, dir string) *site {
-	s := &site{t: t, addr: "127.0.0.1:0", options: swoosh.Options{Dir: dir, Node: "test", Logger: silent}}
+	s := &site{t: t, addr: testrun.Address(t), options: swoosh.Options{Dir: dir, Node: "test", Logger: silent}}
 	s.start()
 	t.Cleanup(s.stop)
 	return s
@@ -106,7 +107,6 @@ func newSite(t testing.TB, dir string) *site {
 func (s *site) start() {
 	ln, err := net.Listen("tcp", s.addr)
 	require.NoError(s.t, err)
-	s.addr = ln.Addr().String()
 	s.api = swoosh.NewAPI(swoosh.APIOptions{Node: "test", Loopback: true, Logger: silent})
 	s.http = s.api.Server()
 	go func() { _ = s.http.Serve(ln) }()

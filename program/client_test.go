@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh/internal/testrun"
 )
 
 const fakeHLC = "0197a2b4c6d8-0003-n1"
@@ -119,10 +120,7 @@ func TestClientExitCodes(t *testing.T) {
 	}
 	for name, args := range commands {
 		t.Run("nobody there "+name, func(t *testing.T) {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			require.NoError(t, ln.Close())
-			got := swooshRun(t, "", append(args, "--addr", ln.Addr().String())...)
+			got := swooshRun(t, "", append(args, "--addr", testrun.Address(t))...)
 			require.Equal(t, codeUnreachable, got.code, got.err)
 			require.Contains(t, got.err, "swoosh serve")
 			require.Contains(t, got.err, "SWOOSH_ADDR")

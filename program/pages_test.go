@@ -129,10 +129,7 @@ func checkout(t testing.TB) string {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
+	_, port, err := net.SplitHostPort(testrun.Address(t))
 	require.NoError(t, err)
 	return port
 }

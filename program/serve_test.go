@@ -131,17 +131,15 @@ func TestServeAnswersWhileItStarts(t *testing.T) {
 		return swoosh.NewMemWAL(), nil
 	}}
 	// The address is not printed yet, so it has to be known.
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, ln.Close())
-	r := startOn(t, ln.Addr().String(), o, time.Minute)
+	address := testrun.Address(t)
+	r := startOn(t, address, o, time.Minute)
 	<-opening
 
-	alive, err := http.Get("http://" + ln.Addr().String() + "/livez")
+	alive, err := http.Get("http://" + address + "/livez")
 	require.NoError(t, err)
 	defer alive.Body.Close()
 	require.Equal(t, http.StatusOK, alive.StatusCode)
-	t.Setenv("SWOOSH_ADDR", ln.Addr().String())
+	t.Setenv("SWOOSH_ADDR", address)
 	t.Setenv("SWOOSH_RETRY", "0")
 	got := swooshRun(t, "", "state")
 	require.Equal(t, codeFailed, got.code)
@@ -149,7 +147,7 @@ func TestServeAnswersWhileItStarts(t *testing.T) {
 	require.Empty(t, r.line, "no address is printed before commands are accepted")
 
 	close(open)
-	require.Equal(t, "http://"+ln.Addr().String(), r.address())
+	require.Equal(t, "http://"+address, r.address())
 	require.Equal(t, codeGood, swooshRun(t, "", "state").code)
 	r.stop()
 	require.NoError(t, <-r.outcome)
