@@ -347,9 +347,7 @@ func (d *description) requireAllAsked(t *testing.T) {
 		}
 	}
 	for code := range d.object("components", "examples") {
-		if code != "bad_signature" { // The domains asked here take no signature.
-			require.NotZero(t, d.answers[code], code)
-		}
+		require.NotZero(t, d.answers[code], code)
 	}
 	for _, n := range d.answers {
 		total += n

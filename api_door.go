@@ -86,7 +86,7 @@ func roleFor(c CommandInfo, signed bool) Role {
 	case signed && c.Signed != "":
 		return RoleNode
 	}
-	return max(RoleWrite, c.needs)
+	return max(RoleWrite, c.Needs)
 }
 
 // Caller identifies the sender of a request.

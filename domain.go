@@ -240,10 +240,10 @@ type CommandInfo struct {
 	Privileged bool     // only admins may send it over the API
 	Timer      string   // when the engine posts it by itself, as a sentence; empty: never
 	Signed     string   // "may" or "must" be signed; empty: not
+	Needs      Role     // of who sends it over the API without a signature; NoRole means RoleWrite
 
 	moves   bool
 	fenced  bool // see Sign.Fenced
-	needs   Role // see Needs
 	refuses []Kind
 }
 

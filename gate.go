@@ -142,4 +142,4 @@ type needs Role
 // signature. Without this option it is RoleWrite.
 func Needs(r Role) Option { return needs(r) }
 
-func (n needs) describe(c *CommandInfo) { c.needs = Role(n) }
+func (n needs) describe(c *CommandInfo) { c.Needs = Role(n) }

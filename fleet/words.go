@@ -41,9 +41,10 @@ func (n NodeID) Validate() error {
 // Key returns the id itself: a list must not contain it twice.
 func (n NodeID) Key() string { return string(n) }
 
-// JSONSchema returns the form as JSON Schema 2020-12, which allows numbers up to
-// 9999999999.
-func (NodeID) JSONSchema() string { return `{"pattern":"^n[1-9][0-9]{0,9}$","type":"string"}` }
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (NodeID) JSONSchema() string {
+	return `{"examples":["n1","n2"],"pattern":"^n([1-9][0-9]{0,8}|[1-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-5])$","type":"string"}`
+}
 
 // PublicKey is an Ed25519 public key (RFC 8032), as 64 lower-case hex digits. It is in
 // the canonical encoding, and not of small order: with such a key there are signatures
@@ -66,8 +67,11 @@ func (k PublicKey) Validate() error {
 	return nil
 }
 
-// JSONSchema returns the form as JSON Schema 2020-12.
-func (PublicKey) JSONSchema() string { return `{"pattern":"^[0-9a-f]{64}$","type":"string"}` }
+// JSONSchema returns the form as JSON Schema 2020-12, which cannot say that the key is
+// on the curve. Its example is a key that RFC 8032 shows.
+func (PublicKey) JSONSchema() string {
+	return `{"examples":["d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"],"pattern":"^[0-9a-f]{64}$","type":"string"}`
+}
 
 // verify reports whether a signature is the key's over text.
 func (k PublicKey) verify(text string, s Signature) bool {
@@ -88,8 +92,12 @@ func (s Signature) Validate() error {
 	return nil
 }
 
-// JSONSchema returns the form as JSON Schema 2020-12.
-func (Signature) JSONSchema() string { return `{"pattern":"^[A-Za-z0-9+/]{86}==$","type":"string"}` }
+// JSONSchema returns the form as JSON Schema 2020-12. The last digit before the padding
+// has four bits that are zero. Its example is the KeyProof of the examples of NodeID and
+// PublicKey, so that that of fleet.rotate_key is good.
+func (Signature) JSONSchema() string {
+	return `{"examples":["YcZEHFKj87y2J7xOg0kENtaRflCLpCqdkbNs91f+MjVLugxMYMkVjs1EyPyIBpVD7T5s72+hFQrnZkdPwcp6DQ=="],"pattern":"^[A-Za-z0-9+/]{85}[AQgw]==$","type":"string"}`
+}
 
 // Hostname is the readable name of a node: an ID that is not localhost, backbone or
 // broadcast, and does not look like a NodeID.
@@ -106,8 +114,10 @@ func (h Hostname) Validate() error {
 	return noun.ID(h).Validate()
 }
 
-// JSONSchema returns the form as JSON Schema 2020-12, without the reserved names.
-func (Hostname) JSONSchema() string { return noun.ID("").JSONSchema() }
+// JSONSchema returns the form as JSON Schema 2020-12.
+func (Hostname) JSONSchema() string {
+	return strings.Replace(noun.ID("").JSONSchema(), "{", `{"not":{"pattern":"^(localhost|backbone|broadcast|n[0-9]+)$"},`, 1)
+}
 
 // Session identifies one run of a node's program: an ID of at least 8 characters, new at
 // each start.

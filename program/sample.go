@@ -19,7 +19,9 @@ type sample struct {
 // the first that every writer may send. ok is false if no payload can be made.
 func sampleOf(parts []swoosh.Part) (s sample, ok bool) {
 	all := swoosh.Describe(parts...)
-	all = slices.DeleteFunc(all, func(c swoosh.CommandInfo) bool { return c.Privileged })
+	all = slices.DeleteFunc(all, func(c swoosh.CommandInfo) bool {
+		return c.Privileged || c.Signed == "must" || c.Needs > swoosh.RoleWrite
+	})
 	slices.SortStableFunc(all, func(a, b swoosh.CommandInfo) int {
 		switch {
 		case a.Creates == b.Creates:

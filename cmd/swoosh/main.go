@@ -4,6 +4,7 @@
 package main
 
 import (
+	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/program"
 	"github.com/chorus-services/swoosh/project"
 	"github.com/chorus-services/swoosh/system"
@@ -11,5 +12,5 @@ import (
 
 func main() {
 	// Domains with gates come first, in the order in which they are asked.
-	program.Main(program.Info{Name: "swoosh", ReducerVersion: "1"}, append(system.Parts(), project.Domain)...)
+	program.Main(program.Info{Name: "swoosh", ReducerVersion: "1"}, append(system.Parts(), fleet.Domain, project.Domain)...)
 }

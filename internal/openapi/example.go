@@ -1,7 +1,9 @@
 package openapi
 
 import (
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -49,17 +51,36 @@ func exampleOf(schema any, schemas object) (_ any, ok bool) {
 	return nil, false
 }
 
-// exampleObject returns an object with the required members only.
+// exampleObject returns an object with the required members only. Members that have the
+// same examples get different ones, as far as there are any.
 func exampleObject(s, schemas object) (_ any, ok bool) {
 	properties, _ := s["properties"].(object)
 	required, _ := s["required"].([]any)
 	value := object{}
 	for _, name := range required {
-		if value[name.(string)], ok = exampleOf(properties[name.(string)], schemas); !ok {
+		property := properties[name.(string)]
+		member, ok := exampleOf(property, schemas)
+		if !ok {
 			return nil, false
 		}
+		own, _ := property.(object)
+		examples, _ := own["examples"].([]any)
+		if i := slices.IndexFunc(examples, func(x any) bool { return !has(value, x) }); i >= 0 {
+			member = examples[i]
+		}
+		value[name.(string)] = member
 	}
 	return value, true
+}
+
+// has reports whether a member of an object has a value.
+func has(o object, value any) bool {
+	for _, v := range o {
+		if reflect.DeepEqual(v, value) {
+			return true
+		}
+	}
+	return false
 }
 
 // ecmaEscape matches a character escape in a JSON Schema pattern (ECMA-262).

@@ -32,13 +32,14 @@ func at(v any, path ...string) any {
 func TestExamples(t *testing.T) {
 	for schema, want := range map[string]string{
 		`{"type":"object","properties":{},"required":[]}`: `{}`,
-		`{"type":"object","properties":{"n":{"type":"integer","minimum":7},"b":{"type":"boolean"},"c":{"const":"x"}},"required":["n","b","c"]}`:    `{"n":7,"b":false,"c":"x"}`,
-		`{"type":"object","properties":{"l":{"type":"array","minItems":1,"items":{"enum":["y","z"]}},"o":{"type":"string"}},"required":["l"]}`:     `{"l":["y"]}`,
-		`{"type":"object","properties":{"s":{"type":"string","pattern":"^\\u0041","maxLength":5}},"required":["s"]}`:                               `{"s":"Alpha"}`,
-		`{"type":"object","properties":{"s":{"type":"string","pattern":"^only this$"}},"required":["s"]}`:                                          ``,
-		`{"type":"object","properties":{"l":{"type":"array","minItems":2,"items":{"type":"boolean"}}},"required":["l"]}`:                           ``,
-		`{"type":"object","properties":{"s":{"type":"string","pattern":"(?=ecma)"}},"required":["s"]}`:                                             ``,
-		`{"type":"object","properties":{"s":{"oneOf":[{"type":"string","pattern":"^[0-9]$"},{"type":"integer"}]}},"required":["s"],"examples":[]}`: `{"s":"1"}`,
+		`{"type":"object","properties":{"n":{"type":"integer","minimum":7},"b":{"type":"boolean"},"c":{"const":"x"}},"required":["n","b","c"]}`:      `{"n":7,"b":false,"c":"x"}`,
+		`{"type":"object","properties":{"l":{"type":"array","minItems":1,"items":{"enum":["y","z"]}},"o":{"type":"string"}},"required":["l"]}`:       `{"l":["y"]}`,
+		`{"type":"object","properties":{"s":{"type":"string","pattern":"^\\u0041","maxLength":5}},"required":["s"]}`:                                 `{"s":"Alpha"}`,
+		`{"type":"object","properties":{"s":{"type":"string","pattern":"^only this$"}},"required":["s"]}`:                                            ``,
+		`{"type":"object","properties":{"l":{"type":"array","minItems":2,"items":{"type":"boolean"}}},"required":["l"]}`:                             ``,
+		`{"type":"object","properties":{"s":{"type":"string","pattern":"(?=ecma)"}},"required":["s"]}`:                                               ``,
+		`{"type":"object","properties":{"s":{"oneOf":[{"type":"string","pattern":"^[0-9]$"},{"type":"integer"}]}},"required":["s"],"examples":[]}`:   `{"s":"1"}`,
+		`{"type":"object","properties":{"a":{"examples":["x","y"]},"b":{"examples":["x","y"]},"c":{"examples":["x","y"]}},"required":["b","a","c"]}`: `{"b":"x","a":"y","c":"x"}`,
 	} {
 		doc := document(t, openapi.Server{Commands: []openapi.Command{{Name: "a.b", Schema: jsontext.Value(schema)}}})
 		payload := at(doc, "components", "schemas", "a.b").(map[string]any)
