@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -35,6 +36,34 @@ func Rows[T any](ctx context.Context, c *Client, table string, options ...ReadOp
 			yield(Row[T]{}, err)
 		}
 	}
+}
+
+// Page returns the rows of a table that come after a key, at most limit of them: 1 to
+// 10 000. The empty key comes before all others. next is the key to go on after, and empty
+// after the last page. Each page is of the state as it is then.
+func Page[T any](ctx context.Context, c *Client, table, after string, limit int) (rows []Row[T], next string, err error) {
+	var page struct {
+		Next string         `json:"next"`
+		Rows jsontext.Value `json:"rows"`
+	}
+	raw, _, err := c.readAll(ctx, newRead(table, []ReadOption{parameter("after", after), parameter("limit", strconv.Itoa(limit))}))
+	if err == nil {
+		err = decodeInto(raw, table, &page)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	t := &tableReader{backoff: c.backoff()}
+	t.give = func(key string, raw []byte) bool {
+		row := Row[T]{Key: key}
+		err = decodeInto(raw, table+"/"+key, &row.Value)
+		rows = append(rows, row)
+		return err == nil
+	}
+	if broken := t.rows(bytes.NewReader(page.Rows)); err == nil && broken != nil {
+		err = failure(NotSwoosh, No, broken, "%s answered with something that is not a page: %v", c.address, broken)
+	}
+	return rows, page.Next, err
 }
 
 // tableReader passes on the rows of a table and knows which was last.

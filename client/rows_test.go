@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -87,4 +88,32 @@ func TestRowsEnd(t *testing.T) {
 			t.Fatal("an empty table has no row")
 		}
 	})
+}
+
+// TestPages: rows come in the order of their keys, a page after another.
+func TestPages(t *testing.T) {
+	s := newSite(t, "")
+	fill(t, s.client(), 25)
+	var keys []string
+	after, pages := "", 0
+	for {
+		rows, next, err := client.Page[Tally](t.Context(), s.client(), "/tally/tallies", after, 10)
+		require.NoError(t, err)
+		for _, row := range rows {
+			require.Equal(t, fmt.Sprintf("t%d", row.Value.Count-100), row.Key)
+			keys = append(keys, row.Key)
+		}
+		if pages++; next == "" {
+			break
+		}
+		require.Equal(t, keys[len(keys)-1], next)
+		after = next
+	}
+	require.Equal(t, 3, pages)
+	require.Len(t, keys, 25)
+	require.True(t, slices.IsSorted(keys))
+	_, _, err := client.Page[Tally](t.Context(), s.client(), "/tally/tallies", "", 0)
+	require.True(t, client.IsCode(err, client.MalformedRequest), "%v", err)
+	_, _, err = client.Page[int](t.Context(), s.client(), "/tally/tallies", "", 10)
+	require.True(t, client.IsCode(err, client.Mistyped), "%v", err)
 }
