@@ -42,10 +42,17 @@ once.`,
 	}
 	connection, out := newConnection(a, cmd), newOutput(cmd, a.out)
 	cmd.ValidArgsFunction = connection.completePayload
+	if a.takesSignatures() {
+		connection.withKey()
+		cmd.Long += signingHelp
+	}
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key: a command with a known key is not applied again (default: a new random one)")
 	cmd.Flags().StringVar(&keySince, "key-since", "", "the newest hlc when the key was made: repeat it with the key (default: the server's)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what the command would do, and do nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if dry && connection.sign != (signFlags{}) {
+			return exitf(codeUsage, "a dry run is not signed: leave --sign out, or --dry-run")
+		}
 		if args[0] == "-" {
 			if dry {
 				return exitf(codeUsage, "a stream has no dry run: give one command")
@@ -73,6 +80,11 @@ once.`,
 	}
 	return cmd
 }
+
+const signingHelp = `
+
+With --sign the command is signed, by a key that "{program} keygen" made. The server
+knows it by the name of --signer.`
 
 // readPayload reads a payload: one JSON value, which the server checks.
 func readPayload(ctx context.Context, stdin io.Reader, given string) (payload []byte, err error) {
@@ -123,15 +135,20 @@ func sendOne(ctx context.Context, c *connection, out *output, command client.Com
 	if !errors.As(err, &refused) {
 		return printResult(out, result)
 	}
-	if out.json {
-		_ = out.printJSON(refused) // The error has the same content.
-	}
-	end := c.app.failed(refused)
+	end := c.refused(out, refused)
 	if len(refused.Again) == 1 {
 		again := refused.Again[0]
 		end = exitf(exitCode(end), "%w; to find out, send it again with --key %s --key-since %s", end, again.Key, again.KeySince)
 	}
 	return end
+}
+
+// refused prints with --json how a command was refused, and returns the error of it.
+func (c *connection) refused(out *output, e *client.Error) error {
+	if out.json {
+		_ = out.printJSON(e) // The error has the same content.
+	}
+	return c.app.failed(e)
 }
 
 // tryOne prints what a command would do.
@@ -143,10 +160,7 @@ func tryOne(ctx context.Context, c *connection, out *output, command client.Comm
 	trial, err := api.DryRun(ctx, command)
 	var refused *client.Error
 	if errors.As(err, &refused) {
-		if out.json {
-			_ = out.printJSON(refused) // The error has the same content.
-		}
-		return c.app.failed(refused)
+		return c.refused(out, refused)
 	}
 	one := trial.Results[0]
 	return out.print(struct {

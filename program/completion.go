@@ -68,7 +68,8 @@ func completeRole(_ *cobra.Command, args []string, _ string) ([]string, cobra.Sh
 }
 
 // complete makes the words and flags of a command complete what its help names: DIR
-// a directory, FILE a file, others nothing. What the command itself completes stays.
+// a directory, FILE a file, others nothing. What a command or a flag completes itself
+// stays.
 func complete(c *cobra.Command) {
 	arguments, _, _ := strings.Cut(c.Use, " [-") // Options follow.
 	words := strings.Fields(arguments)[1:]
@@ -81,9 +82,12 @@ func complete(c *cobra.Command) {
 		}
 	}
 	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if _, does := c.GetFlagCompletionFunc(f.Name); does {
+			return
+		}
 		name, _ := pflag.UnquoteUsage(f)
 		if err := c.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(nil, pathOf(name))); err != nil {
-			panic(err) // It is registered already.
+			panic(err) // There is such a flag.
 		}
 	})
 }

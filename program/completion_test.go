@@ -38,20 +38,20 @@ func TestCompletionOfPaths(t *testing.T) {
 	flags := map[string]string{
 		"dir": aDirectory,
 
-		"ca-file": aFile, "cert-file": aFile, "check": aFile, "config": aFile, "etcd": aFile, "key-file": aFile, "out": aFile, "plot": aFile,
+		"ca-file": aFile, "join-token": aFile, "sign": aFile, "cert-file": aFile, "check": aFile, "config": aFile, "etcd": aFile, "key-file": aFile, "out": aFile, "plot": aFile,
 		"tls-cert": aFile, "tls-client-ca": aFile, "tls-key": aFile, "token-file": aFile,
 
 		"addr": noPath, "allow-host": noPath, "allow-origin": noPath, "at": noPath, "commands": noPath, "expect": noPath,
 		"if-match": noPath, "key": noPath, "key-since": noPath, "listen": noPath, "log-format": noPath, "log-level": noPath,
+		"for": noPath, "join": "open\ntoken\ninvite\n" + noPath, "name": noPath, "node": noPath, "owner": noPath, "reason": noPath, "signer": noPath, "why": noPath,
+		"role":    "admin\nmember\n" + noPath,
 		"node-id": noPath, "path": noPath, "print-config": noPath, "socket-group": noPath,
 	}
 	isDirectory, isFile, isOption := regexp.MustCompile(`\bDIR\b`), regexp.MustCompile(`(^|[^@])\bFILE\b`), regexp.MustCompile(`^\[(-|flags)`)
 	seen := map[string]bool{}
-	for _, c := range newRoot(newApp(stock, parts(), streams{nil, io.Discard, io.Discard})).Commands() {
-		if c.IsAdditionalHelpTopicCommand() {
-			continue
-		}
-		words := []string{c.Name(), ""}
+	eachCommand(newRoot(newApp(stock, parts(), streams{nil, io.Discard, io.Discard})), func(c *cobra.Command) {
+		name := strings.Fields(c.CommandPath())[1:]
+		words := append(slices.Clone(name), "")
 		for _, word := range strings.Fields(c.Use)[1:] {
 			if isOption.MatchString(word) {
 				break
@@ -76,13 +76,23 @@ func TestCompletionOfPaths(t *testing.T) {
 				require.True(t, known, "--%s: say in its usage that it takes a `FILE` or a `DIR`, if it does, and say so here", f.Name)
 			}
 			if f.Value.Type() != "bool" { // One of those takes no value.
-				require.Equal(t, want, completed(t, c.Name(), "--"+f.Name+"="), "%s --%s", c.Name(), f.Name)
+				require.Equal(t, want, completed(t, append(name, "--"+f.Name+"=")...), "%s --%s", name, f.Name)
 			}
 			seen[f.Name] = true
 		})
-	}
+	})
 	for name := range flags {
 		require.True(t, seen[name], "no command has a flag --%s", name)
+	}
+}
+
+// eachCommand calls f with each command that a root has, and those that they have.
+func eachCommand(root *cobra.Command, f func(*cobra.Command)) {
+	for _, c := range root.Commands() {
+		if !c.IsAdditionalHelpTopicCommand() && !c.Hidden {
+			f(c)
+			eachCommand(c, f)
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ type connection struct {
 	tokenFile     string
 	ca, cert, key string
 	retry         time.Duration
+	sign          signFlags
 
 	log  io.Writer // gets the reason of each retry
 	mu   sync.Mutex
@@ -76,7 +77,14 @@ func (c *connection) open() (*client.Client, error) {
 	if c.retry == 0 {
 		o.Retry.Attempts = 1
 	}
-	var err error
+	home, err := c.home()
+	if err != nil {
+		return nil, err
+	}
+	home.point(c)
+	if o.Signer, err = c.signer(home); err != nil {
+		return nil, err
+	}
 	if o.Token, err = c.token(); err != nil {
 		return nil, err
 	}
@@ -96,8 +104,8 @@ func (c *connection) open() (*client.Client, error) {
 	return api, nil
 }
 
-// reach is open, and checks that the address is a server's: a wrong address fails
-// at once. A connection that breaks, or a proxy whose server is away for a moment,
+// reach is open, and checks that the address is a server's, and with --dir the node's
+// hub: a wrong address fails at once. A connection that breaks, or a proxy whose server is away for a moment,
 // is retried.
 func (c *connection) reach(ctx context.Context) (*client.Client, error) {
 	api, err := c.open()
@@ -107,6 +115,9 @@ func (c *connection) reach(ctx context.Context) (*client.Client, error) {
 	const pause = time.Second
 	for began := time.Now(); ; {
 		_, err := api.Version(ctx)
+		if err == nil {
+			err = c.checkHub(ctx, api)
+		}
 		var e *client.Error
 		if !errors.As(err, &e) {
 			return api, err

@@ -53,14 +53,19 @@ func newRoot(a *app) *cobra.Command {
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
 			c.GroupID = group
-			c.DisableFlagsInUseLine = true
-			a.nameIn(c)
-			complete(c)
+			a.finish(c)
 			root.AddCommand(c)
 		}
 	}
 	add("server", newServe(a))
 	add("client", newCommand(a), newOutcome(a), newState(a), newLog(a), newWatch(a), newHealth(a), newReceipt(a), newSnapshot(a), newImport(a))
+	if a.takesSignatures() {
+		add("offline", newKeygen(a))
+	}
+	if a.hasFleet() {
+		root.AddGroup(&cobra.Group{ID: "fleet", Title: "The fleet:"})
+		add("fleet", newNodes(a), newTrust(a), newNetwork(a))
+	}
 	help := newHelp(root)
 	root.SetHelpCommand(help)
 	add("offline", newVerify(a), newPreflight(a), newRepair(a), newToken(a), newChart(a), newCommands(a), newCompletion(root, a), newVersion(a), help)
@@ -71,6 +76,30 @@ func newRoot(a *app) *cobra.Command {
 	return root
 }
 
+// finish fills in what a command, and those that it has, get in the same way.
+func (a *app) finish(c *cobra.Command) {
+	c.DisableFlagsInUseLine = true
+	a.nameIn(c)
+	complete(c)
+	for _, sub := range c.Commands() {
+		a.finish(sub)
+	}
+}
+
+// newGroup returns a command that has commands and does nothing itself.
+func (a *app) newGroup(name, short, long string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{Use: name + " COMMAND", Short: short, Long: long, Args: cobra.ArbitraryArgs}
+	group.AddCommand(commands...)
+	group.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args)
+		}
+		cmd.SetOut(a.err)
+		return errors.Join(cmd.Help(), exitf(codeUsage, "name a command of %s, such as: %s", name, commands[0].UseLine()))
+	}
+	return group
+}
+
 // nameIn fills the program's name into the texts of a command and its flags.
 func (a *app) nameIn(c *cobra.Command) {
 	c.Long, c.Example = a.text(c.Long), a.text(c.Example)
@@ -79,12 +108,16 @@ func (a *app) nameIn(c *cobra.Command) {
 
 func newHelp(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use: "help [COMMAND]", Short: "Explain the program, or one command of it",
-		Args: takes("[COMMAND]"),
+		Use: "help [COMMAND...]", Short: "Explain the program, or one command of it",
 		RunE: func(_ *cobra.Command, args []string) error {
-			cmd, _, err := root.Find(args)
-			if err != nil {
+			cmd, rest, err := root.Find(args)
+			switch {
+			case err != nil:
 				return unknownCommand(root, args)
+			case len(rest) > 0 && cmd.HasAvailableSubCommands():
+				return unknownCommand(cmd, rest)
+			case len(rest) > 0:
+				return exitf(codeUsage, "%q is one argument too many: %s explains %s", rest[0], helpOf(cmd), cmd.CommandPath())
 			}
 			cmd.InitDefaultHelpFlag()
 			cmd.InitDefaultVersionFlag()
@@ -93,8 +126,13 @@ func newHelp(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// unknownCommand is the error of a word that names no command.
-func unknownCommand(root *cobra.Command, args []string) error {
+// helpOf returns the command line that explains a command.
+func helpOf(cmd *cobra.Command) string {
+	return strings.Join(append([]string{cmd.Root().Name(), "help"}, strings.Fields(cmd.CommandPath())[1:]...), " ")
+}
+
+// unknownCommand is the error of a word that names no command of a command.
+func unknownCommand(of *cobra.Command, args []string) error {
 	word := ""
 	for _, a := range args {
 		if !strings.HasPrefix(a, "-") {
@@ -103,10 +141,16 @@ func unknownCommand(root *cobra.Command, args []string) error {
 		}
 	}
 	var names []string
-	for _, c := range root.Commands() {
+	for _, c := range of.Commands() {
 		names = append(names, c.Name())
 	}
-	return exitf(codeUsage, "there is no command %q%s", word, meant(word, names, root.Name()+" help lists them all"))
+	if of.HasParent() {
+		word = of.Name() + " " + word
+		for i, name := range names {
+			names[i] = of.Name() + " " + name
+		}
+	}
+	return exitf(codeUsage, "there is no command %q%s", word, meant(word, names, helpOf(of)+" lists them all"))
 }
 
 // flagError turns an error of the flags' parser into a usage error, and names the
@@ -152,16 +196,17 @@ func meant(word string, names []string, next string) string {
 	return ": " + next
 }
 
-// takes makes a command accept the named arguments; those in brackets are optional.
+// takes makes a command accept the named arguments: those in brackets are optional,
+// and after the last one there may be more if it ends with dots.
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for i, name := range names {
 			if i >= len(args) && !strings.HasPrefix(name, "[") {
-				return exitf(codeUsage, "%s is missing: %s %s", name, cmd.Root().Name(), cmd.Use)
+				return exitf(codeUsage, "%s is missing: %s", name, cmd.UseLine())
 			}
 		}
-		if len(args) > len(names) {
-			return exitf(codeUsage, "%q is one argument too many: %s %s", args[len(names)], cmd.Root().Name(), cmd.Use)
+		if len(args) > len(names) && !(len(names) > 0 && strings.Contains(names[len(names)-1], "...")) {
+			return exitf(codeUsage, "%q is one argument too many: %s", args[len(names)], cmd.UseLine())
 		}
 		return nil
 	}
