@@ -32,6 +32,10 @@ type Command struct {
 	Key      string
 	KeySince string
 
+	// Fenced sends the command with Do alone and without the two: its payload makes sure that
+	// it counts once, as that of a heartbeat does. It is not in the JSON.
+	Fenced bool
+
 	Expect *Expect // what must hold of the state; nil: anything
 	After  string  // an hlc; the entry's hlc will be greater; empty: none
 
@@ -66,11 +70,13 @@ type Result struct {
 	Result jsontext.Value `json:"result,omitzero"`
 }
 
-// Do applies one command. Retries never apply it twice.
+// Do applies one command. Retries never apply it twice, unless it is Fenced.
 func (c *Client) Do(ctx context.Context, command Command) (Result, error) {
-	command, err := c.keyed(ctx, command)
-	if err != nil {
-		return Result{}, err
+	var err error
+	if !command.Fenced {
+		if command, err = c.keyed(ctx, command); err != nil {
+			return Result{}, err
+		}
 	}
 	var result Result
 	err = c.signing(ctx, func(hub string) error {

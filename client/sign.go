@@ -13,6 +13,7 @@ import (
 type Signer struct {
 	key  ed25519.PrivateKey
 	name string
+	hub  string // see For; empty: that of the server
 }
 
 // NewSigner returns a signer with a key and the name by which the server knows it, such as
@@ -21,8 +22,13 @@ func NewSigner(key ed25519.PrivateKey, name string) *Signer {
 	if len(key) != ed25519.PrivateKeySize {
 		panic("client: NewSigner was given something else than an Ed25519 private key")
 	}
-	return &Signer{key, name}
+	return &Signer{key: key, name: name}
 }
+
+// For returns a signer that signs for one hub alone, by its identity in Health.Hub. For
+// another one at the same address a signature is worth nothing: it refuses commands with
+// BadSignature.
+func (s *Signer) For(hub string) *Signer { return &Signer{s.key, s.name, hub} }
 
 // signedContent is what a signature is over, after a line with its purpose.
 type signedContent struct {
@@ -81,6 +87,9 @@ func (s *Signer) signed(command, first Command, hub string, place *batchPlace) (
 func (c *Client) signing(ctx context.Context, send func(hub string) error) error {
 	if c.signer == nil {
 		return send("")
+	}
+	if c.signer.hub != "" {
+		return send(c.signer.hub)
 	}
 	c.mu.Lock()
 	hub := c.hub

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,12 +12,13 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/client"
 	"github.com/chorus-services/swoosh/fleet"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
 // newFleet starts a server of the fleet alone.
 func newFleet(t *testing.T, dir string) *site {
-	s := &site{t: t, addr: "127.0.0.1:0", options: swoosh.Options{Dir: dir, Node: "test", Logger: silent}, parts: []swoosh.Part{fleet.Domain}}
+	s := &site{t: t, addr: testrun.Address(t), options: swoosh.Options{Dir: dir, Node: "test", Logger: silent}, parts: []swoosh.Part{fleet.Domain}}
 	s.start()
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -125,6 +127,44 @@ func TestSignerAsksForTheHubAgain(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, a.Refused)
 	}
+}
+
+// TestSignerForOneHub signs for no other one, in no way to send a command.
+func TestSignerForOneHub(t *testing.T) {
+	s := newFleet(t, "")
+	_, err := s.signing("", "a").Do(t.Context(), register("a"))
+	require.NoError(t, err)
+	signing := func(hub string) *client.Client {
+		return newClient(t, "http://"+s.addr, client.Options{Signer: client.NewSigner(swooshtest.Key("a"), "n1").For(hub)})
+	}
+	for hub, good := range map[string]bool{s.e.View().Hub().String(): true, strings.Repeat("0", 64): false, strings.Repeat("ab", 32): false} {
+		c := signing(hub)
+		_, one := c.Do(t.Context(), tags("n1", "one"))
+		_, batch := c.Batch(t.Context(), []client.Command{tags("n1", "two"), tags("n1", "three")})
+		for _, err := range []error{one, batch} {
+			require.Equal(t, !good, client.IsCode(err, client.BadSignature), "%s: %v", hub, err)
+		}
+		for a, err := range c.Stream(t.Context(), slices.Values([]client.Command{tags("n1", "four")})) {
+			require.NoError(t, err)
+			require.Equal(t, good, a.Refused == nil, "%s: %v", hub, a.Refused)
+		}
+	}
+}
+
+// TestFenced: a command whose payload fences itself has no key and takes none of the window.
+func TestFenced(t *testing.T) {
+	s := newFleet(t, "")
+	result, err := s.signing("", "a").Do(t.Context(), register("a"))
+	require.NoError(t, err)
+	beat := client.Command{Name: "fleet.heartbeat", Payload: map[string]string{"node": "n1", "session": "session-1", "seen": result.HLC}, Fenced: true}
+	_, err = s.signing("n1", "a").Do(t.Context(), beat)
+	require.NoError(t, err)
+	_, err = s.signing("n1", "a").Do(t.Context(), beat)
+	require.True(t, client.IsCode(err, client.Conflict), err)
+	last := s.log()[1]
+	require.Equal(t, "fleet.heartbeat", last.Command)
+	require.Empty(t, last.IdempotencyKey)
+	require.Zero(t, last.KeySince)
 }
 
 func TestNewSignerRefusesWhatIsNoKey(t *testing.T) {

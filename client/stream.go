@@ -77,12 +77,16 @@ func (s *stream) run(ctx context.Context) error {
 // take encodes the commands and puts them into the window.
 func (s *stream) take(ctx context.Context, commands iter.Seq[Command]) {
 	n, hub := 0, noHub
+	asks := s.c.signer != nil && s.c.signer.hub == ""
+	if s.c.signer != nil && !asks {
+		hub = s.c.signer.hub
+	}
 	for command := range commands {
 		n++
 		l := &line{n: n}
 		var err error
 		l.command, err = s.c.keyed(ctx, command)
-		if err == nil && s.c.signer != nil && hub == noHub { // It is asked again until the log has begun.
+		if err == nil && asks && hub == noHub { // It is asked again until the log has begun.
 			hub, err = s.c.askHub(ctx)
 		}
 		if err != nil {

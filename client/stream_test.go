@@ -17,6 +17,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/client"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -80,7 +81,7 @@ func TestEmptyStreamAsksNobody(t *testing.T) {
 // TestStreamIsBounded: without answers, no more commands are taken than fit.
 func TestStreamIsBounded(t *testing.T) {
 	wal := swooshtest.NewFaultWAL(swoosh.NewMemWAL())
-	s := &site{t: t, addr: "127.0.0.1:0", options: swoosh.Options{Node: "test", Logger: silent, OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }}}
+	s := &site{t: t, addr: testrun.Address(t), options: swoosh.Options{Node: "test", Logger: silent, OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }}}
 	s.start()
 	t.Cleanup(s.stop)
 	held := wal.Hold()
