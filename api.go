@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"io"
 	"log/slog"
@@ -68,11 +69,11 @@ func NewAPI(o APIOptions) *API {
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
 	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
-		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), drains: door.NewBudget(drainsMost, drainsOfOne), stopping: make(chan struct{}), ready: make(chan struct{}),
+		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), handshakes: newHandshakes(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), drains: door.NewBudget(drainsMost, drainsOfOne), stopping: make(chan struct{}), ready: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
 		heartbeat: 15 * time.Second, askEvery: time.Second, outcomeMost: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}}
-	o.Metrics.MustRegister(a.refusals)
+	o.Metrics.MustRegister(a.refusals, a.handshakes)
 	served, byPath := a.routes, map[string][]route{}
 	if o.Debug {
 		served = slices.Concat(served, debugRoutes())
@@ -314,7 +315,7 @@ func appendResult(b []byte, r Result) []byte {
 func (a *API) Server() *http.Server {
 	return &http.Server{
 		Handler:                      a,
-		ReadHeaderTimeout:            10 * time.Second,
+		ReadHeaderTimeout:            headersMost,
 		IdleTimeout:                  2 * time.Minute,
 		MaxHeaderBytes:               headerBytes,
 		DisableGeneralOptionsHandler: true,
@@ -323,10 +324,15 @@ func (a *API) Server() *http.Server {
 }
 
 // Listener returns a listener for Server, with which net/http's own refusals, of
-// requests that the API never sees, are problem documents too. Within TLS they stay
-// plain text.
+// requests that the API never sees, are problem documents too.
 func (a *API) Listener(ln net.Listener) net.Listener {
 	return door.Unheard{Listener: ln, Answer: a.unheard}
+}
+
+// TLSListener is Listener with TLS: pass it to Serve, which then serves HTTP/2 too if
+// the configuration's NextProtos have h2.
+func (a *API) TLSListener(ln net.Listener, config *tls.Config) net.Listener {
+	return a.Listener(door.Secure(ln, config, headersMost, a.shakeFailed))
 }
 
 // Progress makes the boot's progress visible to clients. Pass it as

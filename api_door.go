@@ -359,6 +359,12 @@ func newRefusals() *prometheus.CounterVec {
 	return all
 }
 
+func newHandshakes() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "swoosh_tls_handshake_failures_total", Help: "TLS handshakes that failed.",
+	})
+}
+
 // encode returns v as JSON with a newline. A message may quote any bytes of a
 // request; bytes that are not UTF-8 become U+FFFD.
 func encode(v any) []byte {

@@ -58,15 +58,16 @@ func (s *service) exchange(w http.ResponseWriter, r *http.Request) *exchange {
 // service is what all exchanges of an API share.
 type service struct {
 	access
-	routes    []route
-	deadlines door.Deadlines
-	timeouts  door.Timeouts
-	pace      door.Pace
-	flow      *door.Budget // bytes of bodies and answers on their way
-	travels   *door.Budget // requests for states of the past
-	drains    *door.Budget // refused requests whose bodies are read to be dropped
-	metrics   http.Handler
-	refusals  *prometheus.CounterVec // by code
+	routes     []route
+	deadlines  door.Deadlines
+	timeouts   door.Timeouts
+	pace       door.Pace
+	flow       *door.Budget // bytes of bodies and answers on their way
+	travels    *door.Budget // requests for states of the past
+	drains     *door.Budget // refused requests whose bodies are read to be dropped
+	metrics    http.Handler
+	refusals   *prometheus.CounterVec // by code
+	handshakes prometheus.Counter     // of TLS that failed
 
 	attached atomic.Pointer[Engine] // nil until Attach
 	progress atomic.Pointer[Progress]

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -21,12 +22,13 @@ const (
 	flowMost   = 512 << 20
 	flowOfEach = 128 << 20
 
-	logHolds    = 512 << 10 // about what a part of the log takes until it is read
-	headerBytes = 64 << 10  // the most that the first line and the headers of a request have
-	bodyHolds   = 8 << 10   // a body that is no larger is not counted
-	bodyRate    = 8 << 10   // bytes a second that a body arrives at, at least, after RequestTimeout
-	answerShort = 4 << 10   // bytes that net/http buffers, so that their write never waits
-	answerLong  = 64 << 10  // bytes after which the caller is asked about again
+	logHolds    = 512 << 10        // about what a part of the log takes until it is read
+	headerBytes = 64 << 10         // the most that the first line and the headers of a request have
+	bodyHolds   = 8 << 10          // a body that is no larger is not counted
+	bodyRate    = 8 << 10          // bytes a second that a body arrives at, at least, after RequestTimeout
+	headersMost = 10 * time.Second // until the headers of a request, or a TLS handshake, must have come
+	answerShort = 4 << 10          // bytes that net/http buffers, so that their write never waits
+	answerLong  = 64 << 10         // bytes after which the caller is asked about again
 )
 
 // What is read of the body of a refused request, how long, and how long for nothing.
@@ -112,6 +114,15 @@ func (s *service) unheard(status int, why string) []byte {
 	var b bytes.Buffer
 	_ = answer.Write(&b) // A buffer takes everything.
 	return b.Bytes()
+}
+
+// shakeFailed answers HTTP where TLS is spoken, and counts and logs all failures.
+func (s *service) shakeFailed(c net.Conn, err error) {
+	s.handshakes.Inc()
+	s.o.Logger.Debug("a TLS handshake failed", "from", c.RemoteAddr().String(), "why", err)
+	if door.IsHTTP(err) {
+		door.LastWords(c, s.unheard(http.StatusBadRequest, "this address uses TLS: use an address that begins with https://"))
+	}
 }
 
 // leaveBody allows answering before the body has been read: the answer is sent

@@ -2,10 +2,12 @@ package swoosh_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -20,12 +22,41 @@ import (
 // answer is read as one to.
 func (s *site) raw(method, bytes string) *reply {
 	s.t.Helper()
-	c, err := net.Dial("tcp", s.addr)
-	require.NoError(s.t, err)
-	defer c.Close()
-	require.NoError(s.t, c.SetDeadline(time.Now().Add(time.Minute)))
+	c := s.dial()
 	go func() { _, _ = io.WriteString(c, bytes) }() // It fails where the server refuses before the end.
 	return s.readReply(c, method)
+}
+
+// dial connects, for a minute.
+func (s *site) dial() net.Conn {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { _ = c.Close() })
+	require.NoError(s.t, c.SetDeadline(time.Now().Add(time.Minute)))
+	if s.tls != nil {
+		c = tls.Client(c, s.tls)
+	}
+	return c
+}
+
+// overTLS serves the API at another address, over TLS.
+func (s *site) overTLS() *site {
+	s.t.Helper()
+	made := httptest.NewTLSServer(nil) // It has a certificate.
+	made.Close()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(s.t, err)
+	c := *s
+	c.addr = ln.Addr().String()
+	c.url = "https://" + c.addr
+	c.tls = made.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	c.tls.NextProtos, c.tls.ServerName = nil, "example.com"
+	c.server = s.api.Server()
+	config := &tls.Config{Certificates: made.TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}}
+	go func() { _ = c.server.Serve(s.api.TLSListener(ln, config)) }()
+	s.t.Cleanup(func() { require.NoError(s.t, c.server.Close()) })
+	return &c
 }
 
 // readReply reads an answer, after which the server must close the connection.
@@ -42,9 +73,21 @@ func (s *site) readReply(c net.Conn, method string) *reply {
 
 // TestUnheard sends requests that net/http refuses before the API sees them.
 func TestUnheard(t *testing.T) {
-	const host = "Host: localhost\r\n"
 	s := open(t, swoosh.Options{})
 	s.must(startA)
+	s.unheard()
+	require.Regexp(t, `swoosh_refusals_total\{code="too_large"\} 4\n`, s.get("/metrics").body)
+	within := s.overTLS()
+	within.unheard()
+	within.tls.NextProtos = []string{"http/1.1"}
+	within.unheard()
+	require.Regexp(t, `swoosh_refusals_total\{code="too_large"\} 12\n`, s.get("/metrics").body)
+}
+
+func (s *site) unheard() {
+	const host = "Host: localhost\r\n"
+	t := s.t
+	t.Helper()
 	for _, version := range []string{"1.0", "1.1"} {
 		get := "GET /version HTTP/" + version + "\r\n"
 		for name, c := range map[string]struct {
@@ -76,11 +119,54 @@ func TestUnheard(t *testing.T) {
 			require.Equal(t, "nosniff", r.header.Get("X-Content-Type-Options"), name)
 		}
 	}
-	require.Regexp(t, `swoosh_refusals_total\{code="too_large"\} 4\n`, s.get("/metrics").body)
 
 	r := s.raw(http.MethodGet, "GET /health HTTP/1.0\r\n\r\n") // An answer of the API's own passes, and one with "Content-Type: text/plain" too.
 	require.Equal(t, http.StatusOK, r.status)
 	require.Contains(t, s.raw(http.MethodGet, "GET /metrics HTTP/1.0\r\n\r\n").body, "# HELP")
+}
+
+// TestHandshakes: one that hangs blocks nobody, and ends with the server; one that fails
+// is counted. Either version of HTTP is served.
+func TestHandshakes(t *testing.T) {
+	s := open(t, swoosh.Options{})
+	within := s.overTLS()
+	var hung []net.Conn
+	for _, said := range []string{"", "\x16\x03\x01\x02\x00\x01"} {
+		c, err := net.Dial("tcp", within.addr)
+		require.NoError(t, err)
+		defer c.Close()
+		_, err = io.WriteString(c, said)
+		require.NoError(t, err)
+		hung = append(hung, c)
+	}
+	for _, two := range []bool{false, true} {
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: within.tls.Clone(), ForceAttemptHTTP2: two, DisableKeepAlives: true}}
+		r, err := c.Get(within.url + "/health")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, r.StatusCode)
+		require.Equal(t, two, r.ProtoMajor == 2)
+		require.NoError(t, r.Body.Close())
+	}
+
+	body := strings.Repeat("a", 300<<10)
+	plain := *within
+	plain.tls = nil
+	for _, request := range []string{"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 307200\r\n\r\n" + body} {
+		require.Contains(t, plain.raw(http.MethodGet, request).refused("malformed_request", 400)["detail"], "this address uses TLS")
+	}
+	_, err := tls.Dial("tcp", within.addr, &tls.Config{})
+	require.ErrorContains(t, err, "certificate")
+	require.Eventually(t, func() bool {
+		return strings.Contains(s.get("/metrics").body, "\nswoosh_tls_handshake_failures_total 3\n")
+	}, time.Minute, time.Millisecond)
+
+	require.NoError(t, within.server.Close())
+	for _, c := range hung {
+		require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+		_, err := io.Copy(io.Discard, c)
+		require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
+	}
+	require.Contains(t, s.get("/metrics").body, "\nswoosh_tls_handshake_failures_total 3\n", "the server ended those")
 }
 
 // TestRefusalsReachPlainClients: a client that writes its whole body before it reads

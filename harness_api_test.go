@@ -3,6 +3,7 @@ package swoosh_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -26,6 +27,7 @@ type site struct {
 	t    testing.TB
 	url  string
 	addr string
+	tls  *tls.Config // to call it with; nil: without TLS
 	api  *swoosh.API
 	e    *swoosh.Engine // nil while it starts
 	log  *logLines

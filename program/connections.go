@@ -3,7 +3,6 @@ package program
 import (
 	lists "container/list"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,7 +41,7 @@ type openConn struct {
 	net.Conn
 	of    *connections
 	from  string      // the other machine's address; empty if it is this one
-	heard atomic.Bool // whether it has sent anything
+	heard atomic.Bool // whether it has sent anything since its TLS handshake
 
 	// Guarded by the lock of of.
 	requests int            // under way
@@ -247,8 +246,15 @@ type connectionKey struct{}
 
 // inContext keeps a connection in the context of its requests.
 func inContext(ctx context.Context, c net.Conn) context.Context {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
+	for {
+		outer, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = outer.NetConn()
+	}
+	if open, ok := c.(*openConn); ok {
+		open.heard.Store(false) // What it has sent so far is its handshake.
 	}
 	return context.WithValue(ctx, connectionKey{}, c)
 }

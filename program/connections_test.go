@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/access"
 )
 
 // heldHTTP is a server with room for so many connections, whose requests of /held wait.
@@ -22,30 +26,43 @@ type heldHTTP struct {
 	inside, end chan struct{}
 }
 
-func newHeldHTTP(t *testing.T, listen func() (net.Listener, error), most int) (h *heldHTTP, dial func() net.Conn) {
+func newHeldHTTP(t *testing.T, tlsToo bool, most int) (h *heldHTTP, dial func() net.Conn) {
 	t.Helper()
-	ln, err := listen()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	quiet, certificates := slog.New(slog.DiscardHandler), (*access.Certificates)(nil)
+	if tlsToo {
+		cert, key := certificate(t, t.TempDir(), "server", time.Now().Add(time.Hour))
+		certificates, err = access.OpenCertificates(cert, key, "", quiet)
+		require.NoError(t, err)
+	}
+	within := (&door{certificates: certificates}).listener(swoosh.NewAPI(swoosh.APIOptions{Logger: quiet}))
 	h = &heldHTTP{inside: make(chan struct{}), end: make(chan struct{})}
-	h.web = serveHTTP(ln, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.web = serveHTTP(ln, within, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/held" {
 			h.inside <- struct{}{}
 			<-h.end
 		}
-	})}, nil)
+	})})
 	h.open.mu.Lock()
 	h.open.most = most
 	h.open.mu.Unlock()
 	t.Cleanup(func() { _ = h.server.Close() })
 	return h, func() net.Conn {
-		c, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
+		c, err := net.Dial("tcp", ln.Addr().String())
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = c.Close() })
+		require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+		if tlsToo {
+			c := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			require.NoError(t, c.Handshake())
+			return c
+		}
 		return c
 	}
 }
 
-func onLoopback() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+func asItIs(ln net.Listener) net.Listener { return ln }
 
 // ask sends a request and returns the status line; empty if the connection is closed.
 func ask(c net.Conn, path string) string {
@@ -61,7 +78,14 @@ func ask(c net.Conn, path string) string {
 // TestIdleConnectionsMakeWay for new ones, the oldest first; those with a request
 // do not.
 func TestIdleConnectionsMakeWay(t *testing.T) {
-	h, dial := newHeldHTTP(t, onLoopback, 3)
+	for _, tlsToo := range []bool{false, true} {
+		idleConnectionsMakeWay(t, tlsToo)
+	}
+}
+
+func idleConnectionsMakeWay(t *testing.T, tlsToo bool) {
+	t.Helper()
+	h, dial := newHeldHTTP(t, tlsToo, 3)
 	silent, busy, kept := dial(), dial(), dial()
 	answered := make(chan string, 1)
 	require.NotEmpty(t, ask(kept, "/"))
@@ -86,7 +110,7 @@ func TestIdleConnectionsMakeWay(t *testing.T) {
 
 // TestBusyConnectionsStay: then a new one is closed.
 func TestBusyConnectionsStay(t *testing.T) {
-	h, dial := newHeldHTTP(t, onLoopback, 1)
+	h, dial := newHeldHTTP(t, false, 1)
 	busy := dial()
 	answered := make(chan string, 1)
 	go func() { answered <- ask(busy, "/held") }()
@@ -130,18 +154,21 @@ func TestAnAddressHasHalf(t *testing.T) {
 
 // TestSilentConnectionCostsAStopNothing, while one that speaks is answered.
 func TestSilentConnectionCostsAStopNothing(t *testing.T) {
-	h, dial := newHeldHTTP(t, onLoopback, 9)
-	silent, busy := dial(), dial()
-	answered := make(chan string, 1)
-	go func() { answered <- ask(busy, "/held") }()
-	<-h.inside
-	drained := make(chan error, 1)
-	go func() { drained <- h.drain(context.Background(), time.Hour, slog.New(slog.DiscardHandler)) }()
-	_, err := silent.Read(make([]byte, 1))
-	require.ErrorIs(t, err, io.EOF, "it ends before the request does")
-	close(h.end)
-	require.Contains(t, <-answered, "200")
-	require.NoError(t, <-drained)
+	for _, tlsToo := range []bool{false, true} {
+		h, dial := newHeldHTTP(t, tlsToo, 9)
+		silent, busy := dial(), dial()
+		answered := make(chan string, 1)
+		go func() { answered <- ask(busy, "/held") }()
+		<-h.inside
+		h.open.stop() // Shutdown would end it too, after five seconds.
+		_, err := silent.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF, "TLS: %v", tlsToo)
+		close(h.end)
+		require.Contains(t, <-answered, "200")
+		h.open.stopped = false
+		require.NoError(t, h.drain(context.Background(), time.Hour, slog.New(slog.DiscardHandler)))
+		require.True(t, h.open.stopped, "a stop begins so")
+	}
 }
 
 // TestSocketOfASuccessorStays: a stop removes the server's own socket only.

@@ -3,10 +3,12 @@ package program
 import (
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/access"
 )
 
@@ -53,6 +55,14 @@ func (d *door) warn(log *slog.Logger) {
 	case open && d.certificates == nil:
 		log.Warn("there is no TLS: whoever hears the network has the tokens", "listen", d.listen)
 	}
+}
+
+// listener returns what makes connections of the API's.
+func (d *door) listener(api *swoosh.API) func(net.Listener) net.Listener {
+	if d.certificates == nil {
+		return api.Listener
+	}
+	return func(ln net.Listener) net.Listener { return api.TLSListener(ln, d.certificates.Config()) }
 }
 
 // scheme returns the scheme of the addresses of TCP listeners.

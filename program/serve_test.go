@@ -407,7 +407,7 @@ func TestDrainCutsOffSlowReaders(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	writing := make(chan struct{}, 1)
-	w := serveHTTP(ln, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	w := serveHTTP(ln, asItIs, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for {
 			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
 				return
@@ -417,7 +417,7 @@ func TestDrainCutsOffSlowReaders(t *testing.T) {
 			default:
 			}
 		}
-	})}, nil)
+	})})
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
@@ -432,10 +432,10 @@ func TestDrainOfRequestsThatDoNotEnd(t *testing.T) {
 	require.NoError(t, err)
 	inside, end := make(chan struct{}), make(chan struct{})
 	defer close(end)
-	w := serveHTTP(ln, &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	w := serveHTTP(ln, asItIs, &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(inside)
 		<-end
-	})}, nil)
+	})})
 	go func() {
 		if answer, err := http.Get("http://" + ln.Addr().String()); err == nil {
 			_ = answer.Body.Close()
@@ -458,6 +458,6 @@ func TestServingThatBreaksIsTold(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()
-	w := serveHTTP(brokenListener{ln}, &http.Server{Handler: http.NotFoundHandler()}, nil)
+	w := serveHTTP(brokenListener{ln}, asItIs, &http.Server{Handler: http.NotFoundHandler()})
 	require.ErrorIs(t, <-w.ended, errBroken)
 }

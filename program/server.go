@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chorus-services/swoosh"
-	"github.com/chorus-services/swoosh/access"
 )
 
 // server is what serve runs: the API in front of an engine.
@@ -55,11 +54,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	began := time.Now()
 	api := swoosh.NewAPI(s.apiOptions(metrics))
-	front := api.Server()
-	if s.door.certificates != nil {
-		front.ErrorLog = countHandshakes(metrics, front.ErrorLog)
-	}
-	w := serveHTTP(api.Listener(ln), front, s.door.certificates)
+	w := serveHTTP(ln, s.door.listener(api), api.Server())
 	e, err := s.boot(ctx, api)
 	if err != nil {
 		_ = w.server.Close() // The boot's error is what matters.
@@ -241,12 +236,9 @@ type web struct {
 	busy   sync.RWMutex // held for reading by every request
 }
 
-func serveHTTP(ln net.Listener, server *http.Server, certificates *access.Certificates) *web {
-	serve := server.Serve
-	if certificates != nil {
-		server.TLSConfig = certificates.Config()
-		serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
-	}
+// serveHTTP serves the connections of a listener, of which within makes what the server
+// gets.
+func serveHTTP(ln net.Listener, within func(net.Listener) net.Listener, server *http.Server) *web {
 	w := &web{server: server, open: limitConnections(ln), ended: make(chan error, 1)}
 	server.ConnContext = inContext
 	handler := server.Handler
@@ -257,7 +249,7 @@ func serveHTTP(ln net.Listener, server *http.Server, certificates *access.Certif
 		handler.ServeHTTP(rw, r)
 	})
 	go func() {
-		if err := serve(w.open); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(within(w.open)); !errors.Is(err, http.ErrServerClosed) {
 			w.ended <- fmt.Errorf("requests can no longer be accepted: %w", err)
 		}
 	}()

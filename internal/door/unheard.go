@@ -2,6 +2,7 @@ package door
 
 import (
 	"bytes"
+	"crypto/tls"
 	"net"
 	"strconv"
 )
@@ -9,6 +10,7 @@ import (
 // Unheard is a listener for an http.Server that refuses some requests itself, before
 // any handler hears of them: those that it cannot read, or whose headers are too
 // large. Answer returns what is written instead of such a refusal, header included.
+// Connections of TLS must have done their handshake. HTTP/2 has no such refusals.
 type Unheard struct {
 	net.Listener
 	Answer func(status int, why string) []byte // why may be empty
@@ -20,8 +22,25 @@ func (l Unheard) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &unheardConn{c, l.Answer}, nil
+	plain := unheardConn{c, l.Answer}
+	t, ok := c.(*tls.Conn)
+	switch {
+	case !ok:
+		return &plain, nil
+	case t.ConnectionState().NegotiatedProtocol == "h2":
+		return c, nil // http.Server must see what it is.
+	}
+	return &unheardTLS{plain, t}, nil
 }
+
+// unheardTLS is a connection within TLS, whose state http.Server asks for.
+type unheardTLS struct {
+	unheardConn
+	within *tls.Conn
+}
+
+// ConnectionState is tls.Conn's.
+func (c *unheardTLS) ConnectionState() tls.ConnectionState { return c.within.ConnectionState() }
 
 type unheardConn struct {
 	net.Conn
@@ -40,6 +59,9 @@ func (c *unheardConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// NetConn returns the connection within, as tls.Conn's does.
+func (c *unheardConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite closes the writing side; http.Server looks for it, so that its last answer
 // arrives.
 func (c *unheardConn) CloseWrite() error {
@@ -49,11 +71,8 @@ func (c *unheardConn) CloseWrite() error {
 	return nil
 }
 
-// The header of http.Server's refusals, and how it answers HTTP where TLS is spoken.
-const (
-	refusalHeader = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-	plainRefusal  = "\r\nClient sent an HTTP request to an HTTPS server."
-)
+// refusalHeader is the header of http.Server's refusals.
+const refusalHeader = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
 // refusal reports whether bytes are a refusal of http.Server's own. No answer of a
 // handler is taken for one: it has other headers in front, and no handler says 417.
@@ -69,8 +88,5 @@ func refusal(b []byte) (status int, why string, ok bool) {
 		return 0, "", false
 	}
 	_, text, _ := bytes.Cut(line, []byte(": "))
-	if bytes.HasPrefix(rest, []byte(plainRefusal)) {
-		return status, "this address uses TLS: use an address that begins with https://", true
-	}
 	return status, string(text), status == 417 || bytes.HasPrefix(rest, []byte(refusalHeader))
 }
