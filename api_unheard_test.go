@@ -148,11 +148,13 @@ func TestHandshakes(t *testing.T) {
 		require.NoError(t, r.Body.Close())
 	}
 
-	body := strings.Repeat("a", 300<<10)
 	plain := *within
 	plain.tls = nil
-	for _, request := range []string{"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 307200\r\n\r\n" + body} {
-		require.Contains(t, plain.raw(http.MethodGet, request).refused("malformed_request", 400)["detail"], "this address uses TLS")
+	for _, request := range []string{"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("a", 1000000)} {
+		c := plain.dial()
+		_, err := io.WriteString(c, request)
+		require.NoError(t, err)
+		require.Contains(t, s.readReply(c, http.MethodPost).refused("malformed_request", 400)["detail"], "this address uses TLS")
 	}
 	_, err := tls.Dial("tcp", within.addr, &tls.Config{})
 	require.ErrorContains(t, err, "certificate")
