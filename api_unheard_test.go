@@ -150,7 +150,7 @@ func TestHandshakes(t *testing.T) {
 
 	plain := *within
 	plain.tls = nil
-	for _, request := range []string{"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("a", 1000000)} {
+	for _, request := range []string{"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n\r\n" + strings.Repeat("a", 8000000)} {
 		c := plain.dial()
 		_, err := io.WriteString(c, request)
 		require.NoError(t, err)

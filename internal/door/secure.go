@@ -60,9 +60,10 @@ func (l *secure) shake(c net.Conn) {
 		return
 	}
 	if l.stopping.Err() == nil {
+		defer context.AfterFunc(l.stopping, func() { _ = c.Close() })() // failed may take its time.
 		l.failed(c, err)
 	}
-	_ = c.Close() // Nothing was answered.
+	_ = c.Close() // What was answered has arrived, or never will.
 }
 
 // hand reports whether Accept has returned a connection or an error.
@@ -106,8 +107,8 @@ func IsHTTP(err error) bool {
 // lastWords is how long a client has to read its answer, and how much it may send
 // meanwhile: what it has sent and nobody has read would take the answer away.
 const (
-	lastWordsTime  = time.Second / 2
-	lastWordsBytes = 1 << 20
+	lastWordsTime  = 3 * time.Second
+	lastWordsBytes = 32 << 20
 )
 
 // LastWords writes an answer to a connection that is closed after it.
