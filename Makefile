@@ -1,5 +1,5 @@
-# Every target runs on a fresh machine with Go, gcc, git, bash, curl, jq and
-# python3; alerts needs Prometheus; powercut needs root, FUSE and loop devices, and
+# Every target runs on a fresh machine with Go, gcc, git, bash, curl, jq,
+# openssl and python3 with cryptography; alerts needs Prometheus; powercut needs root, FUSE and loop devices, and
 # tests those of ext4, xfs and btrfs that have their mkfs; dist and dist-test need
 # Debian, and dist-test root.
 GO ?= go
@@ -14,7 +14,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 # limit, of a package, ends what hangs: the longest takes a minute on an idle machine.
 TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -p 4 -timeout 15m
 
-.PHONY: build check vet race test damage pages abuse kill powercut break stream demo bench performance fuzz alerts vuln contract dist dist-test
+.PHONY: build check vet race test damage pages abuse kill powercut break stream demo bench fleet performance fuzz alerts vuln contract dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -v -o bin/swoosh ./cmd/swoosh
@@ -43,7 +43,7 @@ ABUSE_ROUNDS ?= 40
 abuse: ## what machines and people do to a server: limits, full disks, deleted files; root mounts small disks
 	SWOOSH_ABUSE_ROUNDS=$(ABUSE_ROUNDS) $(GO) test -count=1 -timeout 10m -run TestAbuse -v ./program
 
-# kill, powercut, stream, bench and performance want a machine that does nothing else.
+# kill, powercut, stream, bench, fleet and performance want a machine that does nothing else.
 
 ROUNDS ?= 200
 kill: ## kill -9 at random moments, ROUNDS times
@@ -68,6 +68,10 @@ ifeq ($(BASE),)
 else
 	scripts/bench.sh '$(BASE)' '$(BENCH)'
 endif
+
+NODES ?= 100000
+fleet: ## what commands cost in a fleet of NODES, beside one of 100: medians of five pairs
+	SWOOSH_FLEET_NODES=$(NODES) $(GO) test -run '^$$' -bench Fleet -benchtime 5x ./fleet
 
 performance: ## all figures of docs/PERFORMANCE.md, measured anew; with etcd if scripts/etcd.sh built it
 	scripts/performance.sh
