@@ -25,7 +25,8 @@ func TestSignedOutsideGo(t *testing.T) {
 	work := t.TempDir()
 	data, key := filepath.Join(work, "data"), filepath.Join(work, "key")
 	p := launch(t, data)
-	t.Setenv("SWOOSH_ADDR", p.address(t))
+	address := p.address(t)
+	t.Setenv("SWOOSH_ADDR", address)
 	run := func(command ...string) (string, error) {
 		out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
 		return string(out), err
@@ -40,7 +41,7 @@ func TestSignedOutsideGo(t *testing.T) {
 	private, err := client.LoadKey(key)
 	require.NoError(t, err, "the key that Python wrote")
 	post := func(signer string, private ed25519.PrivateKey) error {
-		c, err := client.New(p.address(t), client.Options{Signer: client.NewSigner(private, signer)})
+		c, err := client.New(address, client.Options{Signer: client.NewSigner(private, signer)})
 		require.NoError(t, err)
 		_, err = c.Do(t.Context(), client.Command{Name: "fleet.set_hostname", Payload: map[string]any{"node": "n1", "hostname": "edge-1"}})
 		return err
