@@ -81,7 +81,7 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 			continue
 		}
 		require.Equal(t, needed, operation["x-role"], route)
-		require.Equal(t, []any{map[string]any{"token": []any{needed}}, map[string]any{"certificate": []any{needed}}}, operation["security"], route)
+		require.Equal(t, []any{map[string]any{"token": []any{needed}}}, operation["security"], route)
 	}
 }
 

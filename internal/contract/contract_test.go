@@ -40,7 +40,7 @@ func TestOapiCodegen(t *testing.T) {
 	}
 }
 
-// TestOgen likewise, and reads the health in place of the state.
+// TestOgen likewise.
 func TestOgen(t *testing.T) {
 	for _, program := range []string{stock, queue} {
 		address := serve(t, program)
@@ -50,7 +50,7 @@ func TestOgen(t *testing.T) {
 			m.run("go", "build", "./client")
 			continue
 		}
-		require.Equal(t, "command 1 true false\nbatch 2 3\nrefusal 409 true no\nhealth ready\nlog 3 project.create 4\n",
+		require.Equal(t, "command 1 true false\nbatch 2 3\nrefusal 409 true no\nstate 3 Project beta\nlog 3 project.create 4\n",
 			m.call("ogen", address))
 	}
 }

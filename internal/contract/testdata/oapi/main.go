@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log"
 	"os"
@@ -34,8 +35,8 @@ func main() {
 
 	read, err := c.GetStateWithResponse(ctx, &client.GetStateParams{})
 	check(err)
-	state, err := read.JSON200.AsState()
-	check(err)
+	var state client.State
+	check(json.Unmarshal(read.Body, &state))
 	fmt.Println("state", len(*state.Project.Projects), *(*state.Project.Projects)["beta"].Name)
 
 	page, err := c.GetLogWithResponse(ctx, &client.GetLogParams{})

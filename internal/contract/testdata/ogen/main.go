@@ -34,9 +34,11 @@ func main() {
 	problem := refused.(*client.InvalidPhaseConflictKeyExpiredHeaders).Response
 	fmt.Println("refusal", problem.Status, problem.Code == client.ProblemCodeConflict, problem.Happened)
 
-	health, err := c.GetHealth(ctx)
+	read, err := c.GetState(ctx, client.GetStateParams{})
 	check(err)
-	fmt.Println("health", health.(*client.HealthHeaders).Response.Mode)
+	var state client.State
+	check(state.UnmarshalJSON(read.(*client.GetStateOKHeaders).Response))
+	fmt.Println("state", len(state.Project.Value.Projects.Value), state.Project.Value.Projects.Value["beta"].Name.Value)
 
 	page, err := c.GetLog(ctx, client.GetLogParams{})
 	check(err)
