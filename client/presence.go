@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // Presence says when the server last verified a signature of each node, be it of a
@@ -14,15 +15,12 @@ type Presence struct {
 	Next  string            `json:"next"`  // the name to go on after; empty: there is no more
 }
 
-// Presence returns a page of the server's presence, in the order of the names, after a
-// name. It fails with NotFound if the server has none.
-func (c *Client) Presence(ctx context.Context, after string) (p Presence, err error) {
+// Presence returns a page of the server's presence: up to limit names, 1 to 10 000, in
+// their order, after a name. It fails with NotFound if the server has none.
+func (c *Client) Presence(ctx context.Context, after string, limit int) (p Presence, err error) {
 	err = c.again(ctx, func() error {
-		r := request{method: http.MethodGet, path: "/presence", quiet: quietMost}
-		if after != "" {
-			r.query = url.Values{"after": {after}}
-		}
-		return c.ask(ctx, r, &p)
+		query := url.Values{"after": {after}, "limit": {strconv.Itoa(limit)}}
+		return c.ask(ctx, request{method: http.MethodGet, path: "/presence", query: query, quiet: quietMost}, &p)
 	})
 	return p, err
 }

@@ -168,7 +168,7 @@ func showNode(f *fleetCall, id fleet.NodeID) error {
 		return f.app.failed(err)
 	}
 	n.seen = seen.At
-	p := presence{fleetCall: f}
+	p := heard{fleetCall: f, limit: 1}
 	if n.heard, err = p.of(n.id); err != nil {
 		return err
 	}

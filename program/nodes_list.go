@@ -43,18 +43,19 @@ func (n *nodeRow) isStale(now time.Time) bool {
 	return n.Phase != fleet.Deregistered && now.Sub(last) >= staleAfter
 }
 
-// presence says when the server heard a node, asked for in the order of the ids.
-type presence struct {
+// heard says when the server heard nodes, which are asked for in the order of their ids.
+type heard struct {
 	*fleetCall
+	limit int // of a page
 	page  client.Presence
 	begun bool
-	none  bool // the server knows of no presence
+	none  bool // the server says nothing about it
 }
 
 // of returns when a node was heard, in ms, and 0 if it was not.
-func (p *presence) of(id string) (uint64, error) {
+func (p *heard) of(id string) (uint64, error) {
 	for !p.none && (!p.begun || p.page.Next != "" && id > p.page.Next) {
-		page, err := p.api.Presence(p.ctx, cmp.Or(p.page.Next, before(id)))
+		page, err := p.api.Presence(p.ctx, cmp.Or(p.page.Next, before(id)), p.limit)
 		switch {
 		case client.IsCode(err, client.NotFound): // A server of before.
 			p.none = true
@@ -68,7 +69,7 @@ func (p *presence) of(id string) (uint64, error) {
 
 // nodes yields the nodes in the order of the table, with when they were seen and heard.
 // It reads these three at once, and holds none of them.
-func (f *fleetCall) nodes(p *presence) iter.Seq2[nodeRow, error] {
+func (f *fleetCall) nodes(p *heard) iter.Seq2[nodeRow, error] {
 	return func(yield func(nodeRow, error) bool) {
 		next, stop := iter.Pull2(client.Rows[fleet.Seen](f.ctx, f.api, "/fleet/seen"))
 		defer stop()
@@ -102,7 +103,7 @@ func listNodes(f *fleetCall, viewer fleet.NodeID, stale bool) error {
 		shown = func(n *nodeRow) bool { return n.Public || near[n.id] }
 	}
 	now, count := time.Now(), map[string]int{}
-	p := &presence{fleetCall: f}
+	p := &heard{fleetCall: f, limit: laidOutTogether}
 	list := listing{out: f.out, head: strings.Fields("NODE HOST OWNER PHASE SEEN HEARD VERSION TAGS")}
 	for n, err := range f.nodes(p) {
 		if err != nil {
