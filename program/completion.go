@@ -67,9 +67,9 @@ func completeRole(_ *cobra.Command, args []string, _ string) ([]string, cobra.Sh
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// complete makes the words and flags of a command complete what its help names: DIR
-// a directory, FILE a file, others nothing. What a command or a flag completes itself
-// stays.
+// complete makes the words and flags of a command complete what its help names: DIR a
+// directory, FILE and SNAPSHOT a file, others nothing. What a command or a flag completes
+// itself stays.
 func complete(c *cobra.Command) {
 	arguments, _, _ := strings.Cut(c.Use, " [-") // Options follow.
 	words := strings.Fields(arguments)[1:]
@@ -97,7 +97,7 @@ func pathOf(word string) cobra.ShellCompDirective {
 	switch strings.TrimSuffix(strings.Trim(word, "[]"), "|-") {
 	case "DIR":
 		return cobra.ShellCompDirectiveFilterDirs
-	case "FILE":
+	case "FILE", "SNAPSHOT":
 		return cobra.ShellCompDirectiveDefault
 	}
 	return cobra.ShellCompDirectiveNoFileComp

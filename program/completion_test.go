@@ -38,7 +38,7 @@ func TestCompletionOfPaths(t *testing.T) {
 	flags := map[string]string{
 		"dir": aDirectory,
 
-		"ca-file": aFile, "join-token": aFile, "sign": aFile, "cert-file": aFile, "check": aFile, "config": aFile, "etcd": aFile, "key-file": aFile, "out": aFile, "plot": aFile,
+		"ca-file": aFile, "join-token": aFile, "sign": aFile, "wal": aFile, "cert-file": aFile, "check": aFile, "config": aFile, "etcd": aFile, "key-file": aFile, "out": aFile, "plot": aFile,
 		"tls-cert": aFile, "tls-client-ca": aFile, "tls-key": aFile, "token-file": aFile,
 
 		"addr": noPath, "allow-host": noPath, "allow-origin": noPath, "at": noPath, "commands": noPath, "expect": noPath,
@@ -47,7 +47,7 @@ func TestCompletionOfPaths(t *testing.T) {
 		"role":    "admin\nmember\n" + noPath,
 		"node-id": noPath, "path": noPath, "print-config": noPath, "socket-group": noPath,
 	}
-	isDirectory, isFile, isOption := regexp.MustCompile(`\bDIR\b`), regexp.MustCompile(`(^|[^@])\bFILE\b`), regexp.MustCompile(`^\[(-|flags)`)
+	isDirectory, isFile, isOption := regexp.MustCompile(`\bDIR\b`), regexp.MustCompile(`(^|[^@])\b(FILE|SNAPSHOT)\b`), regexp.MustCompile(`^\[(-|flags)`)
 	seen := map[string]bool{}
 	eachCommand(newRoot(newApp(stock, parts(), streams{nil, io.Discard, io.Discard})), func(c *cobra.Command) {
 		name := strings.Fields(c.CommandPath())[1:]
