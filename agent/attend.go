@@ -48,6 +48,7 @@ func (n *Node) keep(ctx context.Context, at position) error {
 			if polls {
 				return nil
 			}
+			n.say(following, "") // The log is followed since the last one.
 			due = n.o.after(n.beat.Sub(n.o.now()))
 		case err := <-f.ended:
 			switch {

@@ -6,3 +6,9 @@ import "time"
 func SetTime(o *Options, now func() time.Time, after func(time.Duration) <-chan time.Time) {
 	o.now, o.after = now, after
 }
+
+// What an admin's tools do with keys.
+var (
+	PublicKey = publicKey
+	RekeyOf   = rekey
+)

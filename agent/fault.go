@@ -48,12 +48,3 @@ func isAway(err error) bool {
 	}
 	return e.Status >= 500 && e.Code != client.StateFull && e.Code != client.Internal
 }
-
-// reasonOf returns an error's text with the next step.
-func reasonOf(err error) string {
-	var e *client.Error
-	if errors.As(err, &e) && e.Next != "" && e.Next != e.Detail {
-		return e.Error() + ": " + e.Next
-	}
-	return err.Error()
-}

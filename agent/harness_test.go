@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -81,27 +82,49 @@ func (c *clock) tryFire(about time.Duration) (time.Duration, bool) {
 	defer c.mu.Unlock()
 	for i := len(c.waiters) - 1; i >= 0; i-- {
 		if w := c.waiters[i]; w.d >= about*4/5 && w.d <= about*6/5 {
-			c.waiters = append(c.waiters[:i], c.waiters[i+1:]...)
-			if w.at.After(c.now) {
-				c.now = w.at
-			}
-			w.c <- c.now
+			c.wake(i)
 			return w.d, true
 		}
 	}
 	return 0, false
 }
 
-// until wakes those who wait for a time of about so long, until something holds.
-func (c *clock) until(t testing.TB, about time.Duration, holds func() bool) {
+// until lets time pass, from one who waits to the next, until something holds.
+func (c *clock) until(t testing.TB, holds func() bool) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		if holds() {
 			return true
 		}
-		c.tryFire(about)
+		c.pass()
 		return false
-	}, time.Minute, 5*time.Millisecond)
+	}, time.Minute, 2*time.Millisecond)
+}
+
+// pass wakes the one whose time comes next.
+func (c *clock) pass() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.waiters) == 0 {
+		return
+	}
+	next := 0
+	for i, w := range c.waiters {
+		if w.at.Before(c.waiters[next].at) {
+			next = i
+		}
+	}
+	c.wake(next)
+}
+
+// wake wakes one who waits. The caller holds the lock.
+func (c *clock) wake(i int) {
+	w := c.waiters[i]
+	c.waiters = slices.Delete(c.waiters, i, i+1)
+	if w.at.After(c.now) {
+		c.now = w.at
+	}
+	w.c <- c.now
 }
 
 // hub is a server of the fleet that can go away and come back.

@@ -39,38 +39,38 @@ type signedIn struct {
 
 // signIn finds out whom the node in a directory signs as, after it has made sure that the hub
 // is the node's.
-func signIn(ctx context.Context, o Options) (s *signedIn, err error) {
+func signIn(ctx context.Context, o Options) (_ *signedIn, err error) {
 	if o, err = o.complete(); err != nil {
 		return nil, err
 	}
-	s = &signedIn{dir: dir(o.Dir)}
-	if s.hub, err = s.dir.readHub(); err != nil {
+	in := &signedIn{dir: dir(o.Dir)}
+	if in.hub, err = in.dir.readHub(); err != nil {
 		return nil, err
 	}
-	k, err := s.dir.readKeys()
+	k, err := in.dir.readKeys()
 	if err != nil {
 		return nil, fmt.Errorf("the key cannot be used: %w", err)
 	}
-	if s.api, err = s.hub.connect(o.Retry, nil); err != nil {
+	if in.api, err = in.hub.connect(o.Retry, nil); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			s.api.Close()
+			in.api.Close()
 		}
 	}()
-	id, err := hubOf(ctx, s.api)
+	id, err := hubOf(ctx, in.api)
 	if err != nil {
 		return nil, err
 	}
-	if id != s.hub.Hub {
-		return nil, fmt.Errorf("%s is another hub now, %.12s and not %.12s: join again if that is meant", s.hub.Address, id, s.hub.Hub)
+	if id != in.hub.Hub {
+		return nil, fmt.Errorf("%s is another hub now, %.12s and not %.12s: join again if that is meant", in.hub.Address, id, in.hub.Hub)
 	}
 	had := k.next != nil
-	if k, err = s.dir.complete(ctx, s.api, k); err != nil {
+	if k, err = in.dir.complete(ctx, in.api, k); err != nil {
 		return nil, err
 	}
-	s.key, s.completed = k.current, had && k.next == nil
-	s.signs, err = s.hub.asNode(o.Retry, s.key)
-	return s, err
+	in.key, in.completed = k.current, had && k.next == nil
+	in.signs, err = in.hub.asNode(o.Retry, in.key)
+	return in, err
 }

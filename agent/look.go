@@ -65,7 +65,7 @@ func (n *Node) look(ctx context.Context) (at position, err error) {
 			return at, err
 		}
 	} else if isOf(refused, client.BadSignature, client.Quarantined) {
-		return at, &fault{reasonOf(refused)}
+		return at, &fault{refused.Error()}
 	}
 	signs, err := n.hub.asNode(once, key)
 	if err != nil {
@@ -189,7 +189,7 @@ func (n *Node) register(ctx context.Context, api *client.Client, key ed25519.Pri
 		}
 	}
 	if isRefusal(err) {
-		return row, &fault{reasonOf(err)}
+		return row, &fault{err.Error()}
 	}
 	if err != nil {
 		return row, err
@@ -204,7 +204,6 @@ func (n *Node) register(ctx context.Context, api *client.Client, key ed25519.Pri
 // note notes what the hub says of the node.
 func (n *Node) note(row nodeRow) error {
 	n.say(trouble, "")
-	n.say(following, "")
 	n.warn()
 	if row.Phase != active || row.Hostname == n.hub.Hostname || row.Hostname == "" && n.said(hostname) != "" {
 		return nil

@@ -33,6 +33,7 @@ func RotateKey(ctx context.Context, o Options, expires time.Time) (Rotated, erro
 		return Rotated{}, err
 	}
 	defer s.api.Close()
+	defer s.signs.Close()
 	r := Rotated{Node: s.hub.Node}
 	if r.Index, err = s.rotate(ctx, expires); err != nil {
 		return r, err

@@ -205,7 +205,7 @@ func (n *Node) live(ctx context.Context) error {
 		if errors.Is(err, ErrElsewhere) {
 			return err
 		}
-		n.say(trouble, reasonOf(err))
+		n.say(trouble, err.Error())
 		if up {
 			pause = firstPause
 		}
