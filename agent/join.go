@@ -83,7 +83,7 @@ func Join(ctx context.Context, o Options, j Joining) (Joined, error) {
 		return Joined{}, err
 	}
 	defer api.Close()
-	if h.Hub, err = hubOf(ctx, api); err != nil {
+	if _, err = hubOf(ctx, api); err != nil {
 		return Joined{}, err
 	}
 	joined.Made = made
@@ -115,7 +115,7 @@ func Join(ctx context.Context, o Options, j Joining) (Joined, error) {
 	if err != nil {
 		return joined, err
 	}
-	if h.Hub, err = hubOf(ctx, api); err != nil { // The log may have begun with this.
+	if h.Hub, err = hubOf(ctx, api); err != nil { // Not before: the log may have begun with this.
 		return joined, err
 	}
 	h.Node, h.Owner, h.Hostname = row.Node, n.Owner, n.Hostname

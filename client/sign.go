@@ -94,22 +94,21 @@ func (c *Client) signing(ctx context.Context, send func(hub string) error) error
 	c.mu.Lock()
 	hub := c.hub
 	c.mu.Unlock()
-	if hub != "" {
-		err := send(hub)
-		if !IsCode(err, BadSignature) {
+	if hub == "" {
+		var err error
+		if hub, err = c.askHub(ctx); err != nil {
 			return err
 		}
-		now, asking := c.askHub(ctx)
-		if asking != nil || now == hub {
-			return err
-		}
-		return send(now)
 	}
-	hub, err := c.askHub(ctx)
-	if err != nil {
+	err := send(hub)
+	if !IsCode(err, BadSignature) {
 		return err
 	}
-	return send(hub)
+	now, asking := c.askHub(ctx)
+	if asking != nil || now == hub {
+		return err
+	}
+	return send(now)
 }
 
 // askHub asks the server for its log's identity, and keeps it unless the log is empty.

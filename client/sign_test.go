@@ -2,11 +2,17 @@ package client_test
 
 import (
 	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
@@ -127,6 +133,29 @@ func TestSignerAsksForTheHubAgain(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, a.Refused)
 	}
+}
+
+// TestSignerWhoseLogBeginsMeanwhile: between its question for the hub and its command,
+// somebody else begins the log.
+func TestSignerWhoseLogBeginsMeanwhile(t *testing.T) {
+	s := newFleet(t, "")
+	to, err := url.Parse("http://" + s.addr)
+	require.NoError(t, err)
+	proxy, first := httputil.NewSingleHostReverseProxy(to), sync.Once{}
+	between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/command" {
+			first.Do(func() {
+				_, err := s.signing("", "b").Do(r.Context(), register("b"))
+				assert.NoError(t, err)
+			})
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(between.Close)
+	c := newClient(t, between.URL, client.Options{Signer: client.NewSigner(swooshtest.Key("a"), swooshtest.PublicKey("a"))})
+	_, err = c.Do(t.Context(), register("a"))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, s.e.View().Index())
 }
 
 // TestSignerForOneHub signs for no other one, in no way to send a command.
