@@ -40,7 +40,7 @@ type Options struct {
 	Parts    []swoosh.Part  // the domains of its own engine; none: no engine
 	Engine   swoosh.Options // of its own engine; its Dir is data/ in the node's Dir
 
-	// Work is called with the node once it has come up, and ends when ctx does. Run ends
+	// Work is called with the node once its engine is open, and ends when ctx does. Run ends
 	// with its error. Nil: the node says that it is there, and no more.
 	Work func(ctx context.Context, n *Node) error
 

@@ -46,14 +46,14 @@ func (d dir) lock() (unlock func() error, err error) {
 	return unlock, err
 }
 
-// errNotJoined is the error of a directory without hub.json.
-var errNotJoined = errors.New("no node has joined from there")
+// ErrNotJoined is the error of a directory from which no node has joined: it has no hub.json.
+var ErrNotJoined = errors.New("no node has joined from there")
 
 // readHub reads hub.json.
 func (d dir) readHub() (h hubFile, err error) {
 	raw, err := os.ReadFile(d.hubFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return h, fmt.Errorf("%s is missing: %w: join a hub first", d.hubFile(), errNotJoined)
+		return h, fmt.Errorf("%s is missing: %w: join a hub first", d.hubFile(), ErrNotJoined)
 	}
 	if err == nil {
 		err = json.Unmarshal(raw, &h, json.RejectUnknownMembers(true))

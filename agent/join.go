@@ -73,20 +73,19 @@ func Join(ctx context.Context, o Options, j Joining) (Joined, error) {
 	} else if !errors.Is(running, durable.ErrLocked) {
 		return Joined{}, running
 	}
-	joined := Joined{KeyFile: d.keyFile()}
 	k, made, err := d.haveKey()
 	if err != nil {
 		return Joined{}, fmt.Errorf("the key cannot be used: %w", err)
 	}
+	joined := Joined{KeyFile: d.keyFile(), Made: made, PublicKey: publicKey(k.current)}
 	api, err := h.connect(o.Retry, nil)
 	if err != nil {
-		return Joined{}, err
+		return joined, err
 	}
 	defer api.Close()
 	if _, err = hubOf(ctx, api); err != nil {
-		return Joined{}, err
+		return joined, err
 	}
-	joined.Made = made
 	if k, err = d.complete(ctx, api, k); err != nil {
 		return joined, err
 	}

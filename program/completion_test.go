@@ -41,7 +41,7 @@ func TestCompletionOfPaths(t *testing.T) {
 		"ca-file": aFile, "join-token": aFile, "sign": aFile, "wal": aFile, "cert-file": aFile, "check": aFile, "config": aFile, "etcd": aFile, "key-file": aFile, "out": aFile, "plot": aFile,
 		"tls-cert": aFile, "tls-client-ca": aFile, "tls-key": aFile, "token-file": aFile,
 
-		"addr": noPath, "allow-host": noPath, "allow-origin": noPath, "at": noPath, "commands": noPath, "expect": noPath,
+		"addr": noPath, "as": noPath, "hostname": noPath, "allow-host": noPath, "allow-origin": noPath, "at": noPath, "commands": noPath, "expect": noPath,
 		"if-match": noPath, "key": noPath, "key-since": noPath, "listen": noPath, "log-format": noPath, "log-level": noPath,
 		"for": noPath, "join": "open\ntoken\ninvite\n" + noPath, "name": noPath, "node": noPath, "owner": noPath, "reason": noPath, "signer": noPath, "why": noPath,
 		"role":    "admin\nmember\n" + noPath,

@@ -64,7 +64,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	if a.hasFleet() {
 		root.AddGroup(&cobra.Group{ID: "fleet", Title: "The fleet:"})
-		add("fleet", newNodes(a), newTrust(a), newNetwork(a), newFleet(a))
+		add("fleet", newNode(a), newNodes(a), newTrust(a), newNetwork(a), newFleet(a))
 	}
 	help := newHelp(root)
 	root.SetHelpCommand(help)
