@@ -110,7 +110,7 @@ func (o *owner) say(address string) {
 	}
 	pick := func() *member { return o.nodes[o.rng.IntN(len(o.nodes))] }
 	switch {
-	case choice < 2 && len(o.nodes) < 8:
+	case choice < 2 && len(o.nodes) < 3:
 		o.open = o.register(&member{keys: []ed25519.PrivateKey{o.newKey()}})
 	case choice < 3:
 		o.open = o.register(pick())
