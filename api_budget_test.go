@@ -40,9 +40,9 @@ func held(t *testing.T, o swoosh.APIOptions) (*site, *heldWAL) {
 	wal := &heldWAL{WAL: swoosh.NewMemWAL(), reading: make(chan struct{}, 100), release: make(chan struct{})}
 	o.Authenticate = keyring
 	s := starting(t, o).attach(swoosh.Options{OpenWAL: func(string) (swoosh.WAL, error) { return wal, nil }})
-	s.must(startA, as("write"))
-	s.must(addA, as("write"))
-	s.must(addA, as("write"))
+	submit(t, s.e, "counter.start", []byte(`{"counter":"a"}`))
+	submit(t, s.e, "counter.add", []byte(`{"counter":"a","amount":1}`))
+	submit(t, s.e, "counter.add", []byte(`{"counter":"a","amount":1}`))
 	wal.hold.Store(true)
 	t.Cleanup(func() { wal.hold.Store(false) })
 	return s, wal
@@ -75,10 +75,12 @@ func TestPastStateTakesTooLong(t *testing.T) {
 	first := make(chan *reply, 1)
 	go func() { first <- s.get("/state?at=1", as("read")) }()
 	<-wal.reading
-	s.get("/state?at=2", as("read")).refused("timeout", http.StatusServiceUnavailable)
+	second := s.get("/state?at=2", as("read")).refused("timeout", http.StatusServiceUnavailable)
+	require.Contains(t, second["detail"], "the past state was not made within 50ms")
 	wal.hold.Store(false)
 	close(wal.release)
-	<-first
+	late := (<-first).refused("timeout", http.StatusServiceUnavailable)
+	require.Contains(t, late["detail"], "the past state was not made within 50ms")
 }
 
 // dial sends the beginning of a request over a connection of its own.
