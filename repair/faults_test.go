@@ -237,6 +237,15 @@ func TestDamagedNode(t *testing.T) {
 			kept, err := os.ReadFile(file)
 			require.NoError(t, err)
 			require.Equal(t, content, string(kept))
+
+			other := o
+			other.Dir = copied(t, dir)
+			mend(t, other, acceptReducer, doubling) // It adds an entry, whose stamp has the node.
+			kept, err = os.ReadFile(filepath.Join(other.Dir, "node"))
+			require.NoError(t, err)
+			require.Equal(t, string(sound), string(kept))
+			require.Equal(t, string(sound), starts(t, other, doubling).At().Node+"\n")
+
 			require.Equal(t, uint64(2), starts(t, o, first).Index())
 			kept, err = os.ReadFile(file)
 			require.NoError(t, err)
