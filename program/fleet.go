@@ -234,7 +234,7 @@ func join[T ~string](words []T) string {
 	return strings.Join(all, ",")
 }
 
-// listing prints rows in columns. It lays out some together, so that a long table takes
+// listing prints rows in columns, with what a terminal would obey escaped. It lays out some together, so that a long table takes
 // little memory; if the first column has nodes, these are in the order of their numbers.
 type listing struct {
 	out   *output
@@ -246,6 +246,9 @@ type listing struct {
 const laidOutTogether = 10_000
 
 func (l *listing) row(cells ...string) error {
+	for i, cell := range cells {
+		cells[i] = printable(cell)
+	}
 	l.rows = append(l.rows, cells)
 	if len(l.rows) == laidOutTogether {
 		return l.flush()
@@ -282,6 +285,12 @@ func withKey(row jsontext.Value, members string) jsontext.Value {
 		return jsontext.Value("{" + members + "}")
 	}
 	return append(jsontext.Value("{"+members+","), row[1:]...)
+}
+
+// quoted returns text as JSON.
+func quoted(text string) []byte {
+	b, _ := jsontext.AppendQuote(nil, strings.ToValidUTF8(text, "\ufffd")) // It fails for invalid UTF-8 alone.
+	return b
 }
 
 // rawRow is a row with its JSON.

@@ -3,7 +3,9 @@ package program
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -192,4 +194,41 @@ func TestCompletionOfTheFleet(t *testing.T) {
 	require.Contains(t, completed(t, "nodes", ""), "n1\ta\n")
 	t.Setenv("SWOOSH_ADDR", "127.0.0.1:1")
 	require.Equal(t, noPath, completed(t, "nodes", "tags", "n1"))
+}
+
+// TestListsObeyNoText: a terminal is not commanded by what somebody registered.
+func TestListsObeyNoText(t *testing.T) {
+	fake(t, func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Query().Get("path"); {
+		case strings.HasPrefix(path, "/fleet/nodes"):
+			row := `{"phase":"ACTIVE","hostname":"x` + "\u009b" + `2J","owner":"a","key":"` + "\u202e" + `"}`
+			if path == "/fleet/nodes" {
+				row = `{"n1` + "\u009b" + `":` + row + `}`
+			}
+			fmt.Fprint(w, row)
+		case strings.HasPrefix(path, "/fleet/"):
+			fmt.Fprint(w, `{}`)
+		default:
+			refuse(http.StatusNotFound, "not_found", "no")(w, r)
+		}
+	})
+	for _, args := range [][]string{{"nodes"}, {"nodes", "n1"}} {
+		got := swooshRun(t, "", args...)
+		require.Equal(t, codeGood, got.code, got.err)
+		require.NotContains(t, got.out, "\u009b")
+		require.NotContains(t, got.out, "\u202e")
+		require.Contains(t, got.out, `x\u009b2J`)
+	}
+	line := swooshRun(t, "", "nodes", "--json").out
+	requireMembers(t, strings.TrimSpace(line), []string{"node"})
+}
+
+// TestAProgramWithoutFleet has none of its commands, and signs nothing.
+func TestAProgramWithoutFleet(t *testing.T) {
+	root := newRoot(newApp(Info{Name: "doors"}, []swoosh.Part{doors1}, streams{nil, io.Discard, io.Discard}))
+	for _, c := range root.Commands() {
+		require.NotContains(t, []string{"nodes", "trust", "network", "fleet", "keygen"}, c.Name())
+		require.Nil(t, c.Flags().Lookup("sign"))
+		require.NotContains(t, c.Long, "--signer")
+	}
 }

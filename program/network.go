@@ -63,8 +63,9 @@ never sees it, so nobody can find it there.`,
 			result, err := f.api.Do(f.ctx, client.Command{Name: "network.create", Payload: c})
 			return f.sentWithToken(result, err, token, done("network %s, owner %s", c.Network, node))
 		})
+	cmd.Example = "  {program} network create build --owner n1 --join token"
 	n.add(cmd, "its id", string(fleet.JoinInvite), "")
-	cmd.Flags().StringVar(&owner, "owner", "", "the node that owns it (default: the node of --dir)")
+	cmd.Flags().StringVar(&owner, "owner", "", "the `NODE` that owns it (default: that of --dir)")
 	f.completeFlag(cmd, "owner", "nodes")
 	return cmd
 }

@@ -69,8 +69,9 @@ node in.`,
 			}
 			return f.send("network.join", c, done("%s is in network %s", id, c.Network))
 		})
+	cmd.Example = "  {program} network join build --node n2"
 	cmd.Flags().StringVar(&file, "join-token", "", "`FILE` with the network's token, or - for stdin")
-	cmd.Flags().StringVar(&node, "node", "", "the node that joins (default: the node of --dir)")
+	cmd.Flags().StringVar(&node, "node", "", "the `NODE` that joins (default: that of --dir)")
 	f.completeFlag(cmd, "node", "nodes")
 	return cmd
 }
@@ -85,7 +86,7 @@ func newNetworkLeave(a *app) *cobra.Command {
 			}
 			return f.send("network.leave", fleet.NetworkLeave{Network: f.network(0), Node: id}, done("%s is out of network %s", id, f.args[0]))
 		})
-	cmd.Flags().StringVar(&node, "node", "", "the node that leaves (default: the node of --dir)")
+	cmd.Flags().StringVar(&node, "node", "", "the `NODE` that leaves (default: that of --dir)")
 	f.completeFlag(cmd, "node", "nodes")
 	return cmd
 }

@@ -31,11 +31,11 @@ func (f *fleetCall) listNetworks() error {
 			return err
 		}
 		if f.out.json {
-			err = f.out.printJSON(withKey(row.Value.raw, fmt.Sprintf(`"network":%q`, row.Key)))
+			err = f.out.printJSON(withKey(row.Value.raw, fmt.Sprintf(`"network":%s`, quoted(row.Key))))
 		} else {
 			n := row.Value.value
-			err = list.row(printable(row.Key), printable(string(n.Name)), printable(string(n.Owner)), printable(string(n.Join)),
-				fmt.Sprintf("%d of %d", n.Members, n.MaxMembers), printable(n.Phase), age(n.Created.WallMS, now))
+			err = list.row(row.Key, string(n.Name), string(n.Owner), string(n.Join),
+				fmt.Sprintf("%d of %d", n.Members, n.MaxMembers), n.Phase, age(n.Created.WallMS, now))
 		}
 		if err != nil {
 			return err
@@ -64,9 +64,9 @@ func (f *fleetCall) listMembers(network string) error {
 		case in != network:
 			continue
 		case f.out.json:
-			err = f.out.printJSON(withKey(row.Value.raw, fmt.Sprintf(`"node":%q`, node)))
+			err = f.out.printJSON(withKey(row.Value.raw, fmt.Sprintf(`"node":%s`, quoted(node))))
 		default:
-			err = list.row(printable(node), printable(string(m.Role)), age(m.Since.WallMS, now), printable(join(m.Tags)))
+			err = list.row(node, string(m.Role), age(m.Since.WallMS, now), join(m.Tags))
 		}
 		if err != nil {
 			return err
@@ -83,9 +83,9 @@ func (f *fleetCall) listMembers(network string) error {
 		case of != network || !until.After(now):
 			continue
 		case f.out.json:
-			err = f.out.printJSON(withKey(row.Value.raw, fmt.Sprintf(`"node":%q,"invited":true`, node)))
+			err = f.out.printJSON(withKey(row.Value.raw, fmt.Sprintf(`"node":%s,"invited":true`, quoted(node))))
 		default:
-			err = list.row(printable(node), "invited as "+printable(string(i.Role)), "–", "until "+until.UTC().Format(time.DateOnly))
+			err = list.row(node, "invited as "+string(i.Role), "–", "until "+until.UTC().Format(time.DateOnly))
 		}
 		if err != nil {
 			return err

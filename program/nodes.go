@@ -21,12 +21,12 @@ func newNodes(a *app) *cobra.Command {
 HEARD how long ago this server verified a signature of it, since the server began.
 With NODE it shows that one.
 
-A private node shows itself to the nodes that it trusts, and to those that share a
-network with it: --for lists what a node is shown. That is a matter of manners: who
-may read the state sees every node.
+A private node is shown to the nodes that it trusts, and to those that share a network
+with it: --for lists what a node is shown. This hides nothing: whoever may read the
+state can list every node.
 
-The first 10 000 nodes are in the order of their numbers, and so are the next.
---json prints each node as it comes.`,
+Nodes are in the order of their numbers, 10 000 at a time; with --json in the order of
+the table.`,
 		func(f *fleetCall) error {
 			if len(f.args) == 1 {
 				if viewer != "" || stale {
@@ -37,7 +37,7 @@ The first 10 000 nodes are in the order of their numbers, and so are the next.
 			return listNodes(f, fleet.NodeID(viewer), stale)
 		})
 	cmd.Example = "  {program} nodes\n  {program} nodes --stale --json | jq -r .node"
-	cmd.Flags().StringVar(&viewer, "for", "", "list the nodes that this node is shown")
+	cmd.Flags().StringVar(&viewer, "for", "", "list what this `NODE` is shown")
 	cmd.Flags().BoolVar(&stale, "stale", false, "list the nodes that were last seen or heard 30 minutes ago, or longer")
 	f.completeFlag(cmd, "for", "nodes")
 	checked := cmd.Args
@@ -177,12 +177,16 @@ func showNode(f *fleetCall, id fleet.NodeID) error {
 	if n.KeyExpires != 0 {
 		expires = ", expires " + time.UnixMilli(int64(n.KeyExpires)).UTC().Format(time.RFC3339)
 	}
-	return f.out.print(n.json(),
-		"node", n.id, "phase", fmt.Sprintf("%s since %s", n.Phase, n.Since.Time().Format(time.RFC3339)), "reason", printable(string(n.Reason)),
-		"hostname", printable(string(n.Hostname)), "owner", printable(string(n.Owner)),
-		"seen", age(n.seen.WallMS, now), "heard", age(n.heard, now),
-		"version", printable(string(n.Version)), "tags", printable(join(n.Tags)),
-		"addresses", printable(join(n.Addresses)), "LAN", printable(join(n.LANAddresses)), "relay only", strings.TrimPrefix(fmt.Sprint(n.RelayOnly), "false"),
-		"external id", printable(string(n.ExternalID)), "public", fmt.Sprint(n.Public), "takes tasks", fmt.Sprint(n.TaskExec),
-		"key", fmt.Sprintf("%s, number %d%s", n.Key, n.Keys, expires), "registered", n.Registered.Time().Format(time.RFC3339))
+	fields := []string{
+		"node", n.id, "phase", fmt.Sprintf("%s since %s", n.Phase, n.Since.Time().Format(time.RFC3339)), "reason", string(n.Reason),
+		"hostname", string(n.Hostname), "owner", string(n.Owner), "seen", age(n.seen.WallMS, now), "heard", age(n.heard, now),
+		"version", string(n.Version), "tags", join(n.Tags), "addresses", join(n.Addresses), "LAN", join(n.LANAddresses),
+		"relay only", strings.TrimPrefix(fmt.Sprint(n.RelayOnly), "false"), "external id", string(n.ExternalID),
+		"public", fmt.Sprint(n.Public), "takes tasks", fmt.Sprint(n.TaskExec),
+		"key", fmt.Sprintf("%s, number %d%s", n.Key, n.Keys, expires), "registered", n.Registered.Time().Format(time.RFC3339),
+	}
+	for i, text := range fields {
+		fields[i] = printable(text)
+	}
+	return f.out.print(n.json(), fields...)
 }

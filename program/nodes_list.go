@@ -24,9 +24,9 @@ type nodeRow struct {
 }
 
 func (n *nodeRow) json() jsontext.Value {
-	members := fmt.Sprintf(`"node":%q`, n.id)
+	members := fmt.Sprintf(`"node":%s`, quoted(n.id))
 	if !n.seen.IsZero() {
-		members += fmt.Sprintf(`,"seen":%q`, n.seen)
+		members += fmt.Sprintf(`,"seen":%s`, quoted(n.seen.String()))
 	}
 	if n.heard != 0 {
 		members += fmt.Sprintf(`,"heard":%d`, n.heard)
@@ -116,8 +116,8 @@ func listNodes(f *fleetCall, viewer fleet.NodeID, stale bool) error {
 		if f.out.json {
 			err = f.out.printJSON(n.json())
 		} else {
-			err = list.row(n.id, printable(string(n.Hostname)), printable(string(n.Owner)), printable(n.Phase),
-				age(n.seen.WallMS, now), age(n.heard, now), printable(string(n.Version)), printable(join(n.Tags)))
+			err = list.row(n.id, string(n.Hostname), string(n.Owner), n.Phase,
+				age(n.seen.WallMS, now), age(n.heard, now), string(n.Version), join(n.Tags))
 		}
 		if err != nil {
 			return err

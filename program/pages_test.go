@@ -58,6 +58,12 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// twoNodes registers n1 and n2.
+const twoNodes = `for node in 1 2; do
+	swoosh command fleet.register '{"public_key":"'$(swoosh keygen $node)'","owner":"acme","session":"session-1"}' --sign $node
+done
+`
+
 // TestExamplesOfHelp runs the examples that the commands' help gives.
 func TestExamplesOfHelp(t *testing.T) {
 	testrun.SkipUnderRace(t)
@@ -66,8 +72,11 @@ func TestExamplesOfHelp(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "payload.json"), `{"project":"alpha","name":"Alpha"}`)
 	writeFile(t, filepath.Join(dir, "commands.ndjson"), `{"command":"project.create","payload":{"project":"beta","name":"Beta"}}`)
-	script, examples := "set -euo pipefail\n", 0
-	commands := newRoot(newApp(stock, parts(), streams{nil, io.Discard, io.Discard})).Commands()
+	writeFile(t, filepath.Join(dir, "registry.json"), `{"nodes":{"1":{"public_key":"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c","owner":"Acme Inc"}}}`)
+	writeFile(t, filepath.Join(dir, "registry.wal"), "")
+	script, examples := "set -euo pipefail\n"+twoNodes, 0
+	var commands []*cobra.Command
+	eachCommand(newRoot(newApp(stock, parts(), streams{nil, io.Discard, io.Discard})), func(c *cobra.Command) { commands = append(commands, c) })
 	slices.SortStableFunc(commands, func(a, b *cobra.Command) int { // What state prints is imported.
 		return cmp.Compare(strings.Count(a.Name(), "import"), strings.Count(b.Name(), "import"))
 	})

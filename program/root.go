@@ -48,8 +48,11 @@ func newRoot(a *app) *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: "server", Title: "The server:"},
 		&cobra.Group{ID: "client", Title: "Talk to a running server:"},
-		&cobra.Group{ID: "offline", Title: "Without a server:"},
 	)
+	if a.hasFleet() {
+		root.AddGroup(&cobra.Group{ID: "fleet", Title: "The fleet of a running server:"})
+	}
+	root.AddGroup(&cobra.Group{ID: "offline", Title: "Without a server:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
 			c.GroupID = group
@@ -63,7 +66,6 @@ func newRoot(a *app) *cobra.Command {
 		add("offline", newKeygen(a))
 	}
 	if a.hasFleet() {
-		root.AddGroup(&cobra.Group{ID: "fleet", Title: "The fleet:"})
 		add("fleet", newNode(a), newNodes(a), newTrust(a), newNetwork(a), newFleet(a))
 	}
 	help := newHelp(root)

@@ -34,6 +34,7 @@ func newTrustGive(a *app) *cobra.Command {
 				return fmt.Sprintf("%s asks %s, who answers with: %s trust give %s %s", node, peer, a.name(), peer, node), err
 			})
 		})
+	cmd.Example = "  {program} trust give n1 n2"
 	cmd.Flags().StringVar(&why, "why", "", "why, for the peer that is asked")
 	return cmd
 }
@@ -75,7 +76,7 @@ asks NODE, which answers with "{program} trust give" or declines with revoke.`,
 				if f.out.json {
 					return f.out.printJSON(r)
 				}
-				return list.row(r.Peer, r.Trust, age(r.Since.WallMS, now), printable(r.Why))
+				return list.row(r.Peer, r.Trust, age(r.Since.WallMS, now), r.Why)
 			})
 			if err != nil || f.out.json {
 				return f.app.failed(err)
