@@ -144,13 +144,13 @@ func (r *entryRows) print(e client.Entry) error {
 	}
 	if !r.begun {
 		r.begun = true
-		fmt.Fprintln(r.w, r.out.paint(bold, r.line("INDEX", "TIME", "COMMAND", "ACTOR", "PAYLOAD")))
+		fmt.Fprintln(r.w, r.out.paint(bold, r.line("INDEX", "TIME", "COMMAND", "BY", "PAYLOAD")))
 	}
 	payload := string(e.Payload)
 	if e.Result != nil {
 		payload += " → " + string(e.Result)
 	}
-	line := r.line(fmt.Sprint(e.Index), timeOf(e.HLC, r.layout()), printable(e.Command), printable(e.Actor), printable(payload))
+	line := r.line(fmt.Sprint(e.Index), timeOf(e.HLC, r.layout()), printable(e.Command), printable(by(e)), printable(payload))
 	if !e.Changed {
 		line = r.out.paint(dim, line)
 	}
@@ -158,14 +158,27 @@ func (r *entryRows) print(e client.Entry) error {
 	return err
 }
 
-// line lays out a line. With little room, the actor follows the command directly,
-// and both are cut in favour of the payload.
-func (r *entryRows) line(index, at, command, actor, payload string) string {
+// by returns who is behind an entry: who signed it, and who sent it. A key that signs for
+// itself is cut.
+func by(e client.Entry) string {
+	signer := ""
+	if e.SignerKey != "" {
+		signer = e.Signer
+	}
+	if signer != "" && signer == e.SignerKey {
+		signer = "key " + signer[:8]
+	}
+	return strings.TrimSpace(signer + " " + e.Actor)
+}
+
+// line lays out a line. With little room, who is behind the entry follows the command
+// directly, and both are cut in favour of the payload.
+func (r *entryRows) line(index, at, command, by, payload string) string {
 	width := len(r.layout())
 	if r.out.isWide() {
-		return r.out.fit(fmt.Sprintf("%8s  %-*s  %s  %s  %s", index, width, at, pad(command, 24), pad(actor, 12), payload))
+		return r.out.fit(fmt.Sprintf("%8s  %-*s  %s  %s  %s", index, width, at, pad(command, 24), pad(by, 12), payload))
 	}
-	what := cut(strings.TrimSpace(command+" "+actor), 26)
+	what := cut(strings.TrimSpace(command+" "+by), 26)
 	return r.out.fit(fmt.Sprintf("%6s  %-*s  %s  %s", index, width, at, pad(what, 18), payload))
 }
 

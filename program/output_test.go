@@ -110,7 +110,7 @@ func TestTables(t *testing.T) {
 		fmt.Fprint(w, entries)
 	})
 	require.Equal(t, strings.Join([]string{
-		"   INDEX  TIME                      COMMAND                   ACTOR         PAYLOAD",
+		"   INDEX  TIME                      COMMAND                   BY            PAYLOAD",
 		`       7  2025-06-24T16:10:45.848Z  project.create            boss          {"name":"\u009bA\u202e","project":"a"}`,
 		"       8  soon                      control.resume                          {}",
 		"",
@@ -146,7 +146,7 @@ func TestOnATerminal(t *testing.T) {
 	}
 	require.Contains(t, onTerminal(t, []string{"NO_COLOR="}, "health"), "\x1b[32m")
 	log := strings.Split(onTerminal(t, nil, "log"), "\r\n")
-	require.Equal(t, "\x1b[1m INDEX  TIME                  COMMAND ACTOR       PAYLOAD\x1b[0m", log[0])
+	require.Equal(t, "\x1b[1m INDEX  TIME                  COMMAND BY          PAYLOAD\x1b[0m", log[0])
 	require.Equal(t, `     7  2025-06-24T16:10:45Z  project.create boss  {"name":"\u009bA\u202e","pro…`, log[1])
 	require.Equal(t, "\x1b[2m     8  soon                  control.resume      {}\x1b[0m", log[2])
 	commands := onTerminal(t, []string{"SWOOSH_ADDR="}, "commands")
@@ -244,6 +244,21 @@ func TestRoomForThePayload(t *testing.T) {
 		if test.width > 0 {
 			require.Equal(t, test.width, utf8.RuneCountInString(strings.Split(w.String(), "\n")[1]))
 		}
+	}
+}
+
+// TestWhoIsBehindAnEntry: a signature that was checked says more than the caller's name, and
+// a claim says nothing.
+func TestWhoIsBehindAnEntry(t *testing.T) {
+	key := strings.Repeat("3f9a", 16)
+	for want, e := range map[string]client.Entry{
+		"":                    {Signer: "n1", Signature: "c2ln"},
+		"boss":                {Signer: "n1", Actor: "boss"},
+		"n1":                  {Signer: "n1", SignerKey: key},
+		"n1 site-a":           {Signer: "n1", SignerKey: key, Actor: "site-a"},
+		"key 3f9a3f9a site-a": {Signer: key, SignerKey: key, Actor: "site-a"},
+	} {
+		require.Equal(t, want, by(e))
 	}
 }
 
