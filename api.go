@@ -50,6 +50,7 @@ func routes() []route {
 		{get, "/log/{index}", "read one entry", (*exchange).getEntry, afterReplay, RoleRead, nil, nil},
 		{get, "/watch", "follow new entries, as server-sent events", (*exchange).getWatch, atOnce, RoleRead, []string{"from", "after", "commands", "key"}, nil},
 		{get, "/outcome/{key}", "report what became of an idempotency key", (*exchange).getOutcome, afterReplay, RoleRead, nil, nil},
+		{get, "/presence", "say when nodes were last heard", (*exchange).getPresence, afterReplay, RoleRead, []string{"after", "limit"}, nil},
 		{get, "/receipt", "say where the log stands, signed by the server", (*exchange).getReceipt, afterReplay, RoleRead, nil, nil},
 		{post, "/snapshot", "save a snapshot", (*exchange).postSnapshot, afterReplay, RoleAdmin, nil, nil},
 		{get, "/livez", "report whether the process answers", (*exchange).getLive, atOnce, NoRole, nil, nil},
@@ -67,9 +68,10 @@ func routes() []route {
 func NewAPI(o APIOptions) *API {
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, time.Minute)
+	o.Watchers = cmp.Or(o.Watchers, 5000)
 	o.Metrics = cmp.Or(o.Metrics, prometheus.NewRegistry())
 	a := &API{fixed: map[string][]route{}, router: mux.NewRouter().SkipClean(true).UseEncodedPath(), service: service{
-		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), handshakes: newHandshakes(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), drains: door.NewBudget(drainsMost, drainsOfOne), stopping: make(chan struct{}), ready: make(chan struct{}),
+		access: access{o, door.NewRates(o.Rate), door.NewFailures()}, routes: routes(), refusals: newRefusals(), handshakes: newHandshakes(), timeouts: door.Timeouts{After: o.RequestTimeout}, pace: door.NewPace(), flow: door.NewBudget(flowMost, flowOfEach), travels: door.NewBudget(travelsMost, travelsOfEach), watches: door.NewBudget(o.Watchers, o.Watchers), drains: door.NewBudget(drainsMost, drainsOfOne), stopping: make(chan struct{}), ready: make(chan struct{}),
 		metrics:   promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{DisableCompression: true}),
 		heartbeat: 15 * time.Second, askEvery: time.Second, outcomeMost: time.Second, unreadMost: 30 * time.Second, stopGrace: 5 * time.Second,
 	}}

@@ -59,12 +59,20 @@ type APIOptions struct {
 	// sentences, for the reasons of GET /health. It must not block. Nil: nothing.
 	Reasons func() []string
 
+	// Presence returns when nodes were last heard, for GET /presence: up to limit of
+	// those whose names come after one. Nil: the program has no nodes.
+	Presence func(after string, limit int) Presence
+
 	// Rate is how many requests per second each caller may send, with bursts of
 	// the same size; 0 means no limit. Callers are distinguished by name, and
 	// those without a name by address. An atomic batch counts as one request.
 	// Each line of a stream counts as one too, but is delayed instead of
 	// refused. Requests to routes that are open to all are not counted.
 	Rate float64
+
+	// Watchers is how many watches may be open at once: each entry goes to each of
+	// them. 0 means 5000.
+	Watchers int64
 
 	Logger         *slog.Logger  // for internal errors; nil: slog.Default
 	RequestTimeout time.Duration // for a command to become durable, up to a sixteenth more, and for the next part of a body to arrive; 0: 60 s
@@ -75,6 +83,13 @@ type APIOptions struct {
 	// metrics in it; set it in the engine's Options too. Nil: a registry with the
 	// API's metrics only.
 	Metrics *prometheus.Registry
+}
+
+// Presence says when nodes were last heard.
+type Presence struct {
+	Since int64            `json:"since"`         // Unix ms; what was heard before is not known
+	Heard map[string]int64 `json:"heard"`         // Unix ms, by node
+	Next  string           `json:"next,omitzero"` // after which there are more; empty: there are none
 }
 
 // roleFor returns the least role that a caller needs to send a command over the
@@ -368,7 +383,7 @@ func newHandshakes() prometheus.Counter {
 // encode returns v as JSON with a newline. A message may quote any bytes of a
 // request; bytes that are not UTF-8 become U+FFFD.
 func encode(v any) []byte {
-	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
+	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true), json.Deterministic(true))
 	if err != nil {
 		panic(err) // Only the API's own types are encoded.
 	}

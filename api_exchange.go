@@ -64,6 +64,7 @@ type service struct {
 	pace       door.Pace
 	flow       *door.Budget // bytes of bodies and answers on their way
 	travels    *door.Budget // requests for states of the past
+	watches    *door.Budget // that are open
 	drains     *door.Budget // refused requests whose bodies are read to be dropped
 	metrics    http.Handler
 	refusals   *prometheus.CounterVec // by code
@@ -89,8 +90,7 @@ const (
 	typeEvents = "text/event-stream"
 )
 
-// Header values that most answers share. Nothing may change them.
-var noStore, noSniff, onlyJSON = []string{"no-store"}, []string{"nosniff"}, []string{typeJSON}
+var noStore, noSniff, onlyJSON = []string{"no-store"}, []string{"nosniff"}, []string{typeJSON} // of most answers; nothing may change them
 
 // route is a method and a path of the contract.
 type route struct {

@@ -251,6 +251,11 @@ func (x *exchange) getEntry() error {
 // getWatch sends entries as they become durable, as server-sent events (HTML
 // Living Standard, 9.2). What ends it once it has begun is an event too.
 func (x *exchange) getWatch() error {
+	who := door.CallerOf(x.caller.Name, x.r)
+	if !x.watches.Take(who, 1) {
+		return Errorf(Overloaded, "%d watches are open, and more are not served at once: try again later, or ask GET /log or GET /state from time to time", x.o.Watchers)
+	}
+	defer x.watches.Give(who, 1)
 	defer x.deadlines.Write(x.rc, x.stopGrace)()
 	defer x.deadlines.Extend(x.rc, 0) // The connection's next answer has its own.
 	ctx, end := context.WithCancelCause(x.r.Context())

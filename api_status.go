@@ -207,6 +207,17 @@ func (x *exchange) getCommand() error {
 	return x.json(http.StatusOK, newCommandDocument(c.CommandInfo))
 }
 
+func (x *exchange) getPresence() error {
+	if x.o.Presence == nil {
+		return Errorf(NotFound, "this server has no nodes: its program is without the domain fleet")
+	}
+	limit, err := x.limit()
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, x.o.Presence(x.query["after"], limit))
+}
+
 func (x *exchange) getReceipt() error { return x.json(http.StatusOK, x.engine.Receipt()) }
 
 // landed is a command that was applied.

@@ -413,6 +413,7 @@ var routeCases = map[string]func(s *site){
 		require.Equal(s.t, "retry: 1000", w.event())
 		require.True(s.t, strings.HasPrefix(w.event(), "id: 1\nevent: entry\ndata: {"))
 	},
+	"GET /presence": func(s *site) { s.get("/presence").ok("since", "heard", "next") },
 	"GET /receipt": func(s *site) {
 		got := s.get("/receipt").ok("hub", "index", "chain", "hlc", "state_hash", "time", "key", "signature")
 		require.Equal(s.t, []any{s.e.View().Chain().String(), s.get("/health").object()["receipt_key"]}, []any{got["chain"], got["key"]})

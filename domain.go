@@ -77,12 +77,21 @@ func (d *Domain[S]) definition() *definition { return &d.def }
 // Put on its tables does not compile. It panics if the domain was not passed to
 // Open.
 func (d *Domain[S]) Of(v View) S {
+	s, ok := d.Find(v)
+	if !ok {
+		panic(fmt.Sprintf("swoosh: domain %s was not passed to Open", d.def.name))
+	}
+	return s
+}
+
+// Find is Of for a domain that may not have been passed to Open; ok says whether it was.
+func (d *Domain[S]) Find(v View) (s S, ok bool) {
 	for _, p := range v.state.domains {
 		if p.def == &d.def {
-			return *p.state.(*S)
+			return *p.state.(*S), true
 		}
 	}
-	panic(fmt.Sprintf("swoosh: domain %s was not passed to Open", d.def.name))
+	return s, false
 }
 
 // Rule is one line in the declaration of a domain: a command, a reaction, a
@@ -215,15 +224,6 @@ func (m Move) describe(c *CommandInfo) {
 	c.From, c.To, c.Stay, c.Creates = m.from, m.to, m.stay, len(m.from) == 0
 	c.moves = true
 }
-
-type refuses []Kind
-
-// Refuses lists in the catalogue what Phase and Check may return. InvalidPayload
-// is implied, and so is InvalidPhase by phases in From. A kind of the domain's own
-// must be listed: an error of another one is answered as Internal.
-func Refuses(kinds ...Kind) Option { return refuses(kinds) }
-
-func (r refuses) describe(c *CommandInfo) { c.refuses = append(c.refuses, r...) }
 
 // CommandInfo is the declaration of a command.
 type CommandInfo struct {

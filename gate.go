@@ -143,3 +143,12 @@ type needs Role
 func Needs(r Role) Option { return needs(r) }
 
 func (n needs) describe(c *CommandInfo) { c.Needs = Role(n) }
+
+type refuses []Kind
+
+// Refuses lists in the catalogue what Phase and Check may return. InvalidPayload
+// is implied, and so is InvalidPhase by phases in From. A kind of the domain's own
+// must be listed: an error of another one is answered as Internal.
+func Refuses(kinds ...Kind) Option { return refuses(kinds) }
+
+func (r refuses) describe(c *CommandInfo) { c.refuses = append(c.refuses, r...) }

@@ -46,6 +46,11 @@ func starting(t testing.TB, o swoosh.APIOptions) *site {
 	t.Helper()
 	s := &site{t: t, log: new(logLines)}
 	o.Node, o.Version, o.Commit = "test", "v1", "abc"
+	if o.Presence == nil {
+		o.Presence = func(after string, limit int) swoosh.Presence {
+			return swoosh.Presence{Since: 1, Heard: map[string]int64{after: int64(limit)}, Next: "n2"}
+		}
+	}
 	o.Logger = slog.New(slog.NewTextHandler(s.log, nil))
 	s.api = swoosh.NewAPI(o)
 	s.api.SetStopGrace(time.Second)

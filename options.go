@@ -47,6 +47,10 @@ type Options struct {
 	// commands are answered. The writer waits for it. Nil: not called.
 	Published func(View)
 
+	// Verified is called for each command whose signature is good, on its caller's
+	// goroutine and before the writer decides it: a refused one is reported too. Nil: not called.
+	Verified func(View, Signed)
+
 	// Differs is called once if history differs: these domains make another state of
 	// an entry than the program that wrote it. why names the entry and the next step.
 	// ctx ends when the engine closes. An error makes the engine read-only, with this
@@ -137,6 +141,9 @@ func (o Options) Complete() (Options, error) {
 	}
 	if o.Published == nil {
 		o.Published = func(View) {}
+	}
+	if o.Verified == nil {
+		o.Verified = func(View, Signed) {}
 	}
 	if o.OpenWAL == nil {
 		o.OpenWAL = func(dir string) (WAL, error) { return openBadgerWAL(dir, o.FS, o.Logger) }

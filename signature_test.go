@@ -400,3 +400,29 @@ func TestApplyBy(t *testing.T) {
 	r.must(swoosh.Request{Command: "minutes.note"})
 	require.Zero(t, minutes.Of(r.View()))
 }
+
+// TestVerified: the program hears of each good signature once, and of no other.
+func TestVerified(t *testing.T) {
+	var heard []swoosh.Signed
+	c := newClubhouse(t, swoosh.Options{Verified: func(v swoosh.View, by swoosh.Signed) {
+		require.Equal(t, club.Of(v).Members.Len(), 2)
+		heard = append(heard, by)
+	}})
+	require.Empty(t, heard)
+	r, m := c.saying("ann")
+	good := signed(t, r, m)
+	c.must(good)
+	c.must(good) // a duplicate
+	r.Payload, m["payload"] = []byte(`{"member":"rude"}`), json.RawMessage(`{"member":"rude"}`)
+	_, err := c.Submit(t.Context(), signed(t, r, m))
+	require.Error(t, err)
+	good.Payload = []byte(`{"member":"nobody"}`)
+	_, err = c.Submit(t.Context(), good)
+	require.Error(t, err)
+	_, err = c.Submit(t.Context(), swoosh.Request{Command: "club.say", Payload: []byte(`{"member":"ann"}`), Signer: "ann"})
+	require.Error(t, err)
+	require.Len(t, heard, 3)
+	for _, by := range heard {
+		require.Equal(t, []string{"club.say", "ann", hex.EncodeToString(keyOf("ann").Public().(ed25519.PublicKey))}, []string{by.Command.Name, by.Command.Signer, by.Key})
+	}
+}

@@ -100,6 +100,11 @@ func (e *Engine) enqueue(ctx context.Context, p *pending, wait bool) error {
 func (e *Engine) judge(ctx context.Context, p *pending) error {
 	v := e.View()
 	err := checkSignatures(p.calls, v)
+	for _, c := range p.calls {
+		if c.key != "" {
+			e.o.Verified(v, Signed{c.by, c.key})
+		}
+	}
 	if err == nil {
 		err = askGuards(ctx, p.calls, e.o.Guards, v)
 	}

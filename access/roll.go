@@ -42,8 +42,8 @@ func CheckName(name string) error {
 	if name == "" || len(name) > nameMax || name[0] == '#' || strings.HasPrefix(name, forCertificate) || strings.ContainsFunc(name, isOther) {
 		return fmt.Errorf("a caller's name must have 1 to %d characters from ! to ~ and not begin with # or cert:, but is %.80q", nameMax, name)
 	}
-	if name == "timer" {
-		return errors.New("a caller can't be called timer: that is the actor of the entries that the server's timers make; choose another name")
+	if name == "timer" || name == "hub" {
+		return fmt.Errorf("a caller can't be called %s: that is the actor of entries that the server makes by itself; choose another name", name)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type door struct {
 	hosts        []string
 	origins      []string
 	rate         float64
+	watchers     int64
 	debug        bool
 }
 

@@ -11,11 +11,12 @@ import (
 // Most values of the flags that have no other bound: what no machine reaches, and what
 // can be computed with.
 const (
-	dayMost     = 24 * time.Hour
-	centuryMost = 100 * 365 * 24 * time.Hour
-	bytesMost   = 1 << 50
-	entriesMost = 1<<53 - 1 // indexes are whole numbers of JSON
-	rateMost    = 1_000_000
+	dayMost      = 24 * time.Hour
+	centuryMost  = 100 * 365 * 24 * time.Hour
+	bytesMost    = 1 << 50
+	entriesMost  = 1<<53 - 1 // indexes are whole numbers of JSON
+	rateMost     = 1_000_000
+	watchersMost = 1_000_000 // connections, which the system bounds too
 )
 
 // bounded is the value of a flag that takes numbers, or durations, of a range.

@@ -33,6 +33,7 @@ type serveFlags struct {
 	insecure            bool
 	hosts, origins      []string
 	rate                float64
+	watchers            int64
 	debug               bool
 	logLevel, logFormat string
 
@@ -117,6 +118,8 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.StringArrayVar(&f.origins, "allow-origin", nil, "web origin whose pages may call the API, such as https://console.example; may be repeated (with commas in {PROGRAM}_ALLOW_ORIGIN)")
 	flags.Float64Var(&f.rate, "rate", 0, "most requests a second from one caller; 0: no limit")
 	bound(flags, "rate", &f.rate, 0, rateMost)
+	flags.Int64Var(&f.watchers, "max-watchers", 5000, "refuse more watches than so many at once: each entry goes to each of them")
+	bound(flags, "max-watchers", &f.watchers, 1, watchersMost)
 	flags.BoolVar(&f.debug, "debug", false, "serve /debug/pprof to admins")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -193,7 +196,7 @@ func (f *serveFlags) checkDoor() error {
 
 // door opens tokens and certificates.
 func (f *serveFlags) door(log *slog.Logger) (d door, err error) {
-	d = door{listen: f.listen, group: f.group, hosts: f.hosts, origins: f.origins, rate: f.rate, debug: f.debug}
+	d = door{listen: f.listen, group: f.group, hosts: f.hosts, origins: f.origins, rate: f.rate, watchers: f.watchers, debug: f.debug}
 	if f.cert != "" {
 		if d.certificates, err = access.OpenCertificates(f.cert, f.key, f.clientCA, log); err != nil {
 			flags := "--tls-cert " + f.cert + " --tls-key " + f.key

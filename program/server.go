@@ -53,7 +53,13 @@ func (s *server) run(ctx context.Context) error {
 		go e.watch(ctx)
 	}
 	began := time.Now()
-	api := swoosh.NewAPI(s.apiOptions(metrics))
+	o := s.apiOptions(metrics)
+	var heard *presence // nil: there are no nodes
+	if hasFleet(s.parts) {
+		heard = newPresence(clocks())
+		s.options.Verified, o.Presence = heard.verified, heard.page
+	}
+	api := swoosh.NewAPI(o)
 	w := serveHTTP(ln, s.door.listener(api), api.Server())
 	e, err := s.boot(ctx, api)
 	if err != nil {
@@ -66,6 +72,9 @@ func (s *server) run(ctx context.Context) error {
 	if _, err := fmt.Fprintln(s.out, s.greeting(ln.Addr())); err != nil {
 		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
 	}
+	if heard != nil {
+		go newReaper(heard, s.options.Logger).run(ctx, e)
+	}
 	notify("READY=1\nSTATUS=commands are accepted on %s", ln.Addr())
 	broken := s.serve(ctx, w, e)
 	return errors.Join(broken, s.stop(api, w, e))
@@ -75,7 +84,7 @@ func (s *server) apiOptions(metrics *prometheus.Registry) swoosh.APIOptions {
 	o := swoosh.APIOptions{
 		Node: s.options.Node, Version: s.build.Version, Commit: s.build.Commit, Logger: s.options.Logger, Metrics: metrics,
 		Loopback: !strings.HasPrefix(s.door.listen, unixPrefix) && !isOpenToOthers(s.door.listen),
-		Hosts:    s.door.hosts, Origins: s.door.origins, Rate: s.door.rate, Debug: s.door.debug, Reasons: s.door.reasons,
+		Hosts:    s.door.hosts, Origins: s.door.origins, Rate: s.door.rate, Watchers: s.door.watchers, Debug: s.door.debug, Reasons: s.door.reasons,
 	}
 	if s.door.tokens != nil {
 		o.Authenticate = s.door.tokens.Authenticate
