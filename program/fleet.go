@@ -234,8 +234,9 @@ func join[T ~string](words []T) string {
 	return strings.Join(all, ",")
 }
 
-// listing prints rows in columns, with what a terminal would obey escaped. It lays out some together, so that a long table takes
-// little memory; if the first column has nodes, these are in the order of their numbers.
+// listing prints rows in columns, with what a terminal would obey escaped. It lays out
+// some together, so that a long table takes little memory; if the first column has nodes,
+// these are in the order of their numbers.
 type listing struct {
 	out   *output
 	head  []string

@@ -231,7 +231,7 @@ func readRecords(log []byte, each func(at int, r open[record]) error) (torn int,
 			return len(rest), nil
 		}
 		length := int(binary.BigEndian.Uint32(rest))
-		if length == 0 {
+		if length == 0 || length > recordMostLen {
 			return 0, fmt.Errorf("the record at byte %d of the log has %d bytes, and must have 1 to %d: this is no log of Pilot's, or it is damaged there", at, length, recordMostLen)
 		}
 		if len(rest) < lengthBytes+length {
