@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -124,17 +125,17 @@ func (a *app) nodeFailed(err error) error {
 
 // atHub adds the flags that all calls of a node at its hub have, and returns the options
 // that they make.
-func atHub(a *app, cmd *cobra.Command) (*connection, *output, func() agent.Options) {
+func atHub(a *app, cmd *cobra.Command) (*connection, *output, func() (agent.Options, error)) {
 	c := &connection{app: a, flags: cmd.Flags(), log: a.err}
 	dir := c.flags.String("dir", a.text(defaultNodeDir), "`DIR` of the node")
 	c.flags.DurationVar(&c.retry, "retry", 30*time.Second, "how long to retry while the hub restarts or is overloaded; 0: try once")
 	bound(c.flags, "retry", &c.retry, 0, dayMost)
-	return c, newOutput(cmd, a.out), func() agent.Options {
+	return c, newOutput(cmd, a.out), func() (agent.Options, error) {
 		o := agent.Options{Dir: *dir, About: agent.About{Version: a.build.Version}, Retry: client.Retry{For: c.retry, Notify: c.notify}}
 		if c.retry == 0 {
 			o.Retry.Attempts = 1
 		}
-		return o
+		return o, a.checkOwner(*dir, strings.TrimPrefix(cmd.CommandPath(), a.name()+" ")+" --dir")
 	}
 }
 
@@ -168,7 +169,11 @@ completed by the next one, or by the node.`,
 	c.flags.DurationVar(&expires, "expires", 0, "after how long the new key expires; 0: never")
 	bound(c.flags, "expires", &expires, 0, centuryMost)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := agent.RotateKey(cmd.Context(), options(), after(expires))
+		o, err := options()
+		if err != nil {
+			return err
+		}
+		r, err := agent.RotateKey(cmd.Context(), o, after(expires))
 		if err != nil {
 			return a.nodeFailed(err)
 		}
@@ -190,7 +195,11 @@ brings it back. A node that runs posts nothing more.`,
 	}
 	_, out, options := atHub(a, cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		left, err := agent.Leave(cmd.Context(), options())
+		o, err := options()
+		if err != nil {
+			return err
+		}
+		left, err := agent.Leave(cmd.Context(), o)
 		if err != nil {
 			return a.nodeFailed(err)
 		}

@@ -60,7 +60,10 @@ prints what an admin runs, and waits for that.`,
 			}
 			fmt.Fprintf(out, "an admin makes this machine %s with: %s nodes rekey %[1]s %[3]s %[4]s\n", printable(r.Node), a.name(), r.PublicKey, r.Proof)
 		}
-		o := options()
+		o, err := options()
+		if err != nil {
+			return err
+		}
 		joined, err := agent.Join(cmd.Context(), o, j)
 		if joined.Made && !out.json {
 			fmt.Fprintf(out, "made key %s  %s\n", printable(o.Dir+"/key"), shortKey(joined.PublicKey))

@@ -23,7 +23,7 @@ import (
 )
 
 // pages are those whose commands people copy.
-var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/OPERATIONS.md", "docs/FLEET.md", "docs/PERFORMANCE.md", "docs/UPGRADING.md",
+var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/OPERATIONS.md", "docs/FLEET.md", "docs/NODE.md", "docs/PERFORMANCE.md", "docs/UPGRADING.md",
 	"examples/queue/README.md", "examples/flags/README.md", "examples/deploy/README.md", "examples/fleet/README.md"}
 
 // TestPages runs every command of every page, in the order of the page, as a

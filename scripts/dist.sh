@@ -71,7 +71,7 @@ verbatim() {
 archive() {
 	local top="swoosh_${version}_linux_$arch"
 	mkdir -p "$work/$top"
-	cp "dist/image/$arch/swoosh" "$work/NOTICES" "$work/swoosh.1" LICENSE README.md CHANGELOG.md packaging/swoosh.service packaging/config.json "$work/$top"
+	cp "dist/image/$arch/swoosh" "$work/NOTICES" "$work/swoosh.1" LICENSE README.md CHANGELOG.md packaging/swoosh.service packaging/swoosh-node.service packaging/config.json "$work/$top"
 	tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -C "$work" -c "$top" | gzip -9n >"dist/$top.tar.gz"
 }
 
@@ -80,10 +80,10 @@ package() {
 	local debian=${version/-/\~} # a tilde sorts before the release
 	debian=${debian//-/.}-1
 	install -Dm755 "dist/image/$arch/swoosh" "$tree/usr/bin/swoosh"
-	install -Dm644 packaging/swoosh.service -t "$tree/usr/lib/systemd/system"
+	install -Dm644 packaging/swoosh.service packaging/swoosh-node.service -t "$tree/usr/lib/systemd/system"
 	install -Dm644 packaging/sysusers.conf "$tree/usr/lib/sysusers.d/swoosh.conf"
 	install -Dm644 packaging/config.json -t "$tree/etc/swoosh"
-	install -Dm644 "$work/NOTICES" docs/OPERATIONS.md docs/GLOSSARY.md DURABILITY.md packaging/deb/copyright -t "$doc"
+	install -Dm644 "$work/NOTICES" docs/OPERATIONS.md docs/NODE.md docs/GLOSSARY.md DURABILITY.md packaging/deb/copyright -t "$doc"
 	install -Dm644 docs/operations/* -t "$doc/operations"
 	install -Dm644 "$work/swoosh.1" -t "$tree/usr/share/man/man1"
 	completion bash usr/share/bash-completion/completions/swoosh

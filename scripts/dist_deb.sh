@@ -102,6 +102,26 @@ is "status with the new token" "$(status "$second")" 200
 cp -a /config.json /etc/swoosh/config.json
 systemctl restart swoosh
 
+echo "== a node joins as its own user, and its unit, which is not enabled, runs it"
+is disabled "$(systemctl is-enabled swoosh-node || true)" disabled
+systemctl start swoosh-node
+is "the unit before it has joined" "$(systemctl is-active swoosh-node || true)" inactive
+usermod -aG swoosh swoosh-node
+home=/var/lib/swoosh-node
+runuser -u swoosh-node -- swoosh node join unix:$socket --owner acme --dir $home | grep -F " as n1" || fail "it does not join"
+swoosh node leave --dir $home 2>/root-says && fail "root leaves files that the node cannot open"
+grep -F "belongs to swoosh-node" /root-says
+systemctl enable --now swoosh-node
+for _ in $(seq 600); do ! swoosh node status 2>/dev/null | grep -q ACTIVE || break; sleep 0.1; done
+swoosh node status
+is "user of the node" "$(stat -c %U "/proc/$(systemctl show -P MainPID swoosh-node)")" swoosh-node
+is "the node's directory" "$(stat -Lc '%U %a' $home)" "swoosh-node 700"
+is "TCP listeners of others" "$(cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A" && $2 !~ /^0100007F:20E5/')" ""
+systemd-analyze verify --man=no /usr/lib/systemd/system/swoosh-node.service
+systemd-analyze security --no-pager --offline=true --threshold=15 /usr/lib/systemd/system/swoosh-node.service | tail -1
+systemctl restart swoosh-node
+systemctl disable --now swoosh-node
+
 echo "== a crash and a hang are mended"
 kill -9 "$(get MainPID)"
 until_is NRestarts 1
