@@ -64,7 +64,7 @@ func TestImportArrows(t *testing.T) {
 		"agent":              {"", "client", "internal/durable"},
 		"program":            append([]string{"access", "agent", "chart", "client", "fleet", "internal/bench", "internal/pilot"}, engine...),
 		"cmd/swoosh":         {"program", "system", "fleet", "project"},
-		"examples/fleet":     {"client"},
+		"examples/fleet":     {"agent", "client"},
 		"examples/follow":    {"client"},
 		"examples/embedded":  {"", "noun", "program"},
 		"examples/deploy":    {"", "noun", "program"},
