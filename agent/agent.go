@@ -21,6 +21,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/client"
 )
@@ -39,6 +41,8 @@ type Options struct {
 	Listener net.Listener   // on this machine alone, for its own engine and GET /node; nil: none. Run closes it.
 	Parts    []swoosh.Part  // the domains of its own engine; none: no engine
 	Engine   swoosh.Options // of its own engine; its Dir is data/ in the node's Dir
+
+	Metrics *prometheus.Registry // of the node and its own engine, for one Run; GET /metrics shows it; nil: a new one
 
 	// Work is called with the node once its engine is open, and ends when ctx does. Run ends
 	// with its error. Nil: the node says that it is there, and no more.
@@ -76,6 +80,9 @@ func (o Options) complete() (Options, error) {
 		o.after = time.After
 	}
 	o.random = cmp.Or(o.random, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
 	switch {
 	case o.Dir == "":
 		return o, errors.New("the directory of the node is not given")

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/chorus-services/swoosh"
 )
 
@@ -21,9 +23,10 @@ type site struct {
 // open opens the node's own engine, if it has one.
 func (n *Node) open(ctx context.Context) (*site, error) {
 	o := n.o.Engine
-	o.Dir, o.Logger = n.dir.path("data"), n.o.Logger
+	o.Dir, o.Logger, o.Metrics = n.dir.path("data"), n.o.Logger, n.o.Metrics
+	n.gauges(n.o.Metrics)
 	s := &site{node: n, api: swoosh.NewAPI(swoosh.APIOptions{
-		Version: o.Version, Commit: o.Commit, Logger: o.Logger, Loopback: true,
+		Version: o.Version, Commit: o.Commit, Logger: o.Logger, Loopback: true, Metrics: n.o.Metrics,
 		Authenticate: func(*http.Request) (swoosh.Caller, error) { return swoosh.Caller{Role: swoosh.RoleRead}, nil },
 	})}
 	s.server = s.api.Server()
@@ -62,6 +65,7 @@ func (s *site) handler() http.Handler {
 		mux.Handle("/", s.api)
 		return mux
 	}
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.node.o.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]bool{"alive": true}) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]bool{"ready": true}) })
 	return mux

@@ -20,6 +20,7 @@ type Node struct {
 	engine *swoosh.Engine // nil: it has none
 
 	session string          // of this run
+	began   time.Time       // likewise
 	trouble chan error      // gets why the hub does not take what the node signs
 	posting context.Context // ends some time after Run is to stop
 
@@ -71,7 +72,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o, err = o.complete(); err != nil {
 		return err
 	}
-	n := &Node{o: o, dir: dir(o.Dir), session: newSession(), trouble: make(chan error, 1), may: standing{over: make(chan struct{})}}
+	n := &Node{o: o, dir: dir(o.Dir), session: newSession(), began: o.now(), trouble: make(chan error, 1), may: standing{over: make(chan struct{})}}
 	if n.hub, err = n.dir.readHub(); err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (f *nodeFlags) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	o := agent.Options{Dir: f.dir, Logger: log, About: agent.About{Version: a.build.Version}, Heartbeat: f.heartbeat, Listener: ln, Engine: a.options()}
+	o := agent.Options{Dir: f.dir, Logger: log, About: agent.About{Version: a.build.Version}, Heartbeat: f.heartbeat, Listener: ln, Engine: a.options(), Metrics: newRegistry(a.build)}
 	o.Work = func(_ context.Context, n *agent.Node) error {
 		at := "http://" + ln.Addr().String()
 		if ln.Addr().Network() == "unix" {
