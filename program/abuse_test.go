@@ -1,12 +1,14 @@
 package program
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // What a machine and its people do to a server, against the built program. SWOOSH_ABUSE_ROUNDS
@@ -58,21 +61,57 @@ func TestAbuseOfTheDirectory(t *testing.T) {
 	require.NotContains(t, p.stderr.String(), "is kept")
 }
 
-// TestAbuseOfDescriptors: idle connections make way for others, and the log's files
-// find descriptors.
+// TestAbuseOfDescriptors: idle connections make way for others, the oldest first, and
+// the log's files find descriptors.
 func TestAbuseOfDescriptors(t *testing.T) {
-	p := launchIn(t, "ulimit -n 60", filepath.Join(t.TempDir(), "data"), "--shutdown-timeout", "1m")
-	address := p.address(t)
-	for range 100 {
-		c, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
-		require.NoError(t, err)
-		defer c.Close()
+	for limit, connections := range map[int]int{60: 100, 3000: 4000} {
+		if own, _, err := descriptors(); err != nil || own < connections+1000 {
+			t.Logf("this process may have %d descriptors, too few for %d connections", own, connections)
+			continue
+		}
+		p := launchIn(t, fmt.Sprint("ulimit -n ", limit), filepath.Join(t.TempDir(), "data"), "--shutdown-timeout", "1m")
+		address := p.address(t)
+		var all []*net.TCPConn
+		for i := range connections {
+			c, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
+			require.NoError(t, err)
+			defer c.Close()
+			require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+			if i%2 == 0 { // The others are silent.
+				require.Contains(t, ask(c, "/livez"), "200")
+			}
+			all = append(all, c.(*net.TCPConn))
+		}
+		require.Equal(t, http.StatusOK, creates(t, address))
+		require.Contains(t, httpGet(t, address+"/health"), `"mode":"ready"`)
+		open := slices.IndexFunc(all, isOpen)
+		require.Positive(t, open, "none made way")
+		require.Greater(t, open, connections-limit)
+		for i, c := range all {
+			require.Equal(t, i >= open, isOpen(c), "connection %d of %d", i, connections)
+		}
+		require.Contains(t, ask(all[connections-1], "/livez"), "200")
+		for _, c := range all {
+			require.NoError(t, c.Close())
+		}
+		require.Equal(t, http.StatusOK, creates(t, address))
+		require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), &p.stderr)
+		require.NotContains(t, p.stderr.String(), "cut off")
+		require.Contains(t, p.stderr.String(), "the process may have no more file descriptors")
 	}
-	require.Equal(t, http.StatusOK, creates(t, address))
-	require.Contains(t, httpGet(t, address+"/health"), `"mode":"ready"`)
-	require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), &p.stderr)
-	require.NotContains(t, p.stderr.String(), "cut off")
-	require.Contains(t, p.stderr.String(), "the process may have no more file descriptors")
+}
+
+// isOpen reports whether the other side has not closed a connection.
+func isOpen(c *net.TCPConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Read(func(fd uintptr) bool { // It fails if the connection is closed on this side.
+		_, _, err = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return true
+	})
+	return errors.Is(err, unix.EAGAIN)
 }
 
 // TestAbuseOfLimits: what is too little to start with is said at once, with no word
