@@ -107,6 +107,28 @@ func checkModes(t *testing.T, dir string) {
 	}))
 }
 
+// TestBuildsThatCannotBeTold from others say what that costs.
+func TestBuildsThatCannotBeTold(t *testing.T) {
+	for commit, told := range map[string]bool{noCommit: true, "abc" + withChanges: true, "abc": false} {
+		var log strings.Builder
+		b := build{Program: "swoosh", Version: "v1", Commit: commit}
+		o := (&app{build: b}).options()
+		o.Dir, o.Logger = directory(t), slog.New(slog.NewTextHandler(&log, nil))
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &server{build: b, door: door{listen: "127.0.0.1:0"}, shutdownTimeout: time.Minute, options: o, parts: parts(), out: stopper{cancel}, line: newStatus(io.Discard)}
+		require.NoError(t, s.run(ctx))
+		require.Equal(t, told, strings.Contains(log.String(), "each start proves the whole history again: build it from"), log.String())
+	}
+}
+
+// stopper stops a server when it has started.
+type stopper struct{ stop func() }
+
+func (s stopper) Write(b []byte) (int, error) {
+	s.stop()
+	return len(b), nil
+}
+
 func TestTheLineToTryWorks(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not here")

@@ -69,6 +69,9 @@ func (s *server) run(ctx context.Context) error {
 	api.Attach(e)
 	s.options.Logger.Info(ready(time.Since(began), e.Health())+": commands are accepted", "address", ln.Addr().String(), "dir", s.options.Dir,
 		"state_hash", e.View().StateHash().String(), head(e))
+	if s.build.exact() == "" {
+		s.options.Logger.Info("this build cannot be told from others, so each start proves the whole history again: build it from an unchanged repository with -buildvcs=true, or set Info.Commit", "commit", s.build.Commit)
+	}
 	if _, err := fmt.Fprintln(s.out, s.greeting(ln.Addr())); err != nil {
 		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
 	}
