@@ -245,6 +245,34 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
+// TestRestoredHub: a hub that comes back from a backup knows an earlier run of the node, which
+// is no other program.
+func TestRestoredHub(t *testing.T) {
+	h := newHub(t, newClock())
+	dir := t.TempDir()
+	h.e = newEngine(t, h.clock, dir+"/data")
+	h.stop()
+	h.start()
+	m := h.machine()
+	m.mustJoin()
+	require.NoError(t, h.e.Close(t.Context()))
+	require.NoError(t, os.CopyFS(dir+"/backup", os.DirFS(dir+"/data")))
+	h.e = newEngine(t, h.clock, dir+"/data")
+	h.stop()
+	h.start()
+	r := m.up(t)
+	h.stop()
+	require.NoError(t, h.e.Close(t.Context()))
+	require.NoError(t, os.Chmod(dir+"/backup", 0o700))
+	h.e = newEngine(t, h.clock, dir+"/backup")
+	before := h.node("n1").Session
+	h.start()
+	h.clock.until(t, func() bool { return isClosed(r.ended) || h.node("n1").Session != before })
+	h.clock.until(t, func() bool { return isClosed(r.ended) || r.State().Hub.Since.IsZero() })
+	require.False(t, isClosed(r.ended), "%v", r.err)
+	require.EqualValues(t, 1, h.last())
+}
+
 // TestDiskLost: with its key a node is who it was; without, it is a new one, or it is the old
 // one by the word of an admin.
 func TestDiskLost(t *testing.T) {
@@ -287,7 +315,7 @@ func TestAnotherHub(t *testing.T) {
 	m := h.machine()
 	joined := m.mustJoin()
 	r := m.up(t)
-	mine, other := h.e, newEngine(t, h.clock)
+	mine, other := h.e, newEngine(t, h.clock, "")
 	h.stop()
 	h.e = other
 	h.admin("policy.quarantine", `{"reason":"to have a first entry"}`)

@@ -140,15 +140,15 @@ type hub struct {
 }
 
 func newHub(t testing.TB, c *clock) *hub {
-	h := &hub{t: t, clock: c, addr: testrun.Address(t), e: newEngine(t, c)}
+	h := &hub{t: t, clock: c, addr: testrun.Address(t), e: newEngine(t, c, "")}
 	h.start()
 	t.Cleanup(h.stop)
 	return h
 }
 
-// newEngine returns the engine of a hub, with a first entry of its own.
-func newEngine(t testing.TB, c *clock) *swoosh.Engine {
-	e, err := swoosh.Open(context.Background(), swoosh.Options{Node: "hub", Logger: silent, Now: func() int64 { return c.Now().UnixMilli() }}, append(system.Parts(), fleet.Domain)...)
+// newEngine returns the engine of a hub; in memory, if dir is empty.
+func newEngine(t testing.TB, c *clock, dir string) *swoosh.Engine {
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, Node: "hub", Logger: silent, Now: func() int64 { return c.Now().UnixMilli() }}, append(system.Parts(), fleet.Domain)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close(context.Background())) })
 	return e

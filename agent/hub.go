@@ -104,30 +104,31 @@ type register struct {
 	About      `json:",inline"`
 }
 
-// entryAt returns the index of the entry with a stamp; 0 if the log does not have it any more.
-func entryAt(ctx context.Context, api *client.Client, stamp string) (uint64, error) {
+// entryAt returns the index of the entry with a stamp, 0 if the log does not have it, and the
+// first index that the log has.
+func entryAt(ctx context.Context, api *client.Client, stamp string) (index, first uint64, err error) {
 	h, err := api.Health(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for low, high := h.Log.First, h.Index; low <= high && low > 0; {
 		middle := low + (high-low)/2
 		var at client.Entry
 		for e, err := range api.Log(ctx, middle) {
 			if err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			at = e
 			break
 		}
 		switch {
 		case at.HLC == stamp:
-			return at.Index, nil
+			return at.Index, h.Log.First, nil
 		case at.HLC < stamp:
 			low = middle + 1
 		default:
 			high = middle - 1
 		}
 	}
-	return 0, nil
+	return 0, h.Log.First, nil
 }

@@ -125,7 +125,7 @@ func because(reason string) string {
 // entry names the entry of a stamp.
 func (n *Node) entry(ctx context.Context, api *client.Client, stamp string) string {
 	if n.named.hlc != stamp {
-		index, err := entryAt(ctx, api, stamp)
+		index, _, err := entryAt(ctx, api, stamp)
 		if err != nil || index == 0 {
 			return "the entry of " + stamp
 		}
@@ -154,14 +154,15 @@ func (n *Node) readRow(ctx context.Context, api *client.Client, index uint64) (n
 	return n.row, nil
 }
 
-// checkSession returns ErrElsewhere if this run's registration is in the log still. If not,
-// the hub came back from a backup, and knows an earlier run.
+// checkSession returns ErrElsewhere if this run's registration is in the log still, or is so
+// old that the log has let it go. If not, the hub came back from a backup, and knows an
+// earlier run.
 func (n *Node) checkSession(ctx context.Context, api *client.Client) error {
-	index, err := entryAt(ctx, api, n.registered.hlc)
+	index, first, err := entryAt(ctx, api, n.registered.hlc)
 	switch {
 	case err != nil:
 		return err
-	case index != 0:
+	case index != 0 || first > n.registered.index:
 		return ErrElsewhere
 	}
 	n.registered = position{}
