@@ -192,9 +192,9 @@ func TestClientThatGoesDoesNotWithdraw(t *testing.T) {
 type thinking func()
 
 func (g thinking) Name() string { return "thinking" }
-func (g thinking) Judge(context.Context, swoosh.Request, swoosh.View) (bool, string) {
+func (g thinking) Judge(context.Context, swoosh.Request, swoosh.View) []swoosh.Verdict {
 	g()
-	return true, ""
+	return nil
 }
 
 func TestCommandTimesOut(t *testing.T) {

@@ -310,8 +310,8 @@ type guard struct {
 }
 
 func (g guard) Name() string { return g.name }
-func (g guard) Judge(context.Context, swoosh.Request, swoosh.View) (bool, string) {
-	return g.allow, "because"
+func (g guard) Judge(context.Context, swoosh.Request, swoosh.View) []swoosh.Verdict {
+	return []swoosh.Verdict{{Allowed: g.allow, Reason: "because"}}
 }
 
 // trimmedWAL is a log whose beginning is no longer kept.

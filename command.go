@@ -1,6 +1,7 @@
 package swoosh
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -95,39 +97,52 @@ func (s base64Text) Validate() error {
 type Guard interface {
 	// Name is 1 to 63 characters of a-z, 0-9 and dash.
 	Name() string
-	// Judge reports whether the command is allowed. If it is not, reason says
-	// why. The request's Payload is a value of the command's payload type.
-	Judge(ctx context.Context, r Request, v View) (allowed bool, reason string)
+	// Judge returns its verdicts, which the entry keeps; none where it has nothing to
+	// say. The request's Payload is a value of the command's payload type.
+	Judge(ctx context.Context, r Request, v View) []Verdict
 }
 
 // maxReason limits a guard's reason in an entry, in bytes.
 const maxReason = 1024
 
+// judged is called with what a guard said, and how long it took.
+type judged func(guard string, said []Verdict, took time.Duration)
+
 // askGuards has the guards judge the commands of a submission.
-func askGuards(ctx context.Context, calls []*call, guards []Guard, v View) (err *Error) {
+func askGuards(ctx context.Context, calls []*call, guards []Guard, v View, tell judged) (err *Error) {
 	defer caught("a guard", &err)
 	for _, c := range calls {
-		c.verdicts = c.judge(ctx, guards, v)
+		if err := c.judge(ctx, guards, v, tell); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // judge calls all guards. The writer enforces their verdicts, after it has
 // looked up the key.
-func (c *call) judge(ctx context.Context, guards []Guard, v View) (all []Verdict) {
+func (c *call) judge(ctx context.Context, guards []Guard, v View, tell judged) *Error {
+	c.verdicts = nil
 	if len(guards) == 0 || c.forged != nil {
 		return nil
 	}
 	r := c.req
 	r.Payload = reflect.ValueOf(c.value).Elem().Interface()
 	for _, g := range guards {
-		allowed, reason := g.Judge(ctx, r, v)
-		if len(reason) > maxReason {
-			reason = reason[:maxReason]
+		start := time.Now()
+		said := slices.Clone(g.Judge(ctx, r, v))
+		for i := range said {
+			said[i].Guard = cmp.Or(said[i].Guard, g.Name())
+			if CheckNodeID(said[i].Guard) != nil {
+				return Errorf(Internal, "the guard %s gives a verdict the name %s: a name is 1 to 63 characters of a-z, 0-9 and dash", g.Name(), canon.Quote(said[i].Guard))
+			}
+			reason := said[i].Reason
+			said[i].Reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "�")
 		}
-		all = append(all, Verdict{g.Name(), allowed, strings.ToValidUTF8(reason, "�")})
+		tell(g.Name(), said, time.Since(start))
+		c.verdicts = append(c.verdicts, said...)
 	}
-	return all
+	return nil
 }
 
 // call is a request ready for the writer: its command is found, its payload
@@ -143,9 +158,10 @@ type call struct {
 	changed  bool           // written by run
 	result   jsontext.Value // likewise; nil: none
 
-	forged *Error // what is wrong with its signature
-	key    string // of who signed it, as hex; empty: nobody did
-	hub    Hash   // that it is signed for
+	forged *Error        // what is wrong with its signature
+	took   time.Duration // to check it; 0: there is none
+	key    string        // of who signed it, as hex; empty: nobody did
+	hub    Hash          // that it is signed for
 }
 
 // catalogue holds every command of the domains, by name.
@@ -266,7 +282,7 @@ func (cat *catalogue) prepare(r Request, may permit) (*call, error) {
 	}
 	r.Evidence, r.Expect = slices.Clone(r.Evidence), r.Expect.clone() // The caller still owns the originals.
 	c := &call{cmd: cmd, value: value, payload: payload, req: r}
-	c.by = Command{Name: cmd.Name, Domain: cmd.Domain, Window: r.WindowID, Key: r.IdempotencyKey, KeySince: r.KeySince}
+	c.by = Command{Name: cmd.Name, Domain: cmd.Domain, Window: r.WindowID, Key: r.IdempotencyKey, KeySince: r.KeySince, payload: payload}
 	c.size = len(payload) + len(r.Command) + entryOverhead
 	for _, ref := range r.Evidence {
 		c.size += len(ref) + 3

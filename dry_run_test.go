@@ -159,7 +159,7 @@ type noEleven struct{}
 
 func (noEleven) Name() string { return "eleven" }
 
-func (noEleven) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) (bool, string) {
+func (noEleven) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) []swoosh.Verdict {
 	d, ok := r.Payload.(deposit)
-	return !ok || d.Amount != 11, "it is eleven"
+	return []swoosh.Verdict{{Allowed: !ok || d.Amount != 11, Reason: "it is eleven"}}
 }

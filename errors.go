@@ -223,7 +223,7 @@ type FieldError = canon.FieldError
 // Verdict is a guard's answer about a command. The entry keeps it, so that
 // replay never calls the guard again.
 type Verdict struct {
-	Guard   string `json:"guard"`
+	Guard   string `json:"guard"` // the rule: 1 to 63 of a-z, 0-9 and dash; in Judge, empty is the guard's name
 	Allowed bool   `json:"allowed"`
 	Reason  string `json:"reason"`
 }

@@ -122,3 +122,17 @@ func (a *asides) all() []Aside {
 	defer a.mu.Unlock()
 	return append([]Aside{}, a.list...)
 }
+
+// The refusals of what the writer does not take.
+
+func errShuttingDown() *Error {
+	return Errorf(ShuttingDown, "the server is stopping: try again after its restart")
+}
+
+func errOverloaded() *Error {
+	return Errorf(Overloaded, "the queue is full: send the command again in a moment")
+}
+
+func withdrawn(cause error) *Error {
+	return Errorf(Timeout, "the command was withdrawn before the writer took it: %w", cause)
+}

@@ -283,6 +283,15 @@ func (e *Engine) countBatch(rs []Request, results []Result, err error) {
 	}
 }
 
+// judged counts what a guard said.
+func (e *Engine) judged(guard string, said []Verdict, took time.Duration) {
+	e.meters.Guards.WithLabelValues(guard).Observe(took.Seconds())
+	for _, v := range said {
+		word := map[bool]string{true: "allowed", false: "refused"}[v.Allowed]
+		e.meters.Verdicts.WithLabelValues(v.Guard, word).Inc()
+	}
+}
+
 // standing collects the values that are read during a scrape.
 type standing struct{ e *Engine }
 

@@ -165,13 +165,15 @@ func TestTraces(t *testing.T) {
 // no metric that does not exist.
 func TestOperationsNamesEachMetric(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	r := newRig(t, swoosh.Options{Metrics: registry})
+	r := newRig(t, swoosh.Options{Metrics: registry, Guards: []swoosh.Guard{saysYes{}}})
 	swoosh.NewAPI(swoosh.APIOptions{Metrics: registry})
 	r.must(opening("a"))
-	// These are the program's, and those of domains with timers.
+	// These are the program's, and those of domains with timers or signers.
 	shown := map[string]bool{
 		"swoosh_build_info": true, "swoosh_tls_certificate_expiry_timestamp_seconds": true, "swoosh_reload_failing": true,
 		"swoosh_timer_fired_total": true, "swoosh_timer_refused_total": true,
+		"swoosh_signatures_total": true,
+		"swoosh_nodes":            true, "swoosh_networks": true, "swoosh_trust_pairs": true, "swoosh_task_executors": true,
 	}
 	families, err := registry.Gather()
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -121,7 +122,9 @@ func checkSignatures(calls []*call, v View) (err *Error) {
 		}
 		c.hub = v.state.hub
 		if r.Signature != "" {
+			start := time.Now()
 			c.forged = c.checkSignature(own, entries[i].SignedContent(c.hub, first), &calls[0].req, v.Index() == 0)
+			c.took = max(time.Since(start), 1)
 		} else if c.cmd.Signed == "must" {
 			c.forged = Errorf(BadSignature, "%s must be signed: sign it with the key of who it speaks for", c.cmd.Name)
 		}
@@ -199,6 +202,7 @@ func (x *Entry) command(cmd *command) Command {
 	c := Command{
 		Name: cmd.Name, Domain: cmd.Domain, Window: x.WindowID,
 		Key: x.IdempotencyKey, KeySince: x.KeySince, InBatch: x.Batch.Count > 0,
+		payload: x.Payload,
 	}
 	if x.SignerKey != "" {
 		c.Signer = x.Signer

@@ -3,6 +3,7 @@ package swoosh_test
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
@@ -316,13 +318,13 @@ func TestSignedBatch(t *testing.T) {
 type rekeying struct{ c *clubhouse }
 
 func (*rekeying) Name() string { return "rekeying" }
-func (g *rekeying) Judge(ctx context.Context, r swoosh.Request, _ swoosh.View) (bool, string) {
+func (g *rekeying) Judge(ctx context.Context, r swoosh.Request, _ swoosh.View) []swoosh.Verdict {
 	if r.Command != "club.join" {
 		if _, err := g.c.Submit(ctx, joining("ann", keyOf("other"))); err != nil {
-			return false, err.Error()
+			return []swoosh.Verdict{{Reason: err.Error()}}
 		}
 	}
-	return true, ""
+	return nil
 }
 
 // TestKeyIsReplacedMeanwhile: between the check of the signature and the writer.
@@ -372,8 +374,9 @@ func TestWhoMaySign(t *testing.T) {
 // The minutes say who signed a note, and what an Apply sees of scopes.
 type (
 	minutesState struct {
-		By     noun.Text `json:"by,omitzero"`
-		Scopes uint32    `json:"scopes,omitzero"`
+		By      noun.Text `json:"by,omitzero"`
+		Scopes  uint32    `json:"scopes,omitzero"`
+		Content noun.Text `json:"content,omitzero"`
 	}
 	minutesNote struct{}
 )
@@ -382,29 +385,33 @@ func (minutesNote) Check(swoosh.View) error { return nil }
 func (minutesNote) Scopes() []string        { return []string{"about:minutes"} }
 func (minutesNote) ApplyBy(s *minutesState, by swoosh.Command, _ swoosh.Stamp) {
 	s.By, s.Scopes = noun.Text(by.Signer), s.Scopes+uint32(len(by.Scopes))
+	s.Content = noun.Text(by.Content().String())
 }
 
 var minutes = swoosh.NewDomain("minutes", swoosh.OnBy[minutesNote]("note", "Note who is there.", swoosh.MaySign))
 
-// TestApplyBy sees who signed, and no scopes: replay has none.
+// TestApplyBy sees who signed and the command's content, and no scopes: replay has none.
 func TestApplyBy(t *testing.T) {
 	r := newRig(t, swoosh.Options{}, club, secretary, minutes)
 	r.must(joining("ann", keyOf("ann")))
 	note := swoosh.Request{Command: "minutes.note", Payload: []byte(`{}`), Signer: "ann", IdempotencyKey: "1", KeySince: r.View().At()}
 	r.must(signed(t, note, content(note, r.View().Hub(), nil)))
-	require.Equal(t, minutesState{By: "ann"}, minutes.Of(r.View()))
+	approved := sha256.Sum256([]byte("swoosh approval 1\n" + `{"command":"minutes.note","idempotency_key":"1","key_since":"` + note.KeySince.String() + `","payload":{}}`))
+	require.Equal(t, minutesState{By: "ann", Content: noun.Text(hex.EncodeToString(approved[:]))}, minutes.Of(r.View()))
 	hash := r.View().StateHash()
 	r.o.ForceReplay = true
 	r.restart()
 	require.Equal(t, hash, r.View().StateHash())
 	r.must(swoosh.Request{Command: "minutes.note"})
-	require.Zero(t, minutes.Of(r.View()))
+	approved = sha256.Sum256([]byte("swoosh approval 1\n" + `{"command":"minutes.note","payload":{}}`))
+	require.Equal(t, minutesState{Content: noun.Text(hex.EncodeToString(approved[:]))}, minutes.Of(r.View()))
 }
 
 // TestVerified: the program hears of each good signature once, and of no other.
 func TestVerified(t *testing.T) {
 	var heard []swoosh.Signed
-	c := newClubhouse(t, swoosh.Options{Verified: func(v swoosh.View, by swoosh.Signed) {
+	registry := prometheus.NewRegistry()
+	c := newClubhouse(t, swoosh.Options{Metrics: registry, Verified: func(v swoosh.View, by swoosh.Signed) {
 		require.Equal(t, club.Of(v).Members.Len(), 2)
 		heard = append(heard, by)
 	}})
@@ -422,6 +429,9 @@ func TestVerified(t *testing.T) {
 	_, err = c.Submit(t.Context(), swoosh.Request{Command: "club.say", Payload: []byte(`{"member":"ann"}`), Signer: "ann"})
 	require.Error(t, err)
 	require.Len(t, heard, 3)
+	require.Equal(t, 3.0, figure(t, registry, "swoosh_signatures_total", "good"))
+	require.Equal(t, 1.0, figure(t, registry, "swoosh_signatures_total", "bad"))
+	require.Equal(t, 4.0, figure(t, registry, "swoosh_signature_seconds"))
 	for _, by := range heard {
 		require.Equal(t, []string{"club.say", "ann", hex.EncodeToString(keyOf("ann").Public().(ed25519.PublicKey))}, []string{by.Command.Name, by.Command.Signer, by.Key})
 	}

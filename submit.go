@@ -101,18 +101,30 @@ func (e *Engine) judge(ctx context.Context, p *pending) error {
 	v := e.View()
 	err := checkSignatures(p.calls, v)
 	for _, c := range p.calls {
-		if c.key != "" {
-			e.o.Verified(v, Signed{c.by, c.key})
-		}
+		e.checked(c, v)
 	}
 	if err == nil {
-		err = askGuards(ctx, p.calls, e.o.Guards, v)
+		err = askGuards(ctx, p.calls, e.o.Guards, v, e.judged)
 	}
 	if err != nil {
 		e.reportPanic(p.calls[0].cmd.Name, err)
 		return err
 	}
 	return nil
+}
+
+// checked counts a signature that was checked, and reports a good one.
+func (e *Engine) checked(c *call, v View) {
+	if c.took == 0 {
+		return
+	}
+	outcome := "bad"
+	if c.key != "" {
+		outcome = "good"
+		e.o.Verified(v, Signed{c.by, c.key})
+	}
+	e.meters.Signatures.WithLabelValues(outcome).Inc()
+	e.meters.SignatureChecks.Observe(c.took.Seconds())
 }
 
 // wait returns the answer to a submission that is in the queue.
@@ -385,16 +397,4 @@ func (in *intake) drained() bool {
 	in.mu.RLock()
 	defer in.mu.RUnlock()
 	return in.closed && len(in.queue) == 0
-}
-
-func errShuttingDown() *Error {
-	return Errorf(ShuttingDown, "the server is stopping: try again after its restart")
-}
-
-func errOverloaded() *Error {
-	return Errorf(Overloaded, "the queue is full: send the command again in a moment")
-}
-
-func withdrawn(cause error) *Error {
-	return Errorf(Timeout, "the command was withdrawn before the writer took it: %w", cause)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
@@ -311,29 +312,29 @@ type saysNo struct {
 
 func (g *saysNo) Name() string { return "opinion" }
 
-func (g *saysNo) Judge(_ context.Context, r swoosh.Request, v swoosh.View) (bool, string) {
+func (g *saysNo) Judge(_ context.Context, r swoosh.Request, v swoosh.View) []swoosh.Verdict {
 	g.asked.Add(1)
 	reason, _ := g.reason.Load().(string)
 	if reason == "panic" {
 		panic("the guard broke down")
 	}
-	return reason == "", reason
+	return []swoosh.Verdict{{Allowed: reason == "", Reason: reason}}
 }
 
 type saysYes struct{}
 
 func (saysYes) Name() string { return "quota" }
-func (saysYes) Judge(_ context.Context, r swoosh.Request, v swoosh.View) (bool, string) {
-	return true, fmt.Sprintf("%s at %d", r.Command, v.Index())
+func (saysYes) Judge(_ context.Context, r swoosh.Request, v swoosh.View) []swoosh.Verdict {
+	return []swoosh.Verdict{{Allowed: true, Reason: fmt.Sprintf("%s at %d", r.Command, v.Index())}}
 }
 
 // bounded is a guard that reads the payload.
 type bounded struct{}
 
 func (bounded) Name() string { return "bounded" }
-func (bounded) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) (bool, string) {
+func (bounded) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) []swoosh.Verdict {
 	p, ok := r.Payload.(deposit)
-	return ok && p.Amount < 100, fmt.Sprintf("%T", r.Payload)
+	return []swoosh.Verdict{{Allowed: ok && p.Amount < 100, Reason: fmt.Sprintf("%T", r.Payload)}}
 }
 
 // TestGuardsReadThePayload as a value of its type, however the caller gave it.
@@ -554,4 +555,35 @@ func TestSubmit(t *testing.T) {
 	require.Equal(t, before, e.View().StateHash())
 	require.Equal(t, uint64(12), submit(t, e, "ledger.deposit", deposit{Account: "a"}).Index)
 	require.Equal(t, before, e.View().StateHash())
+}
+
+// rules is a guard of two rules, which speak of deposits alone.
+type rules struct{}
+
+func (rules) Name() string { return "rules" }
+func (rules) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) []swoosh.Verdict {
+	d, ok := r.Payload.(deposit)
+	if !ok {
+		return nil
+	}
+	return []swoosh.Verdict{{Guard: string(d.Note), Allowed: true}, {Guard: "most", Allowed: d.Amount < 100, Reason: "below 100"}}
+}
+
+// TestGuardsHaveRules: none, or a verdict of each, by its name.
+func TestGuardsHaveRules(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	r := newRig(t, swoosh.Options{Metrics: registry, Guards: []swoosh.Guard{rules{}}})
+	r.must(opening("a"))
+	require.Nil(t, r.entry(1).Guards)
+	pay := deposit{Account: "a", Amount: 1, Note: "noted"}
+	r.must(swoosh.Request{Command: "ledger.deposit", Payload: pay})
+	require.Equal(t, []swoosh.Verdict{{Guard: "noted", Allowed: true}, {Guard: "most", Allowed: true, Reason: "below 100"}}, r.entry(2).Guards)
+	pay.Amount, pay.Note = 100, ""
+	e := r.refused(swoosh.GuardRejected, swoosh.Request{Command: "ledger.deposit", Payload: pay})
+	require.Equal(t, []swoosh.Verdict{{Guard: "rules", Allowed: true}, {Guard: "most", Reason: "below 100"}}, e.Guards)
+	require.Equal(t, 2.0, figure(t, registry, "swoosh_guard_verdicts_total", "most", "allowed")+figure(t, registry, "swoosh_guard_verdicts_total", "most", "refused"))
+	require.Equal(t, 1.0, figure(t, registry, "swoosh_guard_verdicts_total", "most", "refused"))
+	require.Equal(t, 3.0, figure(t, registry, "swoosh_guard_seconds", "rules"))
+	pay.Note = "Not A Name"
+	r.refused(swoosh.Internal, swoosh.Request{Command: "ledger.deposit", Payload: pay})
 }

@@ -84,8 +84,8 @@ func (c *clocked) tries() float64 {
 type noGuard struct{}
 
 func (noGuard) Name() string { return "no" }
-func (noGuard) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) (bool, string) {
-	return r.Command != "alarm.ring", "callers may not ring"
+func (noGuard) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) []swoosh.Verdict {
+	return []swoosh.Verdict{{Allowed: r.Command != "alarm.ring", Reason: "callers may not ring"}}
 }
 
 // TestTimerPostsWhenTheDeadlineComes, not before and once; guards are not asked.

@@ -95,8 +95,8 @@ func writeWire(t *testing.T) wire {
 type wireGuard struct{}
 
 func (wireGuard) Name() string { return "wire" }
-func (wireGuard) Judge(context.Context, swoosh.Request, swoosh.View) (bool, string) {
-	return true, "as ever"
+func (wireGuard) Judge(context.Context, swoosh.Request, swoosh.View) []swoosh.Verdict {
+	return []swoosh.Verdict{{Allowed: true, Reason: "as ever"}}
 }
 
 func (w wire) save(t *testing.T) {

@@ -13,9 +13,11 @@ import (
 type porter struct{}
 
 func (porter) Name() string { return "porter" }
-func (porter) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) (bool, string) {
-	open, ok := r.Payload.(openDoor)
-	return !ok || open.Door != "back", "not this one"
+func (porter) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) []swoosh.Verdict {
+	if open, ok := r.Payload.(openDoor); ok {
+		return []swoosh.Verdict{{Allowed: open.Door != "back", Reason: "not this one"}}
+	}
+	return nil
 }
 
 // TestGuardsOfAProgram are asked about what its callers send.

@@ -76,6 +76,7 @@ func (s *server) run(ctx context.Context) error {
 		s.options.Logger.Warn("the address could not be printed on stdout", "why", err)
 	}
 	if heard != nil {
+		metrics.MustRegister(&census{view: e.View, now: heard.now})
 		go newReaper(heard, s.options.Logger).run(ctx, e)
 	}
 	notify("READY=1\nSTATUS=commands are accepted on %s", ln.Addr())

@@ -111,12 +111,16 @@ type self struct{}
 
 func (self) Name() string { return "self" }
 
-func (self) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) (bool, string) {
+func (self) Judge(_ context.Context, r swoosh.Request, _ swoosh.View) []swoosh.Verdict {
 	a, ok := r.Payload.(Approve)
-	if !ok || r.Actor == string(a.By) {
-		return true, ""
+	if !ok {
+		return nil
 	}
-	return false, fmt.Sprintf("an approval by %s must be sent with the token of %s, not of %q", a.By, a.By, r.Actor)
+	if r.Actor == string(a.By) {
+		return []swoosh.Verdict{{Allowed: true}}
+	}
+	reason := fmt.Sprintf("an approval by %s must be sent with the token of %s, not of %q", a.By, a.By, r.Actor)
+	return []swoosh.Verdict{{Reason: reason}}
 }
 
 var info = program.Info{Name: "deploy", Version: "1.0.0", Guards: []swoosh.Guard{self{}}}

@@ -17,8 +17,12 @@ type Meter struct {
 	Snapshots        prometheus.Histogram   // seconds
 	SnapshotFailures prometheus.Counter
 	Watchers         prometheus.Gauge
-	TimersFired      *prometheus.CounterVec // by command
-	TimersRefused    *prometheus.CounterVec // by command
+	Signatures       *prometheus.CounterVec   // by outcome
+	SignatureChecks  prometheus.Histogram     // seconds
+	Guards           *prometheus.HistogramVec // seconds, by rule
+	Verdicts         *prometheus.CounterVec   // by rule and verdict
+	TimersFired      *prometheus.CounterVec   // by command
+	TimersRefused    *prometheus.CounterVec   // by command
 	Replayed, Target prometheus.Gauge
 
 	with       prometheus.Registerer
@@ -52,6 +56,16 @@ func New() *Meter {
 			Name: "swoosh_timer_refused_total", Help: "Commands of timers that were refused.",
 		}, []string{"command"}),
 		Watchers: gauge("swoosh_watchers", "Open watches."),
+		Signatures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "swoosh_signatures_total", Help: "Signatures that were checked, by outcome: good or bad.",
+		}, []string{"outcome"}),
+		SignatureChecks: histogram("swoosh_signature_seconds", "Time to check a signature.", seconds),
+		Guards: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "swoosh_guard_seconds", Help: "Time that a guard takes.", Buckets: seconds,
+		}, []string{"rule"}),
+		Verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "swoosh_guard_verdicts_total", Help: "Verdicts of guards, by rule and verdict: allowed or refused.",
+		}, []string{"rule", "verdict"}),
 		Replayed: gauge("swoosh_replay_applied_entries", "Entries replayed by this boot."),
 		Target:   gauge("swoosh_replay_target_entries", "Entries that this boot has to replay."),
 	}
@@ -61,7 +75,7 @@ func New() *Meter {
 func (m *Meter) Register(with prometheus.Registerer, also prometheus.Collector) error {
 	m.with = with
 	for _, c := range []prometheus.Collector{
-		m.Commands, m.Groups, m.Syncs, m.Reductions, m.Snapshots, m.SnapshotFailures, m.Watchers, m.TimersFired, m.TimersRefused, m.Replayed, m.Target, also,
+		m.Commands, m.Groups, m.Syncs, m.Reductions, m.Snapshots, m.SnapshotFailures, m.Watchers, m.Signatures, m.SignatureChecks, m.Guards, m.Verdicts, m.TimersFired, m.TimersRefused, m.Replayed, m.Target, also,
 	} {
 		if err := with.Register(c); err != nil {
 			m.Unregister()
