@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,6 +143,24 @@ func TestSignAsANode(t *testing.T) {
 	require.Contains(t, h.bad(codeUsage, "nodes", "tags", "n1", h.as(1)), "hub.json cannot be read")
 	require.NoError(t, os.Remove(filepath.Join(h.dirs[1], "key")))
 	require.Contains(t, h.bad(codeUsage, "nodes", "tags", "n2", h.as(2)), "key: no such file or directory: check the path")
+}
+
+// TestSignForTheHubThatWasJoined, whatever the server says of itself later.
+func TestSignForTheHubThatWasJoined(t *testing.T) {
+	h := newFleetHub(t, "web-1")
+	to, err := url.Parse(os.Getenv("SWOOSH_ADDR"))
+	require.NoError(t, err)
+	proxy, asked := httputil.NewSingleHostReverseProxy(to), atomic.Int64{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/health" && asked.Add(1) > 1 {
+			w.Header().Set("Swoosh-Index", "1")
+			fmt.Fprintf(w, `{"hub":%q}`, strings.Repeat("ab", 32))
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	require.Equal(t, "n1 has the tags gpu, entry 2\n", h.good("nodes", "tags", "n1", "gpu", h.as(1), "--addr", s.URL))
 }
 
 func TestAge(t *testing.T) {

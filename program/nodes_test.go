@@ -184,3 +184,18 @@ $`, got.out)
 	require.Regexp(t, `^{"node":"n4",.*}\n{"node":"n5",.*}\n$`, stale, "n3 was heard since")
 	require.NotContains(t, stale, "n3")
 }
+
+// TestNodesAreHeard by a server as it is, from their signatures.
+func TestNodesAreHeard(t *testing.T) {
+	p := launch(t, filepath.Join(t.TempDir(), "data"))
+	address := p.address(t)
+	t.Setenv("SWOOSH_ADDR", address)
+	home := filepath.Join(t.TempDir(), "node")
+	for _, args := range []string{"node join " + address + " --owner acme --hostname web-1 --dir " + home, "nodes tags n1 gpu --dir " + home} {
+		got := swooshRun(t, "", strings.Fields(args)...)
+		require.Equal(t, codeGood, got.code, got.err)
+	}
+	require.Regexp(t, `(?m)^n1 +web-1 +acme +ACTIVE +\d+[sm] +\d+[sm] .*gpu\n1 node: 1 active; heard since 20\d\d-\d\d-\d\d \d\d:\d\dZ$`, swooshRun(t, "", "nodes").out)
+	require.Regexp(t, `(?m)^heard +\d+[sm]$`, swooshRun(t, "", "nodes", "n1").out)
+	require.Contains(t, swooshRun(t, "", "nodes", "--json").out, `"heard":1`)
+}

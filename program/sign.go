@@ -88,7 +88,11 @@ func (c *connection) signer(home *nodeHome) (*client.Signer, error) {
 	if name == "" {
 		name = publicKey(key)
 	}
-	return client.NewSigner(key, name), nil
+	signer := client.NewSigner(key, name)
+	if home != nil {
+		signer = signer.For(home.Hub)
+	}
+	return signer, nil
 }
 
 // publicKey returns the public half of a key as the fleet writes it.
