@@ -154,6 +154,8 @@ func (n *Node) Do(ctx context.Context, command client.Command) (client.Result, e
 		}
 		select {
 		case <-may.over:
+		case <-n.posting.Done():
+			return client.Result{}, fmt.Errorf("%s was not posted: the node has stopped", command.Name)
 		case <-ctx.Done():
 			return client.Result{}, fmt.Errorf("%s was not posted: %w", command.Name, context.Cause(ctx))
 		}

@@ -173,6 +173,9 @@ func TestDo(t *testing.T) {
 	h.clock.fire(t, 5*time.Minute)
 	cancel()
 	require.ErrorContains(t, <-done, "fleet.set_tags was not posted")
+	r.stop()
+	_, err = r.Do(context.Background(), client.Command{Name: "fleet.set_tags", Payload: map[string]any{"node": "n1"}})
+	require.ErrorContains(t, err, "the node has stopped")
 }
 
 // discard is an answer that nobody gets.
