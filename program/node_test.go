@@ -110,3 +110,36 @@ a\u001b[2J
 b
 `, text.String())
 }
+
+// TestNodeWithAToken: a node joins over TLS and over a socket, with a token of the role node,
+// from any working directory.
+func TestNodeWithAToken(t *testing.T) {
+	dir, err := os.MkdirTemp("", "swoosh-node-")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	program(t) // It is built from here.
+	t.Chdir(dir)
+	cert, key := certificate(t, dir, "server", time.Now().Add(time.Hour))
+	h := fleetHub{t: t}
+	writeFile(t, "site", h.good("token", "site", "node", "--token-file", "tokens"))
+	for name, flags := range map[string][]string{
+		"tls":    {"--tls-cert", cert, "--tls-key", key},
+		"socket": {"--listen", "unix:" + filepath.Join(dir, "s")},
+	} {
+		p := launch(t, filepath.Join(dir, "data-"+name), append(flags, "--token-file", "tokens")...)
+		join := []string{"node", "join", p.address(t), "--owner", "acme", "--dir", name}
+		if name == "tls" {
+			require.Contains(t, h.bad(codeUnreachable, join...), "trust its authority: --ca-file of swoosh node join names it")
+			join = append(join, "--ca-file", filepath.Base(cert))
+		} else {
+			join[2] = "unix:s"
+		}
+		require.Contains(t, h.bad(codeFailed, join...), "--token-file of swoosh node join names the file of the node's token")
+		require.Contains(t, h.good(append(join, "--token-file", "site")...), "as n1; start it with")
+		require.Contains(t, swooshRun(t, "", "node", "leave", "--dir", name).out, "n1 deregistered")
+		require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM), &p.stderr)
+	}
+	raw, err := os.ReadFile("tls/hub.json")
+	require.NoError(t, err)
+	require.Contains(t, string(raw), `"token_file": "`+filepath.Join(dir, "site")+`"`, "an absolute name")
+}
