@@ -24,7 +24,7 @@ func (r *running) postsNothing(h *hub) {
 	r.t.Helper()
 	posted := h.posted.Load()
 	for range 3 {
-		h.clock.fire(r.t, 5*time.Minute)
+		h.clock.again(r.t, 5*time.Minute)
 	}
 	require.Equal(r.t, posted, h.posted.Load(), "it posts nothing")
 	require.False(r.t, r.State().Hub.Since.IsZero())
@@ -108,8 +108,10 @@ func TestKeyReplaced(t *testing.T) {
 	entry := h.rekey(other, time.Time{})
 	r.says(fmt.Sprintf("the key in %s was replaced in entry %d: put the new one in its place", m.file("key"), entry))
 	r.postsNothing(h)
+	replaced := h.clock.Now()
 	require.NoError(t, os.Rename(m.file("other"), m.file("key")))
 	h.clock.until(t, func() bool { return r.State().Hub.Since.IsZero() })
+	require.Less(t, h.clock.Now().Sub(replaced), time.Minute, "it looks at its files")
 	require.EqualValues(t, h.node("n1").Key, r.State().Key.PublicKey)
 	seen := h.seen("n1")
 	h.clock.until(t, func() bool { return h.seen("n1").Compare(seen) > 0 })
@@ -366,6 +368,27 @@ func TestOverloaded(t *testing.T) {
 		raw, err := os.ReadFile(m.file("hub.json"))
 		return err == nil && strings.Contains(string(raw), `"hostname": "web-3"`)
 	}, time.Minute, 5*time.Millisecond)
+}
+
+// TestOneWatcher: of two nodes one follows the log of a hub that lets one, and the other takes
+// its place once it has gone.
+func TestOneWatcher(t *testing.T) {
+	h := newHub(t, newClock())
+	h.stop()
+	h.watchers = 1
+	h.start()
+	m, other := h.machine(), h.machine()
+	m.mustJoin()
+	other.mustJoin()
+	r := m.up(t)
+	h.admin("fleet.set_hostname", `{"node":"n1","hostname":"web-1"}`)
+	r.is(func(s agent.State) bool { return s.Hostname == "web-1" }) // It follows.
+	later := other.up(t)
+	later.says("the hub lets no more nodes follow its log")
+	r.stop()
+	h.clock.until(t, func() bool { return len(later.State().Reasons) == 0 })
+	h.admin("fleet.set_hostname", `{"node":"n2","hostname":"web-2"}`)
+	later.is(func(s agent.State) bool { return s.Hostname == "web-2" })
 }
 
 // TestCompacted: a node that is behind what the log keeps reads its rows again.

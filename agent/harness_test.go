@@ -35,6 +35,7 @@ type clock struct {
 	mu      sync.Mutex
 	now     time.Time
 	waiters []waiter // the newest last
+	asked   []time.Duration
 }
 
 type waiter struct {
@@ -55,6 +56,7 @@ func (c *clock) after(d time.Duration) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := waiter{d, c.now.Add(d), make(chan time.Time, 1)}
+	c.asked = append(c.asked, d)
 	if d <= 0 {
 		w.c <- c.now
 		return w.c
@@ -81,12 +83,33 @@ func (c *clock) tryFire(about time.Duration) (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := len(c.waiters) - 1; i >= 0; i-- {
-		if w := c.waiters[i]; w.d >= about*4/5 && w.d <= about*6/5 {
+		if w := c.waiters[i]; isAbout(w.d, about) {
 			c.wake(i)
 			return w.d, true
 		}
 	}
 	return 0, false
+}
+
+// isAbout reports whether d is a time of about so long.
+func isAbout(d, about time.Duration) bool { return d >= about*4/5 && d <= about*6/5 }
+
+// again is fire, and waits until somebody waits for such a time anew.
+func (c *clock) again(t testing.TB, about time.Duration) {
+	t.Helper()
+	count := func() (n int) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, d := range c.asked {
+			if isAbout(d, about) {
+				n++
+			}
+		}
+		return n
+	}
+	before := count()
+	c.fire(t, about)
+	require.Eventually(t, func() bool { return count() > before }, time.Minute, time.Millisecond)
 }
 
 // until lets time pass, from one who waits to the next, until something holds.
@@ -129,14 +152,16 @@ func (c *clock) wake(i int) {
 
 // hub is a server of the fleet that can go away and come back.
 type hub struct {
-	t      testing.TB
-	clock  *clock
-	e      *swoosh.Engine
-	addr   string
-	http   *http.Server
-	api    *swoosh.API
-	filter atomic.Pointer[func(http.ResponseWriter, *http.Request) bool] // handles a request in place of the API; nil: none
-	posted atomic.Int64                                                  // requests that would change something
+	t        testing.TB
+	clock    *clock
+	e        *swoosh.Engine
+	addr     string
+	http     *http.Server
+	ln       net.Listener
+	api      *swoosh.API
+	filter   atomic.Pointer[func(http.ResponseWriter, *http.Request) bool] // handles a request in place of the API; nil: none
+	watchers int64                                                         // at most; 0: as usual
+	posted   atomic.Int64                                                  // requests that would change something
 }
 
 func newHub(t testing.TB, c *clock) *hub {
@@ -160,7 +185,7 @@ func (h *hub) start() {
 	}
 	ln, err := net.Listen("tcp", h.addr)
 	require.NoError(h.t, err)
-	h.api = swoosh.NewAPI(swoosh.APIOptions{Node: "hub", Loopback: true, Logger: silent})
+	h.api = swoosh.NewAPI(swoosh.APIOptions{Node: "hub", Loopback: true, Logger: silent, Watchers: h.watchers})
 	h.api.Attach(h.e)
 	h.http = h.api.Server()
 	api := h.http.Handler
@@ -172,13 +197,15 @@ func (h *hub) start() {
 			api.ServeHTTP(w, r)
 		}
 	})
-	go func() { _ = h.http.Serve(ln) }()
+	h.ln = ln
+	go func(s *http.Server) { _ = s.Serve(ln) }(h.http)
 }
 
 // stop ends the server at once, with its connections; the engine stays.
 func (h *hub) stop() {
 	if h.http != nil {
-		require.NoError(h.t, h.http.Close())
+		_ = h.ln.Close() // The server may not have it yet, or have closed it.
+		_ = h.http.Close()
 		h.http = nil
 	}
 }
