@@ -6,6 +6,7 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/tidwall/btree"
@@ -97,6 +98,17 @@ func (t Table[K, V]) From(key K) iter.Seq2[K, V] {
 			rows = rows.Copy() // The loop may change the table.
 		}
 		rows.Ascend(key, func(k K, r *row[V]) bool { return yield(k, *r.read()) })
+	}
+}
+
+// WithPrefix yields the rows whose keys begin with prefix, as From does.
+func (t Table[K, V]) WithPrefix(prefix K) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for k, row := range t.From(prefix) {
+			if !strings.HasPrefix(string(k), string(prefix)) || !yield(k, row) {
+				return
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,14 +72,18 @@ func TestTable(t *testing.T) {
 				checkpoint, sum, hash = maps.Clone(model), s.sum, s.hash
 				forks = append(forks, fork{s.fork(), maps.Clone(model)})
 			case 9:
-				from := slices.Collect(maps.Keys(maps.Collect(orchardDomain.Of(viewOf(s)).Trees.From(id))))
-				var want []noun.ID
+				rows := orchardDomain.Of(viewOf(s)).Trees
+				var from, below []noun.ID
 				for k := range model {
 					if k >= id {
-						want = append(want, k)
+						from = append(from, k)
+					}
+					if strings.HasPrefix(string(k), string(id)) {
+						below = append(below, k)
 					}
 				}
-				require.ElementsMatch(r, want, from)
+				require.ElementsMatch(r, from, slices.Collect(maps.Keys(maps.Collect(rows.From(id)))))
+				require.ElementsMatch(r, below, slices.Collect(maps.Keys(maps.Collect(rows.WithPrefix(id)))))
 			}
 			require.Equal(r, model, trees(s))
 			require.Equal(r, len(model), own.Trees.Len())

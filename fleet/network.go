@@ -101,7 +101,7 @@ func (k MemberKey) Validate() error {
 
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (MemberKey) JSONSchema() string {
-	return `{"pattern":"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.n[1-9][0-9]{0,9}$","type":"string"}`
+	return `{"pattern":"^` + idPattern + `\\.` + nodePattern + `$","type":"string"}`
 }
 
 // InviteKey is a node and a network joined by a dot, so that a node's invitations stand
@@ -123,8 +123,11 @@ func (k InviteKey) Validate() error {
 
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (InviteKey) JSONSchema() string {
-	return `{"pattern":"^n[1-9][0-9]{0,9}\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$","type":"string"}`
+	return `{"pattern":"^` + nodePattern + `\\.` + idPattern + `$","type":"string"}`
 }
+
+// idPattern matches a noun.ID.
+const idPattern = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
 
 // MaxMembers limits the members of a network: 1 to 1 000 000. In a payload, 0 means
 // the default of 10 000.

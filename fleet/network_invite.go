@@ -48,7 +48,7 @@ func (c NetworkInvite) Check(v swoosh.View) error {
 		return swoosh.Errorf(swoosh.Conflict, "%s is a member of network %s", c.Node, c.Network)
 	}
 	hold := 0
-	for key, i := range below(s.Invites, inviteKey(c.Node, "")) {
+	for key, i := range s.Invites.WithPrefix(inviteKey(c.Node, "")) {
 		if key != inviteKey(c.Node, c.Network) && i.holds(v.At()) {
 			hold++
 		}
@@ -62,7 +62,7 @@ func (c NetworkInvite) Check(v swoosh.View) error {
 // ApplyBy adds the invitation, and removes those of the node that have expired.
 func (c NetworkInvite) ApplyBy(s *State, by swoosh.Command, at swoosh.Stamp) {
 	var expired []InviteKey
-	for key, i := range below(s.Invites, inviteKey(c.Node, "")) {
+	for key, i := range s.Invites.WithPrefix(inviteKey(c.Node, "")) {
 		if !i.holds(at) {
 			expired = append(expired, key)
 		}

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"fmt"
-	"iter"
 	"strings"
 
 	"github.com/chorus-services/swoosh"
@@ -53,7 +52,7 @@ func (k PairKey) Validate() error {
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (PairKey) JSONSchema() string { return pairSchema }
 
-const pairSchema = `{"pattern":"^n[1-9][0-9]{0,9}\\.n[1-9][0-9]{0,9}$","type":"string"}`
+const pairSchema = `{"pattern":"^` + nodePattern + `\\.` + nodePattern + `$","type":"string"}`
 
 func checkPair(ok bool, a, b NodeID) error {
 	if !ok || a.Validate() != nil || b.Validate() != nil {
@@ -64,17 +63,6 @@ func checkPair(ok bool, a, b NodeID) error {
 
 // inboxMax is how many asks, or invitations that hold, a node may have.
 const inboxMax = 100
-
-// below yields the rows whose keys begin with a prefix.
-func below[K ~string, V any](t swoosh.Table[K, V], prefix K) iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
-		for k, row := range t.From(prefix) {
-			if !strings.HasPrefix(string(k), string(prefix)) || !yield(k, row) {
-				return
-			}
-		}
-	}
-}
 
 // checkPeers refuses a command about two nodes that are not there, or whose first one did
 // not sign it.

@@ -29,7 +29,7 @@ func (c TrustGive) Check(v swoosh.View) error {
 		return nil
 	}
 	asks := 0
-	for range below(s.Asks, askKey(c.Peer, "")) {
+	for range s.Asks.WithPrefix(askKey(c.Peer, "")) {
 		asks++
 	}
 	if asks >= inboxMax {

@@ -134,7 +134,7 @@ func (s State) elect(project noun.ID) (seats []Seat, short []string) {
 // winners returns the candidates for a role that have the quorum, best first.
 func (s State) winners(project, role noun.ID, r Council) []noun.ID {
 	votes := map[noun.ID]int{}
-	for k := range below(s.Votes, votesKey(project, role)) {
+	for k := range s.Votes.WithPrefix(votesKey(project, role)) {
 		votes[k.candidate()]++
 	}
 	var winners []noun.ID

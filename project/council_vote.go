@@ -49,7 +49,7 @@ func (c CouncilVote) checkUsed(s State, role Role) error {
 		return nil
 	}
 	used := 0
-	for range below(s.Votes, votesKey(c.Project, c.Role, c.Voter)) {
+	for range s.Votes.WithPrefix(votesKey(c.Project, c.Role, c.Voter)) {
 		used++
 	}
 	if used >= int(role.Seats) {

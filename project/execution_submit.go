@@ -45,7 +45,7 @@ func (c ExecutionSubmit) Check(v swoosh.View) error {
 // unapproved returns a project's items that lack approvals.
 func (s State) unapproved(project noun.ID, approvals Headcount) []string {
 	var names []string
-	for k, item := range below(s.Items, itemsOf(project)) {
+	for k, item := range s.Items.WithPrefix(itemsOf(project)) {
 		if !item.approved(approvals) {
 			names = append(names, strings.TrimPrefix(string(k), string(itemsOf(project))))
 		}

@@ -44,7 +44,7 @@ func (c ExecutionWork) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Execution.Get(c.Project)
 	r.Open--
 	if r.Open == 0 { // Now every item is undecided. This counts them once per cycle.
-		for range below(s.Items, itemsOf(c.Project)) {
+		for range s.Items.WithPrefix(itemsOf(c.Project)) {
 			r.Open++
 		}
 		r.enter(Review, at)

@@ -2,7 +2,6 @@ package project
 
 import (
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -104,17 +103,6 @@ func blocked(by []string, format string, args ...any) error {
 	return err
 }
 
-// below yields the rows whose keys begin with prefix.
-func below[K ~string, V any](t swoosh.Table[K, V], prefix K) iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
-		for k, row := range t.From(prefix) {
-			if !strings.HasPrefix(string(k), string(prefix)) || !yield(k, row) {
-				return
-			}
-		}
-	}
-}
-
 // another returns Conflict if a round is the last that can be counted. An imported
 // state may be there.
 func another(project noun.ID, name string, now Round) error {
@@ -130,7 +118,7 @@ func more(count uint32) uint32 { return max(count, count+1) }
 // deleteBelow removes the rows whose keys begin with prefix.
 func deleteBelow[K ~string, V any](t *swoosh.Table[K, V], prefix K) {
 	var keys []K
-	for k := range below(*t, prefix) {
+	for k := range t.WithPrefix(prefix) {
 		keys = append(keys, k)
 	}
 	for _, k := range keys {

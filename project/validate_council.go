@@ -65,7 +65,7 @@ func (s State) voteFaults(f *faults, project noun.ID, r Council) {
 		seats[string(role.Name)] = int(role.Seats)
 	}
 	ballot, used := "", 0 // project, role and voter; votes of one ballot are adjacent
-	for k := range below(s.Votes, votesKey(project)) {
+	for k := range s.Votes.WithPrefix(votesKey(project)) {
 		at, ids := rowAt("votes", string(k)), strings.Split(string(k), ".")
 		if err := k.Validate(); err != nil {
 			f.want(false, at, "%v", err)

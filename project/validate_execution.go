@@ -31,7 +31,7 @@ func (s State) executionFaults(f *faults, at string, project noun.ID, r Executio
 // itemFaults checks the items of one project, and returns how many there are
 // and how many of them are open.
 func (s State) itemFaults(f *faults, project noun.ID, r Execution) (items int, open uint32) {
-	for k, item := range below(s.Items, itemsOf(project)) {
+	for k, item := range s.Items.WithPrefix(itemsOf(project)) {
 		items++
 		at := rowAt("items", string(k))
 		formed := k.Validate()
