@@ -140,8 +140,8 @@ func (f *fleetCall) self(flag, given string) (fleet.NodeID, error) {
 }
 
 // getRow reads a row. Its error, if there is no such row, is NotFound.
-func getRow[T any](f *fleetCall, table string, key string, options ...client.ReadOption) (T, error) {
-	value, _, err := client.Get[T](f.ctx, f.api, "/fleet/"+table+"/"+key, options...)
+func getRow[T any](f *fleetCall, table, key string) (T, error) {
+	value, _, err := client.Get[T](f.ctx, f.api, "/fleet/"+table+"/"+key)
 	return value, err
 }
 

@@ -123,6 +123,10 @@ func TestJoinTokens(t *testing.T) {
 	got = swooshRun(t, anew.Token, "network", "join", "build", "--join-token=-", h.as(4))
 	require.Equal(t, codeGood, got.code, got.err)
 
+	h.good("network", "set", "build", "--join", "open", h.as(1))
+	n, _ := h.state().Networks.Get("build")
+	require.Equal(t, []any{fleet.JoinOpen, fleet.PublicKey("")}, []any{n.Join, n.JoinKey}, "the token goes with its way to join")
+
 	for _, secret := range []string{token, anew.Token, strings.TrimPrefix(token, joinTokenPrefix), strings.TrimPrefix(anew.Token, joinTokenPrefix)} {
 		require.NotContains(t, h.good("state"), secret)
 		require.NotContains(t, h.good("log", "--json"), secret)

@@ -27,7 +27,7 @@ func newTrustGive(a *app) *cobra.Command {
 			node, peer := f.args[0], f.args[1]
 			c := fleet.TrustGive{Node: f.node(0), Peer: f.node(1), Why: noun.Text(why)}
 			return f.send("trust.give", c, func(r client.Result) (string, error) {
-				_, err := getRow[fleet.Ask](f, "asks", peer+"."+node, client.MinIndex(r.Index))
+				_, err := getRow[fleet.Ask](f, "asks", peer+"."+node)
 				if client.IsCode(err, client.NotFound) {
 					return done("%s and %s trust each other", node, peer)(r)
 				}
