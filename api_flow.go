@@ -100,6 +100,11 @@ func (s *service) unheard(status int, why string) []byte {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		e = Errorf(TooLarge, "the first line and the headers of a request may have %d KiB: send less, a large value in the body", headerBytes>>10)
 	}
+	return s.rawAnswer(e)
+}
+
+// rawAnswer returns a refusal as bytes of HTTP/1.1.
+func (s *service) rawAnswer(e *Error) []byte {
 	s.refusals.WithLabelValues(e.Kind.Code()).Inc()
 	body := encode(s.newProblem(e))
 	index, hlc := s.position()
@@ -121,7 +126,7 @@ func (s *service) shakeFailed(c net.Conn, err error) {
 	s.handshakes.Inc()
 	s.o.Logger.Debug("a TLS handshake failed", "from", c.RemoteAddr().String(), "why", err)
 	if door.IsHTTP(err) {
-		door.LastWords(c, s.unheard(http.StatusBadRequest, "this address uses TLS: use an address that begins with https://"))
+		door.LastWords(c, s.rawAnswer(Errorf(MalformedRequest, "this address uses TLS: use one that begins with https://")))
 	}
 }
 

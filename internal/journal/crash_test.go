@@ -285,6 +285,56 @@ func TestFullDisk(t *testing.T) {
 	require.Equal(t, []span{{1, last + 1}}, readable(t, j))
 }
 
+// fewFiles is a file system on which so many more files can be opened.
+type fewFiles struct {
+	durable.FS
+	left *int
+}
+
+type fewFile struct {
+	durable.File
+	left *int
+}
+
+func (s fewFiles) OpenFile(name string, flag int, perm fs.FileMode) (durable.File, error) {
+	if *s.left == 0 {
+		return nil, syscall.EMFILE
+	}
+	f, err := s.FS.OpenFile(name, flag, perm)
+	if err == nil {
+		*s.left--
+	}
+	return fewFile{f, s.left}, err
+}
+
+func (s fewFiles) SyncDir(name string) error {
+	if *s.left == 0 {
+		return syscall.EMFILE
+	}
+	return s.FS.SyncDir(name)
+}
+
+func (f fewFile) Close() error {
+	*f.left++
+	return f.File.Close()
+}
+
+// TestFewDescriptors refuse a group that needs a new file, however few are left. It fits
+// once there are more.
+func TestFewDescriptors(t *testing.T) {
+	for few := range 2 {
+		left := 9
+		j, err := still(t, fewFiles{newMem(t), &left})
+		require.NoError(t, err)
+		opened := 9 - left
+		left = few
+		require.ErrorIs(t, j.Append(groupOf(1, 1, 10)), ErrNoRoom)
+		left = 9 - opened
+		require.NoError(t, j.Append(groupOf(1, 1, 10)))
+		require.Equal(t, []span{{1, 1}}, readable(t, j))
+	}
+}
+
 // After a failed sync nothing more is appended.
 func TestFailedSyncIsFinal(t *testing.T) {
 	m := newMem(t)

@@ -94,6 +94,12 @@ func (j *Journal) rotate(first uint64) error {
 	if err != nil {
 		return err
 	}
+	second, err := j.openRaw(spare) // Once the spare has its new name, the sync of the folder needs a descriptor, and must not fail.
+	if err != nil {
+		_ = file.Close() // Nothing was written.
+		return err
+	}
+	_ = second.Close() // Likewise.
 	if err := j.fs.Rename(j.path(spare), j.path(name)); err != nil {
 		_ = file.Close() // Nothing was written.
 		return err
