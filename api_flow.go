@@ -126,7 +126,7 @@ func (s *service) shakeFailed(c net.Conn, err error) {
 	s.handshakes.Inc()
 	s.o.Logger.Debug("a TLS handshake failed", "from", c.RemoteAddr().String(), "why", err)
 	if door.IsHTTP(err) {
-		door.LastWords(c, s.rawAnswer(Errorf(MalformedRequest, "this address uses TLS: use one that begins with https://")))
+		door.LastWords(c, s.rawAnswer(Errorf(MalformedRequest, "this address uses TLS: use an address that begins with https://")))
 	}
 }
 

@@ -331,6 +331,7 @@ func TestFewDescriptors(t *testing.T) {
 		require.ErrorIs(t, j.Append(groupOf(1, 1, 10)), ErrNoRoom)
 		left = 9 - opened
 		require.NoError(t, j.Append(groupOf(1, 1, 10)))
+		require.Equal(t, 8-opened, left, "it has opened one file")
 		require.Equal(t, []span{{1, 1}}, readable(t, j))
 	}
 }
