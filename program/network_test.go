@@ -1,10 +1,13 @@
 package program
 
 import (
+	"fmt"
+	"net/http"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -149,4 +152,18 @@ func TestATokenThatMayBeTheNetworks(t *testing.T) {
 	got = swooshRun(t, "", "network", "create", "build", "--owner", "n1", "--join", "token")
 	require.Equal(t, codeFailed, got.code)
 	require.NotContains(t, got.err+got.out, "swoosh_join_")
+}
+
+// TestInvitationsThatExpired are not listed.
+func TestInvitationsThatExpired(t *testing.T) {
+	fake(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Query().Get("path") {
+		case "/fleet/invites":
+			fmt.Fprintf(w, `{"n1.build":{"role":"member","expires":%d},"n2.build":{"role":"member","expires":%d}}`, time.Now().Add(-time.Second).UnixMilli(), time.Now().Add(time.Hour).UnixMilli())
+		default:
+			fmt.Fprint(w, "{}")
+		}
+	})
+	require.Regexp(t, `^NODE .*\nn2    invited as member .*\n$`, swooshRun(t, "", "network", "list", "build").out)
+	require.Regexp(t, `^{"node":"n2","invited":true,.*}\n$`, swooshRun(t, "", "network", "list", "build", "--json").out)
 }
