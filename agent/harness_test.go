@@ -112,6 +112,18 @@ func (c *clock) again(t testing.TB, about time.Duration) {
 	require.Eventually(t, func() bool { return count() > before }, time.Minute, time.Millisecond)
 }
 
+// only wakes those who wait for a time of about so long, and no others, until something holds.
+func (c *clock) only(t testing.TB, about time.Duration, holds func() bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		if holds() {
+			return true
+		}
+		c.tryFire(about)
+		return false
+	}, time.Minute, 2*time.Millisecond)
+}
+
 // until lets time pass, from one who waits to the next, until something holds.
 func (c *clock) until(t testing.TB, holds func() bool) {
 	t.Helper()

@@ -211,8 +211,10 @@ func TestStop(t *testing.T) {
 		return false
 	}
 	h.filter.Store(&slow)
+	posted := make(chan error, 1)
 	m.o.Work = func(ctx context.Context, n *agent.Node) error {
 		_, err := n.Do(ctx, client.Command{Name: "fleet.set_tags", Payload: map[string]any{"node": "n1", "tags": []string{"last"}}})
+		posted <- err
 		return err
 	}
 	r = m.run(t)
@@ -221,6 +223,7 @@ func TestStop(t *testing.T) {
 	close(post)
 	<-r.ended
 	require.NoError(t, r.err)
+	require.NoError(t, <-posted, "it has its answer")
 	require.EqualValues(t, "last", h.node("n1").Tags[0])
 }
 
