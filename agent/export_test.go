@@ -12,3 +12,9 @@ var (
 	PublicKey = publicKey
 	RekeyOf   = rekey
 )
+
+// Settle is what a node does when it knows the present key.
+func Settle(d, present string) error {
+	_, err := dir(d).settle(present)
+	return err
+}

@@ -412,3 +412,43 @@ func TestAnEarlierHeartbeatLanded(t *testing.T) {
 	require.Eventually(t, func() bool { return h.seen("n1").Compare(seen) > 0 }, time.Minute, time.Millisecond)
 	require.Empty(t, r.State().Reasons)
 }
+
+// TestSettle: no other key than the present one takes the place of the key, also where what
+// the hub said is old by now.
+func TestSettle(t *testing.T) {
+	dir := t.TempDir()
+	m := &machine{&hub{t: t}, agent.Options{Dir: dir}}
+	first, err := client.MakeKey(m.file("key"))
+	require.NoError(t, err)
+	next, err := client.MakeKey(m.file("key.next"))
+	require.NoError(t, err)
+	require.NoError(t, agent.Settle(dir, agent.PublicKey(first)))
+	require.FileExists(t, m.file("key.next"))
+	require.NoError(t, agent.Settle(dir, agent.PublicKey(next)))
+	m.hasKey(agent.PublicKey(next))
+	require.NoError(t, agent.Settle(dir, agent.PublicKey(next)))
+	m.hasKey(agent.PublicKey(next))
+}
+
+// TestReapedWhileItRegisters: what an admin takes from a node that is not ACTIVE it asks for
+// again.
+func TestReapedWhileItRegisters(t *testing.T) {
+	h := newHub(t, newClock())
+	m := h.machine()
+	m.mustJoin(func(j *agent.Joining) { j.Hostname = "web-1" })
+	var registered, reaped atomic.Bool
+	between := func(_ http.ResponseWriter, q *http.Request) bool {
+		if q.Method == http.MethodPost {
+			registered.Store(true)
+		} else if registered.Load() && q.URL.Query().Get("path") == "/fleet/nodes/n1" && !reaped.Swap(true) {
+			h.reap("n1")
+			h.admin("fleet.set_hostname", `{"node":"n1"}`)
+		}
+		return false
+	}
+	h.filter.Store(&between)
+	r := m.run(t)
+	h.clock.until(t, func() bool { return reaped.Load() && h.node("n1").Phase == fleet.Active })
+	r.isUp()
+	require.EqualValues(t, "web-1", h.node("n1").Hostname)
+}
