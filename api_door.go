@@ -115,20 +115,22 @@ func (c Caller) may(what string, needed Role) error {
 	if c.Role >= needed {
 		return nil
 	}
-	who := "this caller"
-	if c.Name != "" {
-		who = canon.Quote(c.Name)
+	return Errorf(Forbidden, "%s needs the role %s, %s has %s: authenticate as a caller with that role", what, needed, c.called(), c.Role)
+}
+
+func (c Caller) called() string {
+	if c.Name == "" {
+		return "this caller"
 	}
-	return Errorf(Forbidden, "%s needs the role %s, %s has %s: authenticate as a caller with that role", what, needed, who, c.Role)
+	return canon.Quote(c.Name)
 }
 
 // mayCommand returns Forbidden if the caller may not send a command.
 func (c Caller) mayCommand(info CommandInfo, signed bool) error {
-	what := info.Name
-	if c.Role == RoleNode && !signed && info.Signed != "" {
-		what += " without a signature"
+	if c.Role == RoleNode && !signed && info.Signed != "" && !info.Privileged {
+		return Errorf(Forbidden, "%s without a signature needs the role %s, %s has node: sign it, or authenticate as a caller with that role", info.Name, roleFor(info, false), c.called())
 	}
-	return c.may(what, roleFor(info, signed))
+	return c.may(info.Name, roleFor(info, signed))
 }
 
 // access decides who may use the API, and how often.

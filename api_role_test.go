@@ -257,7 +257,7 @@ func TestRoleNode(t *testing.T) {
 	post("club.join", `{"key":"k","member":"bob"}`, "node", false).refused("forbidden", 403)
 	post("boot.revoke", `{"reason":"r"}`, "node", false).refused("forbidden", 403)
 	require.Contains(t, s.command(`{"command":"club.shout","payload":`+ann+`}`, as("node")).refused("forbidden", 403)["detail"],
-		"club.shout without a signature needs the role write")
+		"club.shout without a signature needs the role write, \"the-node\" has node: sign it")
 	say := s.get("/commands/club.say", as("node")).object()
 	require.Equal(t, []any{"node", "must"}, []any{say["role"], say["signed"]})
 

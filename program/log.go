@@ -158,17 +158,16 @@ func (r *entryRows) print(e client.Entry) error {
 	return err
 }
 
-// by returns who is behind an entry: who signed it, and who sent it. A key that signs for
-// itself is cut.
+// by returns who is behind an entry: who signed it, or else who sent it. A key that signs
+// for itself is cut.
 func by(e client.Entry) string {
-	signer := ""
-	if e.SignerKey != "" {
-		signer = e.Signer
+	switch e.SignerKey {
+	case "":
+		return e.Actor
+	case e.Signer:
+		return "key " + e.Signer[:8]
 	}
-	if signer != "" && signer == e.SignerKey {
-		signer = "key " + signer[:8]
-	}
-	return strings.TrimSpace(signer + " " + e.Actor)
+	return e.Signer
 }
 
 // line lays out a line. With little room, who is behind the entry follows the command

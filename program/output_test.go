@@ -252,11 +252,11 @@ func TestRoomForThePayload(t *testing.T) {
 func TestWhoIsBehindAnEntry(t *testing.T) {
 	key := strings.Repeat("3f9a", 16)
 	for want, e := range map[string]client.Entry{
-		"":                    {Signer: "n1", Signature: "c2ln"},
-		"boss":                {Signer: "n1", Actor: "boss"},
-		"n1":                  {Signer: "n1", SignerKey: key},
-		"n1 site-a":           {Signer: "n1", SignerKey: key, Actor: "site-a"},
-		"key 3f9a3f9a site-a": {Signer: key, SignerKey: key, Actor: "site-a"},
+		"":             {Signer: "n1", Signature: "c2ln"},
+		"boss":         {Signer: "n1", Actor: "boss"},
+		"n1":           {Signer: "n1", SignerKey: key},
+		"n2":           {Signer: "n2", SignerKey: key, Actor: "site-a"},
+		"key 3f9a3f9a": {Signer: key, SignerKey: key, Actor: "site-a"},
 	} {
 		require.Equal(t, want, by(e))
 	}
