@@ -123,10 +123,11 @@ func (d dir) lockKeys() (unlock func() error, err error) {
 	return nil, err
 }
 
-// changed returns a text that differs when the key files do.
+// changed returns a text that differs when the key files do, or hub.json, which join writes
+// anew.
 func (d dir) changed() string {
 	text := ""
-	for _, name := range []string{d.keyFile(), d.nextFile()} {
+	for _, name := range []string{d.keyFile(), d.nextFile(), d.hubFile()} {
 		if info, err := os.Stat(name); err == nil {
 			text += fmt.Sprintf("%s %d %s,", info.ModTime(), info.Size(), info.Mode())
 		}

@@ -48,7 +48,7 @@ func TestDeregistered(t *testing.T) {
 
 	joined := m.mustJoin() // While it runs.
 	require.Equal(t, "n1", joined.Node)
-	h.clock.until(t, func() bool { return r.State().Hub.Since.IsZero() })
+	h.clock.fire(t, 5*time.Second)
 	r.isUp()
 	require.EqualValues(t, "web-1", h.node("n1").Hostname)
 
@@ -283,6 +283,13 @@ func TestDiskLost(t *testing.T) {
 	joined = m.mustJoin()
 	require.Equal(t, "n1", joined.Node)
 	require.False(t, joined.Made)
+
+	up := m.up(t)
+	require.NoError(t, os.Remove(m.file("key")))
+	_, err = m.join()
+	require.ErrorContains(t, err, "a node runs in")
+	require.NoFileExists(t, m.file("key"), "no key is made beside one that runs")
+	up.stop()
 
 	fresh := h.machine()
 	require.Equal(t, "n2", fresh.mustJoin().Node)

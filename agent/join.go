@@ -73,7 +73,7 @@ func Join(ctx context.Context, o Options, j Joining) (Joined, error) {
 	} else if !errors.Is(running, durable.ErrLocked) {
 		return Joined{}, running
 	}
-	k, made, err := d.haveKey()
+	k, made, err := d.haveKey(running)
 	if err != nil {
 		return Joined{}, fmt.Errorf("the key cannot be used: %w", err)
 	}
@@ -138,11 +138,15 @@ func (j Joining) hub() (h hubFile, err error) {
 	return h, err
 }
 
-// haveKey returns the keys, and makes one if there is none.
-func (d dir) haveKey() (k keys, made bool, err error) {
+// haveKey returns the keys, and makes one if there is none, unless a node runs: that one has
+// lost its key.
+func (d dir) haveKey(running error) (k keys, made bool, err error) {
 	k, err = d.readKeys()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, false, err
+	}
+	if running != nil {
+		return k, false, errors.Join(err, running)
 	}
 	k.current, err = client.MakeKey(d.keyFile())
 	return k, true, err
