@@ -268,8 +268,8 @@ func (e *Engine) reduceAll(p *pending, g *group) (bytes int, err *Error) {
 // reduceCall reduces one command and makes its entry.
 func (e *Engine) reduceCall(c *call, batch Batch) (Record, *Error) {
 	r := &c.req
-	if e.clock.Skewed(r.HLC, e.o.SkewMax) {
-		return Record{}, e.clockSkew(r.HLC)
+	if member, given := e.ahead(r); member != "" {
+		return Record{}, e.clockSkew(member, given)
 	}
 	at := e.clock.Next(r.HLC)
 	if err := e.work.checkExpect(r.Expect); err != nil {

@@ -136,3 +136,15 @@ func errOverloaded() *Error {
 func withdrawn(cause error) *Error {
 	return Errorf(Timeout, "the command was withdrawn before the writer took it: %w", cause)
 }
+
+// ahead returns the member of a request whose stamp is too far ahead, and the stamp. With
+// such a key_since a command could be applied once more after its key has left the window.
+func (e *Engine) ahead(r *Request) (member string, given Stamp) {
+	switch {
+	case e.clock.Skewed(r.HLC, e.o.SkewMax):
+		return "hlc", r.HLC
+	case e.clock.Skewed(r.KeySince, e.o.SkewMax):
+		return "key_since", r.KeySince
+	}
+	return "", Stamp{}
+}

@@ -141,5 +141,8 @@ func TestStampsOnlyGrow(t *testing.T) {
 	outside := paying("a", 1)
 	outside.HLC = swoosh.Stamp{WallMS: uint64(r.clock.Now()) + 501, Node: "x"}
 	r.refused(swoosh.ClockSkew, outside)
+	since := keyed("k", paying("a", 1)) // Its key would leave the window long before.
+	since.KeySince = outside.HLC
+	require.ErrorContains(t, r.refused(swoosh.ClockSkew, since), "key_since "+outside.HLC.String()+" is more than 500ms ahead")
 	require.True(t, next().WallMS == inside.HLC.WallMS, "a refused stamp moves no clock")
 }

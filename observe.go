@@ -193,9 +193,9 @@ func (e *Engine) look() (short string) {
 	return short
 }
 
-func (e *Engine) clockSkew(caller Stamp) *Error {
+func (e *Engine) clockSkew(member string, caller Stamp) *Error {
 	now := e.clock.Next(Stamp{})
-	err := Errorf(ClockSkew, "hlc %s is more than %s ahead of this server's %s: check both clocks", caller, e.o.SkewMax, now)
+	err := Errorf(ClockSkew, "%s %s is more than %s ahead of this server's %s: check both clocks", member, caller, e.o.SkewMax, now)
 	err.HLC = now
 	return err
 }

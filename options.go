@@ -47,8 +47,8 @@ type Options struct {
 	// commands are answered. The writer waits for it. Nil: not called.
 	Published func(View)
 
-	// Verified is called for each command whose signature is good, on its caller's
-	// goroutine and before the writer decides it: a refused one is reported too. Nil: not called.
+	// Verified is called for each command that was accepted with a signature, on its caller's
+	// goroutine: not for one that somebody sends once more. Nil: not called.
 	Verified func(View, Signed)
 
 	// Differs is called once if history differs: these domains make another state of

@@ -101,7 +101,13 @@ func (e *Engine) judge(ctx context.Context, p *pending) error {
 	v := e.View()
 	err := checkSignatures(p.calls, v)
 	for _, c := range p.calls {
-		e.checked(c, v)
+		if outcome := "bad"; c.took > 0 {
+			if c.key != "" {
+				outcome = "good"
+			}
+			e.meters.Signatures.WithLabelValues(outcome).Inc()
+			e.meters.SignatureChecks.Observe(c.took.Seconds())
+		}
 	}
 	if err == nil {
 		err = askGuards(ctx, p.calls, e.o.Guards, v, e.judged)
@@ -111,20 +117,6 @@ func (e *Engine) judge(ctx context.Context, p *pending) error {
 		return err
 	}
 	return nil
-}
-
-// checked counts a signature that was checked, and reports a good one.
-func (e *Engine) checked(c *call, v View) {
-	if c.took == 0 {
-		return
-	}
-	outcome := "bad"
-	if c.key != "" {
-		outcome = "good"
-		e.o.Verified(v, Signed{c.by, c.key})
-	}
-	e.meters.Signatures.WithLabelValues(outcome).Inc()
-	e.meters.SignatureChecks.Observe(c.took.Seconds())
 }
 
 // wait returns the answer to a submission that is in the queue.
@@ -144,6 +136,11 @@ func (e *Engine) wait(ctx context.Context, p *pending) ([]Result, error) {
 	}
 	if p.hit != 0 {
 		return e.duplicate(p)
+	}
+	for _, c := range p.calls {
+		if c.key != "" {
+			e.o.Verified(e.View(), Signed{c.by, c.key})
+		}
 	}
 	return p.results, nil
 }

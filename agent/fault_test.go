@@ -201,6 +201,23 @@ func TestRotateKey(t *testing.T) {
 	require.EqualValues(t, 1, h.last())
 }
 
+// TestRotateKeyOfANodeThatMayNotFollow: the next heartbeat, with the old key, is refused, and
+// the node goes on at once with the new one.
+func TestRotateKeyOfANodeThatMayNotFollow(t *testing.T) {
+	h := newHub(t, newClock())
+	m := h.machine()
+	m.mustJoin()
+	h.refuse(http.StatusServiceUnavailable, client.Overloaded, func(q *http.Request) bool { return q.URL.Path == "/watch" })
+	r := m.up(t)
+	r.says("the hub lets no more nodes follow its log")
+	rotated, err := agent.RotateKey(within(t), m.o, time.Time{})
+	require.NoError(t, err)
+	before := h.seen("n1")
+	h.clock.fire(t, 5*time.Minute)
+	require.Eventually(t, func() bool { return h.seen("n1").Compare(before) > 0 }, time.Minute, time.Millisecond)
+	r.is(func(s agent.State) bool { return s.Hub.Since.IsZero() && s.Key.PublicKey == rotated.PublicKey })
+}
+
 // hasKey holds the directory to one key.
 func (m *machine) hasKey(public string) {
 	m.t.Helper()
@@ -297,6 +314,9 @@ func TestDiskLost(t *testing.T) {
 	replaced := h.machine()
 	_, err = replaced.join(func(j *agent.Joining) { j.As = "n9" })
 	require.True(t, client.IsCode(err, client.NotFound), err)
+	require.ErrorContains(t, err, "there is no node n9")
+	_, err = replaced.join(func(j *agent.Joining) { j.As, j.Owner = "n1", "umbra" })
+	require.ErrorContains(t, err, "n1 belongs to acme")
 	asked := make(chan agent.Rekey, 1)
 	done := make(chan agent.Joined, 1)
 	go func() {

@@ -200,8 +200,13 @@ func (j Joining) wait(ctx context.Context, api *client.Client, key ed25519.Priva
 			return fmt.Errorf("the key in use is that of %s: move it away, so that %s gets a new one", row.Node, j.As)
 		}
 		n, _, err := getNode(ctx, api, j.As, client.MinIndex(m.Index))
-		if err != nil {
+		switch {
+		case client.IsCode(err, client.NotFound):
+			return fmt.Errorf("there is no node %s: swoosh nodes lists those that there are: %w", j.As, err)
+		case err != nil:
 			return err
+		case n.Owner != j.Owner:
+			return fmt.Errorf("%s belongs to %s, and a node does not change its owner: join as %[1]s with the owner %[2]s", j.As, n.Owner)
 		}
 		if n.Key != before && j.Ask != nil {
 			j.Ask(rekey(j.As, n.Key, key))

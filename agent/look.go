@@ -39,6 +39,7 @@ func (n *Node) look(ctx context.Context) (at position, err error) {
 		return at, faultf("%s is another hub now, %.12s and not %.12s: the node signs nothing for it; join again if that is meant", n.hub.Address, h.Hub, n.hub.Hub)
 	}
 	n.heard(h.Index, h.HLC)
+	before := n.State().Key.PublicKey
 	key, at, err := n.identify(ctx, api)
 	if err != nil {
 		return at, err
@@ -64,7 +65,7 @@ func (n *Node) look(ctx context.Context) (at position, err error) {
 		if row, err = n.register(ctx, api, key, row); err != nil {
 			return at, err
 		}
-	} else if isOf(refused, client.BadSignature, client.Quarantined) {
+	} else if isOf(refused, client.Quarantined) || isOf(refused, client.BadSignature) && publicKey(key) == before {
 		return at, &fault{refused.Error()}
 	}
 	signs, err := n.hub.asNode(once, key)

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"math"
+
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -12,7 +14,7 @@ import (
 //
 // Refused with Forbidden if another key signed it, and with Conflict if the key was
 // replaced, the node has another owner, another node has the hostname, key_expires has
-// passed, or there are 1 000 000 nodes.
+// passed, there are 1 000 000 nodes, or the last id is taken.
 type Register struct {
 	PublicKey    PublicKey  `json:"public_key"`
 	Owner        noun.ID    `json:"owner"`
@@ -51,6 +53,8 @@ func (c Register) Check(v swoosh.View) error {
 		return swoosh.Errorf(swoosh.Conflict, "this key was replaced by another one of %s: register with that one", known.Node)
 	case isKnown && n.Owner != c.Owner:
 		return swoosh.Errorf(swoosh.Conflict, "%s belongs to %s, and a node does not change its owner: register it for %s, or make a new key", known.Node, n.Owner, n.Owner)
+	case !isKnown && s.Last == math.MaxUint32:
+		return swoosh.Errorf(swoosh.Conflict, "n%d is taken, and ids are not used again: this fleet can have no more nodes", s.Last)
 	case !isKnown && s.Nodes.Len() >= nodesMax:
 		return swoosh.Errorf(swoosh.Conflict, "there are %d nodes, which is the most there may be", nodesMax)
 	}

@@ -84,3 +84,24 @@ func TestLimits(t *testing.T) {
 	m := &model{nodes: []*machine{{keys: []string{"n1"}}}}
 	require.Equal(t, "conflict", submitAs(t, e, 0, "fleet.rotate_key", string(m.payload(word{command: "fleet.rotate_key", n: 1, new: "n1b"}))))
 }
+
+// TestLastNode: the ids end with the last number, and none is used again.
+func TestLastNode(t *testing.T) {
+	e, _ := open(t)
+	register := func(n int) string {
+		return submitAs(t, e, n, "fleet.register", fmt.Sprintf(`{"owner":"acme","public_key":"%s","session":"session-1"}`, swooshtest.PublicKey(fmt.Sprintf("n%d", n))))
+	}
+	require.Empty(t, register(1))
+	var doc bytes.Buffer
+	_, err := e.View().WriteTo(&doc)
+	require.NoError(t, err)
+	require.Contains(t, doc.String(), `"last":1,`)
+	present := e.View().StateHash()
+	_, err = e.Import(t.Context(), &present, strings.NewReader(stateHash.ReplaceAllString(strings.Replace(doc.String(), `"last":1,`, `"last":4294967294,`, 1), "")))
+	require.NoError(t, err)
+	require.Empty(t, register(2))
+	_, ok := fleet.Domain.Of(e.View()).Nodes.Get("n4294967295")
+	require.True(t, ok)
+	require.Equal(t, "conflict", register(3))
+	require.Empty(t, register(1), "a known key comes back")
+}

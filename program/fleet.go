@@ -98,8 +98,11 @@ func (f *fleetCall) sent(result client.Result, err error, say func(client.Result
 		}
 		return end
 	}
-	if err != nil || f.out.json {
-		return cmp.Or(err, f.out.printJSON(result))
+	if err != nil {
+		return err
+	}
+	if f.out.json {
+		return f.out.printJSON(result)
 	}
 	text, err := say(result)
 	if err == nil {

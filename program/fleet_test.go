@@ -75,6 +75,7 @@ func (h *fleetHub) bad(code int, args ...string) string {
 	h.t.Helper()
 	got := swooshRun(h.t, "", args...)
 	require.Equal(h.t, code, got.code, "%s: %s%s", args, got.out, got.err)
+	require.NotContains(h.t, got.out, `"duplicate"`, "a script would take it for an answer")
 	require.Equal(h.t, 1, strings.Count(got.err, "\n"), "one plain line: %s", got.err)
 	return got.err
 }

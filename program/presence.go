@@ -27,8 +27,8 @@ func clocks() (now func() moment) {
 	return func() moment { return moment{time.Now().UnixMilli(), time.Since(began)} }
 }
 
-// presence is when each node was last heard: when a signature of it was good, whether
-// or not its command was accepted. It is memory alone, of this process.
+// presence is when each node was last heard: when a command that it signed was accepted.
+// It is memory alone, of this process.
 type presence struct {
 	now   func() moment
 	since int64 // Unix ms
