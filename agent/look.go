@@ -83,6 +83,7 @@ func (n *Node) identify(ctx context.Context, api *client.Client) (ed25519.Privat
 	if err != nil {
 		return nil, position{}, faultf("the key cannot be used: %v", err)
 	}
+	n.change(func(s *State) { s.Key.PublicKey = publicKey(k.current) })
 	own, m, known, err := findKey(ctx, api, publicKey(k.current))
 	if err == nil && (!known || own.Until != "") && k.next != nil {
 		var next keyRow

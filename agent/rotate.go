@@ -51,6 +51,9 @@ func RotateKey(ctx context.Context, o Options, expires time.Time) (Rotated, erro
 // rotate makes key.next the node's key, at the hub and then here. It returns the index of the
 // entry; 0 if the hub had it before.
 func (s *signedIn) rotate(ctx context.Context, expires time.Time) (uint64, error) {
+	if s.completed && !expires.IsZero() {
+		return 0, errors.New("a rotation that was broken off is complete now, and says itself when its key expires: rotate the key again")
+	}
 	if s.completed {
 		return 0, nil
 	}

@@ -50,6 +50,8 @@ func printNode(out *output, s agent.State, now time.Time) error {
 		reached = fmt.Sprintf("reached %s ago, entry %d", span(now.Sub(s.Hub.Reached)), s.Hub.Index)
 	}
 	switch left := s.Key.Expires.Sub(now); {
+	case s.Phase == "" && s.Key.Expires.IsZero():
+		expires = "its expiry is not known yet"
 	case s.Key.Expires.IsZero():
 	case left < 0:
 		expires = "expired " + span(-left) + " ago"

@@ -163,6 +163,9 @@ func readSnapshot(file []byte) (s open[snapshotFile], err error) {
 	var begin struct {
 		Version int `json:"version"`
 	}
+	if v := jsontext.Value(file); v.IsValid() && v.Kind() != '{' {
+		return s, fmt.Errorf("the snapshot is no JSON object: name a snapshot of Pilot's")
+	}
 	if err := json.Unmarshal(file, &begin); err != nil {
 		return s, fmt.Errorf("the snapshot is not JSON: %w: name a snapshot of Pilot's", err)
 	}

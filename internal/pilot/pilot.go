@@ -190,7 +190,7 @@ func (b *builder) load(s snapshotFile) error {
 	for text, id := range sorted(s.Keys) {
 		key, ok := parseKey(text)
 		switch n := b.nodes[id]; {
-		case !ok:
+		case !ok, id == 0:
 			b.note(noKey, "%s: %.80s in pub_key_idx", nodeName(id), text)
 		case n == nil:
 			b.note(keptIDs, "%s", nodeName(id))
@@ -218,7 +218,7 @@ func (b *builder) load(s snapshotFile) error {
 	}
 	for _, text := range s.Trust {
 		var p pair
-		if _, err := fmt.Sscanf(text, "%d:%d", &p.a, &p.b); err != nil || p.a == p.b {
+		if _, err := fmt.Sscanf(text, "%d:%d", &p.a, &p.b); err != nil || p.a == p.b || fmt.Sprintf("%d:%d", p.a, p.b) != text {
 			b.note(badFields, "trust %.40q", text)
 			continue
 		}

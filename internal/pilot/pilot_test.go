@@ -200,7 +200,8 @@ func TestVersionsAndChecksums(t *testing.T) {
 		`{"version":1}`:                  "has version 1 and no member checksum",
 		`{"version":1,"checksum":""}`:    "it was altered",
 		`hello`:                          "the snapshot is not JSON",
-		`[]`:                             "the snapshot is not JSON",
+		`[]`:                             "the snapshot is no JSON object",
+		` null`:                          "the snapshot is no JSON object",
 		``:                               "the snapshot is not JSON",
 		`{"nodes":[]}`:                   "the snapshot is not as this program knows it",
 		`{"nodes":{"1":{"tags":"gpu"}}}`: "the snapshot is not as this program knows it",
@@ -365,14 +366,14 @@ func TestOutOfForm(t *testing.T) {
 		"5":{"public_key":"AAAA","owner":"a"},
 		"6":{"public_key":"`+strings.Repeat("0", 64)+`","owner":"a"},
 		"7":{"owner":"a"}},
-		"pub_key_idx":{"nonsense":8},"trust_pairs":["1:5","1:2","x","2:2"]`), nil)
+		"pub_key_idx":{"nonsense":8},"trust_pairs":["1:5","1:2","x","2:2","1:2:3","01:2"," 1:2"]`), nil)
 	require.Equal(t, 4, s.Nodes.Len())
 	require.Equal(t, []string{"n5: AAAA", "n6: " + strings.Repeat("0", 64), "n8: nonsense in pub_key_idx", "n0", "n7"}, r.of(noKey))
 	require.Equal(t, []string{"n1: My Host", "n4: n7"}, r.of(badHostnames))
 	require.Equal(t, []string{"n3: web, which n2 has"}, r.of(takenHostname))
 	require.Equal(t, []string{"n1: #gpu"}, r.of(changedTags))
 	require.Equal(t, []string{"n1: GPU", "n1: t10"}, r.of(badTags))
-	require.Equal(t, []string{`trust "x"`, `trust "2:2"`, `n1: real_addr "1.1.1.1 x"`, fmt.Sprintf(`n1: version "%s"`, strings.Repeat("1", 40))}, r.of(badFields))
+	require.Equal(t, []string{`trust "x"`, `trust "2:2"`, `trust "1:2:3"`, `trust "01:2"`, `trust " 1:2"`, `n1: real_addr "1.1.1.1 x"`, fmt.Sprintf(`n1: version "%s"`, strings.Repeat("1", 40))}, r.of(badFields))
 	require.Equal(t, []string{"n5 in trust 1:5"}, r.of(strangers))
 	require.Equal(t, 1, r.Trust)
 }
