@@ -15,6 +15,7 @@ import (
 	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/internal/record"
 	"github.com/chorus-services/swoosh/internal/testlog"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/swooshtest"
@@ -54,17 +55,16 @@ func signedLog(t *testing.T) swoosh.Options {
 	return o
 }
 
-// forgeEvidence alters what an entry says, and makes each link of the chain after it anew.
-// What rested on the old ones goes.
-func forgeEvidence(t *testing.T, dir string, index uint64) {
+// forge alters an entry, and makes each link of the chain after it anew. What rested on the
+// old ones goes.
+func forge(t *testing.T, dir string, index uint64, change func(entry string) string) {
 	t.Helper()
 	testlog.Rewrite(t, dir, func(all []record.Record) []record.Record {
 		var before [32]byte
 		for i, r := range all {
 			if r.Index == index {
-				text := strings.Replace(string(r.JSON), "oci://a", "oci://b", 1)
-				require.NotEqual(t, string(r.JSON), text)
-				all[i].JSON = []byte(text)
+				all[i].JSON = []byte(change(string(r.JSON)))
+				require.NotEqual(t, string(r.JSON), string(all[i].JSON))
 			}
 			before = record.Link(before, all[i].JSON)
 			all[i].Chain = before
@@ -72,6 +72,40 @@ func forgeEvidence(t *testing.T, dir string, index uint64) {
 		return all
 	})
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "snapshots")))
+}
+
+func forgeEvidence(t *testing.T, dir string, index uint64) {
+	t.Helper()
+	forge(t, dir, index, func(entry string) string { return strings.Replace(entry, "oci://a", "oci://b", 1) })
+}
+
+// TestEveryFlippedByte of a signed entry is found, also where the chain was made anew. The
+// stamp is the server's and nobody signs it: only the chain holds it.
+func TestEveryFlippedByte(t *testing.T) {
+	o := signedLog(t)
+	verify := func() error {
+		_, err := repair.VerifyWith(t.Context(), o, repair.Extra{Signatures: true}, fleet.Domain)
+		return err
+	}
+	require.NoError(t, verify())
+	entry := ""
+	for r, err := range repair.ReadLog(o.Dir, 2) {
+		require.NoError(t, err)
+		entry = string(r.JSON)
+		break
+	}
+	stamp := strings.Index(entry, `"hlc":"`) + len(`"hlc":"`)
+	for at := 0; at < len(entry); at += 5 * testrun.Stride(5) {
+		if at >= stamp && at < stamp+len("0197a2b4c6d8-0003-test") {
+			continue
+		}
+		b := []byte(entry)
+		b[at] ^= 1
+		forge(t, o.Dir, 2, func(string) string { return string(b) })
+		require.Error(t, verify(), "byte %d: %s", at, b)
+	}
+	forge(t, o.Dir, 2, func(string) string { return entry })
+	require.NoError(t, verify())
 }
 
 // TestVerifySignatures finds what somebody without the key has written into the log, who
