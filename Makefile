@@ -46,8 +46,8 @@ abuse: ## what machines and people do to a server: limits, full disks, deleted f
 # kill, powercut, stream, bench, fleet and performance want a machine that does nothing else.
 
 ROUNDS ?= 200
-kill: ## kill -9 at random moments, ROUNDS times
-	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run TestD1KillNine -v ./program
+kill: ## kill -9 at random moments, ROUNDS times: a server, the hub of a fleet, a node
+	SWOOSH_KILL_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 40m -run KillNine -v ./program
 
 CUTS ?= 20
 powercut: ## cut the power under the program, CUTS times on each file system; wants root
