@@ -112,7 +112,7 @@ var (
 		"The document is not a valid state of this server's domains.",
 		"Correct what errors lists; GET /state shows the form.")
 	ClockSkew = engineKind("clock_skew", http.StatusUnprocessableEntity, "Clock skew",
-		"The caller's hlc is too far ahead of the server's clock.",
+		"The caller's hlc or key_since is too far ahead of the server's clock.",
 		"Check both clocks, then send the command again; hlc in the problem is the server's.")
 	Quarantined = engineKind("quarantined", http.StatusLocked, "Quarantined",
 		"The server is in quarantine and accepts only the command that ends it.",

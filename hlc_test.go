@@ -1,6 +1,7 @@
 package swoosh_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -141,8 +142,21 @@ func TestStampsOnlyGrow(t *testing.T) {
 	outside := paying("a", 1)
 	outside.HLC = swoosh.Stamp{WallMS: uint64(r.clock.Now()) + 501, Node: "x"}
 	r.refused(swoosh.ClockSkew, outside)
-	since := keyed("k", paying("a", 1)) // Its key would leave the window long before.
-	since.KeySince = outside.HLC
-	require.ErrorContains(t, r.refused(swoosh.ClockSkew, since), "key_since "+outside.HLC.String()+" is more than 500ms ahead")
 	require.True(t, next().WallMS == inside.HLC.WallMS, "a refused stamp moves no clock")
+}
+
+// TestKeySinceAhead: a key_since that is still to come would outlive its key in the window,
+// and the command could be applied once more.
+func TestKeySinceAhead(t *testing.T) {
+	r := newRig(t, swoosh.Options{})
+	r.must(opening("a"))
+	for ahead, refused := range map[uint64]bool{0: false, 500: false, 501: true, 1 << 40: true} {
+		c := keyed(fmt.Sprint("k-", ahead), paying("a", 1))
+		c.KeySince = swoosh.Stamp{WallMS: uint64(r.clock.Now()) + ahead, Node: "x"}
+		if !refused {
+			r.must(c)
+			continue
+		}
+		require.ErrorContains(t, r.refused(swoosh.ClockSkew, c), "key_since "+c.KeySince.String()+" is more than 500ms ahead")
+	}
 }

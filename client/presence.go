@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Presence says when the server last verified a signature of each node, be it of a
-// command that it accepted or not. The server keeps it in memory only.
+// Presence says when the server last accepted a command that each node signed. The server
+// keeps it in memory only.
 type Presence struct {
 	Since int64             `json:"since"` // ms; when the server began to
 	Heard map[string]uint64 `json:"heard"` // ms, by the signer's name; absent: not since

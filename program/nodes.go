@@ -18,7 +18,7 @@ func newNodes(a *app) *cobra.Command {
 	var stale bool
 	cmd, f := newFleetCommand(a, "nodes [NODE]", "List the nodes of the fleet, show or change one",
 		`Lists the nodes. SEEN is how long ago a node last registered or sent a heartbeat,
-HEARD how long ago this server verified a signature of it, since the server began.
+HEARD how long ago this server accepted a command that it signed, since the server began.
 With NODE it shows that one.
 
 A private node is shown to the nodes that it trusts, and to those that share a network

@@ -33,8 +33,7 @@ func newReaper(heard *presence, log *slog.Logger) *reaper {
 }
 
 // due returns the active nodes that were not seen for long. It leaves out those that this
-// process has heard, since their heartbeats may have been refused, or the wall clock may
-// have jumped. It waits until the hub has taken commands for as long: before, nodes had
+// process has heard: they were seen, and the wall clock has jumped since. It waits until the hub has taken commands for as long: before, nodes had
 // nobody to be seen by.
 func (r *reaper) due(s fleet.State, now moment) (nodes []fleet.NodeID) {
 	if now.up-r.taking < silentMost {
