@@ -209,10 +209,22 @@ func (l *connections) stop() {
 	}
 }
 
+// hurry makes a connection that has sent nothing end soon. The caller holds the lock.
 func (c *openConn) hurry() {
 	if !c.heard.Load() {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(hurryFor)) // It fails if the connection is closed.
 	}
+}
+
+// SetReadDeadline is net.Conn's. While the server stops, a connection that has sent
+// nothing keeps the deadline that hurry gave it.
+func (c *openConn) SetReadDeadline(t time.Time) error {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	if c.of.stopped && !c.heard.Load() {
+		return nil
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Read is net.Conn's.
@@ -254,9 +266,20 @@ func inContext(ctx context.Context, c net.Conn) context.Context {
 		c = outer.NetConn()
 	}
 	if open, ok := c.(*openConn); ok {
-		open.heard.Store(false) // What it has sent so far is its handshake.
+		open.shaken()
 	}
 	return context.WithValue(ctx, connectionKey{}, c)
+}
+
+// shaken notes that what a connection has sent so far is its handshake. A stop that came
+// meanwhile left it alone.
+func (c *openConn) shaken() {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.heard.Store(false)
+	if c.of.stopped {
+		c.hurry()
+	}
 }
 
 // begin notes that a request is under way on its connection, until end is called.

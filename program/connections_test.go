@@ -171,6 +171,24 @@ func TestSilentConnectionCostsAStopNothing(t *testing.T) {
 	}
 }
 
+// TestStopDuringAHandshake: the connection that is silent after it ends as soon as others.
+func TestStopDuringAHandshake(t *testing.T) {
+	l := &connections{open: map[string]int{}, most: 6}
+	mine, theirs := net.Pipe()
+	t.Cleanup(func() { _ = theirs.Close() })
+	c := l.admit(mine)
+	go func() { _, _ = theirs.Write([]byte("hello")) }()
+	_, err := c.Read(make([]byte, 5))
+	require.NoError(t, err)
+
+	l.stop()
+	inContext(t.Context(), c)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Hour)), "the server sets one for each request")
+	defer time.AfterFunc(time.Minute, func() { _ = theirs.Close() }).Stop()
+	_, err = c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
 // TestSocketOfASuccessorStays: a stop removes the server's own socket only.
 func TestSocketOfASuccessorStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
