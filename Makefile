@@ -12,7 +12,13 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -trimpath
 # TEST is go test that prints a line for each package as it ends, each failure
 # whole, and a count. Four packages run at a time, since many tests wait. The time
 # limit, of a package, ends what hangs: the longest takes a minute on an idle machine.
-TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped --raw-command -- $(GO) test -json -p 4 -timeout 15m
+# With RERUNS=1, as in CI, a few tests that fail run once more, alone, and the
+# output names them: a machine that stands still for a while fails what waits. Whoever
+# fails twice has failed, and a data race is never tried again.
+RERUNS ?= 0
+TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-pkg --hide-summary skipped \
+	$(if $(filter-out 0,$(RERUNS)),--rerun-fails=$(RERUNS) --rerun-fails-max-failures=5 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race)
+GOTEST = -p 4 -timeout 15m
 
 .PHONY: build check vet race test damage pages abuse kill powercut break stream demo bench fleet performance fuzz alerts vuln contract dist dist-test
 
@@ -28,10 +34,10 @@ vet:
 
 race: ## every test under the race detector but those of repairs, which run alone; those of very many cases make some
 	$(GO) build -race -v ./...
-	$(TEST) -race $$($(GO) list ./... | grep -v /repair$$)
+	$(TEST) --packages "$$($(GO) list ./... | grep -v /repair$$ | xargs)" -- -race $(GOTEST)
 
 test: ## every test whole, pages and demo among them
-	$(TEST) -count=1 ./...
+	$(TEST) --packages ./... -- -count=1 $(GOTEST)
 
 damage: ## every kind of damage to each file of a directory, a thousand cases
 	SWOOSH_DAMAGE_EVERY=2 $(GO) test -count=1 -timeout 60m -parallel 8 -run 'TestDamage$$' -v ./repair
