@@ -158,7 +158,7 @@ func (n *Node) follow(ctx context.Context, at position) *follower {
 
 func (f *follower) stop() { f.cancel() }
 
-func (f *follower) run(ctx context.Context, cancel context.CancelCauseFunc, hub hubFile, at position) error {
+func (f *follower) run(ctx context.Context, cancel context.CancelCauseFunc, hub Home, at position) error {
 	api, err := hub.connect(client.Retry{Notify: func(why *client.Error, _ time.Duration) { cancel(why) }}, nil)
 	if err != nil {
 		return err

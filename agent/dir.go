@@ -2,7 +2,6 @@ package agent
 
 import (
 	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,8 +16,9 @@ import (
 	"github.com/chorus-services/swoosh/internal/durable"
 )
 
-// hubFile is what hub.json says: where the hub is, and what it calls the node.
-type hubFile struct {
+// Home is what a directory says of the node that joined from there: where its hub is, and
+// what that calls it. It is kept in hub.json.
+type Home struct {
 	Address   string `json:"address"`
 	Hub       string `json:"hub"` // the identity of its log
 	Node      string `json:"node"`
@@ -49,8 +49,12 @@ func (d dir) lock() (unlock func() error, err error) {
 // ErrNotJoined is the error of a directory from which no node has joined: it has no hub.json.
 var ErrNotJoined = errors.New("no node has joined from there")
 
+// ReadHome reads what a directory says of its node. The error is ErrNotJoined if none has
+// joined from there.
+func ReadHome(directory string) (Home, error) { return dir(directory).readHub() }
+
 // readHub reads hub.json.
-func (d dir) readHub() (h hubFile, err error) {
+func (d dir) readHub() (h Home, err error) {
 	raw, err := os.ReadFile(d.hubFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, fmt.Errorf("%s is missing: %w: join a hub first", d.hubFile(), ErrNotJoined)
@@ -68,7 +72,7 @@ func (d dir) readHub() (h hubFile, err error) {
 }
 
 // writeHub replaces hub.json.
-func (d dir) writeHub(h hubFile) error {
+func (d dir) writeHub(h Home) error {
 	raw, err := json.Marshal(h, jsontext.WithIndent("  "))
 	if err != nil {
 		return err
@@ -103,7 +107,7 @@ func (d dir) settle(present string) (k keys, err error) {
 		return k, err
 	}
 	defer unlock()
-	if k, err = d.readKeys(); err != nil || k.next == nil || publicKey(k.next) != present {
+	if k, err = d.readKeys(); err != nil || k.next == nil || client.PublicKey(k.next) != present {
 		return k, err
 	}
 	if err = os.Rename(d.nextFile(), d.keyFile()); err == nil {
@@ -133,9 +137,4 @@ func (d dir) changed() string {
 		}
 	}
 	return text
-}
-
-// publicKey returns the public part of a key as the fleet writes it.
-func publicKey(key ed25519.PrivateKey) string {
-	return hex.EncodeToString(key.Public().(ed25519.PublicKey))
 }

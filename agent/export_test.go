@@ -7,11 +7,8 @@ func SetTime(o *Options, now func() time.Time, after func(time.Duration) <-chan 
 	o.now, o.after = now, after
 }
 
-// What an admin's tools do with keys.
-var (
-	PublicKey = publicKey
-	RekeyOf   = rekey
-)
+// RekeyOf is what an admin's tools do with keys.
+var RekeyOf = rekey
 
 // Settle is what a node does when it knows the present key.
 func Settle(d, present string) error {

@@ -173,7 +173,7 @@ func TestRotateKey(t *testing.T) {
 	require.NoError(t, err)
 	rotated, err = agent.RotateKey(within(t), m.o, h.clock.Now().Add(90*24*time.Hour))
 	require.NoError(t, err)
-	require.Equal(t, agent.PublicKey(next), rotated.PublicKey)
+	require.Equal(t, client.PublicKey(next), rotated.PublicKey)
 	require.Equal(t, 3, rotated.Number)
 	r.is(func(s agent.State) bool { return s.Key.PublicKey == rotated.PublicKey && !s.Key.Expires.IsZero() })
 	r.stop()
@@ -182,8 +182,8 @@ func TestRotateKey(t *testing.T) {
 	require.NoError(t, err)
 	h.rekey(next, time.Time{})
 	r = m.up(t)
-	m.hasKey(agent.PublicKey(next))
-	require.Equal(t, agent.PublicKey(next), r.State().Key.PublicKey)
+	m.hasKey(client.PublicKey(next))
+	require.Equal(t, client.PublicKey(next), r.State().Key.PublicKey)
 	r.stop()
 
 	next, err = client.MakeKey(m.file("key.next"))
@@ -191,13 +191,13 @@ func TestRotateKey(t *testing.T) {
 	h.rekey(next, time.Time{})
 	rotated, err = agent.RotateKey(within(t), m.o, time.Time{}) // It only completes that one.
 	require.NoError(t, err)
-	require.Equal(t, agent.Rotated{Node: "n1", PublicKey: agent.PublicKey(next), Number: 5}, rotated)
+	require.Equal(t, agent.Rotated{Node: "n1", PublicKey: client.PublicKey(next), Number: 5}, rotated)
 
 	next, err = client.MakeKey(m.file("key.next"))
 	require.NoError(t, err)
 	h.rekey(next, time.Time{})
 	require.Equal(t, "n1", m.mustJoin().Node)
-	m.hasKey(agent.PublicKey(next))
+	m.hasKey(client.PublicKey(next))
 	require.EqualValues(t, 1, h.last())
 }
 
@@ -223,7 +223,7 @@ func (m *machine) hasKey(public string) {
 	m.t.Helper()
 	key, err := client.LoadKey(m.file("key"))
 	require.NoError(m.t, err)
-	require.Equal(m.t, public, agent.PublicKey(key))
+	require.Equal(m.t, public, client.PublicKey(key))
 	require.NoFileExists(m.t, m.file("key.next"))
 }
 
@@ -449,12 +449,12 @@ func TestSettle(t *testing.T) {
 	require.NoError(t, err)
 	next, err := client.MakeKey(m.file("key.next"))
 	require.NoError(t, err)
-	require.NoError(t, agent.Settle(dir, agent.PublicKey(first)))
+	require.NoError(t, agent.Settle(dir, client.PublicKey(first)))
 	require.FileExists(t, m.file("key.next"))
-	require.NoError(t, agent.Settle(dir, agent.PublicKey(next)))
-	m.hasKey(agent.PublicKey(next))
-	require.NoError(t, agent.Settle(dir, agent.PublicKey(next)))
-	m.hasKey(agent.PublicKey(next))
+	require.NoError(t, agent.Settle(dir, client.PublicKey(next)))
+	m.hasKey(client.PublicKey(next))
+	require.NoError(t, agent.Settle(dir, client.PublicKey(next)))
+	m.hasKey(client.PublicKey(next))
 }
 
 // TestReapedWhileItRegisters: what an admin takes from a node that is not ACTIVE it asks for

@@ -15,7 +15,7 @@ import (
 
 // connect returns a client of the hub. The files of token and authorities are read anew each
 // time, so that they can be replaced.
-func (h hubFile) connect(retry client.Retry, signer *client.Signer) (*client.Client, error) {
+func (h Home) connect(retry client.Retry, signer *client.Signer) (*client.Client, error) {
 	o := client.Options{Retry: retry, Signer: signer}
 	if h.TokenFile != "" {
 		raw, err := os.ReadFile(h.TokenFile)
@@ -38,12 +38,12 @@ func (h hubFile) connect(retry client.Retry, signer *client.Signer) (*client.Cli
 }
 
 // asKey returns a client that signs with a key as that key itself, for registrations.
-func (h hubFile) asKey(retry client.Retry, key ed25519.PrivateKey) (*client.Client, error) {
-	return h.connect(retry, client.NewSigner(key, publicKey(key)).For(h.Hub))
+func (h Home) asKey(retry client.Retry, key ed25519.PrivateKey) (*client.Client, error) {
+	return h.connect(retry, client.NewSigner(key, client.PublicKey(key)).For(h.Hub))
 }
 
 // asNode returns a client that signs with a key as the node.
-func (h hubFile) asNode(retry client.Retry, key ed25519.PrivateKey) (*client.Client, error) {
+func (h Home) asNode(retry client.Retry, key ed25519.PrivateKey) (*client.Client, error) {
 	return h.connect(retry, client.NewSigner(key, h.Node).For(h.Hub))
 }
 

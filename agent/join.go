@@ -77,7 +77,7 @@ func Join(ctx context.Context, o Options, j Joining) (Joined, error) {
 	if err != nil {
 		return Joined{}, fmt.Errorf("the key cannot be used: %w", err)
 	}
-	joined := Joined{KeyFile: d.keyFile(), Made: made, PublicKey: publicKey(k.current)}
+	joined := Joined{KeyFile: d.keyFile(), Made: made, PublicKey: client.PublicKey(k.current)}
 	api, err := h.connect(o.Retry, nil)
 	if err != nil {
 		return joined, err
@@ -102,7 +102,7 @@ func Join(ctx context.Context, o Options, j Joining) (Joined, error) {
 	if joined.Index, err = j.register(ctx, o, h, k.current); err != nil {
 		return joined, err
 	}
-	joined.PublicKey = publicKey(k.current)
+	joined.PublicKey = client.PublicKey(k.current)
 	row, _, known, err := findKey(ctx, api, joined.PublicKey, client.MinIndex(joined.Index))
 	if err == nil && !known {
 		err = errors.New("the hub has registered the node and does not know its key: join again")
@@ -123,8 +123,8 @@ func Join(ctx context.Context, o Options, j Joining) (Joined, error) {
 }
 
 // hub returns what hub.json is to say, with names that hold in each working directory.
-func (j Joining) hub() (h hubFile, err error) {
-	h = hubFile{Address: j.Address}
+func (j Joining) hub() (h Home, err error) {
+	h = Home{Address: j.Address}
 	names := []*string{&h.TokenFile, &h.CAFile}
 	for i, name := range []string{j.TokenFile, j.CAFile} {
 		if name != "" && err == nil {
@@ -166,17 +166,17 @@ func (d dir) complete(ctx context.Context, api *client.Client, k keys) (keys, er
 	if k.next == nil {
 		return k, nil
 	}
-	row, _, known, err := findKey(ctx, api, publicKey(k.next))
+	row, _, known, err := findKey(ctx, api, client.PublicKey(k.next))
 	if err != nil || !known || row.Until != "" {
 		return k, err
 	}
-	return d.settle(publicKey(k.next))
+	return d.settle(client.PublicKey(k.next))
 }
 
 // mayJoin returns the error running unless the node that runs waits for this: it is
 // deregistered.
 func mayJoin(ctx context.Context, api *client.Client, key ed25519.PrivateKey, running error) error {
-	row, _, known, err := findKey(ctx, api, publicKey(key))
+	row, _, known, err := findKey(ctx, api, client.PublicKey(key))
 	if err != nil || !known {
 		return errors.Join(running, err)
 	}
@@ -188,7 +188,7 @@ func mayJoin(ctx context.Context, api *client.Client, key ed25519.PrivateKey, ru
 
 // wait asks for the key to become that of the node As, and waits until it is.
 func (j Joining) wait(ctx context.Context, api *client.Client, key ed25519.PrivateKey) error {
-	own, before := publicKey(key), ""
+	own, before := client.PublicKey(key), ""
 	for {
 		row, m, known, err := findKey(ctx, api, own)
 		switch {
@@ -223,20 +223,20 @@ func (j Joining) wait(ctx context.Context, api *client.Client, key ed25519.Priva
 
 // rekey returns the change of a node's key, with its proof.
 func rekey(node, old string, key ed25519.PrivateKey) Rekey {
-	r := Rekey{Node: node, OldKey: old, PublicKey: publicKey(key)}
+	r := Rekey{Node: node, OldKey: old, PublicKey: client.PublicKey(key)}
 	content := fmt.Sprintf("swoosh key 1\n"+`{"node":"%s","old_key":"%s","public_key":"%s"}`, r.Node, r.OldKey, r.PublicKey)
 	r.Proof = base64.StdEncoding.EncodeToString(ed25519.Sign(key, []byte(content)))
 	return r
 }
 
 // register registers the key with a session of its own, and returns the index of the entry.
-func (j Joining) register(ctx context.Context, o Options, h hubFile, key ed25519.PrivateKey) (uint64, error) {
+func (j Joining) register(ctx context.Context, o Options, h Home, key ed25519.PrivateKey) (uint64, error) {
 	signs, err := h.asKey(o.Retry, key)
 	if err != nil {
 		return 0, err
 	}
 	defer signs.Close()
-	r := register{PublicKey: publicKey(key), Owner: j.Owner, Session: newSession(), Hostname: j.Hostname, About: o.About}
+	r := register{PublicKey: client.PublicKey(key), Owner: j.Owner, Session: newSession(), Hostname: j.Hostname, About: o.About}
 	if !j.Expires.IsZero() {
 		r.KeyExpires = j.Expires.UnixMilli()
 	}

@@ -30,7 +30,7 @@ func Leave(ctx context.Context, o Options) (Left, error) {
 // signedIn is a node that may post although it does not run.
 type signedIn struct {
 	dir       dir
-	hub       hubFile
+	hub       Home
 	key       ed25519.PrivateKey
 	completed bool           // a rotation of the key was completed on the way
 	api       *client.Client // for reading

@@ -52,7 +52,7 @@ func (n *Node) look(ctx context.Context) (at position, err error) {
 	case row.Phase == deregistered:
 		n.registered = position{}
 		return at, faultf("%s was deregistered in %s%s: it posts nothing more until it joins again", n.hub.Node, n.entry(ctx, api, row.Since), because(row.Reason))
-	case row.Key != publicKey(key):
+	case row.Key != client.PublicKey(key):
 		return at, errors.New("the key is being replaced")
 	case row.KeyExpires != 0 && !n.o.now().Before(row.expires()):
 		return at, faultf("the key in %s expired on %s: put another one in its place (%s)", n.dir.keyFile(), row.expires().Format(time.RFC3339), n.remedy())
@@ -65,7 +65,7 @@ func (n *Node) look(ctx context.Context) (at position, err error) {
 		if row, err = n.register(ctx, api, key, row); err != nil {
 			return at, err
 		}
-	} else if isOf(refused, client.Quarantined) || isOf(refused, client.BadSignature) && publicKey(key) == before {
+	} else if isOf(refused, client.Quarantined) || isOf(refused, client.BadSignature) && client.PublicKey(key) == before {
 		return at, &fault{refused.Error()}
 	}
 	signs, err := n.hub.asNode(once, key)
@@ -83,15 +83,15 @@ func (n *Node) identify(ctx context.Context, api *client.Client) (ed25519.Privat
 	if err != nil {
 		return nil, position{}, faultf("the key cannot be used: %v", err)
 	}
-	n.change(func(s *State) { s.Key.PublicKey = publicKey(k.current) })
-	own, m, known, err := findKey(ctx, api, publicKey(k.current))
+	n.change(func(s *State) { s.Key.PublicKey = client.PublicKey(k.current) })
+	own, m, known, err := findKey(ctx, api, client.PublicKey(k.current))
 	if err == nil && (!known || own.Until != "") && k.next != nil {
 		var next keyRow
 		var there bool
-		if next, _, there, err = findKey(ctx, api, publicKey(k.next), client.MinIndex(m.Index)); there && next.Until == "" {
+		if next, _, there, err = findKey(ctx, api, client.PublicKey(k.next), client.MinIndex(m.Index)); there && next.Until == "" {
 			own, known = next, true
-			k, err = n.dir.settle(publicKey(k.next))
-			n.o.Logger.Info("the rotation of the key is complete", "public_key", publicKey(k.current))
+			k, err = n.dir.settle(client.PublicKey(k.next))
+			n.o.Logger.Info("the rotation of the key is complete", "public_key", client.PublicKey(k.current))
 		}
 	}
 	at := position{m.Index, m.Chain, m.HLC}
@@ -103,11 +103,11 @@ func (n *Node) identify(ctx context.Context, api *client.Client) (ed25519.Privat
 	case own.Until != "":
 		return nil, at, faultf("the key in %s was replaced in %s: put the new one in its place (%s)", n.dir.keyFile(), n.entry(ctx, api, own.Until), n.remedy())
 	}
-	n.change(func(s *State) { s.Key.PublicKey = publicKey(k.current) })
+	n.change(func(s *State) { s.Key.PublicKey = client.PublicKey(k.current) })
 	if own.Node != n.hub.Node {
 		n.o.Logger.Warn("the key is that of another node, which this one is now", "node", own.Node, "before", n.hub.Node)
 		n.row, n.etag, n.registered = nodeRow{}, "", position{}
-		err = n.rewrite(func(h *hubFile) { h.Node, h.Hostname = own.Node, "" })
+		err = n.rewrite(func(h *Home) { h.Node, h.Hostname = own.Node, "" })
 	}
 	return k.current, at, err
 }
@@ -179,7 +179,7 @@ func (n *Node) register(ctx context.Context, api *client.Client, key ed25519.Pri
 		return row, err
 	}
 	defer signs.Close()
-	r := register{PublicKey: publicKey(key), Owner: row.Owner, Session: n.session, About: n.o.About}
+	r := register{PublicKey: client.PublicKey(key), Owner: row.Owner, Session: n.session, About: n.o.About}
 	if row.Hostname == "" {
 		r.Hostname = n.hub.Hostname
 	}
@@ -212,7 +212,7 @@ func (n *Node) note(row nodeRow) error {
 		return nil
 	}
 	n.say(hostname, "")
-	return n.rewrite(func(h *hubFile) { h.Hostname = row.Hostname })
+	return n.rewrite(func(h *Home) { h.Hostname = row.Hostname })
 }
 
 // warn says that the key expires soon.
@@ -225,7 +225,7 @@ func (n *Node) warn() {
 }
 
 // rewrite changes hub.json.
-func (n *Node) rewrite(change func(*hubFile)) error {
+func (n *Node) rewrite(change func(*Home)) error {
 	hub := n.hub
 	change(&hub)
 	n.mu.Lock()

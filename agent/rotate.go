@@ -42,7 +42,7 @@ func RotateKey(ctx context.Context, o Options, expires time.Time) (Rotated, erro
 	if err != nil {
 		return r, err
 	}
-	r.PublicKey = publicKey(k.current)
+	r.PublicKey = client.PublicKey(k.current)
 	row, _, _, err := findKey(ctx, s.api, r.PublicKey, client.MinIndex(r.Index))
 	r.Number = row.Number
 	return r, err
@@ -64,17 +64,17 @@ func (s *signedIn) rotate(ctx context.Context, expires time.Time) (uint64, error
 	if err != nil {
 		return 0, fmt.Errorf("the next key cannot be used: %w", err)
 	}
-	payload := rotateKey{Rekey: rekey(s.hub.Node, publicKey(s.key), next)}
+	payload := rotateKey{Rekey: rekey(s.hub.Node, client.PublicKey(s.key), next)}
 	if !expires.IsZero() {
 		payload.KeyExpires = expires.UnixMilli()
 	}
 	result, err := s.signs.Do(ctx, client.Command{Name: "fleet.rotate_key", Payload: payload})
 	if err != nil {
-		row, _, known, asking := findKey(ctx, s.api, publicKey(next))
+		row, _, known, asking := findKey(ctx, s.api, client.PublicKey(next))
 		if asking != nil || !known || row.Until != "" {
 			return 0, err
 		}
 	}
-	_, err = s.dir.settle(publicKey(next))
+	_, err = s.dir.settle(client.PublicKey(next))
 	return result.Index, err
 }

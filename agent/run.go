@@ -37,7 +37,7 @@ type Node struct {
 	all sync.WaitGroup // of the followers
 
 	mu      sync.Mutex
-	hub     hubFile
+	hub     Home
 	state   State
 	reasons [reasonKinds]string
 	may     standing

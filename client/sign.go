@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/hex"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,6 +24,11 @@ func NewSigner(key ed25519.PrivateKey, name string) *Signer {
 		panic("client: NewSigner was given something else than an Ed25519 private key")
 	}
 	return &Signer{key: key, name: name}
+}
+
+// PublicKey returns the public half of a key as the hub knows it, 64 lower-case hex digits.
+func PublicKey(key ed25519.PrivateKey) string {
+	return hex.EncodeToString(key.Public().(ed25519.PublicKey))
 }
 
 // For returns a signer that signs for one hub alone, by its identity in Health.Hub. For

@@ -81,7 +81,7 @@ func (c *connection) open() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	home.point(c)
+	c.pointTo(home)
 	if o.Signer, err = c.signer(home); err != nil {
 		return nil, err
 	}

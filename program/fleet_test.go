@@ -92,7 +92,7 @@ func TestKeygenAndSign(t *testing.T) {
 	private, err := client.LoadKey(key)
 	require.NoError(t, err)
 	n, _ := h.state().Nodes.Get("n1")
-	require.Equal(t, publicKey(private), string(n.Key))
+	require.Equal(t, client.PublicKey(private), string(n.Key))
 
 	require.Contains(t, h.bad(codeUsage, "keygen", key), "exists already, and a key never overwrites a file: name a new one")
 	again, err := client.LoadKey(key)
@@ -141,7 +141,7 @@ func TestSignAsANode(t *testing.T) {
 	require.Contains(t, h.bad(codeFailed, "nodes", "tags", "n1", h.as(1)), "n1 joined abababababab…: nothing is signed for another hub")
 	require.Equal(t, last, h.engine.View().Index())
 	writeFile(t, file, "{")
-	require.Contains(t, h.bad(codeUsage, "nodes", "tags", "n1", h.as(1)), "hub.json cannot be read")
+	require.Contains(t, h.bad(codeUsage, "nodes", "tags", "n1", h.as(1)), "hub.json cannot be used")
 	require.NoError(t, os.Remove(filepath.Join(h.dirs[1], "key")))
 	require.Contains(t, h.bad(codeUsage, "nodes", "tags", "n2", h.as(2)), "key: no such file or directory: check the path")
 }

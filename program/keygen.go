@@ -29,9 +29,9 @@ needs an admin to get the node back.`,
 			return exitf(codeUsage, "%w", unread("the key cannot be written", err))
 		}
 		if out.json {
-			return out.printJSON(map[string]string{"file": args[0], "public_key": publicKey(key)})
+			return out.printJSON(map[string]string{"file": args[0], "public_key": client.PublicKey(key)})
 		}
-		_, err = fmt.Fprintln(out, publicKey(key))
+		_, err = fmt.Fprintln(out, client.PublicKey(key))
 		return err
 	}
 	return cmd

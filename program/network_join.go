@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chorus-services/swoosh/client"
 	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -28,7 +29,7 @@ func newJoinToken() (joinToken, fleet.PublicKey) {
 	return joinToken(joinTokenPrefix + base64.RawURLEncoding.EncodeToString(seed)), publicOf(ed25519.NewKeyFromSeed(seed))
 }
 
-func publicOf(key ed25519.PrivateKey) fleet.PublicKey { return fleet.PublicKey(publicKey(key)) }
+func publicOf(key ed25519.PrivateKey) fleet.PublicKey { return fleet.PublicKey(client.PublicKey(key)) }
 
 // key returns the key of a token; ok is false if it is not one.
 func (t joinToken) key() (key ed25519.PrivateKey, ok bool) {

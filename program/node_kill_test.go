@@ -101,10 +101,10 @@ func (l *nodeLife) check() {
 		l.admin("trust.revoke", `{"node":"n2","peer":"n3"}`)
 	}
 	l.keys = n.Keys
-	if string(n.Key) != publicKey(key) { // The rotation was killed after the hub had it.
+	if string(n.Key) != client.PublicKey(key) { // The rotation was killed after the hub had it.
 		next, err := client.LoadKey(filepath.Join(l.home, "key.next"))
 		require.NoError(l.t, err)
-		require.Equal(l.t, string(n.Key), publicKey(next))
+		require.Equal(l.t, string(n.Key), client.PublicKey(next))
 	}
 }
 

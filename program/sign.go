@@ -2,18 +2,14 @@ package program
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/agent"
 	"github.com/chorus-services/swoosh/client"
 )
 
@@ -40,37 +36,23 @@ func (c *connection) asNode() {
 	c.flags.StringVar(&c.sign.dir, "dir", "", "`DIR` of the node that signs, and whose hub is asked, such as ./{program}-node (default: unsigned, with your token)")
 }
 
-// nodeHome is what the directory of a node says of it.
-type nodeHome struct {
-	Address   string `json:"address"`
-	Hub       string `json:"hub"` // the identity of its log
-	Node      string `json:"node"`
-	TokenFile string `json:"token_file"`
-	CAFile    string `json:"ca_file"`
-}
-
 // home returns what the directory of --dir says, and nil without one.
-func (c *connection) home() (*nodeHome, error) {
+func (c *connection) home() (*agent.Home, error) {
 	if c.sign.dir == "" {
 		return nil, nil
 	}
-	file := filepath.Join(c.sign.dir, "hub.json")
-	content, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	home, err := agent.ReadHome(c.sign.dir)
+	if errors.Is(err, agent.ErrNotJoined) {
 		return nil, exitf(codeUsage, "--dir %s is not the directory of a node that joined, it has no hub.json: %s node join makes one", c.sign.dir, c.app.name())
 	}
-	var home nodeHome
-	if err == nil {
-		err = json.Unmarshal(content, &home)
-	}
 	if err != nil {
-		return nil, exitf(codeUsage, "--dir: %s cannot be read: %w", file, err)
+		return nil, exitf(codeUsage, "--dir: %w", err)
 	}
 	return &home, nil
 }
 
 // signer returns who signs, nil if nobody does.
-func (c *connection) signer(home *nodeHome) (*client.Signer, error) {
+func (c *connection) signer(home *agent.Home) (*client.Signer, error) {
 	file, name := c.sign.file, c.sign.name
 	if home != nil {
 		file, name = filepath.Join(c.sign.dir, "key"), home.Node
@@ -86,7 +68,7 @@ func (c *connection) signer(home *nodeHome) (*client.Signer, error) {
 		return nil, exitf(codeUsage, "%w", unread("the key cannot be used", err))
 	}
 	if name == "" {
-		name = publicKey(key)
+		name = client.PublicKey(key)
 	}
 	signer := client.NewSigner(key, name)
 	if home != nil {
@@ -95,13 +77,9 @@ func (c *connection) signer(home *nodeHome) (*client.Signer, error) {
 	return signer, nil
 }
 
-// publicKey returns the public half of a key as the fleet writes it.
-func publicKey(key ed25519.PrivateKey) string {
-	return hex.EncodeToString(key.Public().(ed25519.PublicKey))
-}
-
-// point sets what the command line and the environment leave open from the home.
-func (h *nodeHome) point(c *connection) {
+// pointTo sets what the command line and the environment leave open from the home of a
+// node, if there is one.
+func (c *connection) pointTo(h *agent.Home) {
 	if h == nil {
 		return
 	}
