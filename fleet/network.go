@@ -189,6 +189,14 @@ func byRole(v swoosh.View, network noun.ID, roles ...Role) error {
 	return swoosh.Errorf(swoosh.Forbidden, "%s signed this, but it needs %s of network %s", by, what, network)
 }
 
+// Member returns a member of a network that is ACTIVE. One that is DELETED has none.
+func (s State) Member(network noun.ID, node NodeID) (Member, bool) {
+	if n, _ := s.Networks.Get(network); n.Phase != NetworkActive {
+		return Member{}, false
+	}
+	return s.Members.Get(memberKey(network, node))
+}
+
 // member returns a member of a network. It fails with Conflict if the node is none.
 func member(v swoosh.View, network noun.ID, node NodeID) (Member, error) {
 	m, ok := Domain.Of(v).Members.Get(memberKey(network, node))

@@ -62,8 +62,10 @@ func (k VoteKey) Validate() error { return joined(string(k), voteKeyForm) }
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (VoteKey) JSONSchema() string { return joinedSchema(4) }
 
-// Vote is empty, since its key says everything.
-type Vote struct{}
+// Vote says when it was cast; its key says everything else.
+type Vote struct {
+	At swoosh.Stamp `json:"at"` // of the entry that its voter signed; zero on no network
+}
 
 func (r *Council) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
 
@@ -73,10 +75,13 @@ func councilPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inTerm returns a project's council. It fails if term is given and is not the
-// present one.
+// inTerm returns a project's council. It fails if who signed may not, or if term is
+// given and is not the present one.
 func inTerm(v swoosh.View, project noun.ID, term Round) (Council, error) {
 	r, _ := Domain.Of(v).Council.Get(project)
+	if err := byMember(v, project); err != nil {
+		return r, err
+	}
 	return r, fence(project, "term", term, r.Term)
 }
 

@@ -1,6 +1,8 @@
 package project
 
 import (
+	"cmp"
+
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -11,13 +13,16 @@ type CouncilDissolve struct {
 	Reason  noun.Text `json:"reason"`
 }
 
+// Scopes returns the project's.
+func (c CouncilDissolve) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region council.
 func (c CouncilDissolve) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
 // Check refuses after the last term.
 func (c CouncilDissolve) Check(v swoosh.View) error {
 	r, _ := Domain.Of(v).Council.Get(c.Project)
-	return another(c.Project, "term", r.Term)
+	return cmp.Or(byMember(v, c.Project), another(c.Project, "term", r.Term))
 }
 
 // Apply drops everything of the term, including its votes.

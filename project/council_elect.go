@@ -16,6 +16,9 @@ type CouncilElect struct {
 	Term    Round   `json:"term,omitzero"` // if given, must be the present term
 }
 
+// Scopes returns the project's.
+func (c CouncilElect) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region council.
 func (c CouncilElect) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 

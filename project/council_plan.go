@@ -11,7 +11,8 @@ import (
 //
 // Refused with InvalidPayload if a role has more seats than there are electors,
 // if the quorum is not more than half of them and at most all, or if a full
-// vote would exceed 10 000 votes.
+// vote would exceed 10 000 votes. On a network refused with Conflict, which names them,
+// if electors are not members of it, or not in service.
 type CouncilPlan struct {
 	Project    noun.ID            `json:"project"`
 	Term       Round              `json:"term,omitzero"` // if given, must be the present term
@@ -19,6 +20,9 @@ type CouncilPlan struct {
 	Electorate noun.List[noun.ID] `json:"electorate"`
 	Quorum     Headcount          `json:"quorum"`
 }
+
+// Scopes returns the project's.
+func (c CouncilPlan) Scopes() []string { return scopes(c.Project) }
 
 // votesMax limits the votes of a term, and so what council.elect must count.
 const votesMax = 10_000
@@ -44,10 +48,12 @@ func (c CouncilPlan) faults() faults {
 // Phase returns the phase of region council.
 func (c CouncilPlan) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
-// Check refuses a plan for another term.
+// Check refuses a plan for another term, and on a network electors that do not stand.
 func (c CouncilPlan) Check(v swoosh.View) error {
-	_, err := inTerm(v, c.Project, c.Term)
-	return err
+	if _, err := inTerm(v, c.Project, c.Term); err != nil {
+		return err
+	}
+	return standing(v, c.Project, c.Electorate)
 }
 
 // Apply stores the plan.

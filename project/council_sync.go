@@ -11,7 +11,8 @@ import (
 // CouncilSync reports the hash of a member's tools. The council is READY while
 // all members have the same tools.
 //
-// Refused with Conflict if the member holds no seat.
+// Refused with Conflict if the member holds no seat. On a network the member must sign it:
+// without a signature it is refused with BadSignature, with another's as Forbidden.
 type CouncilSync struct {
 	Project   noun.ID  `json:"project"`
 	Term      Round    `json:"term,omitzero"` // if given, must be the present term
@@ -19,11 +20,17 @@ type CouncilSync struct {
 	ToolsHash noun.Ref `json:"tools_hash"`
 }
 
+// Scopes returns the project's.
+func (c CouncilSync) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region council.
 func (c CouncilSync) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
 // Check refuses a member that holds no seat.
 func (c CouncilSync) Check(v swoosh.View) error {
+	if err := bySelf(v, c.Project, c.Member); err != nil {
+		return err
+	}
 	r, err := inTerm(v, c.Project, c.Term)
 	if err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 //
 // Refused with Conflict if the role is not planned, if voter or candidate are
 // not in the electorate, or if the voter has used all its votes for the role,
-// one per seat.
+// one per seat. On a network the voter must sign it: without a signature it is refused with
+// BadSignature, with another's as Forbidden.
 type CouncilVote struct {
 	Project   noun.ID `json:"project"`
 	Term      Round   `json:"term,omitzero"` // if given, must be the present term
@@ -21,11 +22,17 @@ type CouncilVote struct {
 	Voter     noun.ID `json:"voter"`
 }
 
+// Scopes returns the project's.
+func (c CouncilVote) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region council.
 func (c CouncilVote) Phase(v swoosh.View) (string, error) { return councilPhase(v, c.Project) }
 
 // Check refuses a vote that the plan does not allow.
 func (c CouncilVote) Check(v swoosh.View) error {
+	if err := bySelf(v, c.Project, c.Voter); err != nil {
+		return err
+	}
 	r, err := inTerm(v, c.Project, c.Term)
 	if err != nil {
 		return err
@@ -60,6 +67,10 @@ func (c CouncilVote) checkUsed(s State, role Role) error {
 }
 
 // Apply adds the vote.
-func (c CouncilVote) Apply(s *State, _ swoosh.Stamp) { s.Votes.Put(c.key(), Vote{}) }
+func (c CouncilVote) Apply(s *State, at swoosh.Stamp) {
+	if _, again := s.Votes.Get(c.key()); !again {
+		s.Votes.Put(c.key(), Vote{s.onNetwork(c.Project, at)})
+	}
+}
 
 func (c CouncilVote) key() VoteKey { return votesKey(c.Project, c.Role, c.Voter, c.Candidate) }

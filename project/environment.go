@@ -68,10 +68,13 @@ func environmentPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inGeneration returns a project's environment. It fails if generation is given
-// and is not the present one.
+// inGeneration returns a project's environment. It fails if who signed may not, or if
+// generation is given and is not the present one.
 func inGeneration(v swoosh.View, project noun.ID, generation Round) (Environment, error) {
 	r, _ := Domain.Of(v).Environment.Get(project)
+	if err := byMember(v, project); err != nil {
+		return r, err
+	}
 	return r, fence(project, "generation", generation, r.Generation)
 }
 

@@ -1,6 +1,8 @@
 package project
 
 import (
+	"cmp"
+
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -11,6 +13,9 @@ type EnvironmentRelease struct {
 	Reason  noun.Text `json:"reason"`
 }
 
+// Scopes returns the project's.
+func (c EnvironmentRelease) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region environment.
 func (c EnvironmentRelease) Phase(v swoosh.View) (string, error) {
 	return environmentPhase(v, c.Project)
@@ -19,7 +24,7 @@ func (c EnvironmentRelease) Phase(v swoosh.View) (string, error) {
 // Check refuses after the last generation.
 func (c EnvironmentRelease) Check(v swoosh.View) error {
 	r, _ := Domain.Of(v).Environment.Get(c.Project)
-	return another(c.Project, "generation", r.Generation)
+	return cmp.Or(byMember(v, c.Project), another(c.Project, "generation", r.Generation))
 }
 
 // Apply drops everything of the generation.

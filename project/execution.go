@@ -48,8 +48,9 @@ type Item struct {
 // ItemReview is a council member's review of an item's result. It stays valid
 // if the council changes.
 type ItemReview struct {
-	Reviewer noun.ID `json:"reviewer"`
-	Approve  bool    `json:"approve"`
+	Reviewer noun.ID      `json:"reviewer"`
+	Approve  bool         `json:"approve"`
+	At       swoosh.Stamp `json:"at"` // of the entry that the reviewer signed; zero on no network
 }
 
 func (i Item) rejected() bool {
@@ -84,11 +85,14 @@ func executionPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// inCycle returns the state and a project's execution. It fails if cycle is
-// given and is not the present one, or if the barrier is shut.
+// inCycle returns the state and a project's execution. It fails if who signed may not,
+// if cycle is given and is not the present one, or if the barrier is shut.
 func inCycle(v swoosh.View, project noun.ID, cycle Round) (State, Execution, error) {
 	s := Domain.Of(v)
 	r, _ := s.Execution.Get(project)
+	if err := byMember(v, project); err != nil {
+		return s, r, err
+	}
 	if err := fence(project, "cycle", cycle, r.Cycle); err != nil {
 		return s, r, err
 	}

@@ -16,6 +16,9 @@ type ExecutionNext struct {
 	Cycle   Round   `json:"cycle,omitzero"` // if given, must be the present cycle
 }
 
+// Scopes returns the project's.
+func (c ExecutionNext) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region execution.
 func (c ExecutionNext) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 

@@ -19,6 +19,9 @@ type ExecutionPlan struct {
 	Approvals Headcount          `json:"approvals,omitzero"` // 0 means 1
 }
 
+// Scopes returns the project's.
+func (c ExecutionPlan) Scopes() []string { return scopes(c.Project) }
+
 func (c ExecutionPlan) approvals() Headcount { return cmp.Or(c.Approvals, 1) }
 
 // Phase returns the phase of region execution.

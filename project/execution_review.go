@@ -13,7 +13,8 @@ import (
 //
 // Refused with Conflict while another region is not READY, if the item is not
 // planned, or if the reviewer is not a member or has reviewed the item
-// differently.
+// differently. On a network the reviewer must sign it: without a signature it is refused
+// with BadSignature, with another's as Forbidden.
 type ExecutionReview struct {
 	Project  noun.ID `json:"project"`
 	Cycle    Round   `json:"cycle,omitzero"` // if given, must be the present cycle
@@ -22,11 +23,17 @@ type ExecutionReview struct {
 	Reviewer noun.ID `json:"reviewer"`
 }
 
+// Scopes returns the project's.
+func (c ExecutionReview) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region execution.
 func (c ExecutionReview) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
 // Check refuses reviewers without a seat, and changed reviews.
 func (c ExecutionReview) Check(v swoosh.View) error {
+	if err := bySelf(v, c.Project, c.Reviewer); err != nil {
+		return err
+	}
 	s, item, err := plannedItem(v, c.Project, c.Cycle, c.Item)
 	if err != nil {
 		return err
@@ -48,7 +55,7 @@ func (c ExecutionReview) Apply(s *State, at swoosh.Stamp) {
 	}
 	r, _ := s.Execution.Get(c.Project)
 	was := item.decided(r.Approvals)
-	item.Reviews = slices.Concat(item.Reviews, []ItemReview{{c.Reviewer, c.Approve}})
+	item.Reviews = slices.Concat(item.Reviews, []ItemReview{{c.Reviewer, c.Approve, s.onNetwork(c.Project, at)}})
 	s.Items.Put(itemKey(c.Project, c.Item), item)
 	if was || !item.decided(r.Approvals) {
 		return

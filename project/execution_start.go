@@ -14,6 +14,9 @@ type ExecutionStart struct {
 	Project noun.ID `json:"project"`
 }
 
+// Scopes returns the project's.
+func (c ExecutionStart) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region execution.
 func (c ExecutionStart) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 

@@ -12,11 +12,14 @@ type ExecutionStop struct {
 	Reason  noun.Text `json:"reason,omitzero"`
 }
 
+// Scopes returns the project's.
+func (c ExecutionStop) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region execution.
 func (c ExecutionStop) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 
-// Check refuses nothing.
-func (ExecutionStop) Check(swoosh.View) error { return nil }
+// Check refuses nobody but who signed and may not.
+func (c ExecutionStop) Check(v swoosh.View) error { return byMember(v, c.Project) }
 
 // Apply drops the content of the cycle. It keeps the number, so that the next
 // start continues counting.

@@ -19,6 +19,9 @@ type ExecutionSubmit struct {
 	Artifact noun.Ref `json:"artifact"`
 }
 
+// Scopes returns the project's.
+func (c ExecutionSubmit) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region execution.
 func (c ExecutionSubmit) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 

@@ -17,6 +17,9 @@ type ExecutionWork struct {
 	Result  noun.Ref `json:"result"`
 }
 
+// Scopes returns the project's.
+func (c ExecutionWork) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region execution.
 func (c ExecutionWork) Phase(v swoosh.View) (string, error) { return executionPhase(v, c.Project) }
 

@@ -34,8 +34,12 @@ func ingestionPhase(v swoosh.View, project noun.ID) (string, error) {
 	return inRegion(s, project, r.Phase)
 }
 
-// ingestionFence returns an error if epoch is given and is not the present one.
+// ingestionFence returns an error if who signed may not, or if epoch is given and is not
+// the present one.
 func ingestionFence(v swoosh.View, project noun.ID, epoch Round) error {
+	if err := byMember(v, project); err != nil {
+		return err
+	}
 	r, _ := Domain.Of(v).Ingestion.Get(project)
 	return fence(project, "epoch", epoch, r.Epoch)
 }

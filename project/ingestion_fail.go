@@ -13,6 +13,9 @@ type IngestionFail struct {
 	Error   noun.Text `json:"error"`
 }
 
+// Scopes returns the project's.
+func (c IngestionFail) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region ingestion.
 func (c IngestionFail) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 

@@ -13,6 +13,9 @@ type IngestionFetch struct {
 	ContentHash noun.Ref `json:"content_hash"`
 }
 
+// Scopes returns the project's.
+func (c IngestionFetch) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region ingestion.
 func (c IngestionFetch) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 

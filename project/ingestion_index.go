@@ -13,6 +13,9 @@ type IngestionIndex struct {
 	IndexRef noun.Ref `json:"index_ref"`
 }
 
+// Scopes returns the project's.
+func (c IngestionIndex) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region ingestion.
 func (c IngestionIndex) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 

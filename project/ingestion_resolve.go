@@ -12,6 +12,9 @@ type IngestionResolve struct {
 	Sources noun.Refs `json:"sources"`
 }
 
+// Scopes returns the project's.
+func (c IngestionResolve) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region ingestion.
 func (c IngestionResolve) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 

@@ -12,6 +12,9 @@ type IngestionValidate struct {
 	Epoch   Round   `json:"epoch,omitzero"` // if given, must be the present epoch
 }
 
+// Scopes returns the project's.
+func (c IngestionValidate) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region ingestion.
 func (c IngestionValidate) Phase(v swoosh.View) (string, error) { return ingestionPhase(v, c.Project) }
 

@@ -16,64 +16,67 @@ import (
 // Domain is the projects' part of the state.
 var Domain = swoosh.NewDomain("project",
 	swoosh.On[Create]("create", "Create a project, with every region in its first phase.",
-		swoosh.From().To(Active), swoosh.Refuses(swoosh.Conflict)),
+		swoosh.From().To(Active), maySign, swoosh.Refuses(swoosh.Forbidden, swoosh.Conflict)),
 	swoosh.On[Archive]("archive", "Close a project for good. It stays readable.",
-		swoosh.From(Active).To(Archived), mayConflict),
+		swoosh.From(Active).To(Archived), maySign, mayConflict),
 
 	swoosh.On[IngestionResolve]("ingestion.resolve", "Name the sources to fetch.",
-		swoosh.From(Discover).To(Fetch), mayConflict),
+		swoosh.From(Discover).To(Fetch), maySign, mayConflict),
 	swoosh.On[IngestionFetch]("ingestion.fetch", "Report that the sources are fetched, with the hash of their content.",
-		swoosh.From(Fetch).To(Validate), mayConflict),
+		swoosh.From(Fetch).To(Validate), maySign, mayConflict),
 	swoosh.On[IngestionValidate]("ingestion.validate", "Report that the content is valid.",
-		swoosh.From(Validate).To(Index), mayConflict),
+		swoosh.From(Validate).To(Index), maySign, mayConflict),
 	swoosh.On[IngestionIndex]("ingestion.index", "Report that the content is indexed, and where.",
-		swoosh.From(Index).To(Ready), mayConflict),
+		swoosh.From(Index).To(Ready), maySign, mayConflict),
 	swoosh.On[IngestionFail]("ingestion.fail", "Report that a step failed. It may be tried again.",
-		swoosh.From(Discover, Fetch, Validate, Index).Stay(), mayConflict),
+		swoosh.From(Discover, Fetch, Validate, Index).Stay(), maySign, mayConflict),
 	swoosh.On[IngestionRestart]("ingestion.restart", "Begin a new epoch: fetch the sources again.",
-		swoosh.From(Fetch, Validate, Index, Ready).To(Discover), mayConflict),
+		swoosh.From(Fetch, Validate, Index, Ready).To(Discover), maySign, mayConflict),
 
 	swoosh.On[CouncilPlan]("council.plan", "Plan the roles, the electorate, and how many votes decide.",
-		swoosh.From(PlanRoles).To(Elect), mayConflict),
+		swoosh.From(PlanRoles).To(Elect), maySign, mayConflict),
 	swoosh.On[CouncilVote]("council.vote", "Vote for a candidate.",
-		swoosh.From(Elect).To(Elect), mayConflict),
+		swoosh.From(Elect).To(Elect), maySign, selfSigns, mayConflict),
 	swoosh.On[CouncilElect]("council.elect", "Give the seats to the candidates with the most votes.",
-		swoosh.From(Elect).To(ToolingSync), mayConflict),
+		swoosh.From(Elect).To(ToolingSync), maySign, mayConflict),
 	swoosh.On[CouncilSync]("council.sync", "Report which tools a member has.",
-		swoosh.From(ToolingSync, Ready).To(ToolingSync, Ready), mayConflict),
+		swoosh.From(ToolingSync, Ready).To(ToolingSync, Ready), maySign, selfSigns, mayConflict),
 	swoosh.On[CouncilDissolve]("council.dissolve", "Dissolve the council and begin a new term.",
-		swoosh.From(Elect, ToolingSync, Ready).To(PlanRoles), mayConflict),
+		swoosh.From(Elect, ToolingSync, Ready).To(PlanRoles), maySign, mayConflict),
 
 	swoosh.On[EnvironmentAllocate]("environment.allocate", "Choose the provider and the resources.",
-		swoosh.From(Allocate).To(Provision), mayConflict),
+		swoosh.From(Allocate).To(Provision), maySign, mayConflict),
 	swoosh.On[EnvironmentProvision]("environment.provision", "Report what is installed, and which probes will report.",
-		swoosh.From(Provision).To(Healthcheck), mayConflict),
+		swoosh.From(Provision).To(Healthcheck), maySign, mayConflict),
 	swoosh.On[EnvironmentReport]("environment.report", "Report what a probe found.",
-		swoosh.From(Healthcheck, Ready, Degraded).To(Degraded, Ready).Stay(), mayConflict),
+		swoosh.From(Healthcheck, Ready, Degraded).To(Degraded, Ready).Stay(), maySign, mayConflict),
 	swoosh.On[EnvironmentRelease]("environment.release", "Release the environment and begin a new generation.",
-		swoosh.From(Provision, Healthcheck, Ready, Degraded).To(Allocate), mayConflict),
+		swoosh.From(Provision, Healthcheck, Ready, Degraded).To(Allocate), maySign, mayConflict),
 
 	swoosh.On[ExecutionStart]("execution.start", "Begin a cycle of an idle project.",
-		swoosh.From(Idle).To(Plan), mayConflict),
+		swoosh.From(Idle).To(Plan), maySign, mayConflict),
 	swoosh.On[ExecutionPlan]("execution.plan", "Name the items of this cycle.",
-		swoosh.From(Plan).To(Work), mayConflict),
+		swoosh.From(Plan).To(Work), maySign, mayConflict),
 	swoosh.On[ExecutionWork]("execution.work", "Report the result of an item.",
-		swoosh.From(Work).To(Review, Work), mayConflict),
+		swoosh.From(Work).To(Review, Work), maySign, mayConflict),
 	swoosh.On[ExecutionReview]("execution.review", "Approve or reject the result of an item.",
-		swoosh.From(Review).To(Reverb, Review), mayConflict),
+		swoosh.From(Review).To(Reverb, Review), maySign, selfSigns, mayConflict),
 	swoosh.On[ExecutionSubmit]("execution.submit", "Submit the artifact of this cycle.",
-		swoosh.From(Reverb).To(Reverb), mayConflict),
+		swoosh.From(Reverb).To(Reverb), maySign, mayConflict),
 	swoosh.On[ExecutionNext]("execution.next", "Begin the next cycle.",
-		swoosh.From(Reverb).To(Plan), mayConflict),
+		swoosh.From(Reverb).To(Plan), maySign, mayConflict),
 	swoosh.On[ExecutionStop]("execution.stop", "Drop this cycle.",
-		swoosh.From(Plan, Work, Review, Reverb).To(Idle), mustBeThere),
+		swoosh.From(Plan, Work, Review, Reverb).To(Idle), maySign, mustBeThere),
 )
 
 // The kinds that commands refuse with, besides invalid_phase: for those with a
-// fence, a barrier or a check of a row, and for those without.
+// fence, a barrier or a check of a row, for those without, and for those that a node
+// must sign on a network.
 var (
-	mayConflict = swoosh.Refuses(swoosh.NotFound, swoosh.Conflict)
-	mustBeThere = swoosh.Refuses(swoosh.NotFound)
+	maySign     = swoosh.MaySign
+	mayConflict = swoosh.Refuses(swoosh.NotFound, swoosh.Forbidden, swoosh.Conflict)
+	mustBeThere = swoosh.Refuses(swoosh.NotFound, swoosh.Forbidden)
+	selfSigns   = swoosh.Refuses(swoosh.BadSignature)
 )
 
 // State has a table for each region, keyed by project. Votes and items have
@@ -97,9 +100,11 @@ const (
 
 // Project is a project's lifecycle.
 type Project struct {
-	Name    noun.Name    `json:"name"`
-	Phase   string       `json:"phase"`
-	Created swoosh.Stamp `json:"created"`
+	Name     noun.Name    `json:"name"`
+	Phase    string       `json:"phase"`
+	Created  swoosh.Stamp `json:"created"`
+	Network  noun.ID      `json:"network"`  // whose nodes decide; empty: ids are free
+	Windowed bool         `json:"windowed"` // whether execution.submit must name an open window
 }
 
 // projectPhase returns the phase of region project. It fails with NotFound if

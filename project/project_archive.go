@@ -12,11 +12,17 @@ type Archive struct {
 	Project noun.ID `json:"project"`
 }
 
+// Scopes returns the project's.
+func (c Archive) Scopes() []string { return scopes(c.Project) }
+
 // Phase returns the phase of region project.
 func (c Archive) Phase(v swoosh.View) (string, error) { return projectPhase(v, c.Project) }
 
 // Check refuses unless execution is IDLE.
 func (c Archive) Check(v swoosh.View) error {
+	if err := byMember(v, c.Project); err != nil {
+		return err
+	}
 	e, _ := Domain.Of(v).Execution.Get(c.Project)
 	if e.Phase == Idle {
 		return nil
