@@ -115,7 +115,7 @@ var (
 		"The caller's hlc or key_since is too far ahead of the server's clock.",
 		"Check both clocks, then send the command again; hlc in the problem is the server's.")
 	Quarantined = engineKind("quarantined", http.StatusLocked, "Quarantined",
-		"The server is in quarantine and accepts only the command that ends it.",
+		"The server is in quarantine and accepts only the command that ends it; or the signer, its owner, or the project of the command is.",
 		"Find out why, and send the command again after the quarantine; detail says how to end it.")
 	Paused = engineKind("paused", http.StatusLocked, "Paused",
 		"The server is paused and does not accept this command.",

@@ -17,7 +17,7 @@ const (
 )
 
 // Boot is the domain of the licence. Without a valid licence, it refuses every
-// command outside the three domains of this package. Importing a state is still
+// command outside policy, control and boot. Importing a state is still
 // allowed.
 var Boot = swoosh.NewDomain("boot",
 	swoosh.On[BootLicense]("license", "Set the licence: who holds it and until when.",

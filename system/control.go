@@ -14,7 +14,7 @@ const (
 )
 
 // Control is the domain of the pause. While PAUSED, it refuses imports and
-// every command outside the three domains of this package.
+// every command outside policy, control and boot.
 var Control = swoosh.NewDomain("control",
 	swoosh.On[ControlPause]("pause", "Refuse the commands of other domains until control.resume.",
 		swoosh.From(Running, Paused).To(Paused)),
@@ -39,7 +39,7 @@ func controlPhase(v swoosh.View) (string, error) { return Control.Of(v).phase(),
 
 type pauseGate struct{}
 
-// Refuse lets the three domains of this package pass, so that a pause can end,
+// Refuse lets policy, control and boot pass, so that a pause can end,
 // a quarantine begin, and a licence be renewed.
 func (pauseGate) Refuse(s ControlState, _ swoosh.View, c swoosh.Command) error {
 	if s.phase() != Paused || !governed(c) {

@@ -13,8 +13,8 @@ import (
 	"github.com/chorus-services/swoosh/system"
 )
 
-// work stands for the domains that these three govern.
-var work = swoosh.NewDomain("work", swoosh.On[do]("do", "Do something."))
+// work stands for the domains that those of this package govern.
+var work = swoosh.NewDomain("work", swoosh.On[do]("do", "Do something."), swoosh.On[doFor]("do_for", "Do something about a scope."))
 
 type workState struct {
 	Done uint32 `json:"done"`
@@ -24,6 +24,14 @@ type do struct{}
 
 func (do) Check(swoosh.View) error            { return nil }
 func (do) Apply(s *workState, _ swoosh.Stamp) { s.Done++ }
+
+type doFor struct {
+	Scope system.Scope `json:"scope"`
+}
+
+func (c doFor) Scopes() []string                 { return []string{"work:any", string(c.Scope)} }
+func (doFor) Check(swoosh.View) error            { return nil }
+func (doFor) Apply(s *workState, _ swoosh.Stamp) { s.Done++ }
 
 const firstMS = 1_767_225_600_000 // 2026-01-01T00:00:00Z
 
@@ -61,6 +69,8 @@ var payloads = map[string]string{
 	"control.resume":    `{}`,
 	"policy.quarantine": `{"reason":"y"}`,
 	"policy.release":    `{"approver":"Ann"}`,
+	"window.open":       `{"window":"w","opens":1,"closes":9007199254740991}`,
+	"window.close":      `{"window":"w"}`,
 }
 
 // TestChartWalked tries every command in every phase.

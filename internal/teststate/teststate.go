@@ -114,6 +114,7 @@ func importFaults(t *testing.T, e *swoosh.Engine, document object) (faults []swo
 // words are strings, of which some fit any schema of a stock type.
 var words = []string{
 	"a", "n1", "n4294967295", "n4294967296", "n01", "localhost", "open", "admin", "n1.n2", "a.n1", "n1.a", "n1.n9999999999", "session-1", "", "-", "a-", "A", "a b", " ", "ä", "~", "a/b", "a\n", "\x00", "\u007f", "\u0085", "\u2028", "a.b", "a..b", "a.b.c", "a.b.c.d", "a.b.c.d.e", ".b",
+	"node:n1", "node:n4294967295", "node:n4294967296", "node:n01", "node:a", "owner:a", "owner:", "owner:-a", "project:" + strings.Repeat("a", 63), "project:" + strings.Repeat("a", 64), "tag:a",
 	"0197a2b4c6d8-0003-n1", "0197A2b4c6d8-0003-n1", "0197a2b4c6d8-0003-", "0197a2b4c6d8-0003-n.1", "0197a2b4c6d8-003-n1", "x0197a2b4c6d8-0003-n1",
 	"0197a2b4c6d8-0003-" + strings.Repeat("n", 63), "0197a2b4c6d8-0003-" + strings.Repeat("n", 64),
 	strings.Repeat("0a", 32), strings.Repeat("0A", 32), strings.Repeat("0a", 31), strings.Repeat("a", 63) + ".b", strings.Repeat("a", 64) + ".b",
