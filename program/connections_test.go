@@ -62,6 +62,14 @@ func newHeldHTTP(t *testing.T, tlsToo bool, most int) (h *heldHTTP, dial func() 
 	}
 }
 
+// setStopped returns what it was.
+func (l *connections) setStopped(to bool) (was bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was, l.stopped = l.stopped, to
+	return was
+}
+
 func asItIs(ln net.Listener) net.Listener { return ln }
 
 // ask sends a request and returns the status line; empty if the connection is closed.
@@ -165,9 +173,9 @@ func TestSilentConnectionCostsAStopNothing(t *testing.T) {
 		require.ErrorIs(t, err, io.EOF, "TLS: %v", tlsToo)
 		close(h.end)
 		require.Contains(t, <-answered, "200")
-		h.open.stopped = false
+		h.open.setStopped(false)
 		require.NoError(t, h.drain(context.Background(), time.Hour, slog.New(slog.DiscardHandler)))
-		require.True(t, h.open.stopped, "a stop begins so")
+		require.True(t, h.open.setStopped(true), "a stop begins so")
 	}
 }
 
