@@ -98,7 +98,9 @@ type Guard interface {
 	// Name is 1 to 63 characters of a-z, 0-9 and dash.
 	Name() string
 	// Judge returns its verdicts, which the entry keeps; none where it has nothing to
-	// say. The request's Payload is a value of the command's payload type.
+	// say. The request's Payload is a value of the command's payload type. Its Signer may
+	// be a claim; that of v.Command() is proven. ctx ends when the caller waits no longer,
+	// or the engine stops.
 	Judge(ctx context.Context, r Request, v View) []Verdict
 }
 
@@ -123,10 +125,11 @@ func askGuards(ctx context.Context, calls []*call, guards []Guard, v View, tell 
 // looked up the key.
 func (c *call) judge(ctx context.Context, guards []Guard, v View, tell judged) *Error {
 	c.verdicts = nil
-	if len(guards) == 0 || c.forged != nil {
+	if len(guards) == 0 || c.forged != nil || c.cmd.Unguarded {
 		return nil
 	}
-	r := c.req
+	r, by := c.req, c.by
+	v.by = &by
 	r.Payload = reflect.ValueOf(c.value).Elem().Interface()
 	for _, g := range guards {
 		start := time.Now()
@@ -139,7 +142,9 @@ func (c *call) judge(ctx context.Context, guards []Guard, v View, tell judged) *
 			reason := said[i].Reason
 			said[i].Reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "�")
 		}
-		tell(g.Name(), said, time.Since(start))
+		if len(said) > 0 {
+			tell(g.Name(), said, time.Since(start))
+		}
 		c.verdicts = append(c.verdicts, said...)
 	}
 	return nil

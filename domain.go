@@ -32,7 +32,7 @@ func NewDomain[S any](name string, rules ...Rule[S]) *Domain[S] {
 		r.add(d)
 	}
 	for _, c := range d.def.commands {
-		c.Privileged = d.def.privileged
+		c.Privileged, c.Unguarded = d.def.privileged, d.def.unguarded
 	}
 	var err error
 	if d.def.kinds, err = addOwn(nil, d.def.kinds); err != nil {
@@ -238,13 +238,13 @@ type CommandInfo struct {
 	Schema     []byte   // of the payload: JSON Schema 2020-12
 	Result     []byte   // schema of the result; nil: the command has none, see Answerer
 	Privileged bool     // only admins may send it over the API
+	Unguarded  bool     // no guard is asked about it
 	Timer      string   // when the engine posts it by itself, as a sentence; empty: never
 	Signed     string   // "may" or "must" be signed; empty: not
 	Needs      Role     // of who sends it over the API without a signature; NoRole means RoleWrite
 
-	moves   bool
-	fenced  bool // see Sign.Fenced
-	refuses []Kind
+	moves, fenced bool // has a Move; see Sign.Fenced
+	refuses       []Kind
 }
 
 // Part is a domain as Open takes it. Only *Domain implements it.
@@ -273,7 +273,7 @@ type definition struct {
 	past    bool         // whether it is a shape that the data had before
 	removed []string     // members that are gone
 
-	privileged bool // see Privileged
+	privileged, unguarded bool // see Privileged and Unguarded
 }
 
 // field is a member of a domain's state.

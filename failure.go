@@ -133,7 +133,13 @@ func errOverloaded() *Error {
 	return Errorf(Overloaded, "the queue is full: send the command again in a moment")
 }
 
+// withdrawn returns the refusal of what was not taken, for a cause: a stop, or the end
+// of a context.
 func withdrawn(cause error) *Error {
+	var e *Error
+	if errors.As(cause, &e) {
+		return e
+	}
 	return Errorf(Timeout, "the command was withdrawn before the writer took it: %w", cause)
 }
 

@@ -3,6 +3,7 @@ package swoosh
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -55,8 +56,17 @@ type approvedContent struct {
 	KeySince       Stamp          `json:"key_since,omitzero"`
 }
 
-// Command returns the command that is being reduced, in Phase, Check and React; the
-// zero Command elsewhere.
+// Payload returns the command's payload as the entry keeps it: canonical JSON.
+func (c Command) Payload() jsontext.Value { return slices.Clone(c.payload) }
+
+// Unguarded declares that no guard is asked about this domain's commands: what stops
+// a system must not wait for what guards ask.
+func Unguarded[S any]() Rule[S] {
+	return Rule[S]{func(d *Domain[S]) { d.def.unguarded = true }}
+}
+
+// Command returns the command that is being reduced, in Phase, Check and React, and
+// the one that a guard judges; the zero Command elsewhere.
 func (v View) Command() Command {
 	if v.by == nil {
 		return Command{}

@@ -38,6 +38,7 @@ type Options struct {
 	RetainAge     time.Duration // entries are whose stamp is at most so much older than the newest entry's
 
 	Guards   []Guard               // called in this order
+	Rules    func() []Guard        // returns the guards after these, asked for once for each submission; nil: none
 	Logger   *slog.Logger          // nil: slog.Default
 	Metrics  prometheus.Registerer // the engine's metrics are registered here until Close; nil: they are not
 	Traces   trace.TracerProvider  // each submission becomes a span; nil: nothing is traced
@@ -85,6 +86,14 @@ type Options struct {
 func (o *Options) run(words ...string) string {
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 	return "run: " + strings.Join(append([]string{o.ProgramName()}, words...), " ")
+}
+
+// guards returns those of one submission.
+func (o *Options) guards() []Guard {
+	if o.Rules == nil {
+		return o.Guards
+	}
+	return slices.Concat(o.Guards, o.Rules())
 }
 
 // retains reports whether entries may go.

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/chorus-services/swoosh/internal/canon"
+	"github.com/chorus-services/swoosh/internal/meter"
 	"github.com/chorus-services/swoosh/internal/statehash"
 	"github.com/chorus-services/swoosh/noun"
 )
@@ -130,6 +131,19 @@ func checkSignatures(calls []*call, v View) (err *Error) {
 		}
 	}
 	return nil
+}
+
+// countSignatures counts those that were checked.
+func countSignatures(calls []*call, m *meter.Meter) {
+	for _, c := range calls {
+		if outcome := "bad"; c.took > 0 {
+			if c.key != "" {
+				outcome = "good"
+			}
+			m.Signatures.WithLabelValues(outcome).Inc()
+			m.SignatureChecks.Observe(c.took.Seconds())
+		}
+	}
 }
 
 // checkSignature checks the signature of one command, and makes its signer known to

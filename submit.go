@@ -96,21 +96,18 @@ func (e *Engine) enqueue(ctx context.Context, p *pending, wait bool) error {
 }
 
 // judge checks the signatures of a submission and asks the guards, on its caller's
-// goroutine. The error is a panic of theirs.
+// goroutine. The error is a panic of theirs, or a stop.
 func (e *Engine) judge(ctx context.Context, p *pending) error {
 	v := e.View()
 	err := checkSignatures(p.calls, v)
-	for _, c := range p.calls {
-		if outcome := "bad"; c.took > 0 {
-			if c.key != "" {
-				outcome = "good"
-			}
-			e.meters.Signatures.WithLabelValues(outcome).Inc()
-			e.meters.SignatureChecks.Observe(c.took.Seconds())
+	countSignatures(p.calls, e.meters)
+	if guards := e.o.guards(); err == nil && len(guards) > 0 {
+		asking, done := e.intake.during(ctx)
+		defer done()
+		err = askGuards(asking, p.calls, guards, v, e.judged)
+		if err == nil && asking.Err() != nil { // What guards say of a question that is cut short is no verdict.
+			return withdrawn(context.Cause(asking))
 		}
-	}
-	if err == nil {
-		err = askGuards(ctx, p.calls, e.o.Guards, v, e.judged)
 	}
 	if err != nil {
 		e.reportPanic(p.calls[0].cmd.Name, err)
@@ -337,18 +334,19 @@ func (in *intake) acquire(ctx context.Context, bytes int64, wait bool) error {
 	if !wait {
 		return errOverloaded()
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(in.ended, func() { cancel(errShuttingDown()) })
-	defer stop()
+	ctx, done := in.during(ctx)
+	defer done()
 	if err := in.room.Acquire(ctx, bytes); err != nil {
-		var e *Error
-		if errors.As(context.Cause(ctx), &e) {
-			return e
-		}
-		return withdrawn(err)
+		return withdrawn(context.Cause(ctx))
 	}
 	return nil
+}
+
+// during returns a context that ends with ctx, and when the intake does.
+func (in *intake) during(ctx context.Context) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(in.ended, func() { cancel(errShuttingDown()) })
+	return ctx, func() { stop(); cancel(nil) }
 }
 
 // claim takes a submission out of the queue for run; nil if its caller withdrew

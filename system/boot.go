@@ -25,6 +25,7 @@ var Boot = swoosh.NewDomain("boot",
 	swoosh.On[BootRevoke]("revoke", "End the licence for good.",
 		swoosh.From(Unlicensed, Licensed).To(Terminated)),
 	swoosh.Privileged[BootState](),
+	swoosh.Unguarded[BootState](),
 	swoosh.Gate[licenceGate](),
 )
 

@@ -21,6 +21,7 @@ var Control = swoosh.NewDomain("control",
 	swoosh.On[ControlResume]("resume", "Accept commands again.",
 		swoosh.From(Running, Paused).To(Running)),
 	swoosh.Privileged[ControlState](),
+	swoosh.Unguarded[ControlState](),
 	swoosh.Gate[pauseGate](),
 )
 

@@ -23,6 +23,7 @@ var Policy = swoosh.NewDomain("policy",
 	swoosh.On[PolicyRelease]("release", "End the quarantine, of everything or of a scope, in the name of an approver.",
 		swoosh.From(Quarantined).To(Clear)),
 	swoosh.Privileged[PolicyState](),
+	swoosh.Unguarded[PolicyState](),
 	swoosh.Gate[quarantineGate](),
 )
 
