@@ -101,7 +101,7 @@ func (k MemberKey) Validate() error {
 
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (MemberKey) JSONSchema() string {
-	return `{"pattern":"^` + idPattern + `\\.` + nodePattern + `$","type":"string"}`
+	return `{"pattern":"^` + idPattern + `\\.` + NodePattern + `$","type":"string"}`
 }
 
 // InviteKey is a node and a network joined by a dot, so that a node's invitations stand
@@ -123,7 +123,7 @@ func (k InviteKey) Validate() error {
 
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (InviteKey) JSONSchema() string {
-	return `{"pattern":"^` + nodePattern + `\\.` + idPattern + `$","type":"string"}`
+	return `{"pattern":"^` + NodePattern + `\\.` + idPattern + `$","type":"string"}`
 }
 
 // idPattern matches a noun.ID.

@@ -52,7 +52,7 @@ func (k PairKey) Validate() error {
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (PairKey) JSONSchema() string { return pairSchema }
 
-const pairSchema = `{"pattern":"^` + nodePattern + `\\.` + nodePattern + `$","type":"string"}`
+const pairSchema = `{"pattern":"^` + NodePattern + `\\.` + NodePattern + `$","type":"string"}`
 
 func checkPair(ok bool, a, b NodeID) error {
 	if !ok || a.Validate() != nil || b.Validate() != nil {

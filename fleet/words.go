@@ -41,12 +41,12 @@ func (n NodeID) Validate() error {
 // Key returns the id itself: a list must not contain it twice.
 func (n NodeID) Key() string { return string(n) }
 
-// nodePattern matches a NodeID, and nothing greater.
-const nodePattern = `n([1-9][0-9]{0,8}|[1-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-5])`
+// NodePattern is the regular expression of a NodeID, for the schemas of keys that begin with one.
+const NodePattern = `n([1-9][0-9]{0,8}|[1-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-5])`
 
 // JSONSchema returns the form as JSON Schema 2020-12.
 func (NodeID) JSONSchema() string {
-	return `{"examples":["n1","n2"],"pattern":"^` + nodePattern + `$","type":"string"}`
+	return `{"examples":["n1","n2"],"pattern":"^` + NodePattern + `$","type":"string"}`
 }
 
 // PublicKey is an Ed25519 public key (RFC 8032), as 64 lower-case hex digits. It is in

@@ -118,6 +118,37 @@ func (r Council) synced() bool {
 	return !slices.ContainsFunc(r.Tools, func(t Tools) bool { return t.Hash != r.Tools[0].Hash })
 }
 
+// canElect reports whether so many electors may reach the quorum and fill every role.
+func (r Council) canElect(electors int) bool {
+	return int(r.Quorum) <= electors && !slices.ContainsFunc(r.Roles, func(role Role) bool { return int(role.Seats) > electors })
+}
+
+// dissolve drops everything of a term and begins the next one. The last one does not
+// end: only a reaction comes there, which cannot refuse.
+func (s *State) dissolve(project noun.ID, reason noun.Text, at swoosh.Stamp) {
+	r, _ := s.Council.Get(project)
+	s.delist(project, r.Electorate, nil)
+	r.Roles, r.Electorate, r.Quorum, r.Seats, r.Tools = nil, nil, 0, nil, nil
+	r.Term, r.Reason = Round(more(uint32(r.Term))), reason
+	r.enter(PlanRoles, at)
+	s.Council.Put(project, r)
+	deleteBelow(&s.Votes, votesKey(project))
+}
+
+// dropVotes deletes the votes of a project that are not both by and for electors.
+func (s *State) dropVotes(project noun.ID, electorate []noun.ID) {
+	electors := set(electorate)
+	var keys []VoteKey
+	for k := range s.Votes.WithPrefix(votesKey(project)) {
+		if !electors[k.voter()] || !electors[k.candidate()] {
+			keys = append(keys, k)
+		}
+	}
+	for _, k := range keys {
+		s.Votes.Delete(k)
+	}
+}
+
 // elect returns the seats that follow from the votes: in the order of the roles
 // and, for each role, the candidates with the most votes first, equal ones by
 // id. short lists the roles with too few candidates that have the quorum.
@@ -166,6 +197,8 @@ func votesKey(ids ...noun.ID) VoteKey {
 	}
 	return VoteKey(b.String())
 }
+
+func (k VoteKey) voter() noun.ID { return noun.ID(strings.Split(string(k), ".")[2]) }
 
 func (k VoteKey) candidate() noun.ID {
 	return noun.ID(k[strings.LastIndexByte(string(k), '.')+1:])

@@ -27,10 +27,5 @@ func (c CouncilDissolve) Check(v swoosh.View) error {
 
 // Apply drops everything of the term, including its votes.
 func (c CouncilDissolve) Apply(s *State, at swoosh.Stamp) {
-	r, _ := s.Council.Get(c.Project)
-	r.Roles, r.Electorate, r.Quorum, r.Seats, r.Tools = nil, nil, 0, nil, nil
-	r.Term, r.Reason = r.Term+1, c.Reason
-	r.enter(PlanRoles, at)
-	s.Council.Put(c.Project, r)
-	deleteBelow(&s.Votes, votesKey(c.Project))
+	s.dissolve(c.Project, c.Reason, at)
 }

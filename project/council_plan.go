@@ -61,5 +61,6 @@ func (c CouncilPlan) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Council.Get(c.Project)
 	r.Roles, r.Electorate, r.Quorum = c.Roles, c.Electorate, c.Quorum
 	r.enter(Elect, at)
+	s.enlist(c.Project, c.Electorate)
 	s.Council.Put(c.Project, r)
 }

@@ -60,6 +60,15 @@ type Probe struct {
 
 func (p Probe) reported() bool { return !p.Since.IsZero() }
 
+// after returns the probe after a report. Since is the stamp of the first report with
+// this result.
+func (p Probe) after(healthy bool, detail noun.Text, at swoosh.Stamp) Probe {
+	if p.reported() && p.Healthy == healthy && p.Detail == detail {
+		return p
+	}
+	return Probe{p.Probe, healthy, detail, at}
+}
+
 func (r *Environment) enter(phase string, at swoosh.Stamp) { enter(&r.Phase, &r.Entered, phase, at) }
 
 func environmentPhase(v swoosh.View, project noun.ID) (string, error) {

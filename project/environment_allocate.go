@@ -39,5 +39,6 @@ func (c EnvironmentAllocate) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Environment.Get(c.Project)
 	r.Provider, r.Resources = c.Provider, c.Resources
 	r.enter(Provision, at)
+	s.settle(c.Project, c.Provider)
 	s.Environment.Put(c.Project, r)
 }

@@ -30,6 +30,7 @@ func (c EnvironmentRelease) Check(v swoosh.View) error {
 // Apply drops everything of the generation.
 func (c EnvironmentRelease) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Environment.Get(c.Project)
+	s.unsettle(c.Project, r.Provider)
 	r.Provider, r.Resources, r.Artifacts, r.Layers, r.Probes = "", nil, nil, nil, nil
 	r.Generation, r.Reason = r.Generation+1, c.Reason
 	r.enter(Allocate, at)

@@ -45,16 +45,12 @@ func (c EnvironmentReport) Check(v swoosh.View) error {
 	return nil
 }
 
-// Apply stores the report. Since is the stamp of the first report with this
-// result.
+// Apply stores the report.
 func (c EnvironmentReport) Apply(s *State, at swoosh.Stamp) {
 	r, _ := s.Environment.Get(c.Project)
 	i := r.probe(c.Probe)
-	if p := r.Probes[i]; p.reported() && p.Healthy == c.Healthy && p.Detail == c.Detail {
-		return
-	}
 	r.Probes = slices.Clone(r.Probes)
-	r.Probes[i] = Probe{c.Probe, c.Healthy, c.Detail, at}
+	r.Probes[i] = r.Probes[i].after(c.Healthy, c.Detail, at)
 	r.enter(r.health(), at)
 	s.Environment.Put(c.Project, r)
 }

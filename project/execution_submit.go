@@ -11,8 +11,9 @@ import (
 // changes nothing.
 //
 // Refused with Conflict while another region is not READY, if ingestion has
-// begun a new epoch since the plan, if an item is not approved, or if another
-// artifact was submitted in this cycle.
+// begun a new epoch since the plan, if an item is not approved, if another
+// artifact was submitted in this cycle, or if the project is windowed and the
+// command names no window that is open.
 type ExecutionSubmit struct {
 	Project  noun.ID  `json:"project"`
 	Cycle    Round    `json:"cycle,omitzero"` // if given, must be the present cycle
@@ -42,7 +43,7 @@ func (c ExecutionSubmit) Check(v swoosh.View) error {
 	if r.Artifact != "" && r.Artifact != c.Artifact {
 		return swoosh.Errorf(swoosh.Conflict, "this cycle of project %s has already submitted %s: begin another with execution.next", c.Project, r.Artifact)
 	}
-	return nil
+	return inWindow(v, c.Project)
 }
 
 // unapproved returns a project's items that lack approvals.

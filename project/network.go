@@ -6,6 +6,7 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/system"
 )
 
 // A project may be on a network of the fleet. Then its electors are nodes of the
@@ -15,8 +16,10 @@ import (
 func scopes(project noun.ID) []string { return []string{"project:" + string(project)} }
 
 // networkOf returns the network that a project is on, or "".
-func networkOf(v swoosh.View, project noun.ID) noun.ID {
-	p, _ := Domain.Of(v).Projects.Get(project)
+func networkOf(v swoosh.View, project noun.ID) noun.ID { return Domain.Of(v).networkOf(project) }
+
+func (s State) networkOf(project noun.ID) noun.ID {
+	p, _ := s.Projects.Get(project)
 	return p.Network
 }
 
@@ -60,7 +63,12 @@ func memberOf(v swoosh.View, network noun.ID, node fleet.NodeID) (fleet.Member, 
 func InService(v swoosh.View, node fleet.NodeID) bool {
 	f, _ := fleet.Domain.Find(v)
 	n, ok := f.Nodes.Get(node)
-	return ok && n.Phase == fleet.Active
+	if !ok || n.Phase != fleet.Active {
+		return false
+	}
+	p, _ := system.Policy.Find(v)
+	_, _, stopped := p.Stopped("node:"+string(node), "owner:"+string(n.Owner))
+	return !stopped
 }
 
 // stands reports whether a node may be an elector, or a provider, in a project on a
@@ -102,6 +110,17 @@ func host(provider noun.Ref) fleet.NodeID {
 	return ""
 }
 
+// inWindow returns Conflict if a project is windowed and the command names no window that
+// is open.
+func inWindow(v swoosh.View, project noun.ID) error {
+	p, _ := Domain.Of(v).Projects.Get(project)
+	w, _ := system.Window.Find(v)
+	if !p.Windowed || w.IsOpen(v.Command().Window, v.At()) {
+		return nil
+	}
+	return swoosh.Errorf(swoosh.Conflict, "project %s takes %s only in a window: name one that is open, as window_id", project, v.Command().Name)
+}
+
 // hosted returns Conflict if a project's environment is on a node that does not stand.
 func hosted(v swoosh.View, project noun.ID, provider noun.Ref) error {
 	network := networkOf(v, project)
@@ -115,7 +134,7 @@ func hosted(v swoosh.View, project noun.ID, provider noun.Ref) error {
 // onNetwork returns the stamp if the project is on a network, where an entry proves who
 // said something, and zero otherwise.
 func (s State) onNetwork(project noun.ID, at swoosh.Stamp) swoosh.Stamp {
-	if p, _ := s.Projects.Get(project); p.Network == "" {
+	if s.networkOf(project) == "" {
 		return swoosh.Stamp{}
 	}
 	return at

@@ -67,6 +67,13 @@ var Domain = swoosh.NewDomain("project",
 		swoosh.From(Reverb).To(Plan), maySign, mayConflict),
 	swoosh.On[ExecutionStop]("execution.stop", "Drop this cycle.",
 		swoosh.From(Plan, Work, Review, Reverb).To(Idle), maySign, mustBeThere),
+
+	swoosh.After[afterDeregister](),
+	swoosh.After[afterReap](),
+	swoosh.After[afterLeave](),
+	swoosh.After[afterKick](),
+	swoosh.After[afterNetworkDelete](),
+	swoosh.After[afterQuarantine](),
 )
 
 // The kinds that commands refuse with, besides invalid_phase: for those with a
@@ -81,7 +88,7 @@ var (
 
 // State has a table for each region, keyed by project. Votes and items have
 // their own tables, so that the cost of a command depends only on what it
-// changes.
+// changes. Electors and hosts find a node's projects when it goes.
 type State struct {
 	Projects    swoosh.Table[noun.ID, Project]     `json:"projects"`
 	Ingestion   swoosh.Table[noun.ID, Ingestion]   `json:"ingestion"`
@@ -90,6 +97,8 @@ type State struct {
 	Execution   swoosh.Table[noun.ID, Execution]   `json:"execution"`
 	Votes       swoosh.Table[VoteKey, Vote]        `json:"votes"`
 	Items       swoosh.Table[ItemKey, Item]        `json:"items"`
+	Electors    swoosh.Table[NodeKey, Elector]     `json:"electors"` // of the ACTIVE projects on a network
+	Hosts       swoosh.Table[NodeKey, Host]        `json:"hosts"`    // nodes that are the provider of one
 }
 
 // The phases of region project.

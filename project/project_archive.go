@@ -30,8 +30,12 @@ func (c Archive) Check(v swoosh.View) error {
 	return blocked([]string{"execution: " + e.Phase}, "project %s is working: stop it with execution.stop", c.Project)
 }
 
-// Apply changes only the phase.
+// Apply changes only the phase. A node that goes does not move a project that is closed.
 func (c Archive) Apply(s *State, _ swoosh.Stamp) {
+	council, _ := s.Council.Get(c.Project)
+	s.delist(c.Project, council.Electorate, nil)
+	environment, _ := s.Environment.Get(c.Project)
+	s.unsettle(c.Project, environment.Provider)
 	p, _ := s.Projects.Get(c.Project)
 	p.Phase = Archived
 	s.Projects.Put(c.Project, p)

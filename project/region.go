@@ -128,9 +128,11 @@ func deleteBelow[K ~string, V any](t *swoosh.Table[K, V], prefix K) {
 
 // joinedSchema returns the JSON Schema 2020-12 of so many ids joined by dots.
 func joinedSchema(ids int) string {
-	const id = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
-	return fmt.Sprintf(`{"pattern":"^%s(\\.%s){%d}$","type":"string"}`, id, id, ids-1)
+	return fmt.Sprintf(`{"pattern":"^%s(\\.%s){%d}$","type":"string"}`, idPattern, idPattern, ids-1)
 }
+
+// idPattern matches a noun.ID.
+const idPattern = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`
 
 // joined returns an error unless key is ids joined by dots. form names the ids:
 // "project.item".

@@ -66,6 +66,7 @@ func (s State) faults() faults {
 	everyProject(&f, s, "environment", s.Environment, s.environmentFaults)
 	everyProject(&f, s, "execution", s.Execution, s.executionFaults)
 	s.strayFaults(&f)
+	s.nodeFaults(&f)
 	return f
 }
 
@@ -96,6 +97,35 @@ func (s State) strayFaults(f *faults) {
 		project, _, _ := strings.Cut(string(k), ".")
 		_, ok := s.Execution.Get(noun.ID(project))
 		f.want(ok, rowAt("items", string(k)), "must not exist without the execution of its project")
+	}
+}
+
+// nodeFaults checks that electors and hosts have exactly the rows that the ACTIVE
+// projects on a network ask for.
+func (s State) nodeFaults(f *faults) {
+	electors, hosts := map[NodeKey]bool{}, map[NodeKey]bool{}
+	for id, p := range s.Projects.All() {
+		if p.Network == "" || p.Phase != Active {
+			continue
+		}
+		council, _ := s.Council.Get(id)
+		for _, elector := range council.Electorate {
+			electors[nodeKey(elector, id)] = true
+			_, ok := s.Electors.Get(nodeKey(elector, id))
+			f.want(ok, rowAt("electors", string(nodeKey(elector, id))), "is required, since the node is in the electorate")
+		}
+		environment, _ := s.Environment.Get(id)
+		if node := host(environment.Provider); node != "" {
+			hosts[nodeKey(node, id)] = true
+			_, ok := s.Hosts.Get(nodeKey(node, id))
+			f.want(ok, rowAt("hosts", string(nodeKey(node, id))), "is required, since the node is the provider")
+		}
+	}
+	for k := range s.Electors.All() {
+		f.want(electors[k], rowAt("electors", string(k)), "must be of an elector of an %s project on a network", Active)
+	}
+	for k := range s.Hosts.All() {
+		f.want(hosts[k], rowAt("hosts", string(k)), "must be of the provider of an %s project on a network", Active)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/noun"
 )
 
@@ -20,6 +21,11 @@ func (s State) councilFaults(f *faults, at string, project noun.ID, r Council) {
 	s.voteFaults(f, project, r)
 	seatFaults(f, at, r)
 	f.want(r.Phase != Ready || r.synced(), at+"/phase", "must not be %s before all members have the same tools", Ready)
+	if s.networkOf(project) != "" {
+		for i, id := range r.Electorate {
+			f.want(fleet.NodeID(id).Validate() == nil, fmt.Sprintf("%s/electorate/%d", at, i), "must be a node, since the project is on a network")
+		}
+	}
 }
 
 // planFaults checks a plan as council.plan checks its payload.
@@ -65,7 +71,7 @@ func (s State) voteFaults(f *faults, project noun.ID, r Council) {
 		seats[string(role.Name)] = int(role.Seats)
 	}
 	ballot, used := "", 0 // project, role and voter; votes of one ballot are adjacent
-	for k := range s.Votes.WithPrefix(votesKey(project)) {
+	for k, vote := range s.Votes.WithPrefix(votesKey(project)) {
 		at, ids := rowAt("votes", string(k)), strings.Split(string(k), ".")
 		if err := k.Validate(); err != nil {
 			f.want(false, at, "%v", err)
@@ -78,6 +84,7 @@ func (s State) voteFaults(f *faults, project noun.ID, r Council) {
 		f.want(seats[ids[1]] > 0, at, "must be for a planned role")
 		f.want(electors[noun.ID(ids[2])] && electors[noun.ID(ids[3])], at, "must be by and for members of the electorate")
 		f.want(used <= seats[ids[1]], at, "exceeds the number of votes that its voter has for its role")
+		f.want(vote.At.IsZero() == (s.networkOf(project) == ""), at+"/at", "is required exactly if the project is on a network")
 	}
 }
 

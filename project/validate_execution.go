@@ -41,6 +41,7 @@ func (s State) itemFaults(f *faults, project noun.ID, r Execution) (items int, o
 		seen := map[noun.ID]bool{}
 		for i, review := range item.Reviews {
 			f.want(review.Reviewer != "" && !seen[review.Reviewer], fmt.Sprintf("%s/reviews/%d/reviewer", at, i), "is required, and must not be repeated")
+			f.want(review.At.IsZero() == (s.networkOf(project) == ""), fmt.Sprintf("%s/reviews/%d/at", at, i), "is required exactly if the project is on a network")
 			seen[review.Reviewer] = true
 		}
 		if r.Phase == Work && item.Result == "" || r.Phase != Work && !item.decided(r.Approvals) {
