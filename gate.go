@@ -1,7 +1,6 @@
 package swoosh
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"slices"
 
@@ -38,22 +37,6 @@ type Command struct {
 	InBatch  bool     // whether it is part of an atomic batch
 
 	payload jsontext.Value // canonical
-}
-
-// Content returns the hash of what the command does, and does once: SHA-256 of "swoosh
-// approval 1", a line feed, and the canonical JSON of command, payload, idempotency_key
-// and key_since, the last two where they are given. Who approved that has approved this
-// one command.
-func (c Command) Content() Hash {
-	content := approvedContent{c.Name, c.payload, c.Key, c.KeySince}
-	return sha256.Sum256(canon.Of[approvedContent]().Append([]byte("swoosh approval 1\n"), &content, canon.Full))
-}
-
-type approvedContent struct {
-	Command        string         `json:"command"`
-	Payload        jsontext.Value `json:"payload"`
-	IdempotencyKey string         `json:"idempotency_key,omitzero"`
-	KeySince       Stamp          `json:"key_since,omitzero"`
 }
 
 // Payload returns the command's payload as the entry keeps it: canonical JSON.

@@ -1,7 +1,9 @@
 package swoosh
 
 import (
+	"cmp"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -57,6 +59,84 @@ func (x *Entry) SignedContent(hub Hash, first *Entry) []byte {
 		c.Batch = batchPlace{x.Batch.Count, x.Index - x.Batch.First}
 	}
 	return canon.Of[signedContent]().Append([]byte("swoosh signed command 1\n"), &c, canon.Full)
+}
+
+// approvedContent is what those who approve a command say yes to, after a line with its
+// purpose.
+type approvedContent struct {
+	Command        string         `json:"command"`
+	Payload        jsontext.Value `json:"payload"`
+	IdempotencyKey Key            `json:"idempotency_key,omitzero"`
+	KeySince       Stamp          `json:"key_since,omitzero"`
+}
+
+func (c *approvedContent) text() []byte {
+	return canon.Of[approvedContent]().Append(nil, c, canon.Full)
+}
+
+// Content returns the hash of what the command does, and does once: SHA-256 of "swoosh
+// approval 1", a line feed, and the canonical JSON of command, payload, idempotency_key
+// and key_since, the last two where they are given. Who approved that has approved this
+// one command.
+func (c Command) Content() Hash {
+	content := approvedContent{c.Name, c.payload, Key(c.Key), c.KeySince}
+	return sha256.Sum256(append([]byte("swoosh approval 1\n"), content.text()...))
+}
+
+// ParseContent returns the command that a text describes as Content does: the canonical
+// JSON of an object with command, payload, idempotency_key and key_since, all of them
+// there. Its Content is the hash of the text. What else a Command says is not known, see
+// View.Resolve.
+func ParseContent(text string) (Command, error) {
+	var c approvedContent
+	if errs := canon.Of[approvedContent]().Decode([]byte(text), &c, canon.Full); errs != nil {
+		return Command{}, fmt.Errorf("must be the JSON of a command, but %s %s", cmp.Or(canon.Short(errs[0].Pointer, placeMost), "it"), errs[0].Detail)
+	}
+	switch {
+	case !commandName.MatchString(c.Command):
+		return Command{}, fmt.Errorf("must have the name of a command, not %s", canon.Quote(c.Command))
+	case c.IdempotencyKey == "" || c.KeySince.IsZero():
+		return Command{}, errors.New("must have idempotency_key and key_since: they make sure that what is approved happens once")
+	case c.Payload.Kind() != '{':
+		return Command{}, errors.New("must have a payload that is an object")
+	case string(c.text()) != text:
+		return Command{}, errors.New("must be canonical JSON (RFC 8785): members in order, no spaces, numbers and text in their shortest form")
+	}
+	return Command{Name: c.Command, Key: string(c.IdempotencyKey), KeySince: c.KeySince, payload: c.Payload}, nil
+}
+
+// Resolve returns a command of ParseContent with its domain, and with what its payload is
+// about as its scopes. It fails with UnknownCommand if no domain of the state has the
+// command, and with InvalidPayload if the payload is wrong.
+func (v View) Resolve(c Command) (Command, error) {
+	cmd := v.state.command(c.Name)
+	if cmd == nil {
+		return c, Errorf(UnknownCommand, "there is no command %s: GET /commands lists them all", canon.Quote(c.Name))
+	}
+	value, err := cmd.decode(c.payload)
+	if err != nil {
+		return c, err
+	}
+	c.Domain, c.Scopes = cmd.Domain, nil
+	if about, ok := value.(Scoped); ok {
+		c.Scopes = about.Scopes()
+	}
+	return c, nil
+}
+
+// HasCommand reports whether a domain of the state has a command.
+func (v View) HasCommand(name string) bool { return v.state.command(name) != nil }
+
+// command returns the command of a name; nil: the state's domains have none.
+func (s *state) command(name string) *command {
+	for _, p := range s.domains {
+		for _, c := range p.def.commands {
+			if c.Name == name {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 // Receipt is a server's word on where its log stood at a time, signed with a key that

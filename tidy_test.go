@@ -58,12 +58,13 @@ func TestImportArrows(t *testing.T) {
 		"project":            {"", "noun", "fleet", "system"},
 		"fleet":              {"", "noun"},
 		"internal/pilot":     {"", "noun", "fleet"},
+		"approval":           {"", "noun", "project", "fleet", "system"},
 		"swooshtest":         {"", "noun"},
 		"access":             {""},
 		"client":             {},
 		"agent":              {"", "client", "internal/durable"},
-		"program":            append([]string{"access", "agent", "chart", "client", "fleet", "internal/bench", "internal/pilot"}, engine...),
-		"cmd/swoosh":         {"program", "system", "fleet", "project"},
+		"program":            append([]string{"access", "agent", "approval", "chart", "client", "fleet", "internal/bench", "internal/pilot"}, engine...),
+		"cmd/swoosh":         {"program", "system", "fleet", "project", "approval"},
 		"examples/fleet":     {"agent", "client"},
 		"examples/follow":    {"client"},
 		"examples/embedded":  {"", "noun", "program"},
@@ -96,13 +97,15 @@ func TestPurePackages(t *testing.T) {
 	lawful := []string{"bytes", "cmp", "errors", "fmt", "iter", "math", "math/bits", "slices", "strconv", "strings", "unicode", "unicode/utf8", module, module + "/noun"}
 	signatures := []string{"crypto/ed25519", "encoding/base64", "encoding/hex", "filippo.io/edwards25519"} // which fleet checks
 	inMain := []string{"context", "crypto/sha256", "encoding/binary", module + "/program"}                 // where the domain stands in package main
-	for _, dir := range []string{"system", "project", "examples/embedded", "examples/queue", "examples/flags", "examples/deploy", "fleet"} {
+	for _, dir := range []string{"system", "project", "examples/embedded", "examples/queue", "examples/flags", "examples/deploy", "fleet", "approval"} {
 		lawful := slices.Clone(lawful)
 		switch {
 		case strings.HasPrefix(dir, "examples/"):
 			lawful = append(lawful, inMain...)
 		case dir == "fleet":
 			lawful = append(lawful, signatures...)
+		case dir == "approval":
+			lawful = append(lawful, module+"/fleet", module+"/project", module+"/system")
 		case dir == "project":
 			lawful = append(lawful, module+"/fleet", module+"/system")
 		}

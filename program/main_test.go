@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/approval"
 	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/project"
@@ -27,7 +28,9 @@ import (
 var stock = Info{Name: "swoosh", ReducerVersion: "1"}
 
 // parts are the domains of cmd/swoosh.
-func parts() []swoosh.Part { return append(system.Parts(), fleet.Domain, project.Domain) }
+func parts() []swoosh.Part {
+	return append(system.Parts(), fleet.Domain, project.Domain, approval.Domain)
+}
 
 // run runs the stock program inside the test's process.
 func run(ctx context.Context, args []string, s streams) int {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"github.com/chorus-services/swoosh/approval"
 	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/program"
 	"github.com/chorus-services/swoosh/project"
@@ -11,6 +12,6 @@ import (
 )
 
 func main() {
-	// Domains with gates come first, in the order in which they are asked.
-	program.Main(program.Info{Name: "swoosh", ReducerVersion: "1"}, append(system.Parts(), fleet.Domain, project.Domain)...)
+	// Gates are asked in this order: those of the system first, that of approvals last.
+	program.Main(program.Info{Name: "swoosh", ReducerVersion: "1"}, append(system.Parts(), fleet.Domain, project.Domain, approval.Domain)...)
 }

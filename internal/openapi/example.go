@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -51,14 +52,25 @@ func exampleOf(schema any, schemas object) (_ any, ok bool) {
 	return nil, false
 }
 
-// exampleObject returns an object with the required members only. Members that have the
-// same examples get different ones, as far as there are any.
+// exampleObject returns an object with the required members only, and as many more as it
+// must have. Members that have the same examples get different ones, as far as there are
+// any.
 func exampleObject(s, schemas object) (_ any, ok bool) {
 	properties, _ := s["properties"].(object)
 	required, _ := s["required"].([]any)
 	value := object{}
-	for _, name := range required {
-		property := properties[name.(string)]
+	names := make([]string, len(required))
+	for i, name := range required {
+		names[i] = name.(string)
+	}
+	least, _ := s["minProperties"].(float64)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		if len(names) < int(least) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		property := properties[name]
 		member, ok := exampleOf(property, schemas)
 		if !ok {
 			return nil, false
@@ -68,7 +80,7 @@ func exampleObject(s, schemas object) (_ any, ok bool) {
 		if i := slices.IndexFunc(examples, func(x any) bool { return !has(value, x) }); i >= 0 {
 			member = examples[i]
 		}
-		value[name.(string)] = member
+		value[name] = member
 	}
 	return value, true
 }

@@ -32,6 +32,7 @@ func at(v any, path ...string) any {
 func TestExamples(t *testing.T) {
 	for schema, want := range map[string]string{
 		`{"type":"object","properties":{},"required":[]}`: `{}`,
+		`{"type":"object","properties":{"b":{"type":"boolean"},"a":{"const":"x"},"n":{"type":"integer"}},"required":["n"],"minProperties":2}`:        `{"a":"x","n":1}`,
 		`{"type":"object","properties":{"n":{"type":"integer","minimum":7},"b":{"type":"boolean"},"c":{"const":"x"}},"required":["n","b","c"]}`:      `{"n":7,"b":false,"c":"x"}`,
 		`{"type":"object","properties":{"l":{"type":"array","minItems":1,"items":{"enum":["y","z"]}},"o":{"type":"string"}},"required":["l"]}`:       `{"l":["y"]}`,
 		`{"type":"object","properties":{"s":{"type":"string","pattern":"^\\u0041","maxLength":5}},"required":["s"]}`:                                 `{"s":"Alpha"}`,

@@ -117,7 +117,15 @@ var words = []string{
 	"node:n1", "node:n4294967295", "node:n4294967296", "node:n01", "node:a", "owner:a", "owner:", "owner:-a", "project:" + strings.Repeat("a", 63), "project:" + strings.Repeat("a", 64), "tag:a",
 	"0197a2b4c6d8-0003-n1", "0197A2b4c6d8-0003-n1", "0197a2b4c6d8-0003-", "0197a2b4c6d8-0003-n.1", "0197a2b4c6d8-003-n1", "x0197a2b4c6d8-0003-n1",
 	"0197a2b4c6d8-0003-" + strings.Repeat("n", 63), "0197a2b4c6d8-0003-" + strings.Repeat("n", 64),
+	"execution.submit", "execution.submit.alpha", "execution.submit.a.b", "execution.submit.", "execution.Submit", "policy.release", "fleet.register", "fleet.register.alpha", "fleet.registered",
+	strings.Repeat("0a", 32) + ".n1", strings.Repeat("0a", 32) + ".n9999999999", strings.Repeat("0a", 32) + "n1", strings.Repeat("0A", 32) + ".n1",
+	content("a.b", "k", "{}"), content("a.b", "k", "[]"), content("a.b", "", "{}"), content("a.b", "k k", "{}"), content("a", "k", "{}"), content("a.b", "k", "{\"a\":\"\u2028\"}"), content("a.b", "k", "{}") + " ",
 	strings.Repeat("0a", 32), strings.Repeat("0A", 32), strings.Repeat("0a", 31), strings.Repeat("a", 63) + ".b", strings.Repeat("a", 64) + ".b",
+}
+
+// content returns the text of a command that approvals are asked for.
+func content(command, key, payload string) string {
+	return `{"command":"` + command + `","idempotency_key":"` + key + `","key_since":"0197a2b4c6d8-0003-n1","payload":` + payload + `}`
 }
 
 // fits reports whether a value fits the part of a schema.

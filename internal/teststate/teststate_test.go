@@ -3,6 +3,7 @@ package teststate_test
 import (
 	"testing"
 
+	"github.com/chorus-services/swoosh/approval"
 	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/internal/teststate"
@@ -14,5 +15,5 @@ import (
 // nothing else.
 func TestStockDomains(t *testing.T) {
 	testrun.SkipUnderRace(t)
-	teststate.RequireSame(t, append(system.Parts(), fleet.Domain, project.Domain)...)
+	teststate.RequireSame(t, append(system.Parts(), fleet.Domain, project.Domain, approval.Domain)...)
 }
