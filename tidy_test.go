@@ -63,7 +63,7 @@ func TestImportArrows(t *testing.T) {
 		"access":             {""},
 		"client":             {},
 		"agent":              {"", "client", "internal/durable"},
-		"program":            append([]string{"access", "agent", "approval", "chart", "client", "fleet", "internal/bench", "internal/pilot"}, engine...),
+		"program":            append([]string{"access", "agent", "approval", "chart", "client", "fleet", "system", "internal/bench", "internal/pilot"}, engine...),
 		"cmd/swoosh":         {"program", "system", "fleet", "project", "approval"},
 		"examples/fleet":     {"agent", "client"},
 		"examples/follow":    {"client"},

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/chorus-services/swoosh/client"
 )
@@ -27,8 +28,10 @@ func isRefusal(err error) bool {
 		return false
 	}
 	switch e.Code {
-	case client.BadSignature, client.Quarantined:
+	case client.BadSignature:
 		return true
+	case client.Quarantined: // That of a project is not about the node.
+		return len(e.BlockedBy) == 0 || !strings.HasPrefix(e.BlockedBy[0], "project:")
 	case client.InvalidPhase:
 		return e.Region == "fleet" && len(e.AllowedFrom) == 1 && e.AllowedFrom[0] == active
 	}

@@ -86,6 +86,46 @@ func TestQuarantined(t *testing.T) {
 	h.clock.until(t, func() bool { return r.State().Hub.Since.IsZero() })
 }
 
+// TestQuarantinedAlone: a node that is in quarantine with its owner, or alone, stops posting
+// as if all were, and so does one that begins then.
+func TestQuarantinedAlone(t *testing.T) {
+	for _, scope := range []string{"node:n1", "owner:acme"} {
+		h := newHub(t, newClock())
+		m := h.machine()
+		m.mustJoin()
+		r := m.up(t)
+		h.admin("policy.quarantine", `{"reason":"key leaked","scope":"`+scope+`"}`)
+		h.clock.fire(t, 5*time.Minute)
+		r.says(scope + " is QUARANTINED (key leaked)")
+		tries, entries := h.posted.Load(), h.e.View().Index()
+		h.clock.until(t, func() bool { return h.posted.Load() >= tries+3 })
+		r.says("key leaked")
+		r.stop()
+		r = m.run(t)
+		r.says("key leaked")
+		require.Equal(t, entries, h.e.View().Index())
+		h.admin("policy.release", `{"approver":"Ada","scope":"`+scope+`"}`)
+		h.clock.until(t, func() bool { return r.State().Hub.Since.IsZero() })
+		require.Greater(t, h.e.View().Index(), entries+1, "it has registered")
+	}
+}
+
+// TestQuarantinedProject: what is about a project that is in quarantine is refused at once,
+// and the node goes on.
+func TestQuarantinedProject(t *testing.T) {
+	h := newHub(t, newClock())
+	m := h.machine()
+	m.mustJoin()
+	r := m.up(t)
+	h.admin("policy.quarantine", `{"reason":"odd","scope":"project:alpha"}`)
+	_, err := r.Do(within(t), client.Command{Name: "ingestion.fail", Payload: map[string]any{"project": "alpha", "error": "x"}})
+	require.True(t, client.IsCode(err, client.Quarantined), err)
+	_, err = r.Do(within(t), client.Command{Name: "fleet.set_tags", Payload: map[string]any{"node": "n1", "tags": []string{"gpu"}}})
+	require.NoError(t, err)
+	require.Zero(t, r.State().Hub.Since)
+	require.Empty(t, r.State().Reasons)
+}
+
 // rekey gives n1 another key, as an admin does, and returns the entry.
 func (h *hub) rekey(key ed25519.PrivateKey, expires time.Time) uint64 {
 	r := agent.RekeyOf("n1", string(h.node("n1").Key), key)

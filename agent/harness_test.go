@@ -22,6 +22,7 @@ import (
 	"github.com/chorus-services/swoosh/agent"
 	"github.com/chorus-services/swoosh/fleet"
 	"github.com/chorus-services/swoosh/internal/testrun"
+	"github.com/chorus-services/swoosh/project"
 	"github.com/chorus-services/swoosh/system"
 )
 
@@ -185,7 +186,7 @@ func newHub(t testing.TB, c *clock) *hub {
 
 // newEngine returns the engine of a hub; in memory, if dir is empty.
 func newEngine(t testing.TB, c *clock, dir string) *swoosh.Engine {
-	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, Node: "hub", Logger: silent, Now: func() int64 { return c.Now().UnixMilli() }}, append(system.Parts(), fleet.Domain)...)
+	e, err := swoosh.Open(context.Background(), swoosh.Options{Dir: dir, Node: "hub", Logger: silent, Now: func() int64 { return c.Now().UnixMilli() }}, append(system.Parts(), fleet.Domain, project.Domain)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close(context.Background())) })
 	return e

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/fleet"
+	"github.com/chorus-services/swoosh/system"
 )
 
 // censusEvery is how old the figures of a census may be: it reads the whole fleet.
@@ -28,11 +29,12 @@ var (
 	executorsDesc = prometheus.NewDesc("swoosh_task_executors", "Active nodes that take tasks.", nil, nil)
 	networksDesc  = prometheus.NewDesc("swoosh_networks", "Networks that are not deleted.", nil, nil)
 	pairsDesc     = prometheus.NewDesc("swoosh_trust_pairs", "Pairs of nodes that trust each other.", nil, nil)
+	scopesDesc    = prometheus.NewDesc("swoosh_quarantined_scopes", "Nodes, owners and projects in quarantine.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *census) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{nodesDesc, executorsDesc, networksDesc, pairsDesc} {
+	for _, d := range []*prometheus.Desc{nodesDesc, executorsDesc, networksDesc, pairsDesc, scopesDesc} {
 		to <- d
 	}
 }
@@ -43,15 +45,17 @@ func (c *census) Collect(to chan<- prometheus.Metric) {
 	defer c.mu.Unlock()
 	if up := c.now().up; c.figures == nil || up-c.taken >= censusEvery {
 		c.taken = up
-		s, _ := fleet.Domain.Find(c.view())
-		c.figures = figuresOf(s)
+		v := c.view()
+		s, _ := fleet.Domain.Find(v)
+		p, _ := system.Policy.Find(v)
+		c.figures = figuresOf(s, p)
 	}
 	for _, f := range c.figures {
 		to <- f
 	}
 }
 
-func figuresOf(s fleet.State) (all []prometheus.Metric) {
+func figuresOf(s fleet.State, p system.PolicyState) (all []prometheus.Metric) {
 	add := func(desc *prometheus.Desc, n int, labels ...string) {
 		all = append(all, prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), labels...))
 	}
@@ -73,5 +77,6 @@ func figuresOf(s fleet.State) (all []prometheus.Metric) {
 	add(executorsDesc, executors)
 	add(networksDesc, networks)
 	add(pairsDesc, s.Trust.Len())
+	add(scopesDesc, p.Scopes.Len())
 	return all
 }

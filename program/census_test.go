@@ -20,6 +20,8 @@ func TestCensus(t *testing.T) {
 		h.admin("network.create", fmt.Sprintf(`{"network":%q,"name":"N","owner":"n1","join":"open"}`, network))
 	}
 	h.admin("network.delete", `{"network":"test"}`)
+	h.admin("policy.quarantine", `{"reason":"x","scope":"node:n2"}`)
+	h.admin("policy.quarantine", `{"reason":"x","scope":"project:alpha"}`)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(&census{view: h.View, now: h.heard.now})
 	requireFigures := func(active, deregistered float64) {
@@ -38,7 +40,7 @@ func TestCensus(t *testing.T) {
 		}
 		require.Equal(t, map[string]float64{
 			"swoosh_nodes ACTIVE": active, "swoosh_nodes DEREGISTERED": deregistered, "swoosh_nodes REAPED": 0,
-			"swoosh_task_executors": 1, "swoosh_networks": 1, "swoosh_trust_pairs": 1,
+			"swoosh_task_executors": 1, "swoosh_networks": 1, "swoosh_trust_pairs": 1, "swoosh_quarantined_scopes": 2,
 		}, got)
 	}
 	requireFigures(3, 1)

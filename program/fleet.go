@@ -36,10 +36,16 @@ type fleetCall struct {
 // words of use: NODE, PEER and NETWORK are completed, and NODE and PEER must have the form
 // of a node.
 func newFleetCommand(a *app, use, short, long string, run func(*fleetCall) error) (*cobra.Command, *fleetCall) {
+	cmd, f := newFleetCall(a, use, short, long, run)
+	f.asNode()
+	return cmd, f
+}
+
+// newFleetCall is newFleetCommand for what no node signs.
+func newFleetCall(a *app, use, short, long string, run func(*fleetCall) error) (*cobra.Command, *fleetCall) {
 	words := strings.Fields(use)[1:]
 	cmd := &cobra.Command{Use: use + " [flags]", Short: short, Long: long}
 	f := &fleetCall{connection: newConnection(a, cmd), out: newOutput(cmd, a.out), run: run}
-	f.asNode()
 	cmd.ValidArgsFunction = f.completeRows(words)
 	count := takes(words...)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -156,9 +162,10 @@ func (f *fleetCall) missing(err error, what, list string) error {
 	return f.app.failed(err)
 }
 
-// completeRows completes the arguments that are keys of a table: NODE, PEER and NETWORK.
+// completeRows completes the arguments that are keys of a table: NODE, PEER, NETWORK, and
+// the ID of a window.
 func (f *fleetCall) completeRows(words []string) cobra.CompletionFunc {
-	tables := map[string]string{"NODE": "nodes", "PEER": "nodes", "NETWORK": "networks"}
+	tables := map[string]string{"NODE": "/fleet/nodes", "PEER": "/fleet/nodes", "NETWORK": "/fleet/networks", "ID": "/window/windows"}
 	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if len(args) >= len(words) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -170,7 +177,7 @@ func (f *fleetCall) completeRows(words []string) cobra.CompletionFunc {
 // completeFlag completes a flag with the keys of a table.
 func (f *fleetCall) completeFlag(cmd *cobra.Command, flag, table string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) { // It is there.
-		return f.keys(cmd.Context(), table, word), cobra.ShellCompDirectiveNoFileComp
+		return f.keys(cmd.Context(), "/fleet/"+table, word), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
@@ -187,11 +194,12 @@ func (f *fleetCall) keys(ctx context.Context, table, word string) (keys []string
 	type named struct {
 		Hostname string `json:"hostname"`
 		Name     string `json:"name"`
+		Reason   string `json:"reason"`
 	}
-	rows, _, _ := client.Page[named](ctx, api, "/fleet/"+table, before(word), completedMost)
+	rows, _, _ := client.Page[named](ctx, api, table, before(word), completedMost)
 	for _, row := range rows {
 		if strings.HasPrefix(row.Key, word) {
-			keys = append(keys, row.Key+"\t"+printable(row.Value.Hostname+row.Value.Name))
+			keys = append(keys, row.Key+"\t"+printable(cmp.Or(row.Value.Hostname+row.Value.Name, row.Value.Reason)))
 		}
 	}
 	return keys
@@ -262,7 +270,7 @@ func (l *listing) row(cells ...string) error {
 
 // flush prints what there is, after the head.
 func (l *listing) flush() error {
-	if l.head[0] != "NETWORK" {
+	if l.head[0] == "NODE" || l.head[0] == "PEER" {
 		slices.SortStableFunc(l.rows, func(a, b []string) int {
 			return cmp.Or(cmp.Compare(len(a[0]), len(b[0])), strings.Compare(a[0], b[0]))
 		})

@@ -19,7 +19,7 @@ func newNodes(a *app) *cobra.Command {
 	cmd, f := newFleetCommand(a, "nodes [NODE]", "List the nodes of the fleet, show or change one",
 		`Lists the nodes. SEEN is how long ago a node last registered or sent a heartbeat,
 HEARD how long ago this server accepted a command that it signed, since the server began.
-With NODE it shows that one.
+With NODE it shows that one. Who is in quarantine has the reason at the end of its line.
 
 A private node is shown to the nodes that it trusts, and to those that share a network
 with it: --for lists what a node is shown. This hides nothing: whoever may read the
@@ -172,13 +172,18 @@ func showNode(f *fleetCall, id fleet.NodeID) error {
 	if n.heard, err = p.of(n.id); err != nil {
 		return err
 	}
+	stops, err := f.stops()
+	if err != nil {
+		return err
+	}
+	n.markStopped(stops)
 	now := time.Now()
 	expires := ""
 	if n.KeyExpires != 0 {
 		expires = ", expires " + time.UnixMilli(int64(n.KeyExpires)).UTC().Format(time.RFC3339)
 	}
 	fields := []string{
-		"node", n.id, "phase", fmt.Sprintf("%s since %s", n.Phase, n.Since.Time().Format(time.RFC3339)), "reason", string(n.Reason),
+		"node", n.id, "phase", fmt.Sprintf("%s since %s", n.Phase, n.Since.Time().Format(time.RFC3339)), "reason", string(n.Reason), "quarantine", n.quarantine(),
 		"hostname", string(n.Hostname), "owner", string(n.Owner), "seen", age(n.seen.WallMS, now), "heard", age(n.heard, now),
 		"version", string(n.Version), "tags", join(n.Tags), "addresses", join(n.Addresses), "LAN", join(n.LANAddresses),
 		"relay only", strings.TrimPrefix(fmt.Sprint(n.RelayOnly), "false"), "external id", string(n.ExternalID),

@@ -12,6 +12,7 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/client"
 	"github.com/chorus-services/swoosh/fleet"
+	"github.com/chorus-services/swoosh/system"
 )
 
 // nodeRow is a node as it is listed.
@@ -21,6 +22,24 @@ type nodeRow struct {
 	seen  swoosh.Stamp // zero: it is deregistered
 	heard uint64       // ms; 0: not by this process
 	raw   jsontext.Value
+
+	stopped system.Scope // in quarantine: the node, or its owner; empty: neither
+	stop    system.Stop
+}
+
+// quarantine says whether and why a node is in quarantine.
+func (n *nodeRow) quarantine() string {
+	text := ""
+	if n.stopped != "" {
+		text = "QUARANTINED"
+	}
+	if n.stop.Reason != "" {
+		text += ": " + string(n.stop.Reason)
+	}
+	if owner, ok := strings.CutPrefix(string(n.stopped), "owner:"); ok {
+		text += " (owner " + owner + ")"
+	}
+	return text
 }
 
 func (n *nodeRow) json() jsontext.Value {
@@ -30,6 +49,9 @@ func (n *nodeRow) json() jsontext.Value {
 	}
 	if n.heard != 0 {
 		members += fmt.Sprintf(`,"heard":%d`, n.heard)
+	}
+	if n.stopped != "" {
+		members += fmt.Sprintf(`,"quarantined":{"scope":%s,"reason":%s}`, quoted(string(n.stopped)), quoted(string(n.stop.Reason)))
 	}
 	return withKey(n.raw, members)
 }
@@ -92,6 +114,30 @@ func (f *fleetCall) nodes(p *heard) iter.Seq2[nodeRow, error] {
 	}
 }
 
+// stops returns the scopes that are in quarantine. There are few.
+func (f *fleetCall) stops() (map[system.Scope]system.Stop, error) {
+	all := map[system.Scope]system.Stop{}
+	for row, err := range client.Rows[system.Stop](f.ctx, f.api, "/policy/scopes") {
+		if client.IsCode(err, client.NotFound) { // A server of before.
+			return nil, nil
+		}
+		if err != nil {
+			return nil, f.app.failed(err)
+		}
+		all[system.Scope(row.Key)] = row.Value
+	}
+	return all, nil
+}
+
+// markStopped notes why a node may not speak, if it or its owner may not.
+func (n *nodeRow) markStopped(stops map[system.Scope]system.Stop) {
+	for _, scope := range []system.Scope{system.Scope("owner:" + n.Owner), system.Scope("node:" + n.id)} {
+		if stop, ok := stops[scope]; ok {
+			n.stopped, n.stop = scope, stop
+		}
+	}
+}
+
 // listNodes prints the nodes: all, or those that a viewer is shown, or the stale ones.
 func listNodes(f *fleetCall, viewer fleet.NodeID, stale bool) error {
 	var shown func(*nodeRow) bool
@@ -102,9 +148,13 @@ func listNodes(f *fleetCall, viewer fleet.NodeID, stale bool) error {
 		}
 		shown = func(n *nodeRow) bool { return n.Public || near[n.id] }
 	}
+	stops, err := f.stops()
+	if err != nil {
+		return err
+	}
 	now, count := time.Now(), map[string]int{}
 	p := &heard{fleetCall: f, limit: laidOutTogether}
-	list := listing{out: f.out, head: strings.Fields("NODE HOST OWNER PHASE SEEN HEARD VERSION TAGS")}
+	list := listing{out: f.out, head: append(strings.Fields("NODE HOST OWNER PHASE SEEN HEARD VERSION TAGS"), "")}
 	for n, err := range f.nodes(p) {
 		if err != nil {
 			return f.app.failed(err)
@@ -113,11 +163,12 @@ func listNodes(f *fleetCall, viewer fleet.NodeID, stale bool) error {
 			continue
 		}
 		count[n.Phase]++
+		n.markStopped(stops)
 		if f.out.json {
 			err = f.out.printJSON(n.json())
 		} else {
 			err = list.row(n.id, string(n.Hostname), string(n.Owner), n.Phase,
-				age(n.seen.WallMS, now), age(n.heard, now), string(n.Version), join(n.Tags))
+				age(n.seen.WallMS, now), age(n.heard, now), string(n.Version), join(n.Tags), n.quarantine())
 		}
 		if err != nil {
 			return err
@@ -129,7 +180,7 @@ func listNodes(f *fleetCall, viewer fleet.NodeID, stale bool) error {
 	if err := list.flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(f.out, summary(count, p.page.Since))
+	_, err = fmt.Fprintln(f.out, summary(count, p.page.Since))
 	return err
 }
 

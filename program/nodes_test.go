@@ -164,6 +164,8 @@ func TestNodesHeard(t *testing.T) {
 			fmt.Fprintf(w, `{"since":%d,"heard":{"n1":%d},"next":"n1"}`, now.Add(-time.Hour).UnixMilli(), now.Add(-4*time.Minute).UnixMilli())
 		case path == "/fleet/nodes":
 			fmt.Fprintf(w, `{"n1":{"phase":"ACTIVE"},"n2":{"phase":"DEREGISTERED"},"n3":{"phase":"ACTIVE"},"n4":{"phase":"REAPED"},"n5":{"phase":"ACTIVE"}}`)
+		case path == "/policy/scopes":
+			fmt.Fprint(w, `{"node:n3":{"reason":"odd"}}`)
 		case path == "/fleet/seen":
 			fmt.Fprintf(w, `{"n1":{"at":%q},"n3":{"at":%q},"n4":{"at":%q},"n5":{"at":%q}}`, stamp(time.Minute), stamp(31*time.Minute), stamp(49*time.Hour), stamp(30*time.Minute))
 		}
@@ -174,7 +176,7 @@ func TestNodesHeard(t *testing.T) {
 	require.Regexp(t, `^NODE .*
 n1 +ACTIVE +1m +4m
 n2 +DEREGISTERED +– +–
-n3 +ACTIVE +31m +\d+[sm]
+n3 +ACTIVE +31m +\d+[sm] +QUARANTINED: odd
 n4 +REAPED +2d +–
 n5 +ACTIVE +30m +–
 5 nodes: 3 active, 1 reaped, 1 deregistered; heard since `+since+`

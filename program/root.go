@@ -62,6 +62,9 @@ func newRoot(a *app) *cobra.Command {
 	}
 	add("server", newServe(a))
 	add("client", newCommand(a), newOutcome(a), newState(a), newLog(a), newWatch(a), newHealth(a), newReceipt(a), newSnapshot(a), newImport(a))
+	if a.hasStops() {
+		add("client", newQuarantine(a), newRelease(a), newWindow(a))
+	}
 	if a.takesSignatures() {
 		add("offline", newKeygen(a))
 	}

@@ -74,8 +74,10 @@ func (quarantineGate) Refuse(s PolicyState, _ swoosh.View, c swoosh.Command) err
 			c.Name, because(Quarantined, s.Reason), releaseName)
 	}
 	if scope, stop, ok := s.Stopped(c.Scopes...); ok {
-		return swoosh.Errorf(swoosh.Quarantined, "%s is refused while %s is %s: an admin ends the quarantine with %s of this scope",
+		err := swoosh.Errorf(swoosh.Quarantined, "%s is refused while %s is %s: an admin ends the quarantine with %s of this scope",
 			c.Name, scope, because(Quarantined, stop.Reason), releaseName)
+		err.BlockedBy = []string{string(scope) + ": " + Quarantined}
+		return err
 	}
 	return nil
 }
