@@ -3,4 +3,4 @@ package access
 import "time"
 
 // SetNow sets the tokens' clock.
-func (t *Tokens) SetNow(now time.Time) { t.roll.now = func() time.Time { return now } }
+func (t *Tokens) SetNow(now time.Time) { t.roll.Now = func() time.Time { return now } }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/reload"
 )
 
 // roll is whom a token file lets in.
@@ -76,17 +77,17 @@ func (r *roll) byCertificate(name string) (swoosh.Caller, error) {
 // readRoll reads a token file. If there is anything wrong, it returns an error,
 // and of old what the file still has.
 func readRoll(file string, old *roll) (*roll, error) {
-	b, info, err := readFile(file)
+	b, info, err := reload.ReadFile(file)
 	if err != nil {
 		err = fmt.Errorf("the token file cannot be read: %w: name one that the token command has made", err)
-		if isPassing(err) {
+		if reload.IsPassing(err) {
 			return old, err
 		}
 		return &roll{}, err
 	}
 	r, plain, err := parseRoll(file, b)
 	if err == nil {
-		err = checkFile(file, info, plain)
+		err = reload.CheckFile(file, info, plain)
 	}
 	if err != nil {
 		return r.within(old), err

@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/chorus-services/swoosh/internal/reload"
 )
 
 // Certificates holds a server's certificate and key, and the authorities for
 // client certificates. It reads them again when a file changes.
 type Certificates struct {
-	pair        *reloaded[*tls.Certificate]
-	authorities *reloaded[*x509.CertPool] // nil: client certificates are not accepted
+	pair        *reload.Files[*tls.Certificate]
+	authorities *reload.Files[*x509.CertPool] // nil: client certificates are not accepted
 }
 
 // OpenCertificates reads PEM files. With clientCA, a client may send a
@@ -26,16 +28,16 @@ type Certificates struct {
 // authorities that is gone or has none takes away: no client certificate is
 // accepted until it is mended. The log says so, and Failing.
 func OpenCertificates(cert, key, clientCA string, log *slog.Logger) (*Certificates, error) {
-	pair, err := newReloaded(&reloaded[*tls.Certificate]{
-		read:      func(old *tls.Certificate) (*tls.Certificate, error) { return readPair(cert, key, old) },
-		meanwhile: "the old certificate stays in use", files: []string{cert, key}, log: log,
+	pair, err := reload.New(&reload.Files[*tls.Certificate]{
+		Read:      func(old *tls.Certificate) (*tls.Certificate, error) { return readPair(cert, key, old) },
+		Meanwhile: "the old certificate stays in use", Names: []string{cert, key}, Log: log,
 	})
 	if err != nil || clientCA == "" {
 		return &Certificates{pair: pair}, err
 	}
-	authorities, err := newReloaded(&reloaded[*x509.CertPool]{
-		read:      func(old *x509.CertPool) (*x509.CertPool, error) { return readAuthorities(clientCA, old) },
-		meanwhile: "no client certificate is accepted", files: []string{clientCA}, log: log,
+	authorities, err := reload.New(&reload.Files[*x509.CertPool]{
+		Read:      func(old *x509.CertPool) (*x509.CertPool, error) { return readAuthorities(clientCA, old) },
+		Meanwhile: "no client certificate is accepted", Names: []string{clientCA}, Log: log,
 	})
 	return &Certificates{pair, authorities}, err
 }
@@ -52,9 +54,9 @@ func (c *Certificates) Reload() error {
 // Look reads the files if one has changed, so that errors are logged before the
 // next connection.
 func (c *Certificates) Look() {
-	c.pair.get()
+	c.pair.Get()
 	if c.authorities != nil {
-		c.authorities.get()
+		c.authorities.Get()
 	}
 }
 
@@ -69,19 +71,19 @@ func (c *Certificates) Failing() error {
 
 // Expiry returns when the certificate in use expires. After that, clients
 // refuse it, but the server keeps using it until the files change.
-func (c *Certificates) Expiry() time.Time { return c.pair.get().Leaf.NotAfter }
+func (c *Certificates) Expiry() time.Time { return c.pair.Get().Leaf.NotAfter }
 
 // Config returns a configuration for http.Server: TLS 1.2 or later, HTTP/2 and 1.1.
 func (c *Certificates) Config() *tls.Config {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, CipherSuites: suites, NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.pair.get(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.pair.Get(), nil },
 	}
 	if c.authorities != nil {
 		own := config.Clone()
 		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			now := own.Clone()
-			now.ClientCAs, now.ClientAuth = c.authorities.get(), tls.VerifyClientCertIfGiven
+			now.ClientCAs, now.ClientAuth = c.authorities.Get(), tls.VerifyClientCertIfGiven
 			return now, nil
 		}
 	}
@@ -103,7 +105,7 @@ func (c *Certificates) verify(chain []*x509.Certificate, now time.Time) error {
 	if c.authorities == nil {
 		return errors.New("this server accepts no client certificates") // Otherwise Verify would use the system's authorities.
 	}
-	o := x509.VerifyOptions{Roots: c.authorities.get(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	o := x509.VerifyOptions{Roots: c.authorities.Get(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	for _, between := range chain[1:] {
 		o.Intermediates.AddCert(between)
 	}
@@ -137,7 +139,7 @@ func readPair(cert, key string, old *tls.Certificate) (*tls.Certificate, error) 
 func readAuthorities(file string, old *x509.CertPool) (*x509.CertPool, error) {
 	none := x509.NewCertPool()
 	b, err := readPEM(file, false)
-	if isPassing(err) {
+	if reload.IsPassing(err) {
 		return old, err
 	}
 	if err != nil {
@@ -151,11 +153,11 @@ func readAuthorities(file string, old *x509.CertPool) (*x509.CertPool, error) {
 }
 
 func readPEM(file string, secret bool) ([]byte, error) {
-	b, info, err := readFile(file)
+	b, info, err := reload.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w: name a PEM file", err)
 	}
-	if err := checkFile(file, info, secret); err != nil {
+	if err := reload.CheckFile(file, info, secret); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return b, nil

@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/reload"
 )
 
 // Tokens is a token file. It is read again when it changes.
@@ -32,7 +33,7 @@ import (
 // without interruption. A token has at least 16 characters. Empty lines and lines
 // that begin with # are ignored.
 type Tokens struct {
-	roll         *reloaded[*roll]
+	roll         *reload.Files[*roll]
 	certificates *Certificates // nil: no client certificates
 }
 
@@ -44,9 +45,9 @@ type Tokens struct {
 // stay, all others are refused, and nobody new is let in until it is mended. If
 // the file is gone, everybody is refused. The log says so, and Failing.
 func OpenTokens(file string, certificates *Certificates, log *slog.Logger) (*Tokens, error) {
-	r, err := newReloaded(&reloaded[*roll]{
-		read: func(old *roll) (*roll, error) { return readRoll(file, old) }, differ: differ,
-		meanwhile: "callers that it still names stay, nobody else is let in", files: []string{file}, log: log,
+	r, err := reload.New(&reload.Files[*roll]{
+		Read: func(old *roll) (*roll, error) { return readRoll(file, old) }, Differ: differ,
+		Meanwhile: "callers that it still names stay, nobody else is let in", Names: []string{file}, Log: log,
 	})
 	return &Tokens{r, certificates}, err
 }
@@ -57,7 +58,7 @@ func (t *Tokens) Reload() error { return t.roll.Reload() }
 
 // Look reads the file if it has changed, so that errors are logged before the next
 // request.
-func (t *Tokens) Look() { t.roll.get() }
+func (t *Tokens) Look() { t.roll.Get() }
 
 // Failing returns why the file could not be reloaded; nil if it could.
 func (t *Tokens) Failing() error { return t.roll.Failing() }
@@ -67,7 +68,7 @@ func (t *Tokens) Failing() error { return t.roll.Failing() }
 // name is the caller's name. It fails if there is neither, or if it is not
 // valid now.
 func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
-	now := t.roll.get()
+	now := t.roll.Get()
 	if given := r.Header.Values("Authorization"); len(given) > 0 {
 		scheme, secret, _ := strings.Cut(given[0], " ")
 		if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") {
@@ -80,7 +81,7 @@ func (t *Tokens) Authenticate(r *http.Request) (swoosh.Caller, error) {
 		if err != nil {
 			return swoosh.Caller{}, err
 		}
-		if err := t.certificates.verify(r.TLS.PeerCertificates, t.roll.now()); err != nil {
+		if err := t.certificates.verify(r.TLS.PeerCertificates, t.roll.Now()); err != nil {
 			return swoosh.Caller{}, fmt.Errorf("the certificate of %.64q is no longer valid: %w: connect again with a new one", name, err)
 		}
 		return now.byCertificate(name)
@@ -125,7 +126,7 @@ func AddToken(file, name string, role swoosh.Role) (secret string, err error) {
 	if err != nil {
 		return "", err
 	}
-	before, info, err := readFile(file)
+	before, info, err := reload.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("the token file cannot be read: %w: name another one", err)
 	}
@@ -135,7 +136,7 @@ func AddToken(file, name string, role swoosh.Role) (secret string, err error) {
 	}
 	_, plain, err := parseRoll(file, slices.Concat(before, []byte(line)))
 	if err == nil && info != nil {
-		err = checkMode(file, info, plain)
+		err = reload.CheckMode(file, info, plain)
 	}
 	if err != nil {
 		return "", err

@@ -1,4 +1,4 @@
-package access
+package reload
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// readFile reads a file and returns what checkFile needs of it.
-func readFile(name string) (b []byte, info fs.FileInfo, err error) {
+// ReadFile reads a file and returns what CheckFile needs of it.
+func ReadFile(name string) (b []byte, info fs.FileInfo, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, nil, err
@@ -22,18 +22,18 @@ func readFile(name string) (b []byte, info fs.FileInfo, err error) {
 	return b, info, err
 }
 
-// checkFile refuses a file that other users own or can write, since it decides who
+// CheckFile refuses a file that other users own or can write, since it decides who
 // is let in, and a secret that they can read.
-func checkFile(name string, info fs.FileInfo, secret bool) error {
+func CheckFile(name string, info fs.FileInfo, secret bool) error {
 	if owner := ownerOf(info); owner != 0 && owner != os.Geteuid() {
 		return fmt.Errorf("%s belongs to the user with id %d, who can change it: chown it to root or to the server's user", name, owner)
 	}
-	return checkMode(name, info, secret)
+	return CheckMode(name, info, secret)
 }
 
-// checkMode is checkFile for a program that may run as another user than the
+// CheckMode is CheckFile for a program that may run as another user than the
 // server.
-func checkMode(name string, info fs.FileInfo, secret bool) error {
+func CheckMode(name string, info fs.FileInfo, secret bool) error {
 	switch mode := info.Mode().Perm(); {
 	case mode&0o022 != 0:
 		return fmt.Errorf("%s can be written by other users, who could let themselves in: chmod go-w it", name)
@@ -51,9 +51,9 @@ func ownerOf(info fs.FileInfo) int {
 	return os.Geteuid()
 }
 
-// isPassing reports whether a file could not be read for want of something that
+// IsPassing reports whether a file could not be read for want of something that
 // has nothing to do with the file, so that nothing is known of what it holds.
-func isPassing(err error) bool {
+func IsPassing(err error) bool {
 	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO} {
 		if errors.Is(err, e) {
 			return true
