@@ -39,7 +39,7 @@ func TestCompletionOfPaths(t *testing.T) {
 		"dir": aDirectory,
 
 		"ca-file": aFile, "join-token": aFile, "sign": aFile, "wal": aFile, "cert-file": aFile, "check": aFile, "config": aFile, "etcd": aFile, "key-file": aFile, "out": aFile, "plot": aFile,
-		"tls-cert": aFile, "tls-client-ca": aFile, "tls-key": aFile, "token-file": aFile,
+		"guards": aFile, "tls-cert": aFile, "tls-client-ca": aFile, "tls-key": aFile, "token-file": aFile,
 
 		"addr": noPath, "as": noPath, "hostname": noPath, "allow-host": noPath, "allow-origin": noPath, "at": noPath, "commands": noPath, "expect": noPath,
 		"if-match": noPath, "key": noPath, "key-since": noPath, "listen": noPath, "log-format": noPath, "log-level": noPath,

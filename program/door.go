@@ -10,6 +10,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/access"
+	"github.com/chorus-services/swoosh/guard"
 )
 
 // door is how requests come in.
@@ -18,6 +19,7 @@ type door struct {
 	group        string               // may use the socket; empty: the server's user alone
 	tokens       *access.Tokens       // nil: every caller is an admin without a name
 	certificates *access.Certificates // nil: no TLS
+	guards       *guard.Rules         // nil: none, but those of the program
 	hosts        []string
 	origins      []string
 	rate         float64
@@ -25,7 +27,7 @@ type door struct {
 	debug        bool
 }
 
-// reload reads tokens and certificates again. If that fails, the log says what
+// reload reads tokens, certificates and rules again. If that fails, the log says what
 // holds until then.
 func (d *door) reload() error {
 	var err error
@@ -34,6 +36,9 @@ func (d *door) reload() error {
 	}
 	if d.certificates != nil {
 		err = errors.Join(err, d.certificates.Reload())
+	}
+	if d.guards != nil {
+		err = errors.Join(err, d.guards.Reload())
 	}
 	return err
 }
@@ -45,6 +50,9 @@ func (d *door) look() {
 	}
 	if d.certificates != nil {
 		d.certificates.Look()
+	}
+	if d.guards != nil {
+		d.guards.Look()
 	}
 }
 
@@ -87,20 +95,31 @@ func (d *door) failing() error {
 	return err
 }
 
-// reasons is failing for GET /health.
-func (d *door) reasons() []string {
-	if err := d.failing(); err != nil {
-		return []string{"Tokens or certificates could not be reloaded, and nobody new is let in: " + strings.ReplaceAll(err.Error(), "\n", "; ") + "."}
+// stale returns why the rules could not be reloaded; nil if they could.
+func (d *door) stale() error {
+	if d.guards == nil {
+		return nil
 	}
-	return nil
+	return d.guards.Failing()
 }
 
-// gauge is failing for Prometheus.
+// reasons is failing and stale for GET /health.
+func (d *door) reasons() (all []string) {
+	if err := d.failing(); err != nil {
+		all = append(all, "Tokens or certificates could not be reloaded, and nobody new is let in: "+strings.ReplaceAll(err.Error(), "\n", "; ")+".")
+	}
+	if err := d.stale(); err != nil {
+		all = append(all, "The rules of --guards could not be reloaded, and the old ones stay in force: "+err.Error()+".")
+	}
+	return all
+}
+
+// gauge is failing and stale for Prometheus.
 func (d *door) gauge() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "swoosh_reload_failing", Help: "1 while tokens or certificates cannot be reloaded, or else 0.",
+		Name: "swoosh_reload_failing", Help: "1 while tokens, certificates or rules of guards cannot be reloaded, or else 0.",
 	}, func() float64 {
-		if d.failing() != nil {
+		if d.failing() != nil || d.stale() != nil {
 			return 1
 		}
 		return 0

@@ -136,7 +136,7 @@ func TestHangupWhileStarting(t *testing.T) {
 			require.Equal(t, codeGood, p.stop(t, syscall.SIGTERM))
 			_, after, found := strings.Cut(p.stderr.String(), "commands are accepted")
 			require.True(t, found)
-			require.Contains(t, after, "tokens and certificates were reloaded")
+			require.Contains(t, after, "tokens, certificates and rules were reloaded")
 		})
 	}
 }

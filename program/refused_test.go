@@ -282,6 +282,10 @@ func TestServeIsRefused(t *testing.T) {
 		{args: "--token-file tokens", prepare: file("tokens", boss, 0o604), code: codeUsage, says: "chmod 600"},
 		{args: "--token-file tokens", prepare: file("tokens", boss, 0), as: nobody, code: codeUsage, says: "open tokens: permission denied"},
 
+		{args: "--guards missing", code: codeUsage, says: "--guards: open missing: no such file or directory: name a JSON file of rules"},
+		{args: "--guards guards", prepare: file("guards", `{"rules":[{"name":"a","on":"project.create","allow":"true && x"}]}`, 0o600), code: codeUsage, says: "--guards: guards: rule a: allow, column 9: undeclared reference to 'x'"},
+		{args: "--guards guards", prepare: file("guards", `{"rules":[]}`, 0o622), code: codeUsage, says: "guards can be written by other users"},
+
 		{args: "--rate -1", code: codeUsage, says: `--rate is "-1": give a number from 0 to 1000000`},
 		{args: "--rate NaN", code: codeUsage, says: `--rate is "NaN": give a number`},
 		{args: "--rate Inf", code: codeUsage, says: `--rate is "Inf": give a number`},

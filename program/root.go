@@ -73,7 +73,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	help := newHelp(root)
 	root.SetHelpCommand(help)
-	add("offline", newVerify(a), newPreflight(a), newRepair(a), newToken(a), newChart(a), newCommands(a), newCompletion(root, a), newVersion(a), help)
+	add("offline", newVerify(a), newPreflight(a), newRepair(a), newToken(a), newGuards(a), newChart(a), newCommands(a), newCompletion(root, a), newVersion(a), help)
 	if a.hasCommands(bench.Commands()) {
 		add("offline", newBench(a))
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/access"
+	"github.com/chorus-services/swoosh/guard"
 )
 
 // serveFlags are the flags of serve.
@@ -28,7 +29,7 @@ type serveFlags struct {
 	retainAge           time.Duration
 	diskReserve         int64
 	forceReplay         bool
-	tokenFile           string
+	tokenFile, guards   string
 	cert, key, clientCA string
 	insecure            bool
 	hosts, origins      []string
@@ -50,8 +51,8 @@ commands it prints one line with its address on stdout. It logs on stderr.
 SIGTERM and SIGINT stop it: it accepts no more commands, finishes those it has,
 and closes the log. The exit code is 0, or 1 if that takes longer than
 --shutdown-timeout. A second signal, a second or more after the first, ends it at
-once. Either way nothing that was acknowledged is lost. SIGHUP reloads tokens and certificates; they are also
-reloaded when their files change.
+once. Either way nothing that was acknowledged is lost. SIGHUP reloads tokens,
+certificates and the rules of --guards; they are also reloaded when their files change.
 
 Every setting can also be given in the environment, --max-recovery as
 {PROGRAM}_MAX_RECOVERY, and in a JSON file, as "max-recovery". Flags take
@@ -116,6 +117,7 @@ func (f *serveFlags) register(cmd *cobra.Command, dir string) {
 	flags.BoolVar(&f.insecure, "insecure", false, "listen beyond loopback without tokens or TLS: whoever reaches the port may do everything, or hear the tokens")
 	flags.StringArrayVar(&f.hosts, "allow-host", nil, "name that requests may give as the Host, besides localhost and addresses, where that is checked: on loopback, and without tokens; may be repeated (with commas in {PROGRAM}_ALLOW_HOST)")
 	flags.StringArrayVar(&f.origins, "allow-origin", nil, "web origin whose pages may call the API, such as https://console.example; may be repeated (with commas in {PROGRAM}_ALLOW_ORIGIN)")
+	flags.StringVar(&f.guards, "guards", "", "`FILE` of rules that judge commands before they are taken (JSON); {program} guards check tries it")
 	flags.Float64Var(&f.rate, "rate", 0, "most requests a second from one caller; 0: no limit")
 	bound(flags, "rate", &f.rate, 0, rateMost)
 	flags.Int64Var(&f.watchers, "max-watchers", 5000, "refuse more watches than so many at once: each entry goes to each of them")
@@ -142,6 +144,12 @@ func (f *serveFlags) server(a *app, line *status) (*server, error) {
 		return nil, err
 	}
 	o := a.options()
+	if f.guards != "" {
+		if door.guards, err = guard.Open(f.guards, a.parts, log); err != nil {
+			return nil, exitf(codeUsage, "--guards: %w", err)
+		}
+		o.Rules = door.guards.Guards
+	}
 	o.Dir, o.Node, o.Logger = f.dir, f.node, log
 	o.SkewMax, o.MaxRecovery, o.ForceReplay = f.skewMax, f.recoveryMax, f.forceReplay
 	o.MaxStateBytes, o.DiskReserve = f.stateMaxBytes, f.diskReserve

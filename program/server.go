@@ -47,6 +47,9 @@ func (s *server) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	metrics.MustRegister(s.door.gauge())
+	if s.door.guards != nil {
+		metrics.MustRegister(s.door.guards.Collector())
+	}
 	if s.door.certificates != nil {
 		e := &expiry{s.door.certificates.Expiry, s.options.Logger, time.Now, time.After}
 		metrics.MustRegister(e.gauge())
@@ -108,7 +111,7 @@ const headEvery = time.Hour
 // lookEvery is how often files and the server's mode are checked.
 const lookEvery = time.Second
 
-// serve waits for the end, and reloads tokens and certificates on SIGHUP.
+// serve waits for the end, and reloads tokens, certificates and rules on SIGHUP.
 func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,7 +137,7 @@ func (s *server) serve(ctx context.Context, w *web, e *swoosh.Engine) error {
 		case <-s.hangups:
 			notifyReload()
 			if s.door.reload() == nil { // Otherwise the log has the reason already.
-				s.options.Logger.Info("tokens and certificates were reloaded")
+				s.options.Logger.Info("tokens, certificates and rules were reloaded")
 			}
 			notify("READY=1")
 		}

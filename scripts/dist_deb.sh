@@ -77,7 +77,7 @@ echo "== commands are taken and kept, over a reload and a restart"
 swoosh command project.create '{"project":"alpha","name":"Alpha"}' >/dev/null
 pid=$(get MainPID)
 systemctl reload swoosh
-until_said "tokens and certificates were reloaded"
+until_said "tokens, certificates and rules were reloaded"
 is "the process after a reload" "$(get MainPID)" "$pid"
 answers "after a reload"
 systemctl restart swoosh
@@ -97,7 +97,7 @@ is "status without a token" "$(status none)" 401
 is "status with one" "$(status "$first")" 200
 second=$(swoosh token ingest read --token-file /etc/swoosh/tokens)
 systemctl reload swoosh
-until_said "tokens and certificates were reloaded" 2
+until_said "tokens, certificates and rules were reloaded" 2
 is "status with the new token" "$(status "$second")" 200
 cp -a /config.json /etc/swoosh/config.json
 systemctl restart swoosh
