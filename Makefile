@@ -20,7 +20,7 @@ TEST = $(GO) tool -modfile=internal/tools/go.mod gotestsum --format-hide-empty-p
 	$(if $(filter-out 0,$(RERUNS)),--rerun-fails=$(RERUNS) --rerun-fails-max-failures=5 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race)
 GOTEST = -p 4 -timeout 15m
 
-.PHONY: build check vet race test damage pages abuse kill powercut break stream demo bench fleet performance fuzz alerts vuln contract dist dist-test
+.PHONY: build check vet race test damage pages abuse kill powercut break stream demo bench fleet performance fuzz alerts opa vuln contract dist dist-test
 
 build: ## the program, in bin/swoosh
 	$(GO) build -v -o bin/swoosh ./cmd/swoosh
@@ -91,6 +91,12 @@ fuzz: ## every decoder, FUZZTIME each
 
 alerts: build ## the alert rules and the dashboard, in a real Prometheus
 	scripts/alerts_test.sh
+
+opa: bin/opa ## rules that ask a real Open Policy Agent, which is built at first
+	$(TEST) -count=1 -run OPA ./guard
+
+bin/opa:
+	scripts/opa.sh
 
 VULNDB ?= https://vuln.go.dev
 vuln: ## known vulnerabilities that the code reaches, from the database VULNDB; left out where that cannot be reached

@@ -170,7 +170,7 @@ func TestOperationsNamesEachMetric(t *testing.T) {
 	r.must(opening("a"))
 	// These are the program's, and those of domains with timers or signers.
 	shown := map[string]bool{
-		"swoosh_build_info": true, "swoosh_tls_certificate_expiry_timestamp_seconds": true, "swoosh_reload_failing": true,
+		"swoosh_build_info": true, "swoosh_tls_certificate_expiry_timestamp_seconds": true, "swoosh_reload_failing": true, "swoosh_guard_failures_total": true,
 		"swoosh_timer_fired_total": true, "swoosh_timer_refused_total": true,
 		"swoosh_signatures_total": true,
 		"swoosh_nodes":            true, "swoosh_networks": true, "swoosh_trust_pairs": true, "swoosh_task_executors": true, "swoosh_quarantined_scopes": true,

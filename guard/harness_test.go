@@ -76,7 +76,7 @@ func (j *journal) String() string {
 // guarded is an engine whose commands the rules of a file judge.
 type guarded struct {
 	*swoosh.Engine
-	t     *testing.T
+	t     testing.TB
 	file  string
 	rules *guard.Rules
 	log   *journal
@@ -89,7 +89,7 @@ func write(t testing.TB, file, text string) {
 	require.NoError(t, os.Rename(file+".new", file))
 }
 
-func open(t *testing.T, rules string, o swoosh.Options, parts ...swoosh.Part) *guarded {
+func open(t testing.TB, rules string, o swoosh.Options, parts ...swoosh.Part) *guarded {
 	t.Helper()
 	g := &guarded{t: t, file: filepath.Join(t.TempDir(), "guards.json"), log: &journal{}}
 	write(t, g.file, rules)

@@ -23,7 +23,7 @@ import (
 )
 
 // pages are those whose commands people copy.
-var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/OPERATIONS.md", "docs/FLEET.md", "docs/NODE.md", "docs/PERFORMANCE.md", "docs/UPGRADING.md",
+var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/OPERATIONS.md", "docs/FLEET.md", "docs/NODE.md", "docs/GUARDS.md", "docs/PERFORMANCE.md", "docs/UPGRADING.md",
 	"examples/queue/README.md", "examples/flags/README.md", "examples/deploy/README.md", "examples/fleet/README.md"}
 
 // TestPages runs every command of every page, in the order of the page, as a
@@ -74,6 +74,7 @@ func TestExamplesOfHelp(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "commands.ndjson"), `{"command":"project.create","payload":{"project":"beta","name":"Beta"}}`)
 	writeFile(t, filepath.Join(dir, "registry.json"), `{"nodes":{"1":{"public_key":"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c","owner":"Acme Inc"}}}`)
 	writeFile(t, filepath.Join(dir, "registry.wal"), "")
+	writeFile(t, filepath.Join(dir, "guards.json"), `{"rules":[]}`)
 	script, examples := "set -euo pipefail\n"+twoNodes, 0
 	var commands []*cobra.Command
 	eachCommand(newRoot(newApp(stock, parts(), streams{nil, io.Discard, io.Discard})), func(c *cobra.Command) { commands = append(commands, c) })

@@ -83,7 +83,7 @@ package() {
 	install -Dm644 packaging/swoosh.service packaging/swoosh-node.service -t "$tree/usr/lib/systemd/system"
 	install -Dm644 packaging/sysusers.conf "$tree/usr/lib/sysusers.d/swoosh.conf"
 	install -Dm644 packaging/config.json -t "$tree/etc/swoosh"
-	install -Dm644 "$work/NOTICES" docs/OPERATIONS.md docs/NODE.md docs/GLOSSARY.md DURABILITY.md packaging/deb/copyright -t "$doc"
+	install -Dm644 "$work/NOTICES" docs/OPERATIONS.md docs/NODE.md docs/GUARDS.md docs/GLOSSARY.md DURABILITY.md packaging/deb/copyright -t "$doc"
 	install -Dm644 docs/operations/* -t "$doc/operations"
 	install -Dm644 "$work/swoosh.1" -t "$tree/usr/share/man/man1"
 	completion bash usr/share/bash-completion/completions/swoosh
