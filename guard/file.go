@@ -135,8 +135,11 @@ func parseRule(text jsontext.Value, commands []swoosh.CommandInfo) (*rule, error
 // checkOn refuses what is no command, or one that guards are not asked about.
 func checkOn(on string, commands []swoosh.CommandInfo) error {
 	known, asked := []string{"*"}, on == "*"
-	beyond := ""
+	beyond, such := "", ""
 	for _, c := range commands {
+		if such == "" && !c.Unguarded {
+			such = fmt.Sprintf("such as %s, all of a region, such as %s.*, or ", c.Name, c.Region)
+		}
 		known = append(known, c.Name, c.Region+".*")
 		switch {
 		case on != c.Name && on != c.Region+".*":
@@ -154,7 +157,7 @@ func checkOn(on string, commands []swoosh.CommandInfo) error {
 	case on != "" && near != "":
 		return fmt.Errorf("there is no command %s: did you mean %s?", canon.Quote(on), near)
 	}
-	return fmt.Errorf("there is no command %s: give one, such as %s, all of a region, such as %s, or *", canon.Quote(on), known[1], known[2])
+	return fmt.Errorf("there is no command %s: give one, %s*", canon.Quote(on), such)
 }
 
 func parseRows(value jsontext.Value) (map[string]string, error) {

@@ -32,7 +32,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		`{"rules":[{"on":"*"}]}`:      `rule 1: name: it is "": give 1 to 63 characters of a-z, 0-9 and dash`,
 		`{"rules":[{"name":"A_b"}]}`:  `rule 1: name: it is "A_b"`,
 		`{"rules":[{"name":7}]}`:      `rule 1: name: it is 7: give a text`,
-		`{"rules":[{"name":"a"}]}`:    `rule a: on: there is no command "": give one, such as policy.quarantine, all of a region, such as policy.*, or *`,
+		`{"rules":[{"name":"a"}]}`:    `rule a: on: there is no command "": give one, such as window.open, all of a region, such as window.*, or *`,
 		rule(`"alow":"true"`):         `rule a: there is no member "alow": did you mean allow?`,
 		rule(`"colour":"red"`):        `rule a: there is no member "colour": give name, on, allow, rows, reason, url, timeout, on_failure`,
 		rule(`"reason":"x"`):          `rule a: a rule has either allow or url: give one of them`,
@@ -88,6 +88,9 @@ func TestFilesThatAreRefused(t *testing.T) {
 	write(t, file, `{"rules":[]}`)
 	_, err = guard.Open(file, parts, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
+	write(t, file, `{"rules":[{"name":"a","on":"x","allow":"true"}]}`)
+	_, err = guard.Open(file, nil, slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, `there is no command "x": give one, *`, "a program may have none")
 	require.NoError(t, os.Chmod(file, 0o622))
 	_, err = guard.Open(file, parts, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, file+" can be written by other users")

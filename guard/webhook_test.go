@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/guard"
 	"github.com/chorus-services/swoosh/noun"
+	"github.com/chorus-services/swoosh/repair"
 	"github.com/chorus-services/swoosh/swooshtest"
 )
 
@@ -151,6 +153,19 @@ func TestServiceThatIsAway(t *testing.T) {
 	require.Equal(t, 1, strings.Count(g.log.String(), `msg="a guard decides again" rule=web`), g.log.String())
 }
 
+// TestUnknownAuthority: a service that cannot show who it is does not judge.
+func TestUnknownAuthority(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"result":true}`)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	said := openLibraryWith(t, `"name":"web","on":"*","timeout":"10s","url":"`+s.URL+`"`).send(adding(duneOfAnn))
+	require.False(t, said[0].Allowed)
+	require.Contains(t, said[0].Reason, "certificate signed by unknown authority")
+}
+
 // hanging returns the URL of a service that does not answer, and what it has been
 // asked.
 func hanging(t *testing.T) (url string, asked chan context.Context) {
@@ -268,6 +283,10 @@ func TestReplayAsksNobody(t *testing.T) {
 		require.Equal(t, want, (&guarded{Engine: e, t: t}).entry(1).Guards)
 		require.NoError(t, e.Close(context.Background()))
 	}
+	report, err := repair.Verify(t.Context(), swoosh.Options{Dir: dir, Rules: func() []swoosh.Guard { panic("asked") }}, parts...)
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), report.Entries)
+	require.Nil(t, report.Refused)
 	require.Equal(t, int64(1), asked.Load())
 }
 

@@ -64,6 +64,10 @@ func TestFlagsReachTheServer(t *testing.T) {
 			require.True(t, strings.Contains(text, `"index"`) || strings.Contains(text, `"clock_skew"`), text)
 			return strings.Contains(text, `"index"`)
 		}},
+		{"guards", writeFile(t, filepath.Join(t.TempDir(), "guards.json"), `{"rules":[{"name":"none","on":"*","allow":"false"}]}`), func(t *testing.T, address string, _ bool) bool {
+			_, text := ask(t, address, http.MethodPost, "/command", create)
+			return strings.Contains(text, `"guard_rejected"`)
+		}},
 		{"max-recovery", "1ms", func(t *testing.T, address string, given bool) bool {
 			var lines strings.Builder
 			for i := range 300 {
