@@ -47,7 +47,7 @@ func TestGateDecidesAgain(t *testing.T) {
 	}
 	refused(approved.request(), "approvals: 1 of 2 (n1)", "approvals: 0 of 1")
 	give(3)
-	_, err := e.SubmitBatch(t.Context(), "k", []swoosh.Request{{Command: "ingestion.fail", Payload: jsontext.Value(approved.payload())}})
+	_, err := e.SubmitBatch(t.Context(), approved.key, []swoosh.Request{{Command: "ingestion.fail", Payload: jsontext.Value(approved.payload()), KeySince: approved.since}})
 	require.True(t, approval.Needed.Is(err), "%v", err)
 	require.ErrorContains(t, err, "in no batch")
 	code, _ := submit(t, e, 0, approved.request())
