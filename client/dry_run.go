@@ -22,12 +22,15 @@ type TrialResult struct {
 }
 
 // DryRun asks what a command would do to the present state, or several as an atomic
-// batch, and does nothing. It fails with the refusal that would come. Keys are not
-// looked up.
+// batch, and does nothing. It fails with the refusal that would come. The key of a
+// command is not looked up, but approvals may be for it.
 func (c *Client) DryRun(ctx context.Context, commands ...Command) (Trial, error) {
 	body := []byte{'['}
 	for i, command := range commands {
-		if command.Key = ""; i > 0 {
+		if len(commands) > 1 {
+			command.Key = ""
+		}
+		if i > 0 {
 			body = append(body, ',')
 		}
 		raw, err := command.MarshalJSON()

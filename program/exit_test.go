@@ -107,7 +107,7 @@ func TestHelpListsEverySubcommand(t *testing.T) {
 	for _, args := range [][]string{{"help"}, {"--help"}, {"-h"}} {
 		got := swooshRun(t, "", args...)
 		require.Equal(t, codeGood, got.code)
-		for _, name := range []string{"serve", "command", "state", "log", "watch", "health", "snapshot", "import", "token", "guards", "completion", "keygen", "nodes", "trust", "network", "fleet", "verify", "preflight", "repair", "chart", "commands", "version", "help"} {
+		for _, name := range []string{"serve", "command", "state", "log", "watch", "health", "snapshot", "import", "token", "guards", "completion", "keygen", "nodes", "trust", "network", "approve", "fleet", "verify", "preflight", "repair", "chart", "commands", "version", "help"} {
 			require.Regexp(t, `(?m)^  `+name+` +[A-Z]`, got.out, "a line for %s", name)
 		}
 	}

@@ -249,7 +249,7 @@ func TestListsObeyNoText(t *testing.T) {
 func TestAProgramWithoutFleet(t *testing.T) {
 	root := newRoot(newApp(Info{Name: "doors"}, []swoosh.Part{doors1}, streams{nil, io.Discard, io.Discard}))
 	for _, c := range root.Commands() {
-		require.NotContains(t, []string{"nodes", "trust", "network", "fleet", "keygen"}, c.Name())
+		require.NotContains(t, []string{"nodes", "trust", "network", "approve", "fleet", "keygen"}, c.Name())
 		require.Nil(t, c.Flags().Lookup("sign"))
 		require.NotContains(t, c.Long, "--signer")
 	}

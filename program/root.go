@@ -71,6 +71,9 @@ func newRoot(a *app) *cobra.Command {
 	if a.hasFleet() {
 		add("fleet", newNode(a), newNodes(a), newTrust(a), newNetwork(a), newFleet(a))
 	}
+	if a.hasApprovals() {
+		add("fleet", newApprove(a))
+	}
 	help := newHelp(root)
 	root.SetHelpCommand(help)
 	add("offline", newVerify(a), newPreflight(a), newRepair(a), newToken(a), newGuards(a), newChart(a), newCommands(a), newCompletion(root, a), newVersion(a), help)
