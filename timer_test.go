@@ -231,6 +231,16 @@ func TestTimerIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestTimerThatIsDueNoLonger is not held up any more.
+func TestTimerThatIsDueNoLonger(t *testing.T) {
+	c := openAlarms(t, swoosh.Options{})
+	c.must(setting("a", 60), setting("b", 600), jamming("refuse"))
+	c.advance(60)
+	require.Len(t, c.Health().Timers, 1)
+	c.must(swoosh.Request{Command: "alarm.cancel", Payload: alarmCancel{"a", at(60)}})
+	require.Empty(t, c.Health().Timers)
+}
+
 // TestTimerWaitsAtAGate, and goes on as soon as that opens.
 func TestTimerWaitsAtAGate(t *testing.T) {
 	for shut, opens := range map[string]string{"control.pause": "control.resume", "policy.quarantine": "policy.release"} {
