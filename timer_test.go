@@ -237,6 +237,11 @@ func TestTimerThatIsDueNoLonger(t *testing.T) {
 	c.must(setting("a", 60), setting("b", 600), jamming("refuse"))
 	c.advance(60)
 	require.Len(t, c.Health().Timers, 1)
+	since := c.Health().Timers[0].Since
+	c.must(jamming("ignore"))
+	c.advance(60)
+	require.Contains(t, c.Health().Timers[0].Error, "changed nothing")
+	require.Equal(t, since, c.Health().Timers[0].Since)
 	c.must(swoosh.Request{Command: "alarm.cancel", Payload: alarmCancel{"a", at(60)}})
 	require.Empty(t, c.Health().Timers)
 }
