@@ -20,7 +20,7 @@ import (
 const payloadMaxBytes = 2 << 20
 
 func newCommand(a *app) *cobra.Command {
-	var key, keySince string
+	var key, keySince, window string
 	var dry bool
 	cmd := &cobra.Command{
 		Use: "command NAME|- [JSON|@FILE|-] [flags]", Short: "Send a command, or a stream of commands, and print the answers",
@@ -44,25 +44,27 @@ once.`,
 	cmd.ValidArgsFunction = connection.completePayload
 	if a.takesSignatures() {
 		connection.withKey()
+		connection.asNode()
 		cmd.Long += signingHelp
 	}
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key: a command with a known key is not applied again (default: a new random one)")
 	cmd.Flags().StringVar(&keySince, "key-since", "", "the newest hlc when the key was made: repeat it with the key (default: the server's)")
+	cmd.Flags().StringVar(&window, "window", "", "`ID` of the window that the command names, and in which alone it is accepted")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print what the command would do, and do nothing")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if dry && connection.sign != (signFlags{}) {
-			return exitf(codeUsage, "a dry run is not signed: leave --sign out, or --dry-run")
+			return exitf(codeUsage, "a dry run is not signed: leave --sign and --dir out, or --dry-run")
 		}
 		if args[0] == "-" {
 			if dry {
 				return exitf(codeUsage, "a stream has no dry run: give one command")
 			}
-			if len(args) > 1 || cmd.Flags().Changed("key") || cmd.Flags().Changed("key-since") {
-				return exitf(codeUsage, "a stream has its payloads and keys in its lines: give - alone")
+			if len(args) > 1 || cmd.Flags().Changed("key") || cmd.Flags().Changed("key-since") || cmd.Flags().Changed("window") {
+				return exitf(codeUsage, "a stream has its payloads, keys and windows in its lines: give - alone")
 			}
 			return sendLines(cmd.Context(), connection, out)
 		}
-		command := client.Command{Name: args[0], Key: key, KeySince: keySince}
+		command := client.Command{Name: args[0], Key: key, KeySince: keySince, WindowID: window}
 		if err := swoosh.Key(key).Validate(); cmd.Flags().Changed("key") && err != nil {
 			return exitf(codeUsage, "--key %q is not a key: it %w", key, err)
 		}
@@ -83,8 +85,9 @@ once.`,
 
 const signingHelp = `
 
-With --sign the command is signed, by a key that "{program} keygen" made. The server
-knows it by the name of --signer.`
+With --dir the command is signed as the node that joined from there, and goes to its hub.
+With --sign it is signed by a key that "{program} keygen" made, which the server knows by
+the name of --signer.`
 
 // readPayload reads a payload: one JSON value, which the server checks.
 func readPayload(ctx context.Context, stdin io.Reader, given string) (payload []byte, err error) {

@@ -44,7 +44,7 @@ func TestCompletionOfPaths(t *testing.T) {
 		"addr": noPath, "as": noPath, "hostname": noPath, "allow-host": noPath, "allow-origin": noPath, "at": noPath, "commands": noPath, "expect": noPath,
 		"if-match": noPath, "key": noPath, "key-since": noPath, "listen": noPath, "log-format": noPath, "log-level": noPath,
 		"approver": noPath, "closes": noPath, "opens": noPath,
-		"for": noPath, "join": "open\ntoken\ninvite\n" + noPath, "name": noPath, "node": noPath, "owner": noPath, "reason": noPath, "signer": noPath, "why": noPath,
+		"for": noPath, "join": "open\ntoken\ninvite\n" + noPath, "name": noPath, "node": noPath, "owner": noPath, "reason": noPath, "signer": noPath, "why": noPath, "window": noPath,
 		"role":    "admin\nmember\n" + noPath,
 		"node-id": noPath, "path": noPath, "print-config": noPath, "socket-group": noPath,
 	}

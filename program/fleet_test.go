@@ -129,6 +129,13 @@ func TestSignAsANode(t *testing.T) {
 	require.Regexp(t, `^n1 has the tags gpu, entry 3\n$`, h.good("nodes", "tags", "n1", "gpu", h.as(1)))
 	require.Contains(t, h.good("log", "--addr", address, "--from", "3", "--json"), `"signer":"n1"`)
 	require.Contains(t, h.bad(codeFailed, "nodes", "tags", "n1", "gpu", h.as(2)), "forbidden: n2 signed this")
+	const tags = `{"node":"n1","tags":["cpu"]}`
+	require.Contains(t, h.good("command", "fleet.set_tags", tags, h.as(1), "--window", "w-1"), "entry       4\n")
+	require.Regexp(t, `"signer":"n1".*"window_id":"w-1"`, h.good("log", "--addr", address, "--from", "4", "--json"))
+	require.Contains(t, h.bad(codeFailed, "command", "fleet.set_tags", tags, h.as(2)), "forbidden: n2 signed this")
+	require.Contains(t, h.bad(codeUsage, "command", "fleet.set_tags", tags, h.as(1), "--signer", "n1"), "give one of them")
+	require.Contains(t, h.bad(codeUsage, "command", "fleet.set_tags", tags, h.as(1), "--dry-run"), "a dry run is not signed")
+	require.Contains(t, h.bad(codeUsage, "command", "-", "--window", "w-1"), "in its lines")
 	t.Setenv("SWOOSH_ADDR", address)
 
 	require.Contains(t, h.bad(codeUsage, "nodes", "tags", "n1", "--dir", t.TempDir()), "is not the directory of a node that joined, it has no hub.json: swoosh node join makes one")

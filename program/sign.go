@@ -54,6 +54,9 @@ func (c *connection) home() (*agent.Home, error) {
 // signer returns who signs, nil if nobody does.
 func (c *connection) signer(home *agent.Home) (*client.Signer, error) {
 	file, name := c.sign.file, c.sign.name
+	if home != nil && (file != "" || name != "") {
+		return nil, exitf(codeUsage, "--dir signs as a node, and --sign with a key: give one of them")
+	}
 	if home != nil {
 		file, name = filepath.Join(c.sign.dir, "key"), home.Node
 	}
