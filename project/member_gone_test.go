@@ -1,8 +1,10 @@
 package project_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -333,3 +335,41 @@ func TestManyProjects(t *testing.T) {
 	}
 	require.Equal(t, 6, project.Domain.Of(s.engine.View()).Electors.Len())
 }
+
+// TestTheLastTermOfAMember: a reaction cannot refuse, so the last term does not end, but its council
+// does. Only an import gets there.
+func TestTheLastTermOfAMember(t *testing.T) {
+	for _, phase := range []string{project.Elect, project.ToolingSync, project.Ready} {
+		t.Run(phase, func(t *testing.T) {
+			s := newSite(t)
+			s.inPhase(phase)
+			s.importWith(`"term":1`, `"term":4294967295`)
+			s.does("n1", "fleet.deregister", `{"node":"n1"}`)
+			want := "PLAN_ROLES 4294967295 electorate [] votes [] seats [] tools 0 reason n1: fleet.deregister electors []"
+			if phase == project.Elect {
+				want = "ELECT 4294967295 electorate [n2 n3] votes [n3.n2] seats [] tools 0 reason  electors [n2 n3]"
+			}
+			require.Equal(t, want, councilOf(s.engine.View()))
+			require.NoError(t, project.Domain.Of(s.engine.View()).Validate())
+			if phase == project.Elect {
+				s.does("n2", "fleet.deregister", `{"node":"n2"}`)
+				require.Equal(t, "PLAN_ROLES 4294967295 electorate [] votes [] seats [] tools 0 reason n2: fleet.deregister electors []", councilOf(s.engine.View()))
+			}
+			s.boot()
+		})
+	}
+}
+
+// importWith replaces a text in the state, and imports that.
+func (s *site) importWith(old, new string) {
+	var document bytes.Buffer
+	_, err := s.engine.View().WriteTo(&document)
+	require.NoError(s, err)
+	require.Contains(s, document.String(), old)
+	text := strings.ReplaceAll(stateHash.ReplaceAllString(document.String(), ""), old, new)
+	present := s.engine.View().StateHash()
+	_, err = s.engine.Import(s.t.Context(), &present, strings.NewReader(text))
+	require.NoError(s, err)
+}
+
+var stateHash = regexp.MustCompile(`"state_hash":"[^"]*",`)

@@ -22,8 +22,22 @@ func stateAfter(t *testing.T, way []step) project.State {
 	e, _ := open(t)
 	w := &walker{TestingT: t, engine: e}
 	w.walk(path(create, way))
-	var s project.State
-	was := project.Domain.Of(e.View())
+	s := copyOf(e.View())
+	unshare(&s)
+	return s
+}
+
+// stateOnNetwork is stateAfter for a project on a network.
+func stateOnNetwork(t *testing.T, way []step) project.State {
+	e, _ := openFleet(t)
+	newSettler(t, t, e).walk(path(create, way))
+	s := copyOf(e.View())
+	unshare(&s)
+	return s
+}
+
+func copyOf(v swoosh.View) (s project.State) {
+	was := project.Domain.Of(v)
 	put(&s.Projects, was.Projects)
 	put(&s.Ingestion, was.Ingestion)
 	put(&s.Council, was.Council)
@@ -31,7 +45,8 @@ func stateAfter(t *testing.T, way []step) project.State {
 	put(&s.Execution, was.Execution)
 	put(&s.Votes, was.Votes)
 	put(&s.Items, was.Items)
-	unshare(&s)
+	put(&s.Electors, was.Electors)
+	put(&s.Hosts, was.Hosts)
 	return s
 }
 
@@ -183,20 +198,65 @@ func TestValidate(t *testing.T) {
 		}, "/execution/p1/submissions"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			s := stateAfter(t, tt.way)
-			require.NoError(t, s.Validate())
-			tt.spoil(&s)
-			var err *swoosh.Error
-			require.ErrorAs(t, s.Validate(), &err)
-			require.Equal(t, swoosh.InvalidState, err.Kind)
-			var pointers []string
-			for _, f := range err.Errors {
-				pointers = append(pointers, f.Pointer)
-			}
-			require.Contains(t, pointers, tt.pointer)
-		})
+		t.Run(tt.name, func(t *testing.T) { requireFault(t, stateAfter(t, tt.way), tt.spoil, tt.pointer) })
 	}
+}
+
+// requireFault breaks a valid state, and requires an error about that place.
+func requireFault(t *testing.T, s project.State, spoil func(*project.State), pointer string) {
+	require.NoError(t, s.Validate())
+	spoil(&s)
+	var err *swoosh.Error
+	require.ErrorAs(t, s.Validate(), &err)
+	require.Equal(t, swoosh.InvalidState, err.Kind)
+	var pointers []string
+	for _, f := range err.Errors {
+		pointers = append(pointers, f.Pointer)
+	}
+	require.Contains(t, pointers, pointer)
+}
+
+// TestValidateOnNetwork is TestValidate for what a project on a network has besides.
+func TestValidateOnNetwork(t *testing.T) {
+	onNode := path(reviewed, usual("environment.release"), one("environment.allocate", `"provider":"node:n3"`))
+	at := swoosh.Stamp{WallMS: firstMS, Node: "test"}
+	tests := []struct {
+		name    string
+		spoil   func(*project.State)
+		pointer string
+	}{
+		{"vote without its entry", func(s *project.State) { s.Votes.Put("p1.lead.n1.n1", project.Vote{}) }, "/votes/p1.lead.n1.n1/at"},
+		{"vote with an entry on no network", func(s *project.State) {
+			change(&s.Projects, func(p *project.Project) { p.Network = "" })
+		}, "/votes/p1.lead.n1.n1/at"},
+		{"review without its entry", func(s *project.State) {
+			i, _ := s.Items.Get("p1.i1")
+			i.Reviews = []project.ItemReview{{Reviewer: "n1", Approve: true}}
+			s.Items.Put("p1.i1", i)
+		}, "/items/p1.i1/reviews/0/at"},
+		{"review with an entry on no network", func(s *project.State) {
+			change(&s.Projects, func(p *project.Project) { p.Network = "" })
+		}, "/items/p1.i1/reviews/0/at"},
+		{"elector that is no node", func(s *project.State) {
+			change(&s.Council, func(r *project.Council) { r.Electorate = noun.List[noun.ID]{"n1", "carol"} })
+		}, "/council/p1/electorate/1"},
+		{"elector without a row", func(s *project.State) { s.Electors.Delete("n2.p1") }, "/electors/n2.p1"},
+		{"row of no elector", func(s *project.State) { s.Electors.Put("n3.p1", project.Elector{}) }, "/electors/n3.p1"},
+		{"row of no project", func(s *project.State) { s.Electors.Put("n1.p2", project.Elector{}) }, "/electors/n1.p2"},
+		{"row of a project that is on no network", func(s *project.State) {
+			change(&s.Projects, func(p *project.Project) { p.Network = "" })
+		}, "/electors/n1.p1"},
+		{"rows of a project that is archived", func(s *project.State) {
+			change(&s.Projects, func(p *project.Project) { p.Phase = project.Archived })
+		}, "/hosts/n3.p1"},
+		{"provider without a row", func(s *project.State) { s.Hosts.Delete("n3.p1") }, "/hosts/n3.p1"},
+		{"row of no provider", func(s *project.State) { s.Hosts.Put("n1.p1", project.Host{}) }, "/hosts/n1.p1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { requireFault(t, stateOnNetwork(t, onNode), tt.spoil, tt.pointer) })
+	}
+	s := stateAfter(t, path(items, usual("council.dissolve", "council.plan")))
+	requireFault(t, s, func(s *project.State) { s.Votes.Put("p1.lead.n1.n1", project.Vote{At: at}) }, "/votes/p1.lead.n1.n1/at")
 }
 
 // TestValidateEveryPhase requires that every valid state is accepted.
