@@ -51,7 +51,7 @@ type afterNetworkDelete struct{}
 // React goes through the projects: a network may have many more members.
 func (afterNetworkDelete) React(s *State, v swoosh.View, c fleet.NetworkDelete, at swoosh.Stamp) {
 	for id, p := range s.Projects.All() {
-		if p.Phase != Active || p.Network != c.Network {
+		if p.Network != c.Network {
 			continue
 		}
 		r, _ := s.Council.Get(id)

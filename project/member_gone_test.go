@@ -299,6 +299,20 @@ func TestOtherNodesStay(t *testing.T) {
 	s.registerAgain(t, before)
 }
 
+// TestReapedBefore: whom fleet.reap passes over, it does not take away once more.
+func TestReapedBefore(t *testing.T) {
+	s := newSite(t)
+	s.inPhase(project.Ready)
+	s.clock.Advance(31 * time.Minute)
+	reap := fmt.Sprintf(`{"before":%d,"nodes":["n1","n5"]}`, firstMS+1)
+	s.does("", "fleet.reap", reap)
+	require.Nil(t, s.takes("", "alpha", step{"environment.report", probe("p1", false)}))
+	before := environmentOf(s.engine.View())
+	s.register(5, owners[5])
+	s.does("", "fleet.reap", reap)
+	require.Equal(t, before, environmentOf(s.engine.View()))
+}
+
 // registerAgain tries what a node does each day.
 func (s *site) registerAgain(t *testing.T, before []string) {
 	s.register(1, owners[1])
