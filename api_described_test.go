@@ -327,7 +327,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		t.Run(name, test)
 	}
 	t.Run("ranges", func(t *testing.T) { askParameters(t, d) })
-	for _, dir := range []string{"project", "system"} {
+	for _, dir := range []string{"project", "system", "approval"} {
 		files, err := filepath.Glob(dir + "/testdata/scenario/*.txt")
 		require.NoError(t, err)
 		for _, file := range files {
@@ -396,7 +396,7 @@ func next(n string, step int) string {
 func askScenario(t *testing.T, d *description, file string) {
 	clock := swooshtest.NewClock(1767225600000)
 	s := open(t, swoosh.Options{Now: clock.Now}, project.Domain)
-	if strings.HasPrefix(file, "system") {
+	if !strings.HasPrefix(file, "project") {
 		s = whole(t)
 	}
 	lines, err := os.ReadFile(file)
