@@ -24,7 +24,7 @@ import (
 
 // pages are those whose commands people copy.
 var pages = []string{"README.md", "API_INTEGRATION.md", "DURABILITY.md", "docs/OPERATIONS.md", "docs/FLEET.md", "docs/NODE.md", "docs/GUARDS.md", "docs/PERFORMANCE.md", "docs/UPGRADING.md",
-	"examples/queue/README.md", "examples/flags/README.md", "examples/deploy/README.md", "examples/fleet/README.md"}
+	"examples/queue/README.md", "examples/flags/README.md", "examples/deploy/README.md", "examples/fleet/README.md", "examples/council/README.md"}
 
 // TestPages runs every command of every page, in the order of the page, as a
 // reader would: from the root of a fresh checkout, the server in one terminal
