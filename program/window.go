@@ -16,7 +16,8 @@ import (
 func newWindow(a *app) *cobra.Command {
 	return a.newGroup("window", "Open, close and list the windows for commands",
 		`A window is a time in which commands are accepted that name it in window_id; at other times
-they are refused with the code window_closed. Commands that name none are not held to one.
+they are refused with the code window_closed. "{program} command NAME --window ID" names one.
+Commands that name none are not held to one.
 Before the first window is opened, a window_id is only a note.`,
 		newWindowList(a), newWindowOpen(a), newWindowClose(a))
 }

@@ -122,6 +122,8 @@ func TestStops(t *testing.T) {
 	require.Empty(t, h.as("", "policy.quarantine", `{"reason":"","scope":"project:alpha"}`))
 	h.requireStopped()
 	require.Empty(t, h.as("", "ingestion.resolve", `{"project":"beta","sources":["s"]}`))
+	require.Contains(t, h.as("n1", "policy.release", `{"approver":"n1","scope":"node:n1"}`), "forbidden: ", "a node releases nobody")
+	require.Contains(t, h.as("n3", "policy.quarantine", `{"reason":"x","scope":"node:n2"}`), "forbidden: ")
 
 	for _, force := range []bool{false, true} {
 		before := h.View()
