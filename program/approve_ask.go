@@ -45,7 +45,8 @@ It holds for 24 hours. Without --dir it is asked in nobody's name, with your tok
 					hash, r.Index, time.Now().Add(holdsFor).UTC().Format("2006-01-02 15:04Z"), a.name(), hash, a.name(), hash), nil
 			})
 		})
-	cmd.Example = `  {program} approve ask ingestion.fail '{"project":"alpha","error":"the source is gone"}'`
+	cmd.Example = `  {program} approve require ingestion.fail --nodes n1
+  {program} approve ask ingestion.fail '{"project":"alpha","error":"the source is gone"}'`
 	cmd.ValidArgsFunction = f.completePayload
 	return cmd
 }
