@@ -128,8 +128,12 @@ func TestHangingServiceWedgesNothing(t *testing.T) {
 	answers := make(chan string, 8)
 	for range cap(answers) {
 		go func() {
-			_, answer := g.post(alpha)
-			answers <- answer
+			r, err := http.Post(g.address+"/command", "application/json", strings.NewReader(alpha))
+			if err != nil {
+				answers <- err.Error()
+				return
+			}
+			answers <- read(t, r)
 		}()
 	}
 	for range cap(answers) {
