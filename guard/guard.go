@@ -3,6 +3,7 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -120,6 +121,10 @@ func (r *Rules) tell(rule string, failure error) {
 	before := r.failing[rule]
 	r.failing[rule] = failure != nil
 	r.mu.Unlock()
+	var u unreachable
+	if errors.As(failure, &u) {
+		failure = u.why
+	}
 	switch {
 	case failure != nil && !before:
 		r.log.Warn("a guard fails", "rule", rule, "why", failure)

@@ -80,8 +80,15 @@ func (w *webhook) failure(ctx context.Context, err error) error {
 	if errors.As(err, &about) {
 		err = about.Err
 	}
-	return err
+	return unreachable{err}
 }
+
+// unreachable is an error of the network. Callers are not told it: it names the machines
+// behind the server.
+type unreachable struct{ why error }
+
+func (unreachable) Error() string   { return "it cannot be reached, the server's log says why" }
+func (u unreachable) Unwrap() error { return u.why }
 
 // readAnswer reads an answer: {"result":true}, or {"result":{"allow":true,
 // "reasons":["…"]}}. Members besides these are another's.

@@ -141,10 +141,9 @@ func TestServiceThatIsAway(t *testing.T) {
 	away.Close()
 	g := openLibraryWith(t, `"name":"web","on":"*","url":"`+away.URL+`"`)
 	for range 3 {
-		said := g.send(adding(duneOfAnn))
-		require.False(t, said[0].Allowed)
-		require.Contains(t, said[0].Reason, "connection refused")
+		require.Equal(t, []swoosh.Verdict{{Guard: "web", Reason: "the web service fails: it cannot be reached, the server's log says why"}}, g.send(adding(duneOfAnn)), "callers learn no addresses")
 	}
+	require.Contains(t, g.log.String(), "connection refused")
 	require.Equal(t, 1, strings.Count(g.log.String(), `msg="a guard fails" rule=web`), g.log.String())
 	require.Equal(t, 3.0, g.failures("web"))
 	write(t, g.file, `{"rules":[{"name":"web","on":"*","url":"`+answering(t, 200, `{"result":true}`)+`"}]}`)
@@ -161,9 +160,11 @@ func TestUnknownAuthority(t *testing.T) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()
-	said := openLibraryWith(t, `"name":"web","on":"*","timeout":"10s","url":"`+s.URL+`"`).send(adding(duneOfAnn))
+	g := openLibraryWith(t, `"name":"web","on":"*","timeout":"10s","url":"`+s.URL+`"`)
+	said := g.send(adding(duneOfAnn))
 	require.False(t, said[0].Allowed)
-	require.Contains(t, said[0].Reason, "certificate signed by unknown authority")
+	require.Contains(t, said[0].Reason, "it cannot be reached")
+	require.Contains(t, g.log.String(), "certificate signed by unknown authority")
 }
 
 // hanging returns the URL of a service that does not answer, and what it has been
