@@ -407,6 +407,48 @@ func TestApplyBy(t *testing.T) {
 	require.Equal(t, minutesState{Content: noun.Text(hex.EncodeToString(approved[:]))}, minutes.Of(r.View()))
 }
 
+// TestParseContent reads the one text that has a command's content as its hash, and no other.
+func TestParseContent(t *testing.T) {
+	r := newRig(t, swoosh.Options{}, club, secretary, minutes)
+	r.must(joining("ann", keyOf("ann")))
+	note := swoosh.Request{Command: "minutes.note", Payload: []byte(`{}`), Signer: "ann", IdempotencyKey: "k", KeySince: r.View().At()}
+	r.must(signed(t, note, content(note, r.View().Hub(), nil)))
+	text := `{"command":"minutes.note","idempotency_key":"k","key_since":"` + note.KeySince.String() + `","payload":{}}`
+	c, err := swoosh.ParseContent(text)
+	require.NoError(t, err)
+	require.Equal(t, string(minutes.Of(r.View()).Content), c.Content().String())
+	require.Equal(t, []any{"minutes.note", "k", note.KeySince, "{}"}, []any{c.Name, c.Key, c.KeySince, string(c.Payload())})
+	deep := func(levels int) string {
+		return strings.Replace(text, `{}`, strings.Repeat(`{"a":`, levels)+`1`+strings.Repeat(`}`, levels), 1)
+	}
+	_, err = swoosh.ParseContent(deep(64)) // As deep as a payload may be.
+	require.NoError(t, err)
+	for _, other := range []string{
+		"", "{}", "[]", text + " ", " " + text, strings.Replace(text, `{}`, `{ }`, 1), strings.Replace(text, `"k"`, `"\u006b"`, 1),
+		strings.Replace(text, `"k"`, `"k k"`, 1), strings.Replace(text, `"k"`, `""`, 1), strings.Replace(text, "minutes.note", "minutes", 1),
+		strings.Replace(text, `"payload":{}`, `"payload":[]`, 1), strings.Replace(text, `,"payload":{}`, ``, 1), strings.Replace(text, `{}}`, `{},"x":1}`, 1),
+		deep(65),
+	} {
+		_, err := swoosh.ParseContent(other)
+		require.Error(t, err, other)
+	}
+
+	c, err = r.View().Resolve(c)
+	require.NoError(t, err)
+	require.Equal(t, []any{"minutes", []string{"about:minutes"}}, []any{c.Domain, c.Scopes})
+	for changed, kind := range map[string]swoosh.Kind{
+		strings.Replace(text, "minutes.note", "minutes.nod", 1): swoosh.UnknownCommand,
+		strings.Replace(text, `{}`, `{"x":1}`, 1):               swoosh.InvalidPayload,
+	} {
+		c, err := swoosh.ParseContent(changed)
+		require.NoError(t, err)
+		_, err = r.View().Resolve(c)
+		requireKind(t, kind, err)
+	}
+	require.True(t, r.View().HasCommand("club.join"))
+	require.False(t, r.View().HasCommand("club.jion"))
+}
+
 // TestVerified: the program hears of each accepted command with a signature once, and of no
 // other.
 func TestVerified(t *testing.T) {
