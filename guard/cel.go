@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/interpreter"
 )
 
-// environment returns what expressions may name: the variables, and those of the rows.
-// There is no clock in it, and nothing else of the outside.
-func environment(rows ...string) (*cel.Env, error) {
-	o := []cel.EnvOption{
+// variables are what every expression may name. There is no clock among them, and
+// nothing else of the outside.
+var variables = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
 		cel.Variable("command", cel.StringType),
 		cel.Variable("payload", cel.MapType(cel.StringType, cel.DynType)),
 		cel.Variable("signer", cel.StringType),
@@ -24,11 +25,20 @@ func environment(rows ...string) (*cel.Env, error) {
 		cel.OptionalTypes(), // Members that are not given are left out: payload.?role.orValue("").
 		cel.ASTValidators(cel.ValidateRegexLiterals()),
 		cel.RegexProgramSizeLimit(regexMost),
+	)
+})
+
+// environment returns the variables, and those of rows.
+func environment(rows ...string) (*cel.Env, error) {
+	env, err := variables()
+	if err != nil || len(rows) == 0 {
+		return env, err
 	}
+	var o []cel.EnvOption
 	for _, r := range rows {
 		o = append(o, cel.Variable(rowPrefix+r, cel.DynType))
 	}
-	return cel.NewEnv(o...)
+	return env.Extend(o...)
 }
 
 // compile returns an expression whose value has a type. The error names the column.

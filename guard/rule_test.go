@@ -46,6 +46,7 @@ func TestExpressions(t *testing.T) {
 	} {
 		g := openLibraryWith(t, `"name":"one","on":"book.add","allow":`+strconv.Quote(c.allow))
 		require.Equal(t, []swoosh.Verdict{{Guard: "one", Allowed: c.want == "", Reason: c.want}}, g.send(c.r), c.allow)
+		require.Equal(t, strings.HasPrefix(c.want, "allow fails"), g.failures("one") == 1, c.allow)
 	}
 }
 
