@@ -29,8 +29,8 @@ func oldLog(t *testing.T, e *swoosh.Engine) {
 	w.walk(path(create, reviewed))
 }
 
-// TestOldLog holds the state and the chain against those of that program, commit a767623, and verifies
-// its directory with a program that has a fleet.
+// TestOldLog holds the state and the chain against what that program came to, and verifies such a
+// directory with a program that has a fleet.
 func TestOldLog(t *testing.T) {
 	e, _ := open(t)
 	oldLog(t, e)
@@ -46,6 +46,7 @@ func TestOldLog(t *testing.T) {
 	require.Empty(t, report.Refused)
 }
 
+// oldHashes are the index, the state hash and the chain of that program after oldLog.
 const oldHashes = "53 e94b7750e270d27e484bf4eba1c64f8e085ba37e4b390d650d2e6084a617184b 8b5c86431a07f0b670945c257024732f9b6c5d98b947aa57b646862025ac9a2a"
 
 // TestVerifyAsksTheSame: what the log says of a project on a network is accepted by who asks it all
