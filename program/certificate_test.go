@@ -92,7 +92,9 @@ func TestQuorumCertificate(t *testing.T) {
 		say(voter, "council.vote", fmt.Sprintf(`{"project":"alpha","role":"lead","voter":"%s","candidate":"%s"}`, voter, candidate))
 	}
 	certificate := func(log string) (out string, code int) {
-		cmd := exec.Command("python3", "../examples/certificate.py", "alpha")
+		const script = "../examples/certificate.py"
+		require.FileExists(t, script, "and go test runs again when it changes")
+		cmd := exec.Command("python3", script, "alpha")
 		cmd.Stdin = strings.NewReader(log)
 		text, _ := cmd.CombinedOutput()
 		return string(text), cmd.ProcessState.ExitCode()

@@ -18,7 +18,9 @@ func (s *site) certificate() (text string, code int) {
 		require.NoError(s, err)
 		log = append(r.AppendJSON(log), '\n')
 	}
-	cmd := exec.Command("python3", "../examples/certificate.py", "alpha")
+	const script = "../examples/certificate.py"
+	require.FileExists(s, script, "and go test runs again when it changes")
+	cmd := exec.Command("python3", script, "alpha")
 	cmd.Stdin = bytes.NewReader(log)
 	out, _ := cmd.CombinedOutput() // Its code says how it ended.
 	return string(out), cmd.ProcessState.ExitCode()
