@@ -11,7 +11,7 @@ import (
 	"github.com/chorus-services/swoosh/system"
 )
 
-// The reactions to the commands by which nodes stop to stand. They run in the entry of
+// The reactions to the commands by which nodes cease to stand. They run in the entry of
 // the command, after it, so that no council decides with a member that is gone.
 //
 // Nodes go in the order of the command, and from their projects in that of the keys.
