@@ -46,6 +46,7 @@ func TestCompletionOfPaths(t *testing.T) {
 		"approver": noPath, "closes": noPath, "opens": noPath,
 		"for": noPath, "join": "open\ntoken\ninvite\n" + noPath, "name": noPath, "node": noPath, "owner": noPath, "reason": noPath, "signer": noPath, "why": noPath, "window": noPath,
 		"role":    "admin\nmember\n" + noPath,
+		"project": noPath, "network": noPath, "nodes": noPath, "approve require --role": "owner\nadmin\nmember\n" + noPath,
 		"node-id": noPath, "path": noPath, "print-config": noPath, "socket-group": noPath,
 	}
 	isDirectory, isFile, isOption := regexp.MustCompile(`\bDIR\b`), regexp.MustCompile(`(^|[^@])\b(FILE|SNAPSHOT)\b`), regexp.MustCompile(`^\[(-|flags)`)
@@ -70,7 +71,11 @@ func TestCompletionOfPaths(t *testing.T) {
 		}
 		require.True(t, strings.HasSuffix(completed(t, words...), noPath), "%s takes no more", words)
 		c.Flags().VisitAll(func(f *pflag.Flag) {
-			want, known := flags[f.Name]
+			flag := strings.Join(name, " ") + " --" + f.Name
+			if _, own := flags[flag]; !own {
+				flag = f.Name
+			}
+			want, known := flags[flag]
 			if kind := f.Value.Type(); !known && !strings.HasPrefix(kind, "string") {
 				want = noPath
 			} else {
@@ -79,7 +84,7 @@ func TestCompletionOfPaths(t *testing.T) {
 			if f.Value.Type() != "bool" { // One of those takes no value.
 				require.Equal(t, want, completed(t, append(name, "--"+f.Name+"=")...), "%s --%s", name, f.Name)
 			}
-			seen[f.Name] = true
+			seen[flag] = true
 		})
 	})
 	for name := range flags {
