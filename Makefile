@@ -93,7 +93,7 @@ alerts: build ## the alert rules and the dashboard, in a real Prometheus
 	scripts/alerts_test.sh
 
 opa: bin/opa ## rules that ask a real Open Policy Agent, which is built at first
-	$(TEST) -count=1 -run OPA ./guard
+	$(TEST) --packages ./guard -- -count=1 -run OPA $(GOTEST)
 
 bin/opa:
 	scripts/opa.sh
