@@ -42,11 +42,14 @@ import (
 // command that answers has its result on the line below.
 // Below the output of a step stand the entries that timers made because of it:
 // timer fleet.expire ok.
+//
+// After each step that adds an entry, another engine that open returns imports the
+// state: an import must refuse nothing that commands make.
 func RunScenarios(t *testing.T, dir string, open func(t *testing.T) (*swoosh.Engine, *Clock)) {
 	t.Helper()
 	runFiles(t, dir, func(t *testing.T) *scenario {
 		e, clock := open(t)
-		return &scenario{engine: e, clock: clock}
+		return &scenario{engine: e, clock: clock, another: open}
 	})
 }
 
@@ -77,11 +80,12 @@ func RequireScenarios(t *testing.T, dir string, parts ...swoosh.Part) {
 
 // scenario is the run of one file.
 type scenario struct {
-	engine *swoosh.Engine
-	clock  *Clock
-	dir    string
-	lines  []string // of the file
-	signed int      // commands so far
+	engine  *swoosh.Engine
+	clock   *Clock
+	dir     string
+	lines   []string                                    // of the file
+	signed  int                                         // commands so far
+	another func(t *testing.T) (*swoosh.Engine, *Clock) // opens an engine of the same domains; nil: the state is not imported
 
 	options swoosh.Options  // of RunUpgrades
 	next    [][]swoosh.Part // the programs that follow
@@ -100,7 +104,23 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 			output += "\ntimer " + x.Command + " " + answer([]swoosh.Result{{Changed: x.Changed}}, nil)
 		}
 	}
+	if s.another != nil && s.engine.View().Index() > before {
+		s.requireImported(t, d.Pos)
+	}
 	return output
+}
+
+// requireImported requires that an engine whose log is empty imports the state: what an
+// import refuses, no command makes.
+func (s *scenario) requireImported(t *testing.T, pos string) {
+	var document bytes.Buffer
+	_, err := s.engine.View().WriteTo(&document)
+	require.NoError(t, err)
+	e, clock := s.another(t)
+	clock.Advance(time.Duration(s.clock.Now()-clock.Now()) * time.Millisecond)
+	_, err = e.Import(t.Context(), nil, &document)
+	require.NoError(t, err, "%s: an import refuses the state after this step", pos)
+	require.NoError(t, e.Close(t.Context()))
 }
 
 func (s *scenario) step(t *testing.T, d *datadriven.TestData) string {
