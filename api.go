@@ -207,7 +207,7 @@ func (x *exchange) postCommand() error {
 	ctx := x.timeouts.Context(x.r.Context())
 	switch {
 	case dry:
-		return x.dryRun(ctx, raw, isBatch)
+		return x.dryRun(ctx, key, raw, isBatch)
 	case isBatch:
 		return x.batch(ctx, key, raw)
 	}
@@ -282,14 +282,10 @@ func (x *exchange) headerKey() (string, error) {
 
 // command applies one command.
 func (x *exchange) command(ctx context.Context, key string, raw []byte) error {
-	r, err := decodeCommand(raw)
+	r, err := x.readOne(key, raw)
 	if err != nil {
 		return err
 	}
-	if key != "" && r.IdempotencyKey != "" && key != r.IdempotencyKey {
-		return malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "differs from the header Idempotency-Key: send the key once"}}, "")
-	}
-	r.IdempotencyKey, r.Actor = cmp.Or(key, r.IdempotencyKey), x.caller.Name
 	result, err := x.engine.submitFor(ctx, r, x.caller.mayCommand)
 	if err != nil {
 		return err

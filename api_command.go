@@ -2,6 +2,7 @@ package swoosh
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -35,6 +36,16 @@ func (x *exchange) batch(ctx context.Context, key string, raw []byte) error {
 	}
 	x.accepted(append(b, "]}\n"...))
 	return nil
+}
+
+// readOne decodes a command, whose key may come in the header.
+func (x *exchange) readOne(key string, raw []byte) (Request, error) {
+	r, err := decodeCommand(raw)
+	if err == nil && key != "" && r.IdempotencyKey != "" && key != r.IdempotencyKey {
+		err = malformed([]FieldError{{Pointer: "/idempotency_key", Detail: "differs from the header Idempotency-Key: send the key once"}}, "")
+	}
+	r.IdempotencyKey, r.Actor = cmp.Or(key, r.IdempotencyKey), x.caller.Name
+	return r, err
 }
 
 // readBatch decodes an atomic batch, whose key comes in the header.
@@ -75,17 +86,17 @@ type trial struct {
 }
 
 // dryRun answers what a command or a batch would do.
-func (x *exchange) dryRun(ctx context.Context, raw []byte, isBatch bool) (err error) {
+func (x *exchange) dryRun(ctx context.Context, key string, raw []byte, isBatch bool) (err error) {
 	rs := make([]Request, 1)
 	if isBatch {
 		rs, err = x.readBatch(raw)
-	} else if rs[0], err = decodeCommand(raw); err == nil {
-		rs[0].Actor = x.caller.Name
+	} else {
+		rs[0], err = x.readOne(key, raw)
 	}
 	if err != nil {
 		return err
 	}
-	t, err := x.engine.dryRun(ctx, rs, isBatch, x.caller.mayCommand)
+	t, err := x.engine.dryRun(ctx, key, rs, isBatch, x.caller.mayCommand)
 	if err != nil {
 		return err
 	}

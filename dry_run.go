@@ -30,13 +30,14 @@ type TrialResult struct {
 // for the writer nor holds it up. By the time that the command is submitted the
 // state may be another; Expect finds that out.
 func (e *Engine) DryRun(ctx context.Context, rs ...Request) (Trial, error) {
-	return e.dryRun(ctx, rs, len(rs) != 1, nil)
+	return e.dryRun(ctx, "", rs, len(rs) != 1, nil)
 }
 
-func (e *Engine) dryRun(ctx context.Context, rs []Request, batch bool, may permit) (t Trial, err error) {
+// dryRun is DryRun; key is that of a batch, since signatures are over it.
+func (e *Engine) dryRun(ctx context.Context, key string, rs []Request, batch bool, may permit) (t Trial, err error) {
 	var p *pending
 	if batch {
-		p, err = e.prepareBatch("", rs, may)
+		p, err = e.prepareBatch(key, rs, may)
 	} else {
 		p, err = e.prepare(rs[0], may)
 	}

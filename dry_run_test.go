@@ -2,6 +2,7 @@ package swoosh_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
@@ -152,6 +153,27 @@ func TestTheAPIRunsDry(t *testing.T) {
 	s.ask(http.MethodPost, "/command?dry_run=maybe", startA).refused("malformed_request", http.StatusBadRequest)
 	require.EqualValues(t, 1, s.ask(http.MethodPost, "/command?dry_run=false", startA).object()["index"])
 	require.NotNil(t, d)
+}
+
+// TestADryRunKnowsTheKeyOfTheHeader, which signatures are over.
+func TestADryRunKnowsTheKeyOfTheHeader(t *testing.T) {
+	s := open(t, swoosh.Options{}, club, secretary)
+	body := func(name string, more map[string]any) string {
+		r := entering(t, name, "k", more)
+		b, err := json.Marshal(map[string]any{"command": r.Command, "payload": json.RawMessage(r.Payload.([]byte)), "signer": r.Signer, "signature": r.Signature})
+		require.NoError(t, err)
+		return string(b)
+	}
+	within := func(i int) map[string]any { return map[string]any{"batch": map[string]any{"count": 2, "position": i}} }
+	for _, body := range []string{
+		body("ann", nil),
+		"[" + body("ann", within(0)) + "," + body("bob", within(1)) + "]",
+	} {
+		s.ask(http.MethodPost, "/command?dry_run=true", body, "Idempotency-Key: k").object()
+		s.ask(http.MethodPost, "/command?dry_run=true", body, "Idempotency-Key: l").refused("bad_signature", http.StatusForbidden)
+	}
+	twice := `{"command":"club.say","payload":{"member":"ann"},"idempotency_key":"k"}`
+	s.ask(http.MethodPost, "/command?dry_run=true", twice, "Idempotency-Key: l").refused("malformed_request", http.StatusBadRequest)
 }
 
 // noEleven is a guard that rejects deposits of eleven.
