@@ -40,6 +40,17 @@ func TestScopesLimit(t *testing.T) {
 	require.Equal(t, "conflict", codeOf(t, stop("node:n7")))
 	require.NoError(t, send(t, e, "policy.quarantine", `{"reason":"x"}`))
 	require.Equal(t, 1000, system.Policy.Of(e.View()).Scopes.Len())
+	requireImported(t, e)
+}
+
+// requireImported requires that another engine imports the state.
+func requireImported(t *testing.T, e *swoosh.Engine) {
+	var document bytes.Buffer
+	_, err := e.View().WriteTo(&document)
+	require.NoError(t, err)
+	other, _ := open(t)
+	_, err = other.Import(t.Context(), nil, &document)
+	require.NoError(t, err)
 }
 
 // TestWindowsLimit: there are at most 1000. Ten that are past go with each new one, so
@@ -62,6 +73,7 @@ func TestWindowsLimit(t *testing.T) {
 	require.NoError(t, send(t, e, "window.close", `{"window":"w-0900"}`))
 	require.NoError(t, opening("more", 2*firstMS))
 	require.Equal(t, "conflict", codeOf(t, opening("w-0900", 2*firstMS)))
+	requireImported(t, e)
 
 	clock.Advance(time.Minute, e)
 	require.NoError(t, opening("more", 2*firstMS), "the same again")

@@ -16,7 +16,7 @@ type WindowClose struct {
 // Check refuses a window that there is not.
 func (c WindowClose) Check(v swoosh.View) error {
 	if _, ok := Window.Of(v).Windows.Get(c.Window); !ok {
-		return swoosh.Errorf(swoosh.NotFound, "there is no window %s: GET /state/window/windows shows those that there are", c.Window)
+		return swoosh.Errorf(swoosh.NotFound, "there is no window %s: GET /state?path=/window/windows shows those that there are", c.Window)
 	}
 	return nil
 }
