@@ -54,9 +54,9 @@ func (c *Certificates) Reload() error {
 // Look reads the files if one has changed, so that errors are logged before the
 // next connection.
 func (c *Certificates) Look() {
-	c.pair.Get()
+	c.pair.Look()
 	if c.authorities != nil {
-		c.authorities.Get()
+		c.authorities.Look()
 	}
 }
 

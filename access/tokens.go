@@ -58,7 +58,7 @@ func (t *Tokens) Reload() error { return t.roll.Reload() }
 
 // Look reads the file if it has changed, so that errors are logged before the next
 // request.
-func (t *Tokens) Look() { t.roll.Get() }
+func (t *Tokens) Look() { t.roll.Look() }
 
 // Failing returns why the file could not be reloaded; nil if it could.
 func (t *Tokens) Failing() error { return t.roll.Failing() }

@@ -4,8 +4,8 @@
 
 For each seat it prints the votes, and the entries in which their voters signed them. It takes
 nothing from the state: the keys of the nodes, and which of them went, follow from the entries
-too. It exits with 1 if the entries do not follow one another, if a vote is not signed by its
-voter, or if a seat has fewer votes than the quorum."""
+too. It exits with 1 if the entries do not follow one another, if one is there twice, if a vote is
+not signed by its voter, or if a seat has fewer votes than the quorum."""
 import base64, hashlib, json, sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -16,7 +16,7 @@ SIGNED = ("command", "payload", "signer", "idempotency_key", "key_since", "expec
 class Audit:
     def __init__(self, project):
         self.project, self.network, self.closed = project, None, False
-        self.entries, self.chain = [], bytes(32)
+        self.entries, self.chain, self.keys = [], bytes(32), {}
         self.last, self.node, self.key, self.owner, self.seen = 0, {}, {}, {}, {}  # seen: of the ACTIVE ones
         self.plan, self.votes, self.seats = None, {}, None  # votes: (role, voter, candidate) to entry, seats: None before the election
 
@@ -26,6 +26,9 @@ class Audit:
         self.entries.append(entry)
         if entry["index"] != len(self.entries) or chain != self.chain.hex():
             sys.exit(f"entry {entry['index']} does not follow the entry before it: the log must begin with entry 1, and be whole")
+        given = entry.get("idempotency_key"), entry.get("key_since")
+        if all(given) and self.keys.setdefault(given, entry["index"]) != entry["index"]:
+            sys.exit(f"entry {entry['index']} has the key of entry {self.keys[given]}: a hub takes none twice, so what was signed is shown again")
         if entry["command"] in ("state.import", "log.loss"):
             sys.exit(f"entry {entry['index']} is {entry['command']}: who has which key does not follow from the log")
         if len(self.entries) == 1:

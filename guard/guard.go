@@ -101,7 +101,7 @@ func (r *Rules) Guards() []swoosh.Guard { return *r.now.Load() }
 func (r *Rules) Reload() error { return r.file.Reload() }
 
 // Look reads the file if it has changed. Call it every now and then.
-func (r *Rules) Look() { r.file.Get() }
+func (r *Rules) Look() { r.file.Look() }
 
 // Failing returns why the file could not be reloaded; nil if it could.
 func (r *Rules) Failing() error { return r.file.Failing() }

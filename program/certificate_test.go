@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -185,7 +186,10 @@ func requireForgeriesAreSeen(t *testing.T, log string, certificate func(string) 
 		},
 		"a quorum that is none": func(all []line) []line { payload(all[11])["quorum"] = 2; return all },
 		"another election":      func(all []line) []line { payload(all[11])["electorate"] = []any{"n1", "n2", "n3"}; return all },
-		"a seat that was lost":  func(all []line) []line { return append(all[:22:22], append([]line{forgedLeave()}, all[22:]...)...) },
+		"a vote that is shown again": func(all []line) []line {
+			return append(all[:22:22], append([]line{maps.Clone(all[21])}, all[22:]...)...)
+		},
+		"a seat that was lost": func(all []line) []line { return append(all[:22:22], append([]line{forgedLeave()}, all[22:]...)...) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, code := certificate(relinked(t, forge(entriesOf(t, log))))

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// LookEvery is the shortest time between two checks of a file. A file is
-// checked only when its content is needed.
+// LookEvery is the shortest time between two checks of a file by Get.
 const LookEvery = time.Second
 
 // Files is the content of files, read again when one of them changes. If that
@@ -64,11 +63,23 @@ func (r *Files[T]) Get() T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now := r.Now(); now.Sub(r.looked) >= LookEvery {
-		if seen := r.look(); seen != r.seen || r.failing != nil {
-			_ = r.reload(seen, seen != r.seen) // It is logged, and kept.
-		}
+		r.check()
 	}
 	return r.value
+}
+
+// Look reads the files again if they have changed, however short a time ago they were
+// checked: who looks every second finds a change within a second.
+func (r *Files[T]) Look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.check()
+}
+
+func (r *Files[T]) check() {
+	if seen := r.look(); seen != r.seen || r.failing != nil {
+		_ = r.reload(seen, seen != r.seen) // It is logged, and kept.
+	}
 }
 
 // reload reads the files and logs what came of it; a failure only with tell.

@@ -59,10 +59,14 @@ func TestFiles(t *testing.T) {
 		require.Equal(t, step.says == "", log.Len() == 0, log.String())
 		log.Reset()
 	}
+	put("at once")
+	r.Look()
+	require.Equal(t, "at once", r.Get(), "the time of a check is no bound for who looks")
+	log.Reset()
 	put("not yet")
 	passing = true
 	now = now.Add(LookEvery)
-	require.Equal(t, "third", r.Get())
+	require.Equal(t, "at once", r.Get())
 	passing = false
 	now = now.Add(LookEvery)
 	require.Equal(t, "not yet", r.Get(), "what kept it from being read has passed")
