@@ -33,6 +33,8 @@ var Domain = swoosh.NewDomain("approval",
 		admin, swoosh.Refuses(swoosh.NotFound)),
 	swoosh.OnBy[Ask]("ask", "Ask for approvals of one command.",
 		swoosh.MaySign, swoosh.Refuses(swoosh.Conflict)),
+	swoosh.On[Withdraw]("withdraw", "Take away what was asked, and what nodes said to it. Signed by the node that asked, or sent by an admin.",
+		swoosh.MaySign, admin, swoosh.Refuses(swoosh.NotFound, swoosh.Forbidden)),
 	swoosh.On[Give]("give", "Approve a command that was asked for, or say no. Signed by the node.",
 		swoosh.MustSign, swoosh.Refuses(swoosh.NotFound, swoosh.Forbidden, swoosh.Conflict)),
 	swoosh.Gate[gate](Needed),
@@ -74,6 +76,7 @@ type Approval struct {
 const (
 	rulesMax = 100
 	asksMax  = 1000
+	asksEach = 100 // of one node
 )
 
 // pastAfter is how long an ask holds, in ms: 24 hours.
@@ -95,6 +98,23 @@ func (s State) past(at swoosh.Stamp) (keys []Hash) {
 		}
 	}
 	return keys
+}
+
+// askedBy returns how many asks of a node hold.
+func (s State) askedBy(node string, at swoosh.Stamp) (n int) {
+	for _, asked := range s.Asks.All() {
+		if string(asked.By) == node && !asked.isPast(at) {
+			n++
+		}
+	}
+	return n
+}
+
+// notAsked is the refusal of what is about an ask that there is not.
+func notAsked(content Hash) error {
+	err := swoosh.Errorf(swoosh.NotFound, "nobody asks for approvals of %.12s…: GET /state?path=/approval/asks shows what is asked", content)
+	err.Errors = []swoosh.FieldError{{Pointer: "/payload/content", Detail: "must be the hash of what was asked with approval.ask"}}
+	return err
 }
 
 // drop removes an ask, and what was said to it.

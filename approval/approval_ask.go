@@ -11,13 +11,14 @@ import (
 // more changes nothing, unless that is past: then it begins anew.
 //
 // Refused with InvalidPayload if the content is not the JSON of a command that there is,
-// and with Conflict if no rule asks for approvals of it, or if there are 1000 asks. Up to
-// 10 asks that are past go with each.
+// and with Conflict if no rule asks for approvals of it, if its key_since is later than the
+// log, if the node that signs asks for 100 commands, or if there are 1000 asks. Up to 10
+// asks that are past go with each.
 type Ask struct {
 	Content Content `json:"content"`
 }
 
-// Check refuses an ask that no rule calls for, and one too many.
+// Check refuses an ask that no rule calls for, one that can't be sent, and one too many.
 func (c Ask) Check(v swoosh.View) error {
 	command, err := resolve(v, c.Content)
 	if err != nil {
@@ -27,9 +28,18 @@ func (c Ask) Check(v swoosh.View) error {
 	if s.needs(command) == nil {
 		return swoosh.Errorf(swoosh.Conflict, "no rule asks for approvals of %s as it is: send it without", command.Name)
 	}
-	past, left := s.past(v.At()), s.Asks.Len()
-	if _, again := s.Asks.Get(c.Content.hash()); !again && left-len(past) >= asksMax {
-		return swoosh.Errorf(swoosh.Conflict, "there are %d asks, which is the most: each goes 24 hours after it was made", asksMax)
+	if command.KeySince.After(v.At()) {
+		return swoosh.Errorf(swoosh.Conflict, "key_since is %s, which is later than this entry, %s: such a command can't be sent, so take key_since from the header Swoosh-HLC", command.KeySince, v.At())
+	}
+	asked, again := s.Asks.Get(c.Content.hash())
+	if again && !asked.isPast(v.At()) {
+		return nil
+	}
+	if by := v.Command().Signer; by != "" && s.askedBy(by, v.At()) >= asksEach {
+		return swoosh.Errorf(swoosh.Conflict, "%s asks for %d commands, which is the most for one node: end one with approval.withdraw (approve withdraw)", by, asksEach)
+	}
+	if past := s.past(v.At()); !again && s.Asks.Len()-len(past) >= asksMax {
+		return swoosh.Errorf(swoosh.Conflict, "there are %d asks, which is the most: each goes 24 hours after it was made, and an admin ends one with approval.withdraw (approve withdraw)", asksMax)
 	}
 	return nil
 }

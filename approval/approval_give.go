@@ -23,9 +23,7 @@ func (c Give) Check(v swoosh.View) error {
 	s := Domain.Of(v)
 	asked, ok := s.Asks.Get(c.Content)
 	if !ok {
-		err := swoosh.Errorf(swoosh.NotFound, "nobody asks for approvals of %.12s…: GET /state?path=/approval/asks shows what is asked", c.Content)
-		err.Errors = []swoosh.FieldError{{Pointer: "/payload/content", Detail: "must be the hash of what was asked with approval.ask"}}
-		return err
+		return notAsked(c.Content)
 	}
 	if by := v.Command().Signer; by != string(c.Node) {
 		return swoosh.Errorf(swoosh.Forbidden, "%s signed this, but only %s itself may do it", by, c.Node)

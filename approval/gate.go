@@ -32,7 +32,7 @@ func (gate) Refuse(s State, v swoosh.View, c swoosh.Command) error {
 		}
 		if len(yes) < int(n.Count) {
 			never = never || n.isNeverMet(v)
-			lacks, blocked = append(lacks, n.lack(v)), append(blocked, n.blocked(yes))
+			lacks, blocked = append(lacks, n.lack(v, yes)), append(blocked, fmt.Sprintf("approvals: %d of %d%s", len(yes), n.Count, by(yes)))
 		}
 	}
 	if lacks == nil {
@@ -49,22 +49,21 @@ func (gate) Refuse(s State, v swoosh.View, c swoosh.Command) error {
 	case !ok:
 		next = "nobody asks for it, or did so more than 24 hours ago, so ask with approval.ask for exactly this command"
 	}
-	err := swoosh.Errorf(Needed, "%s needs %s: %s", c.Name, strings.Join(lacks, ", and "), next)
+	err := swoosh.Errorf(Needed, "%s needs %s: %s", c.Name, strings.Join(lacks, "; and "), next)
 	err.BlockedBy = blocked
 	return err
 }
 
-// blocked says how many approvals there are, of how many, and by whom.
-func (n need) blocked(yes []fleet.NodeID) string {
-	text := fmt.Sprintf("approvals: %d of %d", len(yes), n.Count)
+// by says in brackets who approved; nothing if nobody did.
+func by(yes []fleet.NodeID) string {
 	if yes == nil {
-		return text
+		return ""
 	}
 	names := make([]string, len(yes))
 	for i, node := range yes {
 		names[i] = string(node)
 	}
-	return text + " (" + strings.Join(names, ", ") + ")"
+	return " (" + strings.Join(names, ", ") + ")"
 }
 
 // yes returns the nodes that count now and have approved a content, in the order of their

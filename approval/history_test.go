@@ -101,6 +101,7 @@ type model struct {
 	now     int64
 	rules   map[string]rule
 	asks    map[string]int64        // content: when, in ms
+	by      map[string]int          // content: the node that asked; 0: none
 	said    map[string]map[int]bool // content: by node
 	members map[int]string          // of the network: their roles
 	phases  map[int]string
@@ -165,14 +166,39 @@ func (m *model) sends(f failing) (code string, blocked []string) {
 	return code, blocked
 }
 
-// gives returns the refusal of what a node says.
-func (m *model) gives(f failing, n int) string {
-	_, asked := m.asks[f.content()]
+// signs returns the refusal of what a node signs, by what it is.
+func (m *model) signs(n int) string {
 	switch {
+	case n == 0:
+		return ""
 	case m.phases[n] != "ACTIVE":
 		return "invalid_phase"
 	case m.isStopped(n):
 		return "quarantined"
+	}
+	return ""
+}
+
+// withdraws returns the refusal of taking an ask away; n is 0 for an admin.
+func (m *model) withdraws(f failing, n int) string {
+	_, asked := m.asks[f.content()]
+	switch signs := m.signs(n); {
+	case signs != "":
+		return signs
+	case !asked:
+		return "not_found"
+	case n != 0 && m.by[f.content()] != n:
+		return "forbidden"
+	}
+	return ""
+}
+
+// gives returns the refusal of what a node says.
+func (m *model) gives(f failing, n int) string {
+	_, asked := m.asks[f.content()]
+	switch signs := m.signs(n); {
+	case signs != "":
+		return signs
 	case !asked:
 		return "not_found"
 	case m.isPast(f.content()):
@@ -187,7 +213,7 @@ func (m *model) gives(f failing, n int) string {
 }
 
 // ask asks, and drops what is past.
-func (m *model) ask(f failing) {
+func (m *model) ask(f failing, node int) {
 	for content := range m.asks { // There are fewer than eleven.
 		if m.isPast(content) {
 			delete(m.asks, content)
@@ -195,7 +221,7 @@ func (m *model) ask(f failing) {
 		}
 	}
 	if _, again := m.asks[f.content()]; !again {
-		m.asks[f.content()], m.said[f.content()] = m.now, map[int]bool{}
+		m.asks[f.content()], m.by[f.content()], m.said[f.content()] = m.now, node, map[int]bool{}
 	}
 }
 
@@ -209,6 +235,8 @@ func (m *model) requireSame(t require.TestingT, s approval.State) {
 		at, asked := m.asks[string(a.Content)]
 		require.True(t, asked)
 		require.EqualValues(t, at, a.At.WallMS)
+		require.Equal(t, m.by[string(a.Content)] != 0, a.By != "")
+		require.True(t, a.By == "" || string(a.By) == fmt.Sprintf("n%d", m.by[string(a.Content)]))
 		for n, yes := range m.said[string(a.Content)] {
 			row, ok := s.Approvals.Get(approval.ApprovalKey(fmt.Sprintf("%s.n%d", hash, n)))
 			require.True(t, ok)
@@ -225,7 +253,7 @@ func TestHistories(t *testing.T) {
 	outcomes := map[string]int{}
 	rapid.Check(t, func(r *rapid.T) {
 		e, clock := open(t)
-		m := &model{now: clock.Now(), rules: map[string]rule{}, asks: map[string]int64{}, said: map[string]map[int]bool{},
+		m := &model{now: clock.Now(), rules: map[string]rule{}, asks: map[string]int64{}, by: map[string]int{}, said: map[string]map[int]bool{},
 			members: map[int]string{1: "owner", 2: "member", 3: "member"}, phases: map[int]string{}, stopped: map[string]bool{}, sent: map[string]bool{}}
 		register(t, e, 4)
 		for n := 1; n <= 4; n++ {
@@ -243,7 +271,7 @@ func TestHistories(t *testing.T) {
 			m.requireSame(r, approval.Domain.Of(e.View()))
 		}
 	})
-	for _, outcome := range []string{"give ", "give not_found", "give conflict", "give invalid_phase", "give quarantined", "send ", "send approval_needed", "ask ", "ask conflict", "past"} {
+	for _, outcome := range []string{"give ", "give not_found", "give conflict", "give invalid_phase", "give quarantined", "send ", "send approval_needed", "ask ", "ask conflict", "ask quarantined", "withdraw ", "withdraw not_found", "withdraw forbidden", "past"} {
 		require.NotZero(t, outcomes[outcome], "%q never came", outcome)
 	}
 }
@@ -253,9 +281,9 @@ func (m *model) step(t *testing.T, r *rapid.T, e *swoosh.Engine, clock *swooshte
 	from := func(name string, words ...string) string { return rapid.SampledFrom(words).Draw(r, name) }
 	node := rapid.IntRange(1, 4).Draw(r, "node")
 	id := fleet.NodeID(fmt.Sprintf("n%d", node))
-	what := from("what", "require", "lift", "ask", "ask", "give", "give", "give", "give", "send", "send", "send", "join", "kick", "role", "out", "back", "stop", "release", "later")
+	what := from("what", "require", "lift", "ask", "ask", "give", "give", "give", "give", "send", "send", "send", "withdraw", "join", "kick", "role", "out", "back", "stop", "release", "later")
 	switch what {
-	case "ask", "give", "send":
+	case "ask", "give", "send", "withdraw":
 		if what == "ask" && rapid.IntRange(0, 3).Draw(r, "anew") > 0 || len(*all) == 0 {
 			if len(m.asks) < 10 {
 				*all = append(*all, failing{from("project", "alpha", "beta"), from("text", "a", "b"), fmt.Sprint("key-", step), e.View().At()})
@@ -327,14 +355,18 @@ func (m *model) step(t *testing.T, r *rapid.T, e *swoosh.Engine, clock *swooshte
 	}
 }
 
-// about asks for a command, says something to it, or sends it.
+// about asks for a command, says something to it, withdraws it, or sends it.
 func (m *model) about(t *testing.T, r *rapid.T, e *swoosh.Engine, what string, f failing, node int, outcomes map[string]int) {
 	want, wantBlocked, request := "", []string(nil), f.request()
 	switch what {
 	case "ask":
-		if request, node = (swoosh.Request{Command: "approval.ask", Payload: []byte(f.asking())}), 0; m.rulesOf(f.project) == nil {
+		request, node = swoosh.Request{Command: "approval.ask", Payload: []byte(f.asking())}, rapid.SampledFrom([]int{0, node}).Draw(r, "by")
+		if want = m.signs(node); want == "" && m.rulesOf(f.project) == nil {
 			want = "conflict"
 		}
+	case "withdraw":
+		request, node = swoosh.Request{Command: "approval.withdraw", Payload: fmt.Appendf(nil, `{"content":"%s"}`, f.hash(r))}, rapid.SampledFrom([]int{0, node, node}).Draw(r, "by")
+		want = m.withdraws(f, node)
 	case "give":
 		yes := rapid.IntRange(0, 3).Draw(r, "yes") > 0
 		request = swoosh.Request{Command: "approval.give", Payload: fmt.Appendf(nil, `{"content":"%s","node":"n%d","approve":%v}`, f.hash(r), node, yes)}
@@ -362,7 +394,10 @@ func (m *model) about(t *testing.T, r *rapid.T, e *swoosh.Engine, what string, f
 	switch {
 	case got != "":
 	case what == "ask":
-		m.ask(f)
+		m.ask(f, node)
+	case what == "withdraw":
+		delete(m.asks, f.content())
+		delete(m.said, f.content())
 	case what == "send":
 		m.sent[f.key] = true
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/chorus-services/swoosh"
 	"github.com/chorus-services/swoosh/approval"
+	"github.com/chorus-services/swoosh/swooshtest"
 )
 
 // stateHash is the member of a document's meta that a change would contradict.
@@ -80,7 +81,10 @@ func TestAsks(t *testing.T) {
 
 	require.Empty(t, ask(999))
 	require.Empty(t, ask(1000))
-	require.Equal(t, "conflict", ask(1001))
+	_, err := e.Submit(t.Context(), swoosh.Request{Command: "approval.ask", Payload: []byte(asked(1001).asking())})
+	require.ErrorContains(t, err, "there are 1000 asks, which is the most: each goes 24 hours after it was made, and an admin ends one with approval.withdraw")
+	do(t, e, 0, "approval.withdraw", fmt.Sprintf(`{"content":"%s"}`, asked(1000).hash(t)))
+	require.Empty(t, ask(1000), "there is room")
 	require.Empty(t, ask(5), "it is asked already")
 	require.Equal(t, 1000, state().Asks.Len())
 
@@ -100,6 +104,61 @@ func TestAsks(t *testing.T) {
 	again, ok := state().Asks.Get(approval.Hash(newest.hash(t)))
 	require.True(t, ok)
 	require.EqualValues(t, clock.Now(), again.At.WallMS, "it began anew")
+}
+
+// TestAsksOfANode: 100 of them that hold, whatever others ask.
+func TestAsksOfANode(t *testing.T) {
+	e, clock := open(t)
+	register(t, e, 2)
+	do(t, e, 0, "approval.require", `{"command":"ingestion.fail","count":1,"nodes":["n1"]}`)
+	asked := func(n int) failing {
+		return failing{project: "alpha", text: "a", key: fmt.Sprint("key-", n), since: swoosh.Stamp{WallMS: 1_767_225_600_000, Node: "test"}}
+	}
+	ask := func(node, n int) string {
+		code, _ := submit(t, e, node, swoosh.Request{Command: "approval.ask", Payload: []byte(asked(n).asking())})
+		return code
+	}
+	for n := 1; n <= 100; n++ {
+		require.Empty(t, ask(1, n))
+	}
+	request := swoosh.Request{Command: "approval.ask", Payload: []byte(asked(101).asking()), IdempotencyKey: "k", KeySince: e.View().At()}
+	_, err := e.Submit(t.Context(), swooshtest.Sign(t, e, swooshtest.Key("n1"), "n1", request))
+	require.True(t, swoosh.Conflict.Is(err), "%v", err)
+	require.ErrorContains(t, err, "n1 asks for 100 commands, which is the most for one node: end one with approval.withdraw (approve withdraw)")
+	require.Empty(t, ask(1, 7), "it is asked already")
+	require.Empty(t, ask(2, 101), "another node")
+	require.Empty(t, ask(0, 102), "in nobody's name")
+	do(t, e, 1, "approval.withdraw", fmt.Sprintf(`{"content":"%s"}`, asked(3).hash(t)))
+	require.Empty(t, ask(1, 104))
+	require.Equal(t, "conflict", ask(1, 105))
+	do(t, e, 0, "approval.withdraw", fmt.Sprintf(`{"content":"%s"}`, asked(4).hash(t)))
+	require.Empty(t, ask(1, 105))
+
+	clock.Advance(24*time.Hour - time.Millisecond)
+	require.Equal(t, "conflict", ask(1, 106))
+	clock.Advance(time.Millisecond)
+	require.Empty(t, ask(1, 106), "all others are past")
+	require.Empty(t, ask(1, 7), "likewise one that begins anew")
+	by, _ := approval.Domain.Of(e.View()).Asks.Get(approval.Hash(asked(7).hash(t)))
+	require.EqualValues(t, "n1", by.By)
+}
+
+// TestKeySince: what is asked can't have one that is later than the ask.
+func TestKeySince(t *testing.T) {
+	e, clock := open(t)
+	do(t, e, 0, "approval.require", `{"command":"ingestion.fail","count":1,"nodes":["n1"]}`)
+	clock.Advance(time.Second)
+	now := swoosh.Stamp{WallMS: uint64(clock.Now()), Node: "test"} // that of the next entry
+	later := now
+	later.Counter++
+	for _, tc := range []struct {
+		since swoosh.Stamp
+		want  string
+	}{{later, "conflict"}, {swoosh.Stamp{WallMS: 1<<48 - 1, Node: "n1"}, "conflict"}, {now, ""}} {
+		f := failing{project: "alpha", text: "a", key: "k", since: tc.since}
+		code, _ := submit(t, e, 0, swoosh.Request{Command: "approval.ask", Payload: []byte(f.asking())})
+		require.Equal(t, tc.want, code, "%s", tc.since)
+	}
 }
 
 // TestContentIsLimited: 64 KiB of it.

@@ -85,12 +85,16 @@ func (n need) isNeverMet(v swoosh.View) bool {
 	return n.Council && p.Network == ""
 }
 
-// lack returns in words what the rule asks for.
-func (n need) lack(v swoosh.View) string {
+// lack returns in words what the rule asks for, and what of it there is.
+func (n need) lack(v swoosh.View, yes []fleet.NodeID) string {
+	text := fmt.Sprintf("the approval of %d of %s", n.Count, n.who(v))
 	if len(n.Nodes) == 1 {
-		return "the approval of " + string(n.Nodes[0])
+		text = "the approval of " + string(n.Nodes[0])
 	}
-	return fmt.Sprintf("the approval of %d of %s", n.Count, n.who(v))
+	if n.isNeverMet(v) {
+		return text
+	}
+	return text + fmt.Sprintf(", and has %d%s", len(yes), by(yes))
 }
 
 func (n need) who(v swoosh.View) string {

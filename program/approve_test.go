@@ -53,7 +53,7 @@ func TestApprove(t *testing.T) {
 	require.Contains(t, h.good("approve", short, h.as(1)), "; it was so before")
 	require.Regexp(t, `^n2 says no to ingestion\.fail alpha `, h.good("approve", hash, "--no", h.as(2)))
 	line("1 of 2 (n1)")
-	require.Contains(t, h.bad(codeFailed, "approve", "send", short), "approval_needed: ingestion.fail needs the approval of 2 of n1, n2, n3: send it again when")
+	require.Contains(t, h.bad(codeFailed, "approve", "send", short), "approval_needed: ingestion.fail needs the approval of 2 of n1, n2, n3, and has 1 (n1): send it again when")
 	h.good("approve", short, h.as(2))
 	line("approved")
 	h.good("quarantine", "n2", "key leaked")

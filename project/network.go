@@ -118,7 +118,9 @@ func inWindow(v swoosh.View, project noun.ID) error {
 	if !p.Windowed || w.IsOpen(v.Command().Window, v.At()) {
 		return nil
 	}
-	return swoosh.Errorf(swoosh.Conflict, "project %s takes %s only in a window: name one that is open, as window_id", project, v.Command().Name)
+	err := swoosh.Errorf(swoosh.Conflict, "project %s takes %s only in a window: name one that is open, as window_id", project, v.Command().Name)
+	err.Errors = []swoosh.FieldError{{Pointer: "/window_id", Detail: "must be a window that is open"}}
+	return err
 }
 
 // hosted returns Conflict if a project's environment is on a node that does not stand.
