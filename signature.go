@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -126,6 +128,17 @@ func (v View) Resolve(c Command) (Command, error) {
 
 // HasCommand reports whether a domain of the state has a command.
 func (v View) HasCommand(name string) bool { return v.state.command(name) != nil }
+
+// IsAbout reports whether a command has a scope that begins with a prefix, such as
+// "project:", whatever its payload is.
+func (v View) IsAbout(name, prefix string) bool {
+	c := v.state.command(name)
+	if c == nil {
+		return false
+	}
+	about, ok := reflect.New(c.payload).Interface().(Scoped)
+	return ok && slices.ContainsFunc(about.Scopes(), func(scope string) bool { return strings.HasPrefix(scope, prefix) })
+}
 
 // command returns the command of a name; nil: the state's domains have none.
 func (s *state) command(name string) *command {

@@ -447,6 +447,10 @@ func TestParseContent(t *testing.T) {
 	}
 	require.True(t, r.View().HasCommand("club.join"))
 	require.False(t, r.View().HasCommand("club.jion"))
+	require.True(t, r.View().IsAbout("club.say", "about:"))
+	require.False(t, r.View().IsAbout("club.say", "project:"))
+	require.False(t, r.View().IsAbout("club.join", "about:"))
+	require.False(t, r.View().IsAbout("club.jion", "about:"))
 }
 
 // TestVerified: the program hears of each accepted command with a signature once, and of no

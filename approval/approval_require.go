@@ -65,10 +65,14 @@ func (r Rule) fault() *swoosh.FieldError {
 	return nil
 }
 
-// Check refuses a rule too many, and one of a command that there is not.
+// Check refuses a rule too many, and one of a command that there is not, or that has no
+// project.
 func (c Require) Check(v swoosh.View) error {
 	if !v.HasCommand(string(c.Command)) {
 		return swoosh.Errorf(swoosh.Conflict, "there is no command %s: GET /commands lists them all", c.Command)
+	}
+	if (c.Project != "" || bool(c.Council)) && !v.IsAbout(string(c.Command), "project:") {
+		return swoosh.Errorf(swoosh.Conflict, "%s is about no project, so the rule would be met by nobody or ask of nothing: leave project out, and name a network or nodes", c.Command)
 	}
 	s := Domain.Of(v)
 	if _, replaces := s.Rules.Get(c.key()); !replaces && s.Rules.Len() >= rulesMax {
