@@ -50,6 +50,7 @@ func (openLibrary) Apply(s *libraryState, _ swoosh.Stamp) { s.Open = !s.Open }
 var library = swoosh.NewDomain("library",
 	swoosh.On[addBook]("book.add", "Add a book."),
 	swoosh.On[addBook]("book.swap", "Put a book in the place of another."),
+	swoosh.On[addBook]("book.swap_back", "Put a book in its old place."),
 	swoosh.On[openLibrary]("door.turn", "Open the library, or close it."),
 )
 

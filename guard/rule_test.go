@@ -114,6 +114,7 @@ func TestWhichCommands(t *testing.T) {
 	}
 	require.Equal(t, []string{"all true", "books true"}, names(adding(duneOfAnn)))
 	require.Equal(t, []string{"all true", "books true", "swap false"}, names(swoosh.Request{Command: "book.swap", Payload: []byte(duneOfAnn)}))
+	require.Equal(t, []string{"all true", "books true"}, names(swoosh.Request{Command: "book.swap_back", Payload: []byte(duneOfAnn)}), "book.swap is not its beginning, but another")
 	require.Equal(t, []string{"all true", "doors false"}, names(swoosh.Request{Command: "door.turn"}))
 	require.Empty(t, names(swoosh.Request{Command: "control.pause", Payload: []byte(`{"reason":"x"}`)}), "not even * stops a stop")
 }

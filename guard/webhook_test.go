@@ -38,6 +38,19 @@ func answering(t *testing.T, status int, text string) string {
 	})
 }
 
+// TestWhoseReason: that of the answer comes before that of the rule, which stands for an
+// answer without one.
+func TestWhoseReason(t *testing.T) {
+	for answer, want := range map[string]string{
+		`{"result":{"allow":false,"reasons":["too late"]}}`: "too late",
+		`{"result":{"allow":false}}`:                        "ask Ann first",
+		`{"result":false}`:                                  "ask Ann first",
+	} {
+		g := openLibraryWith(t, `"name":"web","on":"*","reason":"ask Ann first","url":"`+answering(t, 200, answer)+`"`)
+		require.Equal(t, []swoosh.Verdict{{Guard: "web", Reason: want}}, g.send(adding(duneOfAnn)), answer)
+	}
+}
+
 // TestAnswersOfAWebService: what allows, what refuses, and what is a failure, which
 // refuses if the rule does not say otherwise.
 func TestAnswersOfAWebService(t *testing.T) {
