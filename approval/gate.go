@@ -41,7 +41,7 @@ func (gate) Refuse(s State, v swoosh.View, c swoosh.Command) error {
 	next := fmt.Sprintf("send it again when enough have approved %.12s… with approval.give", hash)
 	switch {
 	case never:
-		next = "the rule is never met: end it with approval.lift, or name others who approve with approval.require"
+		next = "the council's rule is never met: end it with approval.lift, or name others who approve with approval.require"
 	case c.InBatch:
 		next = "approvals are for one command by itself, so send it in no batch"
 	case c.Key == "" || c.KeySince.IsZero():

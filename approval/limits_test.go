@@ -45,6 +45,10 @@ func TestRules(t *testing.T) {
 	}
 	require.Equal(t, "conflict", rule(101, 1))
 	require.Empty(t, rule(100, 2), "it is there")
+	full := document(t, e)
+	require.NoError(t, imported(t, e, full))
+	more := strings.Replace(full, `"rules":{`, `"rules":{"ingestion.fetch":{"council":true,"count":1},`, 1)
+	require.ErrorContains(t, imported(t, e, more), "/approval/rules must have at most 100 rows")
 	do(t, e, 0, "approval.lift", `{"command":"ingestion.fail","project":"p-1"}`)
 	require.Empty(t, rule(101, 1))
 }
@@ -87,6 +91,7 @@ func TestAsks(t *testing.T) {
 	require.Empty(t, ask(1000), "there is room")
 	require.Empty(t, ask(5), "it is asked already")
 	require.Equal(t, 1000, state().Asks.Len())
+	require.NoError(t, imported(t, e, document(t, e)))
 
 	clock.Advance(24*time.Hour - time.Millisecond)
 	require.Equal(t, "conflict", ask(1001))
@@ -95,11 +100,21 @@ func TestAsks(t *testing.T) {
 	require.Equal(t, 991, state().Asks.Len())
 	require.NoError(t, state().Validate(), "what was said to them is gone")
 
+	final := 1 // has the last key of the table
+	for n := range 1000 {
+		if asked(n+1).hash(t) > asked(final).hash(t) {
+			final = n + 1
+		}
+	}
+	require.Empty(t, ask(final))
+	begun, _ := state().Asks.Get(approval.Hash(asked(final).hash(t)))
+	require.EqualValues(t, clock.Now(), begun.At.WallMS, "it began anew, though more than ten that are past were before it")
+
 	newest := asked(5)
 	for range 200 {
 		require.Empty(t, ask(5))
 	}
-	require.Equal(t, 2, state().Asks.Len(), "all that are past are gone")
+	require.Equal(t, 3, state().Asks.Len(), "all that are past are gone")
 	require.Zero(t, state().Approvals.Len())
 	again, ok := state().Asks.Get(approval.Hash(newest.hash(t)))
 	require.True(t, ok)
@@ -183,6 +198,7 @@ func TestValidate(t *testing.T) {
 	do(t, e, 2, "approval.ask", f.asking())
 	do(t, e, 1, "approval.give", fmt.Sprintf(`{"content":"%s","node":"n1","approve":true}`, f.hash(t)))
 	doc, hash := document(t, e), f.hash(t)
+	asked, _ := approval.Domain.Of(e.View()).Asks.Get(approval.Hash(hash))
 	rule, ask, said := "/rules/ingestion.fail", "/asks/"+hash, "/approvals/"+hash+".n1"
 	other := strings.Repeat("0a", 32)
 	for _, tc := range []struct{ old, new, pointer string }{
@@ -193,6 +209,7 @@ func TestValidate(t *testing.T) {
 		{`"network":"build",`, `"council":true,`, rule + ".alpha/role"},
 		{`"ingestion.fail":{`, `"policy.release":{`, "/rules/policy.release"},
 		{`"` + hash + `":{`, `"` + other + `":{`, "/asks/" + other + "/content"},
+		{`"at":"` + asked.At.String() + `","by":"n2"`, `"by":"n2"`, ask + "/at"},
 		{`"content":"{\"command\"`, `"content":" {\"command\"`, ask + "/content"},
 		{`"` + hash + `.n1":{`, `"` + other + `.n1":{`, "/approvals/" + other + ".n1"},
 		{`"` + hash + `.n1":{`, `"` + hash + `.n01":{`, "/approvals/" + hash + ".n01"},
@@ -210,4 +227,18 @@ func TestValidate(t *testing.T) {
 		require.Contains(t, pointers, tc.pointer, "%s", tc.new)
 	}
 	require.NoError(t, imported(t, e, doc))
+}
+
+// TestNodesByNumber: a refusal names those who approved in the order of their numbers.
+func TestNodesByNumber(t *testing.T) {
+	e, _ := open(t)
+	register(t, e, 10)
+	do(t, e, 0, "approval.require", `{"command":"ingestion.fail","count":3,"nodes":["n10","n9","n2"]}`)
+	f := failing{project: "alpha", text: "a", key: "k", since: e.View().At()}
+	do(t, e, 0, "approval.ask", f.asking())
+	for _, n := range []int{10, 9} {
+		do(t, e, n, "approval.give", fmt.Sprintf(`{"content":"%s","node":"n%d","approve":true}`, f.hash(t), n))
+	}
+	_, blocked := submit(t, e, 0, f.request())
+	require.Equal(t, []string{"approvals: 2 of 3 (n9, n10)"}, blocked)
 }
