@@ -32,7 +32,7 @@ const (
 
 func newApprove(a *app) *cobra.Command {
 	var no bool
-	cmd, f := newFleetCommand(a, "approve [HASH]", "List what waits for approvals, approve it, ask for it, or send it",
+	cmd, f := newFleetCommand(a, "approve [HASH]", "List and show what waits for approvals, approve it, ask for it, or send it",
 		`An admin can make a command need approvals. Then somebody asks for one such command,
 nodes approve it, and it is sent as it was asked. What is asked holds for 24 hours.
 
@@ -41,14 +41,18 @@ approved it, of how many. Only those count who may approve it and are in service
 they suffice is asked of the server, so it needs a token that may send the command;
 without it the list says who said yes.
 
-With HASH the node of --dir approves it, or says no with --no. The beginning of a hash is
-enough, if no other one begins so.`,
+With HASH it shows all of what is asked. With HASH and --dir the node of that directory
+approves it, or says no with --no. The beginning of a hash is enough, if no other one
+begins so.`,
 		func(f *fleetCall) error {
 			if len(f.args) == 0 {
 				if no {
 					return exitf(codeUsage, "--no says no to a HASH: %s approve lists them", a.name())
 				}
 				return f.app.failed(f.listAsks())
+			}
+			if f.sign.dir == "" && !no {
+				return f.app.failed(f.showAsked())
 			}
 			return f.giveApproval(!no)
 		})

@@ -85,6 +85,28 @@ func TestApprove(t *testing.T) {
 	require.Contains(t, h.bad(codeFailed, "approve", "lift", "ingestion.fail", "--project", "alpha"), "not_found: there is no rule ingestion.fail.alpha")
 }
 
+// TestApproveShowsAll of what is signed, also what the list has no room for.
+func TestApproveShowsAll(t *testing.T) {
+	h := newFleetHub(t, "web-1")
+	h.good("command", "project.create", `{"project":"alpha","name":"Alpha"}`)
+	h.good("approve", "require", "ingestion.resolve", "--nodes", "n1")
+	long := strings.Repeat("a", 500)
+	hash := h.ask("ingestion.resolve", `{"project":"alpha","sources":["`+long+`b"]}`)
+	require.NotContains(t, h.good("approve"), long)
+	require.Regexp(t, `^hash     `+hash+`
+command  ingestion\.resolve
+key      [0-9a-f]{32}, since \S+
+asked    by somebody who signed nothing, holds until \S+ \S+Z
+stands   0 of 1
+payload  {"project":"alpha","sources":\["a{500}b"\]}
+$`, h.good("approve", hash[:8]))
+	h.good("approve", hash[:8], h.as(1))
+	require.Contains(t, h.good("approve", hash), "stands   approved\n")
+	h.good("approve", "send", hash)
+	require.Contains(t, h.good("approve", hash), "stands   sent\n")
+	require.Contains(t, h.good("approve", hash, "--json"), `"stands":"sent"`)
+}
+
 // TestApproveSigned: what the node of --dir sends is signed, with the key that was asked for.
 func TestApproveSigned(t *testing.T) {
 	h := newFleetHub(t, "web-1")
@@ -140,7 +162,7 @@ func TestApproveIsHelpful(t *testing.T) {
 		want string
 	}{
 		{codeUsage, "approve --no", "--no says no to a HASH"},
-		{codeUsage, "approve " + hash, "a node approves, and signs it: give --dir"},
+		{codeUsage, "approve --no " + hash, "a node approves, and signs it: give --dir"},
 		{codeUsage, "approve snd", "did you mean send?"},
 		{codeUsage, "approve " + hash + "0", "it must be the beginning of a hash"},
 		{codeUsage, "approve " + several + " " + h.as(1), "several hashes begin with " + several},
