@@ -95,13 +95,19 @@ func projectsOf[V any](rows swoosh.Table[NodeKey, V], node fleet.NodeID) (projec
 }
 
 // nodes returns the nodes that are electors or providers, sorted and without duplicates.
-func (s State) nodes() (nodes []fleet.NodeID) {
-	for k := range s.Electors.All() {
-		nodes = append(nodes, k.node())
-	}
-	for k := range s.Hosts.All() {
-		nodes = append(nodes, k.node())
-	}
+func (s State) nodes() []fleet.NodeID {
+	nodes := append(nodesOf(s.Electors), nodesOf(s.Hosts)...)
 	slices.Sort(nodes)
 	return slices.Compact(nodes)
+}
+
+// nodesOf returns the nodes that have rows. Those of a node are neighbours, so it comes
+// once, however many projects it is in.
+func nodesOf[V any](rows swoosh.Table[NodeKey, V]) (nodes []fleet.NodeID) {
+	for k := range rows.All() {
+		if node := k.node(); len(nodes) == 0 || nodes[len(nodes)-1] != node {
+			nodes = append(nodes, node)
+		}
+	}
+	return nodes
 }
