@@ -92,6 +92,7 @@ type site struct {
 	e       *swoosh.Engine
 	api     *swoosh.API
 	http    *http.Server
+	ln      net.Listener
 }
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -109,7 +110,8 @@ func (s *site) start() {
 	require.NoError(s.t, err)
 	s.api = swoosh.NewAPI(swoosh.APIOptions{Node: "test", Loopback: true, Logger: silent})
 	s.http = s.api.Server()
-	go func() { _ = s.http.Serve(ln) }()
+	s.ln = ln
+	go func(h *http.Server) { _ = h.Serve(ln) }(s.http)
 	if s.parts == nil {
 		s.parts = []swoosh.Part{tally, project.Domain}
 	}
@@ -120,6 +122,7 @@ func (s *site) start() {
 
 func (s *site) stop() {
 	s.api.Stop()
+	_ = s.ln.Close() // The server may not have it yet, or have closed it.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {
