@@ -59,7 +59,7 @@ begins so.`,
 	cmd.Example = "  {program} approve"
 	cmd.Flags().BoolVar(&no, "no", false, "say no; the node may approve later")
 	f.byHash(cmd)
-	cmd.AddCommand(newApproveAsk(a), newApproveSend(a), newApproveRequire(a), newApproveLift(a), newApproveRules(a))
+	cmd.AddCommand(newApproveAsk(a), newApproveSend(a), newApproveWithdraw(a), newApproveRequire(a), newApproveLift(a), newApproveRules(a))
 	return cmd
 }
 
@@ -233,7 +233,7 @@ func (f *fleetCall) stands(r askedRow) (text string, open bool, err error) {
 	o, err := f.api.Outcome(f.ctx, r.command.Key)
 	switch {
 	case err == nil && !o.Pending:
-		return "", false, nil
+		return f.usedBy(r, o)
 	case err != nil && !client.IsCode(err, client.NotFound):
 		return "", false, err
 	}
@@ -249,6 +249,8 @@ func (f *fleetCall) stands(r askedRow) (text string, open bool, err error) {
 		return text, true, err
 	case refused.Code == approval.Needed.Code():
 		return strings.ReplaceAll(strings.Join(refused.BlockedBy, ", and "), "approvals: ", ""), true, nil
+	case slices.ContainsFunc(refused.Errors, func(e client.FieldError) bool { return e.Pointer == "/window_id" }):
+		return "approved; send it with --window, while one is open", true, nil
 	case refused.Happened == client.No && refused.Status < 500:
 		return "refused now: " + refused.Code, true, nil
 	}

@@ -75,6 +75,7 @@ func (f *fleetCall) newContent(name string, payload []byte) (approval.Content, s
 }
 
 func newApproveSend(a *app) *cobra.Command {
+	var window string
 	cmd, f := newFleetCommand(a, "send HASH", "Send what was asked for, exactly as it was asked",
 		`Sends the command that was asked for, as the server has it: with the payload, the
 idempotency key and the key_since that were approved. However often it is sent, it is
@@ -84,7 +85,12 @@ applied once. With --dir the node signs it.`,
 			if err != nil {
 				return err
 			}
-			result, err := f.api.Do(f.ctx, r.send())
+			command := r.send()
+			command.WindowID = window
+			result, err := f.api.Do(f.ctx, command)
+			if client.IsCode(err, client.IdempotencyKeyReused) {
+				return exitf(codeFailed, "%w; who may read what is asked can use its key, so ask anew: %s approve ask", f.sent(result, err, nil), a.name())
+			}
 			var refused *client.Error
 			if errors.As(err, &refused) || f.out.json {
 				return f.sent(result, err, nil)
@@ -93,6 +99,37 @@ applied once. With --dir the node signs it.`,
 				return err
 			}
 			return printResult(f.out, result)
+		})
+	f.byHash(cmd)
+	cmd.Flags().StringVar(&window, "window", "", "`ID` of the window that the command names, and in which alone it is accepted")
+	return cmd
+}
+
+// usedBy says of a key that is used whether the command that was asked for used it. If
+// another one did, that stays to be told.
+func (f *fleetCall) usedBy(r askedRow, o client.Outcome) (text string, open bool, err error) {
+	for x, err := range f.api.Log(f.ctx, o.Results[0].Index) {
+		if err != nil {
+			return "", false, err
+		}
+		if x.Command == r.command.Name && x.KeySince == r.command.KeySince.String() && x.Batch.Count == 0 && string(x.Payload) == string(r.payload) {
+			return "", false, nil
+		}
+		return fmt.Sprintf("its key was used by %s, entry %d: ask anew", x.Command, x.Index), true, nil
+	}
+	return "", false, nil
+}
+
+func newApproveWithdraw(a *app) *cobra.Command {
+	cmd, f := newFleetCommand(a, "withdraw HASH", "Take away what was asked, and what nodes said to it",
+		`Takes away what was asked, and what nodes said to it. With --dir it is signed by the node,
+which must be the one that asked; without, it needs the role admin.`,
+		func(f *fleetCall) error {
+			r, err := f.find(f.args[0])
+			if err != nil {
+				return err
+			}
+			return f.send("approval.withdraw", approval.Withdraw{Content: approval.Hash(r.hash)}, done("%s is withdrawn", r))
 		})
 	f.byHash(cmd)
 	return cmd

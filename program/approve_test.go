@@ -120,6 +120,23 @@ func TestApproveSigned(t *testing.T) {
 	require.Regexp(t, `"command":"fleet\.set_tags".*"signer":"n1"`, h.good("log", "--json"))
 }
 
+// TestApproveUsedKey: another command that uses the key of what is asked is named.
+func TestApproveUsedKey(t *testing.T) {
+	h := newFleetHub(t, "web-1", "web-2")
+	h.good("command", "project.create", `{"project":"alpha","name":"Alpha"}`)
+	h.good("approve", "require", "ingestion.fail", "--nodes", "n1")
+	hash := h.ask("ingestion.fail", `{"project":"alpha","error":"gone"}`)
+	h.good("approve", hash, h.as(1))
+	row, _ := approval.Domain.Of(h.engine.View()).Asks.Get(approval.Hash(hash))
+	c, err := swoosh.ParseContent(string(row.Content))
+	require.NoError(t, err)
+	h.good("command", "fleet.set_tags", `{"node":"n2","tags":["x"]}`, "--key", c.Key, h.as(2))
+	require.Regexp(t, `  its key was used by fleet\.set_tags, entry \d+: ask anew\n$`, h.good("approve"))
+	require.Contains(t, h.bad(codeFailed, "approve", "send", hash), "can use its key, so ask anew: swoosh approve ask")
+	require.Regexp(t, `^ingestion\.fail alpha .* is withdrawn, entry \d+\n$`, h.good("approve", "withdraw", hash[:9]))
+	require.Equal(t, "nothing waits for approvals\n", h.good("approve"))
+}
+
 // TestApproveRules lists them.
 func TestApproveRules(t *testing.T) {
 	h := newFleetHub(t, "web-1")
