@@ -204,14 +204,18 @@ func (n *Node) register(ctx context.Context, api *client.Client, key ed25519.Pri
 	return n.readRow(ctx, api, result.Index)
 }
 
-// note notes what the hub says of the node.
+// note notes what the hub says of the node. That the node may post comes last: who sees
+// that sees no reason that has passed.
 func (n *Node) note(row nodeRow) error {
-	n.say(trouble, "")
 	n.warn()
-	if row.Phase != active || row.Hostname == n.hub.Hostname || row.Hostname == "" && n.said(hostname) != "" {
+	renamed := row.Phase == active && row.Hostname != n.hub.Hostname && (row.Hostname != "" || n.said(hostname) == "")
+	if renamed {
+		n.say(hostname, "")
+	}
+	n.say(trouble, "")
+	if !renamed {
 		return nil
 	}
-	n.say(hostname, "")
 	return n.rewrite(func(h *Home) { h.Hostname = row.Hostname })
 }
 
