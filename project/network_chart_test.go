@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/noun"
 	"github.com/chorus-services/swoosh/project"
 	"github.com/chorus-services/swoosh/swooshtest"
@@ -118,6 +119,7 @@ func onBuild(st step) step {
 // TestNetworkChartWalked holds projects on a network against the chart of all projects, and
 // tries each command as every kind of signer.
 func TestNetworkChartWalked(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	for _, cell := range swooshtest.ReadChart(t, "testdata/chart.txt") {
 		t.Run(cell.Command+" from "+cell.Phase, func(t *testing.T) {
 			e, _ := openFleet(t)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/chorus-services/swoosh"
+	"github.com/chorus-services/swoosh/internal/testrun"
 	"github.com/chorus-services/swoosh/system"
 )
 
@@ -26,6 +27,7 @@ func codeOf(t *testing.T, err error) string {
 
 // TestScopesLimit: there are at most 1000, and the whole stop needs no room.
 func TestScopesLimit(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	e, _ := open(t)
 	stop := func(scope string) error {
 		return send(t, e, "policy.quarantine", `{"reason":"x","scope":"`+scope+`"}`)
@@ -56,6 +58,7 @@ func requireImported(t *testing.T, e *swoosh.Engine) {
 // TestWindowsLimit: there are at most 1000. Ten that are past go with each new one, so
 // past ones leave room.
 func TestWindowsLimit(t *testing.T) {
+	testrun.SkipUnderRace(t)
 	e, clock := open(t)
 	opening := func(id string, closes int64) error {
 		return send(t, e, "window.open", fmt.Sprintf(`{"window":"%s","opens":1,"closes":%d}`, id, closes))
