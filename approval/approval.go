@@ -85,10 +85,10 @@ const pastAfter = 24 * 60 * 60 * 1000
 // pastAtOnce is how many past asks go with a new one.
 const pastAtOnce = 10
 
-// isPast reports whether an ask does not hold any more.
+// isPast reports whether an ask is 24 hours old at a stamp.
 func (a Asked) isPast(at swoosh.Stamp) bool { return at.WallMS >= a.At.WallMS+pastAfter }
 
-// past returns asks that do not hold any more, at most 10.
+// past returns at most 10 asks that are past.
 func (s State) past(at swoosh.Stamp) (keys []Hash) {
 	for key, asked := range s.Asks.All() {
 		if asked.isPast(at) {

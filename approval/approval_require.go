@@ -72,7 +72,7 @@ func (c Require) Check(v swoosh.View) error {
 		return swoosh.Errorf(swoosh.Conflict, "there is no command %s: GET /commands lists them all", c.Command)
 	}
 	if (c.Project != "" || bool(c.Council)) && !v.IsAbout(string(c.Command), "project:") {
-		return swoosh.Errorf(swoosh.Conflict, "%s is about no project, so the rule would be met by nobody or ask of nothing: leave project out, and name a network or nodes", c.Command)
+		return swoosh.Errorf(swoosh.Conflict, "%s is about no project, which a rule of a project or of its council needs: name a network or nodes, and no project", c.Command)
 	}
 	s := Domain.Of(v)
 	if _, replaces := s.Rules.Get(c.key()); !replaces && s.Rules.Len() >= rulesMax {

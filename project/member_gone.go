@@ -28,7 +28,7 @@ type afterReap struct{}
 func (afterReap) React(s *State, v swoosh.View, c fleet.Reap, at swoosh.Stamp) {
 	nodes := fleet.Domain.Of(v).Nodes
 	for _, id := range c.Nodes {
-		if n, _ := nodes.Get(id); n.Phase == fleet.Reaped && n.Since == at {
+		if n, _ := nodes.Get(id); n.Since == at { // It entered its phase by this entry.
 			s.gone(v, "", at, id)
 		}
 	}
